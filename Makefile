@@ -1,0 +1,42 @@
+# Each target sets itself up in .venv. Needed on the machine: Python 3.11 or later, make, git.
+
+# The first Python that is new enough; `make PYTHON=python3.13 test` takes another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-all lint types bench outcomes clean
+
+demo: $(VENV)/ready
+	$(BIN)/python demo.py
+
+test: $(VENV)/ready
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=100
+
+test-all: $(VENV)/ready
+	$(BIN)/python tests/all_pythons.py
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/ready
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+bench: $(VENV)/ready
+	$(BIN)/python benchmarks/decode.py
+
+# Runs each case on each transport, and writes what came of it.
+outcomes: $(VENV)/ready
+	$(BIN)/python -m tests.outcomes
+
+clean:
+	rm -rf $(VENV) build dist demo-output src/*.egg-info *.egg-info .coverage
+
+$(VENV)/ready: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or later was found" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
