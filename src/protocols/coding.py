@@ -1,0 +1,76 @@
+"""Undoes a content-encoding (RFC 9110 section 8.4), a bounded piece at a time."""
+
+import zlib
+from collections.abc import Callable, Iterator
+
+from .errors import Malformed, UnexpectedContent
+from .http import Headers, get_header
+
+__all__ = ["ContentDecoder"]
+
+PIECE = 64 * 1024
+"""As much is decompressed at once, so that a bomb meets the limits before it fills the memory."""
+
+
+class ContentDecoder:
+    """gzip and deflate, though identity was asked for; whatever else is UnexpectedContent."""
+
+    def __init__(self, headers: Headers) -> None:
+        coding = (get_header(headers, b"content-encoding") or "identity").lower()
+        if coding not in ("identity", "gzip", "x-gzip", "deflate"):
+            raise UnexpectedContent(
+                f"the body has content-encoding {coding[:40]!r} though identity was asked for"
+            )
+        self.identity = coding == "identity"
+        """Whether there is nothing to undo."""
+        self._coding = coding
+        self._gzip = "gzip" in coding
+        self._zlib = zlib.decompressobj(31) if self._gzip else None
+        self._start: bytes = b""
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """The decoded bytes of `data`, in pieces of at most `PIECE`. Raises Malformed.
+
+        Not for identity."""
+        if self._zlib is None:
+            # "deflate" is zlib's format, but some send it bare: the first two bytes tell.
+            data = self._start + data
+            if len(data) < 2:
+                self._start = data
+                return
+            has_header = data[0] & 0x0F == 8 and int.from_bytes(data[:2]) % 31 == 0
+            self._zlib = zlib.decompressobj(15 if has_header else -15)
+        while data or not self._zlib.eof:
+            if self._zlib.eof:
+                if not self._gzip:
+                    return
+                self._zlib = zlib.decompressobj(31)  # another member, RFC 1952 section 2.2
+            before = self._zlib.copy()
+            try:
+                piece = self._zlib.decompress(data, PIECE)
+            except zlib.error as error:
+                yield from _before_fault(before.decompress, data)
+                raise Malformed(f"the body is not valid {self._coding}") from error
+            data = self._zlib.unused_data if self._zlib.eof else self._zlib.unconsumed_tail
+            if piece:
+                yield piece
+            if not data and len(piece) < PIECE:  # a full piece: more may stand in the window
+                return
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is missing at this place."""
+        return self.identity or (self._zlib is not None and self._zlib.eof)
+
+
+def _before_fault(decompress: Callable[[bytes], bytes], data: bytes) -> Iterator[bytes]:
+    """What zlib drops when it raises: all that came before the faulty byte is good, and is handed
+    out wherever the network cut the bytes."""
+    rest = iter(data)
+    while True:
+        try:
+            piece = decompress(bytes((next(rest),)))
+        except zlib.error:
+            return
+        if piece:
+            yield piece

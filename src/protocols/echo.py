@@ -1,0 +1,155 @@
+"""The answer that a server gives unless told otherwise: the question, handed back word by word.
+
+`echo(provider)` says only what the provider's dialect can say, and the same chat always gets the
+same answer: no clock, no randomness.
+"""
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+
+import msgspec
+
+from .aichats import AiChats
+from .chat import Chat, Message, TextPart, Tool
+from .events import (
+    End,
+    Event,
+    Finish,
+    Image,
+    Start,
+    Text,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    Usage,
+)
+from .openai import OpenAI
+from .provider import Provider
+from .service import AnswerFunction
+
+__all__ = ["echo", "picture"]
+
+
+def echo(provider: Provider) -> AnswerFunction:
+    """An answer function for `provider`: the last user message's text, with the names of the
+    provider and the model before it, one `Text` a word.
+
+    In the `openai` dialect also usage in words, `Chat.n` choices, and a call of a tool with
+    `{"question": ...}` if `tool_choice` wants one or the question mentions its name; once the
+    tool's result is there, that is handed back too. By AiChats' model `dalle`, a picture.
+    """
+
+    def answer(chat: Chat) -> Iterator[Event]:
+        question = _question(chat)
+        model = chat.model or provider.default_model
+        text = f"{provider.name} {model} was asked: {question}"
+        if isinstance(provider.dialect, OpenAI):
+            return _completion(chat, model, question, text)
+        if isinstance(provider.dialect, AiChats):
+            if model == "dalle":
+                return iter(
+                    (Image(picture(question), "image/png", prompt=question), _end(provider))
+                )
+            text = _LINE_END.sub(" ", text)  # it can't say them: words would grow together
+        return iter((*map(Text, _words(text)), _end(provider)))
+
+    return answer
+
+
+def picture(prompt: str) -> bytes:
+    """A PNG (https://www.w3.org/TR/png-3/) of 64 by 64 pixels, whose colours depend on `prompt`."""
+    size = 64
+    red, green, blue = zlib.crc32(prompt.encode(errors="replace")).to_bytes(4, "big")[:3]
+    rows = b"".join(
+        # Each row begins with its filter type: none.
+        b"\0"
+        + b"".join(bytes(((red + 4 * x) % 256, (green + 4 * y) % 256, blue)) for x in range(size))
+        for y in range(size)
+    )
+    # 8 bits a sample, RGB, the one compression and filter method there is, not interlaced.
+    head = struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        (_png_chunk(b"IHDR", head), _png_chunk(b"IDAT", zlib.compress(rows)), _png_chunk(b"IEND"))
+    )
+
+
+def _png_chunk(kind: bytes, data: bytes = b"") -> bytes:
+    checksum = zlib.crc32(kind + data)
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+
+
+def _completion(chat: Chat, model: str, question: str, text: str) -> Iterator[Event]:
+    yield Start(f"chatcmpl-{zlib.crc32(text.encode(errors='replace')):08x}", model)
+    indexes = range(chat.n or 1)
+    words: list[str] = []
+    arguments = ""
+    tool = _tool_to_call(chat, question)
+    if tool is None:
+        if _has_result(chat):
+            text += f" (the tool said: {_text(chat.messages[-1])})"
+        words = _words(text)
+    else:
+        arguments = msgspec.json.encode({"question": question}).decode()
+    for index in indexes:
+        for word in words:
+            yield Text(word, index)
+        if tool is not None:
+            middle = len(arguments) // 2
+            yield ToolCallStart(0, f"call_{index}", tool.name, index)
+            yield ToolCallDelta(0, arguments[:middle], index)
+            yield ToolCallDelta(0, arguments[middle:], index)
+    asked = sum(len(_text(message).split()) for message in chat.messages)
+    said = len(words or arguments.split()) * len(indexes)
+    yield Usage(input_tokens=asked, output_tokens=said, total_tokens=asked + said)
+    for index in indexes:
+        if tool is not None:
+            yield ToolCallEnd(0, f"call_{index}", tool.name, arguments, True, index)
+        yield Finish("stop" if tool is None else "tool_calls", index)
+    yield End("terminator")
+
+
+def _tool_to_call(chat: Chat, question: str) -> Tool | None:
+    if chat.tool_choice == "none" or _has_result(chat):
+        return None
+    for tool in chat.tools:
+        if chat.tool_choice == tool.name:
+            return tool
+    for tool in chat.tools:
+        if tool.name in question:
+            return tool
+    return chat.tools[0] if chat.tools and chat.tool_choice == "required" else None
+
+
+def _has_result(chat: Chat) -> bool:
+    """Whether the chat ends with a tool's result: called again, it would be called for ever."""
+    return chat.messages[-1].role == "tool"
+
+
+def _question(chat: Chat) -> str:
+    for message in reversed(chat.messages):
+        if message.role == "user":
+            return _text(message)
+    return ""
+
+
+def _text(message: Message) -> str:
+    """The text of a message, whatever pictures stand in between."""
+    if isinstance(message.content, str):
+        return message.content
+    return "".join(part.text for part in message.content if isinstance(part, TextPart))
+
+
+_WORD = re.compile(r"\s*\S+\s*")
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+def _words(text: str) -> list[str]:
+    """The words, each with the white space behind it."""
+    return _WORD.findall(text)
+
+
+def _end(provider: Provider) -> End:
+    """The evidence that other dialects owe is all that they have."""
+    return End(provider.owes)

@@ -1,0 +1,219 @@
+"""Whose fault it was: `LocalProtocolError` (the caller's), `RemoteProtocolError` (the peer's),
+`TransportError` (the network's). Nothing else comes out of tokenwire.
+
+No message, attribute or repr holds a key: an exchange blots out its own secrets in all that a
+server sends back (`RemoteProtocolError.blot`).
+"""
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from .reply import Reply
+
+__all__ = [
+    "AuthenticationFailed",
+    "BadRequest",
+    "Challenged",
+    "Clock",
+    "ConnectFailed",
+    "ContentFiltered",
+    "Disconnected",
+    "LimitExceeded",
+    "LocalProtocolError",
+    "Malformed",
+    "Overloaded",
+    "RateLimited",
+    "Redirected",
+    "Refused",
+    "RemoteProtocolError",
+    "TimedOut",
+    "TokenwireError",
+    "TransportError",
+    "Truncated",
+    "UnexpectedContent",
+    "blot",
+]
+
+EXCERPT = 512
+"""Bytes of offending input that an error carries: enough to see what it was, small in a log."""
+
+
+class TokenwireError(Exception):
+    """The base of all that tokenwire raises.
+
+    `answer` is what had come before, where the call that raised was to return a whole answer.
+    """
+
+    answer: "Reply | None" = None
+
+
+class LocalProtocolError(TokenwireError):
+    """The caller asked for what cannot be done; nothing was sent. The message says what to do."""
+
+
+class RemoteProtocolError(TokenwireError):
+    """The peer sent what it must not, or refused. Its events before that were delivered.
+
+    Attributes: `data`, the offending bytes, shortened; `status` and `headers` of the response they
+    came in (None and empty where there was none).
+    """
+
+    def __init__(self, message: str, *, data: bytes = b"") -> None:
+        super().__init__(message)
+        self.message = message
+        self.data = data
+        self.status: int | None = None
+        self.headers: list[tuple[bytes, bytes]] = []
+
+    def blot(self, secrets: Iterable[str]) -> None:
+        """Take `secrets` out of all that is kept here, and shorten `data` to `EXCERPT` bytes."""
+        secrets = list(secrets)
+        self.message = blot(self.message, secrets)
+        self.data = blot(self.data.decode("latin-1"), secrets).encode("latin-1", "replace")
+        if len(self.data) > EXCERPT:
+            self.data = self.data[:EXCERPT] + b"..."
+        self.headers = [
+            (name, blot(value.decode("latin-1"), secrets).encode("latin-1", "replace"))
+            for name, value in self.headers
+        ]
+        self.args = (self.message,)
+
+    def __str__(self) -> str:
+        return f"{self.message}: {self.data!r}" if self.data else self.message
+
+
+class Malformed(RemoteProtocolError):
+    """Bytes that are not what the format allows, in `data`."""
+
+
+class Truncated(RemoteProtocolError):
+    """The answer ended before the evidence of completion that the provider owes."""
+
+
+class LimitExceeded(RemoteProtocolError):
+    """Something grew larger than `Limits` allows."""
+
+
+class UnexpectedContent(RemoteProtocolError):
+    """The response is no answer at all: a web page, an unknown encoding, an empty body."""
+
+
+class Refused(RemoteProtocolError):
+    """The service itself reports an error, by the status or inside an answer.
+
+    Attributes: `code` and `type` in the service's words (None where it says nothing),
+    `retry_after` as it came, `request_id`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        data: bytes = b"",
+        code: str | None = None,
+        type: str | None = None,
+    ) -> None:
+        super().__init__(message, data=data)
+        self.code = code
+        self.type = type
+        self.retry_after: str | None = None
+        self.request_id: str | None = None
+
+    def blot(self, secrets: Iterable[str]) -> None:
+        secrets = list(secrets)
+        super().blot(secrets)
+        self.code, self.type, self.request_id, self.retry_after = (
+            value and blot(value, secrets)
+            for value in (self.code, self.type, self.request_id, self.retry_after)
+        )
+
+    def __str__(self) -> str:
+        # The service's own words are in the message already; its bytes would say them twice.
+        return self.message
+
+
+class AuthenticationFailed(Refused):
+    """The key is missing, wrong, or not allowed to do this (401, 403)."""
+
+
+class RateLimited(Refused):
+    """Too many requests, or no quota left (429)."""
+
+
+class Overloaded(Refused):
+    """The service, or a gateway before it, can't take the request now (502, 503, 504, 529)."""
+
+
+class BadRequest(Refused):
+    """The service says that the request itself is wrong (400, 404, 413, 422, ...)."""
+
+
+class ContentFiltered(Refused):
+    """The service's content filter turned the request or the answer down."""
+
+
+class Redirected(Refused):
+    """The service answered with a redirect, which is never followed; `location` is its target."""
+
+    location: str = ""
+
+    def blot(self, secrets: Iterable[str]) -> None:
+        secrets = list(secrets)
+        super().blot(secrets)
+        self.location = blot(self.location, secrets)
+
+
+class Challenged(Refused):
+    """A page that wants to know whether a human asks stands before the service."""
+
+
+class TransportError(TokenwireError):
+    """The network failed."""
+
+
+class ConnectFailed(TransportError):
+    """No connection could be made: name resolution, TCP, the proxy or TLS.
+
+    `lasting`: trying again can't help (a certificate that is not trusted, a proxy that refuses).
+    """
+
+    lasting = False
+
+
+class Disconnected(TransportError):
+    """The connection went away before a response had begun, head and all."""
+
+
+Clock: TypeAlias = Literal["connect", "first_event", "idle", "total"]
+
+
+class TimedOut(TransportError):
+    """One of the `Clocks` ran out; `clock` names it."""
+
+    def __init__(self, message: str, clock: Clock) -> None:
+        super().__init__(message)
+        self.clock: Clock = clock
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.clock), self.__dict__
+
+
+# What looks like a credential is taken out even where it is not the one that was sent: servers
+# quote headers and keys of their own upstreams.
+_CREDENTIAL = re.compile(r"(?i)\b(bearer\s+|sk-)[A-Za-z0-9._~+/=-]{8,}")
+
+
+def blot(text: str, secrets: Iterable[str]) -> str:
+    """`text` without the `secrets`, and without what looks like an API key."""
+    for secret in secrets:
+        text = text.replace(secret, "[secret]")
+        # Bytes that were read as Latin-1 may be UTF-8.
+        text = text.replace(secret.encode().decode("latin-1"), "[secret]")
+        text = text.replace(secret.replace("/", "\\/"), "[secret]")  # as PHP writes JSON
+        for size in range(len(secret) - 1, 7, -1):  # one that was cut at the end of an excerpt
+            if text.endswith(secret[:size]):
+                text = text[:-size] + "[secret]"
+                break
+    return _CREDENTIAL.sub(lambda match: match[1] + "[secret]", text)

@@ -1,0 +1,299 @@
+"""The client side of one question: as many requests as it needs, and the events of the answer.
+
+An exchange does no I/O. Whoever drives it asks `next_request()`, sends that by any HTTP client,
+and hands back what comes: `receive_response`, `receive_data`, and `receive_eof`,
+`receive_disconnect` or `receive_timeout`. The rules:
+
+1. `next_request()` gives each request once. None: the question is answered in full. If it was not
+   answered, it raises the reason, and goes on raising it: so a driver that only loops over
+   `next_request()` meets every error.
+2. After each request comes one response: its status and headers (1xx ones are ignored), data, and
+   one of eof, disconnect and timeout. When `wants_data` is False the response is settled: what is
+   left of it need not be read, and whatever is fed of it yields no events.
+3. From received bytes nothing but `RemoteProtocolError` can come, and it comes from
+   `next_request()` only: `receive_*` return the events before the fault. If they raise one, that
+   is a bug.
+4. `End` is the last event of a success, and there is exactly one. Nothing is a success without the
+   evidence that the provider owes, or stronger.
+5. A call out of order raises `LocalProtocolError` and changes nothing.
+"""
+
+from collections.abc import Callable
+from enum import Enum, auto
+
+from .body import Body, RefusedBody, Step, open_body
+from .clocks import Clocks
+from .coding import ContentDecoder
+from .errors import (
+    Clock,
+    Disconnected,
+    LocalProtocolError,
+    RemoteProtocolError,
+    TimedOut,
+    TokenwireError,
+    Truncated,
+)
+from .events import End, Event, Evidence, proves
+from .http import Headers, HeadersLike, Request, as_headers
+from .limits import Limits
+
+__all__ = ["Exchange"]
+
+
+class State(Enum):
+    """Where an exchange stands."""
+
+    READY = auto()  # a request waits to be sent
+    SENT = auto()  # its response has not begun
+    BODY = auto()  # its response's body comes
+    SETTLED = auto()  # answered, but the driver has not been told yet that there is no more
+    FAILED = auto()  # next_request() raises
+
+
+# Which call is allowed in which state, and the states that it may lead to. A call that is not here
+# is out of order. In SETTLED, FAILED and READY the rest of a settled response is fed in vain:
+# that is allowed once a response was begun, and changes nothing.
+TRANSITIONS: dict[State, dict[str, set[State]]] = {
+    State.READY: {
+        "next_request": {State.SENT},
+    },
+    State.SENT: {
+        "receive_response": {State.SENT, State.BODY, State.FAILED},
+        "receive_disconnect": {State.FAILED},
+        "receive_timeout": {State.FAILED},
+    },
+    State.BODY: {
+        "receive_data": {State.BODY, State.SETTLED, State.FAILED},
+        "receive_eof": {State.READY, State.SETTLED, State.FAILED},
+        "receive_disconnect": {State.READY, State.SETTLED, State.FAILED},
+        "receive_timeout": {State.READY, State.SETTLED, State.FAILED},
+    },
+    State.SETTLED: {
+        "next_request": {State.SETTLED},
+    },
+    State.FAILED: {
+        "next_request": {State.FAILED},
+    },
+}
+_IN_VAIN = frozenset(("receive_data", "receive_eof", "receive_disconnect", "receive_timeout"))
+
+_FRAMING = frozenset((b"content-length", b"transfer-encoding"))
+_KEPT_HEADERS = frozenset(
+    (b"content-type", b"retry-after", b"retry-after-ms", b"x-request-id", b"request-id", b"server")
+)
+
+
+class Exchange:
+    """One question and its answer. `provider.exchange(chat)` makes one; see the module for rules.
+
+    `first` makes the first step, and is called again by `fresh`. `owes` is the evidence that a
+    success needs. Attributes: `clocks`, `limits`; `started`, whether an event was handed out.
+    """
+
+    def __init__(
+        self, first: Callable[[], Step], *, owes: Evidence, clocks: Clocks, limits: Limits
+    ) -> None:
+        self.clocks = clocks
+        self.limits = limits
+        self.started = False
+        self._first = first
+        self._owes: Evidence = owes
+        self._step = first()
+        self._state = State.READY
+        self._responded = False
+        self._body: Body | None = None
+        self._coding: ContentDecoder | None = None
+        self._status = 0
+        self._headers: Headers = []
+        self._error: TokenwireError | None = None
+        self._secrets = self._step.request.secrets()
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self._state.name} {self._step.request!r}>"
+
+    @property
+    def wants_data(self) -> bool:
+        """Whether the response is not settled yet. False: stop reading it."""
+        return self._state in (State.SENT, State.BODY)
+
+    @property
+    def unstarted(self) -> bool:
+        """Whether nothing was done with it yet."""
+        return self._state is State.READY and not self._responded
+
+    @property
+    def answered(self) -> bool:
+        """Whether the question is answered in full."""
+        return self._state is State.SETTLED
+
+    @property
+    def failed(self) -> bool:
+        """Whether `next_request()` raises the reason of a failure."""
+        return self._state is State.FAILED
+
+    @property
+    def keepalive(self) -> bool:
+        """Whether the last `receive_data` brought nothing but comments and blank lines."""
+        return self._body is not None and self._body.keepalive
+
+    def fresh(self) -> "Exchange":
+        """The same question, unstarted, for a retry."""
+        return Exchange(self._first, owes=self._owes, clocks=self.clocks, limits=self.limits)
+
+    def next_request(self) -> Request | None:
+        """The request to send now; None if the question is answered.
+
+        Raises the TokenwireError that ended the exchange, if one did; LocalProtocolError while a
+        response is outstanding.
+        """
+        self._check("next_request")
+        if self._error is not None:
+            raise self._error
+        if self._state is State.SETTLED:
+            return None
+        self._state = State.SENT
+        return self._step.request
+
+    def receive_response(self, status: int, headers: HeadersLike) -> None:
+        """The status and headers of the response. Names may be in any case, and all may be text.
+        Raises LocalProtocolError for what are no pairs."""
+        self._check("receive_response")
+        if 100 <= status < 200:
+            return
+        self._status, self._headers = status, as_headers(headers)
+        self._responded = True
+        self._state = State.BODY
+        try:
+            self._body = open_body(self._step, status, self._headers, self.limits)
+            self._coding = ContentDecoder(self._headers)
+        except RemoteProtocolError as error:
+            self._fail(error)
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        """Bytes of the body as they came, of any cutting; the events that they complete."""
+        events: list[Event] = []
+        body, coding = self._body, self._coding
+        if self._in_vain("receive_data") or body is None or coding is None:
+            return events
+        try:
+            if coding.identity:
+                body.data(data, events)
+            else:
+                for piece in coding.decode(data):
+                    body.data(piece, events)
+                    if self._step.evidence == "terminator":
+                        break
+            if self._step.evidence == "terminator":
+                self._end("terminator", events)
+        except RemoteProtocolError as error:
+            self._step.settle(events)
+            self._fail(error)
+        return self._hand_out(events)
+
+    def receive_eof(self, framed: bool | None = None) -> list[Event]:
+        """The body is complete. `framed` is False if only a closed connection says so: there was
+        neither a length nor chunks. None: the response's headers tell, as they do in HTTP/1."""
+        if framed is None:
+            framed = any(name in _FRAMING for name, _ in self._headers)
+        return self._close("receive_eof", "body_end" if framed else "connection_close", None)
+
+    def receive_disconnect(self) -> list[Event]:
+        """The connection went away in mid-body, or before the response."""
+        return self._close(
+            "receive_disconnect",
+            None,
+            Disconnected("the connection closed before any byte of a response"),
+        )
+
+    def receive_timeout(self, clock: Clock, message: str = "") -> list[Event]:
+        """One of the clocks ran out; `message` says more of it."""
+        return self._close(
+            "receive_timeout", None, TimedOut(message or f"the clock {clock} ran out", clock)
+        )
+
+    def _close(
+        self, call: str, evidence: Evidence | None, reason: TokenwireError | None
+    ) -> list[Event]:
+        """The body ended, with `evidence` or for a `reason`."""
+        events: list[Event] = []
+        if self._in_vain(call):
+            return events
+        if self._state is State.SENT or self._body is None or self._coding is None:
+            self._error = reason
+            self._state = State.FAILED
+            return events
+        try:
+            if evidence is not None and self._coding.whole:
+                following = self._body.eof(events)
+            else:
+                evidence = None
+                following = self._body.cut(events)
+        except RemoteProtocolError as error:
+            self._step.settle(events)
+            self._fail(error)
+            return self._hand_out(events)
+        if following is not None:
+            self._step = following
+            self._secrets += following.request.secrets()
+            self._state = State.READY
+            return self._hand_out(events)
+        self._step.settle(events)
+        found = self._step.evidence or evidence
+        if found is not None and proves(found, self._owes):
+            self._end(found, events)
+        elif isinstance(reason, TimedOut):
+            self._error = reason
+            self._state = State.FAILED
+        else:
+            self._fail(Truncated(self._unfinished(found)))
+        return self._hand_out(events)
+
+    def _unfinished(self, found: Evidence | None) -> str:
+        if found == "connection_close":
+            return (
+                f"{self._step.unfinished}: only a closed connection said that it was complete, "
+                f"and this provider owes {self._owes}"
+            )
+        return self._step.unfinished
+
+    def _hand_out(self, events: list[Event]) -> list[Event]:
+        if events:
+            self.started = True
+        return events
+
+    def _end(self, evidence: Evidence, events: list[Event]) -> None:
+        self._step.settle(events)
+        events.append(End(evidence))
+        self._state = State.SETTLED
+
+    def _fail(self, error: RemoteProtocolError) -> None:
+        if isinstance(self._body, RefusedBody):
+            error = self._body.error()  # whatever else is wrong with the body of an error
+        error.status = self._status
+        error.headers = [pair for pair in self._headers if pair[0] in _KEPT_HEADERS]
+        error.blot(self._secrets)
+        self._error = error
+        self._state = State.FAILED
+
+    def _in_vain(self, call: str) -> bool:
+        """Whether `call` is about a response that is settled. Raises if it is out of order."""
+        state = self._state
+        if state is State.BODY:
+            return False
+        if self._responded and state is not State.SENT and call in _IN_VAIN:
+            return True
+        self._check(call)
+        return False
+
+    def _check(self, call: str) -> None:
+        if call not in TRANSITIONS[self._state]:
+            raise LocalProtocolError(_OUT_OF_ORDER[self._state].format(call))
+
+
+_OUT_OF_ORDER = {
+    State.READY: "{}: no request is under way; send what next_request() gives first",
+    State.SENT: "{}: the response to the last request has not begun; receive_response() comes next",
+    State.BODY: "{}: the last response is not over; feed its data, then receive_eof()",
+    State.SETTLED: "{}: the question is answered, and no response is expected",
+    State.FAILED: "{}: the exchange has failed; next_request() raises the reason",
+}

@@ -1,0 +1,267 @@
+"""From bytes to lines, server-sent events and JSON, whatever the cutting.
+
+Lines end at LF, CRLF and CR only: U+2028, U+2029 and U+0085 are data, and UTF-8 is decoded after
+framing. Time is linear in bytes: what was searched once is not searched again.
+
+Limits: a line, and the lines of one event together, may have `limit` bytes without their ends.
+"""
+
+from typing import Any, TypeAlias, TypeGuard, TypeVar
+
+import msgspec
+
+from .errors import LimitExceeded, Malformed
+
+__all__ = [
+    "Lines",
+    "SSEDecoder",
+    "ServerSentEvent",
+    "StrayLine",
+    "decode_json",
+    "encode_sse",
+    "is_list",
+    "is_object",
+    "is_whole_json",
+]
+
+_T = TypeVar("_T")
+_BOM = b"\xef\xbb\xbf"
+
+
+class Lines:
+    """Splits a byte stream into lines. A byte order mark before the first one is taken off."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._rest = bytearray()
+        self._after_cr = False
+        self._first = True
+        self.keepalive = False
+        """Whether the last `feed` brought nothing but blank lines and lines that begin with `:`."""
+
+    def feed(self, data: bytes) -> bytes:
+        """The lines that `data` completes, as one run of bytes for `splitlines()`; empty if none.
+
+        Raises LimitExceeded (after this, nothing more may be fed) on a partial line that is too
+        long already; complete ones are the caller's to check, with `check`.
+        """
+        self.keepalive = True
+        if not data:
+            return b""
+        if self._after_cr and data[0] == 0x0A:  # the LF of a CRLF that was cut in two
+            data = data[1:]
+        self._after_cr = False
+        end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
+        if not end:
+            self._rest += data
+            self.keepalive = not self._rest or self._rest[0] == 0x3A
+            self.check_rest()
+            return b""
+        self._after_cr = data[-1] == 0x0D
+        complete = data[:end]
+        if self._rest:
+            complete = bytes(self._rest + complete)
+        self._rest = bytearray(data[end:])
+        if self._first:
+            self._first = False
+            complete = complete.removeprefix(_BOM)
+        # The first line settles it for all but keep-alives.
+        self.keepalive = complete[:1] in (b":", b"\n", b"\r") and all(
+            line[:1] in (b":", b"") for line in [*complete.splitlines(), self._rest]
+        )
+        return complete
+
+    def check(self, size: int) -> None:
+        """Raises LimitExceeded if a line or an event of `size` bytes is too long."""
+        if size > self._limit:
+            raise LimitExceeded(f"an event of more than {self._limit} bytes")
+
+    def check_rest(self) -> None:
+        """Raises LimitExceeded if the partial line is too long. For after the complete ones."""
+        size = len(self._rest)
+        if self._first and _BOM.startswith(self._rest[:3]):  # the mark, or its beginning
+            size = max(0, size - 3)
+        self.check(size)
+
+    @property
+    def rest(self) -> bytes:
+        """The bytes of the line that is not complete."""
+        rest = bytes(self._rest)
+        return rest.removeprefix(_BOM) if self._first else rest
+
+
+class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):
+    """A dispatched event, in WHATWG's words. `data` is UTF-8 as it came, not yet decoded."""
+
+    data: bytes
+    type: str = "message"
+    last_event_id: str = ""
+
+
+class StrayLine(msgspec.Struct, frozen=True, gc=False):
+    """A line whose field name the standard does not know, so that a browser would ignore it.
+
+    Services put errors there: `error: {...}`, or JSON with no field name at all.
+    """
+
+    line: bytes
+
+
+SSEItem: TypeAlias = ServerSentEvent | StrayLine
+
+
+class SSEDecoder:
+    """An event stream after https://html.spec.whatwg.org/multipage/server-sent-events.html.
+
+    With one difference: `eof` hands out a last event that lacks its blank line, since vendors
+    forget it and the finish reason would be lost; whether its payload is whole is the caller's to
+    judge.
+    """
+
+    def __init__(self, limit: int = 16 * 1024 * 1024) -> None:
+        self._lines = Lines(limit)
+        self._limit = limit
+        self._data: list[bytes] = []
+        self._size = 0
+        self._type = ""
+        self._id = ""
+        self.last_event_id = ""
+        """The last `id` up to the last blank line: an event that was cut takes its id with it."""
+        self.retry: int | None = None
+        """The reconnection time in milliseconds that the server last asked for."""
+        self.last_comment = b""
+        """The last comment, without its colon; some services hide an error there."""
+
+    @property
+    def keepalive(self) -> bool:
+        """Whether the last `feed` brought nothing but comments and blank lines."""
+        return self._lines.keepalive
+
+    def feed(self, data: bytes, items: list[SSEItem]) -> None:
+        """Append what `data` completes to `items`. Raises LimitExceeded, after what came before."""
+        text = self._lines.feed(data)
+        if not text:
+            return
+        # A run of events that are one `data: ` line each is most of what there is. Counting line
+        # ends shows it in one pass of C: each event is its line and a blank one, all by LF.
+        if not self._data and not self._type and text[:6] == b"data: " and text[-2:] == b"\n\n":
+            payloads = text[6:-2].split(b"\n\ndata: ")
+            if (
+                len(text) <= self._limit
+                and text.count(b"\n") == 2 * len(payloads)
+                and b"\r" not in text
+            ):
+                last_event_id = self.last_event_id = self._id
+                if last_event_id:
+                    items += [ServerSentEvent(p, "message", last_event_id) for p in payloads]
+                else:
+                    items += map(ServerSentEvent, payloads)
+                self._lines.check_rest()
+                return
+        self._feed_lines(text.splitlines(), items)
+        self._lines.check_rest()
+
+    def eof(self, items: list[SSEItem]) -> None:
+        """The stream ended cleanly: append the event that was not dispatched, if there is one."""
+        self._feed_lines([self._lines.rest, b""], items)
+
+    def _feed_lines(self, lines: list[bytes], items: list[SSEItem]) -> None:
+        for line in lines:
+            self._lines.check(len(line))
+            if not line:
+                self._dispatch(items)
+                continue
+            name, _, value = line.partition(b":")
+            if not name:
+                self.last_comment = value
+                continue
+            value = value[1:] if value[:1] == b" " else value
+            if name == b"data":
+                self._data.append(value)
+                self._size += len(line)
+                self._lines.check(self._size)
+            elif name == b"event":
+                self._type = value.decode(errors="replace")
+            elif name == b"id":
+                if b"\0" not in value:
+                    self._id = value.decode(errors="replace")
+            elif name == b"retry":
+                if value.isdigit():
+                    self.retry = int(value[:18])
+            else:
+                items.append(StrayLine(line))
+
+    def _dispatch(self, items: list[SSEItem]) -> None:
+        self.last_event_id = self._id
+        if self._data:
+            items.append(
+                ServerSentEvent(b"\n".join(self._data), self._type or "message", self.last_event_id)
+            )
+            self._data.clear()
+            self._size = 0
+        self._type = ""
+
+
+def encode_sse(data: bytes, *, type: str = "") -> bytes:
+    """One server-sent event: a `data:` line for each line of `data`, and the blank line.
+
+    What SSE can't say is which of CR, LF and CRLF ended a line: LF is what arrives.
+    """
+    lines = [f"event: {type}".encode()] if type else []
+    lines += [b"data: " + line for line in data.splitlines()]
+    if not data or data[-1:] in b"\r\n":  # the empty line behind the last end, too
+        lines.append(b"data: ")
+    return b"\n".join(lines) + b"\n\n"
+
+
+def decode_json(decoder: "msgspec.json.Decoder[_T]", payload: bytes) -> _T:
+    """`payload` as `decoder`'s type. Invalid UTF-8 and lone surrogates become U+FFFD.
+
+    Raises Malformed, with the payload, if it is not JSON or not of that type.
+    """
+    try:
+        return decoder.decode(payload)
+    except msgspec.ValidationError as error:
+        raise Malformed(f"JSON of an unexpected shape ({error})", data=payload) from error
+    except (ValueError, RecursionError):
+        pass  # what follows is not a part of this: a UnicodeDecodeError holds the whole payload
+    return _decode_repaired(decoder, payload)
+
+
+def _decode_repaired(decoder: "msgspec.json.Decoder[_T]", payload: bytes) -> _T:
+    """What msgspec refuses and others send: half a character, cut at a token's border."""
+    import json  # on this rare path only, to keep it out of `import tokenwire`
+
+    try:
+        value = json.loads(payload.decode(errors="replace").removeprefix("\ufeff"))
+        text = json.dumps(value, ensure_ascii=False)
+        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return decoder.decode(whole.encode())
+    except msgspec.ValidationError as error:
+        problem = f"JSON of an unexpected shape ({error})"
+    except (ValueError, RecursionError):
+        problem = "not JSON"
+    # Raised here, as json's own error holds the whole payload, where no key is blotted out.
+    raise Malformed(problem, data=payload)
+
+
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether a decoded JSON value is an object."""
+    return isinstance(value, dict)
+
+
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Whether a decoded JSON value is an array."""
+    return isinstance(value, list)
+
+
+_any = msgspec.json.Decoder()
+
+
+def is_whole_json(payload: bytes) -> bool:
+    """Whether `payload` is one JSON value with nothing missing."""
+    try:
+        decode_json(_any, payload)
+    except Malformed:
+        return False
+    return True

@@ -1,0 +1,32 @@
+"""How large anything may grow. All sizes are in bytes, of decoded content.
+
+Limits hold for complete and partial input alike, so that what is refused never depends on how the
+network cut the bytes.
+"""
+
+import msgspec
+
+__all__ = ["Limits"]
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The sizes beyond which a peer is not followed; `LimitExceeded` names the one that was met."""
+
+    event: int = 16 * 1024 * 1024
+    """One line, one event. The largest seen in recordings is 8 MiB (a picture in base64)."""
+
+    response: int = 256 * 1024 * 1024
+    """One response body after undoing its content-encoding. A stream of 128,000 tokens with 330
+    bytes of JSON each is 42 MB; a gzip bomb grows a thousandfold."""
+
+    document: int = 64 * 1024 * 1024
+    """One JSON document (an answer that is not streamed), which must be held in memory whole."""
+
+    picture: int = 32 * 1024 * 1024
+    """One picture fetched from an address that a server chose."""
+
+    head: int = 64 * 1024
+    """The status line and headers of a response; nginx and h11 stop at a quarter of that."""
+
+    error_body: int = 64 * 1024
+    """As much of the body of an error as is read; the rest is not waited for."""
