@@ -1,0 +1,1 @@
+"""What moves the bytes: the I/O-free wire, and one small module per I/O library."""

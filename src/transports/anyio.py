@@ -1,0 +1,30 @@
+"""The `anyio` transport, for code written against anyio: on asyncio or trio, whichever runs.
+
+The bytes go by the running library's own stream, which takes less than anyio's; anyio's scopes
+cancel it on either.
+
+    async with Client() as client:
+        async with client.open(exchange) as answer:
+            async for event in answer:
+                ...
+"""
+
+from .async_client import AsyncAnswer, AsyncClient, Network
+from .loops import running_library
+
+__all__ = ["Answer", "Client"]
+
+Answer = AsyncAnswer
+
+
+class Client(AsyncClient):
+    """Asks by the library that runs. See `AsyncClient`."""
+
+    def network(self) -> Network:
+        if running_library() == "trio":
+            from .trio import Network as TrioNetwork
+
+            return TrioNetwork()
+        from .asyncio import Network as AsyncioNetwork
+
+        return AsyncioNetwork()

@@ -1,0 +1,174 @@
+"""The `asyncio` transport: an `asyncio.Protocol`, on asyncio's own loops and on uvloop.
+
+async with Client() as client:
+    async with client.open(exchange) as answer:
+        async for event in answer:
+            ...
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from ipaddress import ip_address
+from typing import cast
+
+from .async_client import AsyncAnswer, AsyncClient
+
+__all__ = ["Answer", "Client", "Network"]
+
+Answer = AsyncAnswer
+
+# Beyond this much that nobody has read, the peer is made to wait.
+READ_AHEAD = 256 * 1024
+
+WRITE_SIZE = 256 * 1024
+
+
+class Stream(asyncio.Protocol):
+    """A connection whose bytes are kept until they are received."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._eof = False
+        self._error: Exception | None = None
+        self._may_write = True
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def send(self, data: memoryview | bytes, deadline: float | None) -> int:
+        while not self._may_write and not self._eof and not self._chunks:
+            await self._wait(deadline)
+        if self._eof or self._transport is None:
+            raise BrokenPipeError("the connection is closed")
+        if self._chunks:
+            return 0
+        piece = data[:WRITE_SIZE]
+        self._transport.write(piece)
+        return len(piece)
+
+    async def receive(self, deadline: float | None) -> bytes:
+        while not self._chunks and not self._eof:
+            await self._wait(deadline)
+        if not self._chunks and self._error is not None:
+            raise OSError(f"the connection broke: {self._error}")
+        data = b"".join(self._chunks)
+        self._chunks.clear()
+        if self._size > READ_AHEAD and self._transport is not None:
+            self._transport.resume_reading()
+        self._size = 0
+        return data
+
+    def is_quiet(self) -> bool:
+        return not self._eof and not self._chunks
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+            self._transport = None
+
+    async def _wait(self, deadline: float | None) -> None:
+        """Wait until something happens."""
+        waiter = self._waiter = self._loop.create_future()
+        alarm = None if deadline is None else self._loop.call_at(deadline, _expire, waiter)
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+            if alarm is not None:
+                alarm.cancel()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # By its word: uvloop's is not derived from asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._chunks.append(data)
+        was_ahead = self._size > READ_AHEAD
+        self._size += len(data)
+        if self._size > READ_AHEAD and not was_ahead and self._transport is not None:
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        self._eof = True
+        self._wake()
+        return True  # we close it ourselves, once what came is read
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._eof, self._error = True, exc
+        self._transport = None  # uvloop's could not even resume reading now
+        self._wake()
+
+    def pause_writing(self) -> None:
+        self._may_write = False
+
+    def resume_writing(self) -> None:
+        self._may_write = True
+        self._wake()
+
+
+def _expire(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())
+
+
+class Sleeper:
+    """An event of asyncio's."""
+
+    def __init__(self) -> None:
+        self._woken = asyncio.Event()
+
+    async def sleep(self, until: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await self._woken.wait()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+
+class Network:
+    """Sockets by the running event loop of asyncio."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+
+    def now(self) -> float:
+        return self._loop.time()
+
+    async def resolve(self, host: str, port: int, deadline: float | None) -> list[str]:
+        try:
+            return [str(ip_address(host))]  # and no thread is needed for it
+        except ValueError:
+            async with asyncio.timeout_at(deadline):
+                found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return [str(address[0]) for *_, address in found]
+
+    async def connect(self, address: str, port: int, deadline: float | None) -> Stream:
+        async with asyncio.timeout_at(deadline):
+            # asyncio and uvloop set TCP_NODELAY by themselves.
+            _, stream = await self._loop.create_connection(Stream, address, port)
+        return stream
+
+    def sleeper(self) -> Sleeper:
+        return Sleeper()
+
+    def call_from_thread(self, call: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(call)
+
+
+class Client(AsyncClient):
+    """Asks by asyncio. See `AsyncClient`."""
+
+    def network(self) -> Network:
+        return Network()

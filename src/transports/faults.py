@@ -1,0 +1,207 @@
+"""How the embedded server cuts its answers, and what it does wrong.
+
+A `Cutting` says in which pieces the bytes of a body are written. A `Fault` is one thing that goes
+wrong with one response; several may be combined in a tuple: `(Gzip(), CloseAfter(20))`. What is
+to be done to that end is worked out in `scripts`.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Literal, TypeAlias, assert_never
+
+from ..protocols.errors import LocalProtocolError
+
+__all__ = [
+    "BreakEvent",
+    "CloseAfter",
+    "CloseIdle",
+    "Cutting",
+    "DropTerminator",
+    "ErrorObject",
+    "Fault",
+    "Faults",
+    "Gzip",
+    "HtmlPage",
+    "KeepAlives",
+    "Linger",
+    "RefuseWith",
+    "ResetAfter",
+    "StallAfter",
+    "Unframed",
+]
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """In which pieces a body is written, each by a `send` of its own, and how many seconds pass
+    between two of them. Made by the class methods."""
+
+    by: Literal["whole", "event", "sizes"] = "event"
+    sizes: tuple[int, ...] = ()
+    pause: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.by == "sizes" and not (self.sizes and min(self.sizes) > 0):
+            raise LocalProtocolError(f"cutting by sizes {self.sizes}: give sizes above 0")
+
+    @classmethod
+    def whole(cls) -> "Cutting":
+        """All in one write, once the answer is there."""
+        return cls("whole")
+
+    @classmethod
+    def per_event(cls, *, pause: float = 0.0) -> "Cutting":
+        """One write an event."""
+        return cls("event", pause=pause)
+
+    @classmethod
+    def byte_by_byte(cls, *, pause: float = 0.0) -> "Cutting":
+        """One write a byte."""
+        return cls("sizes", (1,), pause)
+
+    @classmethod
+    def of_sizes(cls, *sizes: int, pause: float = 0.0) -> "Cutting":
+        """Writes of so many bytes each, over and over, wherever the events' borders are."""
+        return cls("sizes", sizes, pause)
+
+    def cut(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """What to write of a body that comes in `pieces`. None of it is empty."""
+        match self.by:
+            case "whole":
+                yield from filter(None, (b"".join(pieces),))
+            case "event":
+                yield from filter(None, pieces)
+            case "sizes":
+                rest = bytearray()
+                sizes = cycle(self.sizes)
+                size = next(sizes)
+                for piece in pieces:
+                    rest += piece
+                    while len(rest) >= size:
+                        yield bytes(rest[:size])
+                        del rest[:size]
+                        size = next(sizes)
+                yield from filter(None, (bytes(rest),))
+            case _:
+                assert_never(self.by)
+
+
+# Faults. Bytes are counted in the body as it is written: behind Gzip, before any chunk framing.
+
+
+@dataclass(frozen=True)
+class CloseAfter:
+    """The connection is closed (FIN) after `count` bytes of body, without the end of the body;
+    with `head` False before the response's head."""
+
+    count: int
+    head: bool = True
+
+
+@dataclass(frozen=True)
+class ResetAfter:
+    """The connection is reset (RST) after `count` bytes of body; with `head` False before the
+    response's head."""
+
+    count: int
+    head: bool = True
+
+
+@dataclass(frozen=True)
+class StallAfter:
+    """After `count` bytes of body nothing more is sent until the client leaves; with `head` False
+    not even the response's head."""
+
+    count: int
+    head: bool = True
+
+
+@dataclass(frozen=True)
+class KeepAlives:
+    """After `count` bytes of body only comments (`: keepalive`) come, one every `interval`
+    seconds, until the client leaves. Not to be combined with Gzip."""
+
+    count: int = 0
+    interval: float = 0.05
+
+
+@dataclass(frozen=True)
+class Linger:
+    """After the whole body the end of the chunks is not sent: the connection stays open until the
+    client leaves."""
+
+
+@dataclass(frozen=True)
+class CloseIdle:
+    """The response is right, but then the connection is closed, though nothing said so."""
+
+
+@dataclass(frozen=True)
+class RefuseWith:
+    """An error status (or a redirect: `headers=(("location", "..."),)`), with an error object in
+    JSON. `retry_after` is the value of that header, in seconds or a date."""
+
+    status: int
+    retry_after: str | None = None
+    message: str = "this is what the test wants"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class HtmlPage:
+    """A page of HTML in the place of the answer."""
+
+    status: int = 200
+    page: str = "<!doctype html><title>Welcome</title><p>Please log in."
+
+
+@dataclass(frozen=True)
+class ErrorObject:
+    """An error object in JSON with status 200."""
+
+    message: str = "this is what the test wants"
+
+
+@dataclass(frozen=True)
+class BreakEvent:
+    """After `after` events come bytes that are no event (`data`), then the rest."""
+
+    after: int = 0
+    data: bytes = b'data: {"broken": \n\n'
+
+
+@dataclass(frozen=True)
+class DropTerminator:
+    """The bytes of `End` are left out (`data: [DONE]`, `stream-end`); the body ends as it
+    should."""
+
+
+@dataclass(frozen=True)
+class Gzip:
+    """The body comes with `content-encoding: gzip`, flushed after each event."""
+
+
+@dataclass(frozen=True)
+class Unframed:
+    """The response is one of HTTP/1.0: no length and no chunks, the connection's close ends it."""
+
+
+Fault: TypeAlias = (
+    CloseAfter
+    | ResetAfter
+    | StallAfter
+    | KeepAlives
+    | Linger
+    | CloseIdle
+    | RefuseWith
+    | HtmlPage
+    | ErrorObject
+    | BreakEvent
+    | DropTerminator
+    | Gzip
+    | Unframed
+)
+
+Faults: TypeAlias = Fault | tuple[Fault, ...] | None
+"""What goes wrong with one response. Of several endings the last one counts."""

@@ -1,0 +1,70 @@
+"""Idle connections, kept for the next request of the same route."""
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from .connection import Connection, Route
+
+__all__ = ["Kept", "Pool"]
+
+_Stream = TypeVar("_Stream")
+
+
+@dataclass(eq=False)
+class Kept(Generic[_Stream]):
+    """A connection with its stream, the address it leads to, and when it was put aside."""
+
+    stream: _Stream
+    connection: Connection
+    address: str
+    since: float
+
+
+class Pool(Generic[_Stream]):
+    """At most `size` idle connections, none older than `keep` seconds; O(1) a request.
+
+    `keep` is below what servers keep them for (nginx 75 s, uvicorn 5 s, cloud balancers 60 s); one
+    that was closed all the same is replaced in silence.
+    """
+
+    def __init__(self, size: int = 10, keep: float = 30) -> None:
+        self._size = size
+        self._keep = keep
+        self._all: OrderedDict[Kept[_Stream], None] = OrderedDict()
+        self._by_route: dict[Route, deque[Kept[_Stream]]] = {}
+
+    def take(self, route: Route, now: float) -> Kept[_Stream] | None:
+        """The connection of `route` that was put aside last, or None."""
+        kept = self._by_route.get(route)
+        if not kept or now - kept[-1].since > self._keep:
+            return None
+        found = kept.pop()
+        self._forget(found)
+        return found
+
+    def put(self, kept: Kept[_Stream]) -> list[_Stream]:
+        """Put a connection aside. Returns the streams to close: too many, or too old."""
+        self._all[kept] = None
+        self._by_route.setdefault(kept.connection.route, deque()).append(kept)
+        close: list[_Stream] = []
+        while self._all:
+            oldest = next(iter(self._all))
+            if len(self._all) <= self._size and kept.since - oldest.since <= self._keep:
+                break
+            self._by_route[oldest.connection.route].popleft()
+            self._forget(oldest)
+            close.append(oldest.stream)
+        return close
+
+    def clear(self) -> list[_Stream]:
+        """Empty the pool. Returns the streams to close."""
+        close = [kept.stream for kept in self._all]
+        self._all.clear()
+        self._by_route.clear()
+        return close
+
+    def _forget(self, kept: Kept[_Stream]) -> None:
+        del self._all[kept]
+        if not self._by_route[kept.connection.route]:
+            del self._by_route[kept.connection.route]

@@ -1,0 +1,80 @@
+"""TLS as a stage of bytes in and bytes out (`ssl.MemoryBIO`), the same for every event loop."""
+
+import ssl
+from functools import cache
+
+from ..protocols.errors import ConnectFailed
+
+__all__ = ["TLS", "default_context"]
+
+
+@cache
+def default_context() -> ssl.SSLContext:
+    """One context with verification for all: making it is slow, for the system's roots."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+class TLS:
+    """One TLS connection. `established` once the handshake is done; `closed` once the peer has
+    said that nothing more will come; `broken` once it has sent what it must not, or an alert."""
+
+    def __init__(self, context: ssl.SSLContext, host: str) -> None:
+        self._in = ssl.MemoryBIO()
+        self._out = ssl.MemoryBIO()
+        try:
+            self._tls = context.wrap_bio(self._in, self._out, server_hostname=host)
+        except (ValueError, ssl.SSLError) as error:
+            raise ConnectFailed(f"TLS with {host}: {error}") from None
+        self._host = host
+        self.established = False
+        self.closed = False
+        self.broken = False
+        self._shake()
+
+    def data_to_send(self) -> bytes:
+        """Bytes for the peer."""
+        return self._out.read()
+
+    def send(self, data: bytes) -> None:
+        """Encrypt `data`. Only when established; in vain once broken."""
+        try:
+            self._tls.write(data)
+        except ssl.SSLError:
+            self.broken = True
+
+    def receive(self, data: bytes) -> bytes:
+        """What the peer's bytes say. Raises ConnectFailed while the handshake goes on."""
+        self._in.write(data)
+        if not self.established:
+            self._shake()
+        plain: list[bytes] = []
+        while self.established and not self.closed:
+            try:
+                piece = self._tls.read(64 * 1024)
+            except ssl.SSLWantReadError:
+                break
+            except ssl.SSLError:
+                self.broken = True
+                break
+            if not piece:  # the peer's close_notify
+                self.closed = True
+            plain.append(piece)
+        return b"".join(plain)
+
+    def _shake(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return
+        except ssl.SSLCertVerificationError as error:
+            untrusted = ConnectFailed(
+                f"the certificate of {self._host} is not trusted ({error.verify_message}); "
+                "if it is one of your own, give a context that trusts it with ssl_context="
+            )
+            untrusted.lasting = True
+            raise untrusted from error
+        except ssl.SSLError as error:
+            raise ConnectFailed(f"TLS with {self._host} failed: {error.reason}") from error
+        self.established = True
