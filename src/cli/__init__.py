@@ -1,0 +1,156 @@
+"""The command `tokenwire`: how it starts and ends. What it does is in `commands`.
+
+An error is one line on stderr, and its kind is the exit code. This module needs no extra, so that
+it can say which one is missing.
+"""
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from enum import IntEnum
+
+from ..protocols.errors import (
+    LocalProtocolError,
+    Refused,
+    RemoteProtocolError,
+    TimedOut,
+    TokenwireError,
+    Truncated,
+)
+
+__all__ = ["EXIT_CODES", "Exit", "Settings", "complain", "main", "one_line", "visible"]
+
+
+class Exit(IntEnum):
+    """The exit codes."""
+
+    OK = 0
+    BUG = 1
+    USAGE = 2
+    REFUSED = 3
+    BROKEN = 4
+    TRUNCATED = 5
+    NETWORK = 6
+    TIMED_OUT = 7
+    INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+    CLOSED_PIPE = 141  # 128 + SIGPIPE: nobody reads on. No failure, but no proven answer either.
+
+
+EXIT_CODES = {
+    Exit.OK: "the answer is proven complete",
+    Exit.BUG: "a bug in tokenwire",
+    Exit.USAGE: "wrong usage, or a file that can't be read or written; nothing was sent",
+    Exit.REFUSED: "the service refused: key, quota, filter, redirect, ...",
+    Exit.BROKEN: "the service sent what is no answer: malformed, unexpected, too large",
+    Exit.TRUNCATED: "the answer was cut; what had come is on stdout",
+    Exit.NETWORK: "no connection, or it was lost before the answer began",
+    Exit.TIMED_OUT: "timed out",
+    Exit.INTERRUPTED: "stopped by Ctrl-C",
+    Exit.CLOSED_PIPE: "nobody reads stdout any more, as behind a pipe into head",
+}
+"""What each code says, for the help."""
+
+
+class Settings:
+    """What the whole command is told: `traceback`, whether an error comes with one."""
+
+    traceback = False
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with `arguments` (those of the process, if None); the exit code."""
+    settings = Settings()
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):  # else a closed one, or somebody's fake
+            stream.reconfigure(errors="replace")
+    try:
+        code = _end(_run(sys.argv[1:] if arguments is None else arguments, settings))
+    except KeyboardInterrupt:
+        code = _end(Exit.INTERRUPTED)
+    except BrokenPipeError:
+        code = _end(Exit.CLOSED_PIPE)
+    except Exception as error:  # noqa: BLE001  the last line of defence
+        complain(error, settings)
+        code = _end(exit_code(error))
+    return code
+
+
+def exit_code(error: Exception) -> Exit:
+    """The code that tells the kind of `error`."""
+    match error:
+        case LocalProtocolError():
+            return Exit.USAGE
+        case Refused():
+            return Exit.REFUSED
+        case Truncated():
+            return Exit.TRUNCATED
+        case RemoteProtocolError():
+            return Exit.BROKEN
+        case TimedOut():
+            return Exit.TIMED_OUT
+        case TokenwireError():
+            return Exit.NETWORK
+        case _:
+            return Exit.BUG
+
+
+def complain(error: Exception, settings: Settings) -> None:
+    """Say `error` in one line on stderr, below its traceback if one is wanted; then its notes."""
+    if settings.traceback:
+        import traceback
+
+        traceback.print_exception(error)
+    notes = getattr(error, "__notes__", ())
+    if isinstance(error, RemoteProtocolError) and notes:
+        text = error.message  # the notes have the bytes
+    elif isinstance(error, TokenwireError):
+        text = str(error)
+    else:
+        text = f"a bug in tokenwire: {error!r} (--traceback shows where; please report it)"
+    print(f"tokenwire: {one_line(text)}", file=sys.stderr)
+    for note in notes:
+        print(f"  {visible(note)}", file=sys.stderr)
+
+
+def one_line(text: str) -> str:
+    """`text`, which a server may have written, as one line that is safe on a terminal."""
+    return visible(" ".join(text.split()))
+
+
+def visible(text: str) -> str:
+    """`text` with its control characters made visible: they could do anything to a terminal."""
+    return text.replace("\r\n", "\n").translate(_VISIBLE)
+
+
+# C0 and DEL have pictures in Unicode; C1, which a terminal may take for ESC [ and the like, don't.
+_VISIBLE = {
+    **{code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n"},
+    0x7F: "\u2421",
+    **dict.fromkeys(range(0x80, 0xA0), "\ufffd"),
+}
+
+
+def _run(arguments: Sequence[str], settings: Settings) -> int:
+    try:
+        from .commands import run
+
+        return run(arguments, settings)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("click", "rich"):
+            raise
+        message = "the command needs an extra: pip install 'tokenwire[cli]'"
+        raise LocalProtocolError(message) from error
+
+
+def _end(code: int) -> int:
+    """`code`, once all is written. Where nobody reads on, the rest is to go nowhere: Python writes
+    it when it ends, and would complain again."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        return code or Exit.CLOSED_PIPE
+    return code

@@ -1,0 +1,189 @@
+"""`tokenwire chat`: one question, or a conversation."""
+
+import mimetypes
+import os
+import random
+import sys
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import msgspec
+
+from ..protocols.chat import Chat, ImagePart, Message, Part, TextPart
+from ..protocols.errors import LocalProtocolError, TokenwireError
+from ..protocols.events import Event
+from ..protocols.provider import Provider
+from ..protocols.providers import PROVIDERS
+from ..protocols.reply import Reply
+from . import Settings, complain
+from .server import embedded_server, takes_key
+from .show import is_terminal, saver, show
+from .transports import Ask, open_transport
+
+__all__ = ["ChatOptions", "run_chat"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatOptions:
+    """The options of the command."""
+
+    provider: str
+    model: str
+    system: str
+    images: tuple[Path, ...]
+    output: Path
+    as_json: bool
+    base_url: str | None
+    proxy: str | None
+    timeout: float | None
+    transport: str
+    embedded: bool
+
+
+def run_chat(words: tuple[str, ...], options: ChatOptions, settings: Settings) -> None:
+    """Ask, and show the answer. Raises what went wrong, and KeyboardInterrupt."""
+    session = Session(options, settings)
+    question = _question(words)
+    with ExitStack() as stack:
+        if options.embedded:
+            session.base_url = stack.enter_context(_embedded(PROVIDERS[options.provider], options))
+        session.ask_by = stack.enter_context(
+            open_transport(options.transport, proxy=options.proxy, trust_env=not options.embedded)
+        )
+        if question is None:
+            session.converse()
+        else:
+            session.ask(session.chat(question), Reply())
+
+
+class Session:
+    """Puts chats to the provider that the options say, and shows the answers."""
+
+    ask_by: Ask
+
+    def __init__(self, options: ChatOptions, settings: Settings) -> None:
+        self._options = options
+        self._settings = settings
+        self._provider = PROVIDERS[options.provider]
+        self._key = None if options.embedded else _key(self._provider)
+        self._pictures = [_picture(path) for path in options.images]
+        self._save = saver(options.output)
+        self._model = _model(self._provider, options)
+        self._clocks = self._provider.clocks
+        if options.timeout is not None:
+            self._clocks = msgspec.structs.replace(self._clocks, total=options.timeout)
+        self.base_url = options.base_url
+
+    def chat(self, question: str) -> Chat:
+        """A chat that begins with `question`."""
+        content: str | tuple[Part, ...] = question
+        if self._pictures:
+            content = (TextPart(question), *self._pictures)
+        system = (Message("system", self._options.system),) if self._options.system else ()
+        return Chat(messages=(*system, Message("user", content)), model=self._model)
+
+    def ask(self, chat: Chat, reply: Reply) -> None:
+        """Ask, show what comes, and put it into `reply`."""
+        exchange = self._provider.exchange(
+            chat,
+            key=self._key,
+            base_url=self.base_url,
+            clocks=self._clocks,
+            random=random.SystemRandom(),
+        )
+
+        def take(event: Event) -> None:
+            reply.add(event)
+            shown.event(event)
+
+        with show(as_json=self._options.as_json, save=self._save) as shown:
+            self.ask_by(exchange, take)
+
+    def converse(self) -> None:
+        """Ask one question after the other. Ctrl-C stops an answer, and at the prompt all.
+
+        What was answered in part, and seen, belongs to the history. What was not answered doesn't.
+        """
+        with suppress(ImportError):  # not on Windows; it makes an editor of input()
+            import_module("readline")
+        chat: Chat | None = None
+        said = ""
+        while question := _prompt():
+            following = self.chat(question) if chat is None else chat.then(said, question)
+            reply = Reply()
+            try:
+                self.ask(following, reply)
+            except KeyboardInterrupt:
+                print("tokenwire: stopped", file=sys.stderr)
+            except TokenwireError as error:
+                complain(error, self._settings)
+            if reply.text:
+                chat, said = following, reply.text
+
+
+def _key(provider: Provider) -> str | None:
+    key = os.environ.get("TOKENWIRE_KEY")
+    if not key and provider.name == "openai":
+        key = os.environ.get("OPENAI_API_KEY")
+    return key if key and takes_key(provider) else None
+
+
+def _model(provider: Provider, options: ChatOptions) -> str:
+    if options.model or provider.default_model:
+        return provider.model(options.model)
+    if options.embedded:
+        return "echo"
+    raise LocalProtocolError(f"{provider.name} has no default model: give one with --model")
+
+
+@contextmanager
+def _embedded(provider: Provider, options: ChatOptions) -> Generator[str]:
+    """The URL of an embedded server."""
+    if options.base_url is not None or options.proxy is not None:
+        raise LocalProtocolError("--embedded needs no network: leave out --base-url and --proxy")
+    with embedded_server()(provider) as server:
+        yield server.url
+
+
+def _picture(path: Path) -> ImagePart:
+    media_type = mimetypes.guess_type(path.name)[0] or ""
+    if not media_type.startswith("image/"):
+        raise LocalProtocolError(f"{path} has no name of a picture (.png, .jpg, ...)")
+    try:
+        return ImagePart.of_bytes(path.read_bytes(), media_type)
+    except OSError as error:
+        raise LocalProtocolError(f"{path} can't be read: {error}") from None
+
+
+def _question(words: tuple[str, ...]) -> str | None:
+    """The question that was given; None: there is to be a conversation."""
+    piped = not (sys.stdin and sys.stdin.isatty())
+    if not words and not piped:
+        return None
+    text = " ".join(_read_pipe() if word == "-" else word for word in words or ("-",))
+    if not text.strip():
+        raise LocalProtocolError("there is no question: neither in the arguments nor in the pipe")
+    return text
+
+
+def _read_pipe() -> str:
+    return sys.stdin.read().rstrip("\n") if sys.stdin else ""
+
+
+def _prompt() -> str:
+    """The next question; empty: there is none."""
+    prompt = "> "
+    if not is_terminal():  # the answers go elsewhere, and the prompt must not go along
+        print(prompt, end="", file=sys.stderr, flush=True)
+        prompt = ""
+    try:
+        return input(prompt).strip()
+    except EOFError:
+        print(file=sys.stderr)
+        return ""
+    except KeyboardInterrupt:
+        print(file=sys.stderr)  # the shell's own prompt begins a line
+        raise

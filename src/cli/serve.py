@@ -1,0 +1,212 @@
+"""`tokenwire serve`: the embedded server, with what goes wrong."""
+
+import os
+import shlex
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from ..protocols.errors import LocalProtocolError
+from ..protocols.openai import OpenAI
+from ..protocols.provider import Provider
+from ..protocols.providers import PROVIDERS
+from ..protocols.service import Service
+from ..transports.faults import (
+    BreakEvent,
+    CloseAfter,
+    CloseIdle,
+    Cutting,
+    DropTerminator,
+    ErrorObject,
+    Fault,
+    Gzip,
+    HtmlPage,
+    KeepAlives,
+    Linger,
+    RefuseWith,
+    ResetAfter,
+    StallAfter,
+    Unframed,
+)
+from .server import any_chat, embedded_server, exchange_at_chat, takes_key
+
+__all__ = ["ServeOptions", "cutting_of", "examples", "fault_of", "run_serve"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions:
+    """The options of the command."""
+
+    provider: str
+    host: str
+    port: int
+    require_key: bool
+    cut: str
+    pause: float
+    faults: tuple[str, ...]
+    times: int | None
+
+
+def run_serve(options: ServeOptions) -> None:
+    """Serve until Ctrl-C, which is its orderly end."""
+    provider = PROVIDERS[options.provider]
+    key = os.environ.get("TOKENWIRE_KEY") if options.require_key else None
+    if options.require_key:
+        _check_key(provider, key)
+    faults = tuple(map(fault_of, options.faults))
+    server = embedded_server()(
+        provider,
+        host=options.host,
+        port=options.port,
+        key=key,
+        cutting=cutting_of(options.cut, options.pause),
+        fault=faults if options.times is None else None,
+        faults=[faults] * (options.times or 0),
+    )
+    import anyio
+
+    async def serve() -> None:
+        async with server:
+            print(f"{provider.name} at {server.url} (Ctrl-C stops it)", flush=True)
+            print(examples(server.service, key), flush=True)
+            await anyio.sleep_forever()
+
+    with suppress(KeyboardInterrupt):
+        anyio.run(serve)
+
+
+def _check_key(provider: Provider, key: str | None) -> None:
+    if not key:
+        raise LocalProtocolError("--require-key: put the key into TOKENWIRE_KEY")
+    if not takes_key(provider):
+        raise LocalProtocolError(f"--require-key: {provider.name} knows no keys")
+
+
+def cutting_of(how: str, pause: float) -> Cutting:
+    """The cutting that `--cut` and `--pause` say. Raises LocalProtocolError."""
+    match how:
+        case "whole":
+            return Cutting("whole", pause=pause)
+        case "event":
+            return Cutting.per_event(pause=pause)
+        case _:
+            return Cutting.of_sizes(*map(_number("--cut"), how.split(",")), pause=pause)
+
+
+def fault_of(text: str) -> Fault:
+    """The fault that `text` says: a name, and what the help has behind it. Raises
+    LocalProtocolError."""
+    name, colon, value = text.partition(":")
+    make = _FAULTS.get(name)
+    if make is None:
+        raise LocalProtocolError(f"--fault {text}: the faults are {', '.join(_FAULTS)}")
+    try:
+        return make(value)
+    except ValueError:
+        problem = "that is not what goes behind the colon" if colon else "it needs a : and a number"
+        raise LocalProtocolError(f"--fault {text}: {problem} (see tokenwire serve --help)") from (
+            None
+        )
+
+
+def examples(service: Service, key: str | None) -> str:
+    """What to paste to ask `service`, running at its `base_url`: for curl, the openai SDK where
+    that speaks its dialect, and the command. `key`, which it wants, is not shown."""
+    provider, url = service.provider, service.base_url
+    return "\n".join(
+        [
+            "\n# curl",
+            _curl(service, key),
+            *_sdk(provider, url, needs_key=key is not None),
+            "\n# tokenwire",
+            f"tokenwire chat -p {provider.name}{_model_option(provider)} --base-url {url} Hello",
+        ]
+    )
+
+
+def _curl(service: Service, key: str | None) -> str:
+    _, request = exchange_at_chat(service, any_chat(service.provider), key=key)
+    lines = [f"curl -N {shlex.quote(request.url)}"]
+    for name, value in request.headers:
+        if name in (b"content-type", b"uniqueid"):  # the others make no difference here
+            lines.append(f"-H {shlex.quote(f'{name.decode()}: {value.decode()}')}")
+    if key is not None:
+        lines.append('-H "authorization: Bearer $TOKENWIRE_KEY"')
+    lines.append(f"-d {shlex.quote(request.body.decode())}")
+    return " \\\n  ".join(lines)
+
+
+def _sdk(provider: Provider, url: str, *, needs_key: bool) -> list[str]:
+    if not isinstance(provider.dialect, OpenAI):
+        return [f"\n# the openai SDK does not speak {provider.name}'s dialect"]
+    key = 'os.environ["TOKENWIRE_KEY"]' if needs_key else '"any"'
+    return [
+        "\n# the openai SDK, in Python",
+        "import os, openai" if needs_key else "import openai",
+        f"client = openai.OpenAI(base_url={url!r}, api_key={key})",
+        f"for chunk in client.chat.completions.create(model={provider.default_model or 'any'!r}, "
+        'messages=[{"role": "user", "content": "Hello"}], stream=True):',
+        "    if chunk.choices:",
+        '        print(chunk.choices[0].delta.content or "", end="")',
+    ]
+
+
+def _model_option(provider: Provider) -> str:
+    return "" if provider.default_model else " -m any"
+
+
+def _number(what: str) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        try:
+            return int(text)
+        except ValueError:
+            raise LocalProtocolError(
+                f"{what} {text}: give whole, event, or numbers of bytes"
+            ) from None
+
+    return number
+
+
+def _after(
+    kind: type[CloseAfter] | type[ResetAfter] | type[StallAfter],
+) -> Callable[[str], Fault]:
+    return lambda value: kind(0, head=False) if value == "head" else kind(int(value))
+
+
+def _keepalives(value: str) -> Fault:
+    after, _, interval = value.partition(",")
+    default = KeepAlives()
+    return KeepAlives(int(after or 0), float(interval) if interval else default.interval)
+
+
+def _refuse(value: str) -> Fault:
+    status, _, retry_after = value.partition(",")
+    if not 100 <= int(status) <= 599:
+        raise ValueError
+    return RefuseWith(int(status), retry_after=retry_after or None)
+
+
+def _plain(fault: Fault) -> Callable[[str], Fault]:
+    def make(value: str) -> Fault:
+        if value:
+            raise ValueError
+        return fault
+
+    return make
+
+
+_FAULTS: dict[str, Callable[[str], Fault]] = {
+    "close": _after(CloseAfter),
+    "reset": _after(ResetAfter),
+    "stall": _after(StallAfter),
+    "keepalives": _keepalives,
+    "linger": _plain(Linger()),
+    "close-idle": _plain(CloseIdle()),
+    "refuse": _refuse,
+    "html": lambda value: HtmlPage(int(value or 200)),
+    "error": lambda value: ErrorObject(value) if value else ErrorObject(),
+    "break": lambda value: BreakEvent(int(value or 0)),
+    "drop-terminator": _plain(DropTerminator()),
+    "gzip": _plain(Gzip()),
+    "unframed": _plain(Unframed()),
+}

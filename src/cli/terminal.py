@@ -1,0 +1,166 @@
+"""How the command renders an answer on a terminal."""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from itertools import pairwise
+from pathlib import Path
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.segment import Segment
+from rich.text import Text as Plain
+
+from ..protocols.events import Image
+from . import one_line, visible
+from .show import TextLines
+
+__all__ = ["Block", "Drawing", "OnTerminal", "blocks"]
+
+
+class OnTerminal(TextLines):
+    """Markdown, rendered while it comes.
+
+    Blocks (a paragraph, a list, a table) that are complete are printed for good, each by itself.
+    The last one, which may still become something else, is drawn again and again, as much of it as
+    fits on the screen. So a block that refers to a link defined in another one shows it as written.
+    """
+
+    def __init__(self, save: Callable[[Image], Path]) -> None:
+        super().__init__(save, visible)
+        # Not `auto`: rich's idea of a terminal has more sources than whether it is one. It heeds
+        # NO_COLOR and the terminal's width.
+        self._console = Console(force_terminal=True, highlight=False, markup=False, emoji=False)
+        self._live = ExitStack()
+        self._drawing = False
+        self._pending = ""
+        self._split_at = 0.0
+        self._printed = False  # whether a block of this answer stands above
+        self._thinking = False
+
+    def text(self, text: str) -> None:
+        self._end_thinking()
+        self._pending += visible(text)
+        if not self._drawing:
+            self._drawing = True
+            live = Drawing(lambda: self._pending, self._console)
+            self._live.enter_context(live)
+        # Splitting takes time in proportion to what is pending: not for each of its events.
+        now = time.monotonic()
+        if "\n" in text and now - self._split_at > 0.1:
+            self._split_at = now
+            *complete, self._pending = blocks(self._pending)
+            for block in complete:
+                self._print_block(block)
+
+    def reasoning(self, text: str) -> None:
+        self._end_block()
+        self._thinking = True
+        self._console.print(Plain(visible(text), "dim"), end="", soft_wrap=True)
+
+    def line(self, text: str, style: str = "") -> None:
+        self.end_line()
+        self._console.print(Plain(one_line(text), style), soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        self.line(text, "dim")
+
+    aside = note
+
+    def end_line(self) -> None:
+        self._end_thinking()
+        self._end_block()
+
+    def _end_thinking(self) -> None:
+        if self._thinking:
+            self._thinking = False
+            self._console.print("\n")
+
+    def _end_block(self) -> None:
+        self._live.close()
+        self._drawing = False
+        pending, self._pending = self._pending, ""
+        for block in blocks(pending + "\n"):
+            if block.strip():
+                self._print_block(block)
+
+    def _print_block(self, block: str) -> None:
+        if self._printed:
+            self._console.print()
+        self._printed = True
+        self._console.print(Block(block), end="")
+
+
+def blocks(text: str) -> list[str]:
+    """The Markdown blocks of `text`, each with the lines behind it, up to a last one that is not
+    complete: it has the last line, whatever that becomes."""
+    end = text.rfind("\n") + 1
+    lines = text[:end].split("\n")
+    starts = [
+        token.map[0]
+        for token in Markdown(text[:end]).parsed
+        if token.level == 0 and token.map is not None
+    ]
+    borders = [0, *starts[1:], len(lines)]
+    found = [
+        "\n".join(lines[start:stop]) + "\n" * (stop < len(lines))
+        for start, stop in pairwise(borders)
+    ]
+    return [*found[:-1], found[-1] + text[end:]]
+
+
+class Drawing(Live):
+    """Draws `text()` as it changes, up to twelve times a second, and at the end takes it away."""
+
+    def __init__(self, text: Callable[[], str], console: Console) -> None:
+        super().__init__(
+            console=console,
+            get_renderable=lambda: Block(text(), max(1, console.height - 1)),
+            refresh_per_second=12,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            vertical_overflow="crop",
+        )
+        self._text = text
+        self._drawn = ""
+
+    def refresh(self) -> None:
+        text = self._text()
+        if text != self._drawn:  # else an answer that stalls would be drawn again and again
+            self._drawn = text
+            super().refresh()
+
+
+class Block:
+    """Markdown without rich's blank lines around it; with `height`, so many of its last lines."""
+
+    def __init__(self, text: str, height: int = 0) -> None:
+        self._text = text
+        self._height = height
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        # The terminal's own colours, and the addresses of links in full.
+        block: RenderableType = Markdown(self._text, code_theme="ansi_dark", hyperlinks=False)
+        if self._height and len(self._text) > 16 * 1024:
+            # Drawing takes time in proportion, and this is done again and again: as plain text.
+            block = Plain(self._text[-8 * 1024 :])
+        # Without the two columns that the terminal's own ^C takes: it would begin a line.
+        options = options.update(width=max(1, options.max_width - 2))
+        lines = [*map(_inked, console.render_lines(block, options, pad=False))]
+        inked = [number for number, line in enumerate(lines) if line]
+        if not inked:
+            return
+        for line in lines[inked[0] : inked[-1] + 1][-self._height :]:
+            yield from line
+            yield Segment.line()
+
+
+def _inked(line: list[Segment]) -> list[Segment]:
+    """`line` without the blanks at its end, with which rich fills it up."""
+    while line and not line[-1].text.strip():
+        line = line[:-1]
+    if line:
+        line = [*line[:-1], Segment(line[-1].text.rstrip(), line[-1].style)]
+    return line

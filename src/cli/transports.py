@@ -1,0 +1,67 @@
+"""A transport by its name, to ask one question after the other."""
+
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from typing import Any, TypeAlias
+
+from ..protocols.errors import LocalProtocolError
+from ..protocols.events import Event
+from ..protocols.exchange import Exchange
+
+__all__ = ["Ask", "open_transport"]
+
+Ask: TypeAlias = Callable[[Exchange, Callable[[Event], None]], None]
+"""Asks, and gives each event to a function."""
+
+
+@contextmanager
+def open_transport(name: str, *, proxy: str | None, trust_env: bool) -> Generator[Ask]:
+    """The transport `name`. Raises LocalProtocolError if it is not installed."""
+    options = {"proxy": proxy, "trust_env": trust_env}
+    client_type = _load(f"..transports.{name}", name).Client
+    if name in ("sync", "httpx"):
+        with ExitStack() as stack:
+            if name == "sync":
+                client = client_type(**options)
+            else:
+                http = stack.enter_context(_load("httpx", name).Client(**options))
+                client = client_type(http)
+            stack.enter_context(client)
+            yield lambda exchange, show: _ask(client, exchange, show)
+        return
+    run = _load(name, name).run
+
+    async def ask(exchange: Exchange, show: Callable[[Event], None]) -> None:
+        # Each question has a client of its own, as it has an event loop of its own.
+        async with client_type(**options) as client, client.open(exchange) as answer:
+            async for event in answer:
+                show(event)
+
+    def ask_in_loop(exchange: Exchange, show: Callable[[Event], None]) -> None:
+        try:
+            if name == "asyncio":
+                run(ask(exchange, show))
+            else:
+                run(ask, exchange, show)
+        except BaseExceptionGroup as group:  # trio's nurseries wrap Ctrl-C, too
+            if group.subgroup(KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            raise
+
+    yield ask_in_loop
+
+
+def _ask(client: Any, exchange: Exchange, show: Callable[[Event], None]) -> None:
+    with client.open(exchange) as answer:
+        for event in answer:
+            show(event)
+
+
+def _load(module: str, transport: str) -> Any:
+    try:
+        return import_module(module, __package__)
+    except ModuleNotFoundError:
+        raise LocalProtocolError(
+            f"the transport {transport} is not installed: pip install 'tokenwire[{transport}]'"
+        ) from None

@@ -1,0 +1,376 @@
+"""The call forms of the documents that founded the project, for scripts that were written to them.
+
+    from tokenwire.compat import DarkAI
+
+    DarkAI.base_url = "http://127.0.0.1:8000"  # its service is gone: where yours is
+    async for chunk in DarkAI.create_async_generator(model="gpt-4o", messages=[...]):
+        print(chunk, end="")
+
+On asyncio and on trio. A failure is raised as one of tokenwire's errors; the documented client
+handed its text out as if the model had said it, and that is turned round on purpose.
+"""
+
+import re
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self, TypeAlias, TypeVar
+
+import msgspec
+
+from .highlevel import make_exchange
+from .protocols import aichatonline, aichats, darkai, ylokh
+from .protocols.body import BodyKind, Step
+from .protocols.chat import Message
+from .protocols.clocks import Clocks
+from .protocols.errors import LocalProtocolError, TokenwireError
+from .protocols.events import Event, Image, Text
+from .protocols.http import get_header
+from .protocols.provider import Provider, Question
+from .protocols.reply import Reply
+from .transports.anyio import Client  # which uses the loop that runs, and needs no anyio itself
+from .transports.async_client import AsyncAnswer
+
+__all__ = ["AiChatOnline", "AiChats", "Chunks", "DarkAI", "ImageResponse", "Messages", "Ylokh"]
+
+Messages: TypeAlias = Sequence[Mapping[str, Any] | Message]
+"""`[{"role": "user", "content": "..."}, ...]`"""
+
+_Chunk = TypeVar("_Chunk")
+
+
+@dataclass(frozen=True)
+class ImageResponse:
+    """A picture as a chunk of an answer. `images`: its `data:` URL; `alt`: what was asked for.
+
+    Printed it is Markdown.
+    """
+
+    images: list[str]
+    alt: str
+
+    def __str__(self) -> str:
+        alt = re.sub(r"([\\\[\]])", r"\\\1", " ".join(self.alt.split()))
+        return "\n".join(f"![{alt}]({image})" for image in self.images)
+
+
+class Chunks(AsyncIterator[_Chunk]):
+    """The answer as it comes, in chunks: `async for chunk in chunks`.
+
+    Nothing is sent before it is read. An error, a cancellation and `aclose()` close the connection
+    at once; so does leaving the loop, where the loop had the only reference
+    (`contextlib.aclosing` does not rest on that). To `await` it gives the same object, and changes
+    nothing unless `stream=False`: the whole answer is there then, and printed is its text.
+
+    `reply` is all that has come so far, with what is no text: usage, finish reason, evidence.
+    """
+
+    def __init__(
+        self,
+        answer: AsyncAnswer,
+        chunk_of: Callable[[Event], _Chunk | None],
+        *,
+        whole: bool = False,
+    ) -> None:
+        self.reply = Reply()
+        self._answer = answer
+        self._chunk_of = chunk_of
+        self._whole = whole
+        self._ready: deque[_Chunk] = deque()
+        self._closed = False
+
+    def __await__(self) -> Generator[Any, Any, Self]:
+        return self._begin().__await__()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> _Chunk:
+        return self._ready.popleft() if self._ready else await self._next()
+
+    def __str__(self) -> str:
+        return self.reply.text
+
+    def __del__(self) -> None:
+        if not self._closed:
+            # Not close(): the garbage collector may run in any thread.
+            with suppress(RuntimeError):  # the event loop is closed
+                self._answer.abort()
+
+    async def aclose(self) -> None:
+        """Stop, and close the connection at once."""
+        self._close()
+
+    def _close(self) -> None:
+        self._closed = True
+        self._answer.close()
+
+    async def _begin(self) -> Self:
+        if self._whole:
+            with suppress(StopAsyncIteration):
+                while True:
+                    self._ready.append(await self._next())
+        return self
+
+    async def _next(self) -> _Chunk:
+        try:
+            while True:
+                event = await anext(self._answer)
+                self.reply.add(event)
+                if (chunk := self._chunk_of(event)) is not None:
+                    return chunk
+        except BaseException as error:
+            if isinstance(error, TokenwireError):
+                error.answer = self.reply
+            self._close()
+            raise
+
+
+def _text(event: Event) -> str | None:
+    """The documents know one choice."""
+    return event.text if isinstance(event, Text) and event.index == 0 else None
+
+
+def _text_or_image(event: Event) -> str | ImageResponse | None:
+    return (
+        ImageResponse([event.data_url], event.prompt) if isinstance(event, Image) else _text(event)
+    )
+
+
+_OPTIONS = ("temperature", "top_p", "max_tokens", "stop", "n", "seed", "stream")
+
+
+class _Documented:
+    """What the four have in common. Their attributes are read when something is asked."""
+
+    base_url: ClassVar[str | None] = None
+    """Where the service is reached, in the place of the documented address."""
+    url: ClassVar[str]
+    api_endpoint: ClassVar[str]
+    """Where chats are asked, whole or below `url`. Another one takes its service along."""
+    working: ClassVar[bool] = False
+    default_model: ClassVar[str]
+    models: ClassVar[list[str]]
+    model_aliases: ClassVar[dict[str, str]]
+
+    _provider: ClassVar[Provider]
+    _path: ClassVar[str]
+    _chat_fields: ClassVar[tuple[str, ...]] = (*_OPTIONS, "tools", "tool_choice")
+    """Those of the further arguments that are fields of a `Chat`, so that a service that can't
+    take them says so. All others go into the request as they are."""
+
+    @classmethod
+    def get_model(cls, model: str | None = None) -> str:
+        """The service's own name of a model, or of an alias; empty or None: the default one.
+
+        Raises LocalProtocolError for a model that it has not.
+        """
+        return cls._preset().model(model or "")
+
+    @classmethod
+    async def create_async(
+        cls,
+        model: str | None = None,
+        messages: Messages = (),
+        proxy: str | None = None,
+        **kwargs: Any,
+    ) -> str:
+        """The whole text; of an answer with a picture, that as a `data:` URL.
+
+        Raises TokenwireError, whose `answer` is what had come.
+        """
+        async with cls._open(model, messages, proxy, kwargs) as answer:
+            reply = await answer.read()
+        return reply.images[0].data_url if reply.images else reply.text
+
+    @classmethod
+    def _open(
+        cls, model: str | None, messages: Messages, proxy: str | None, options: dict[str, Any]
+    ) -> AsyncAnswer:
+        provider = cls._preset()
+        timeout, headers = options.pop("timeout", None), options.pop("headers", None)
+        if timeout is not None:  # it is the caller's one limit; no other comes before it
+            clocks = Clocks(first_event=None, idle=None, total=timeout)
+            provider = msgspec.structs.replace(provider, clocks=clocks)
+        chosen = {name: options.pop(name) for name in cls._chat_fields if name in options}
+        exchange = make_exchange(
+            provider, messages, headers=headers, model=model or "", extra=options, **chosen
+        )
+        return Client(proxy=proxy, single_use=True).open(exchange)
+
+    @classmethod
+    def _preset(cls) -> Provider:
+        return msgspec.structs.replace(
+            cls._provider,
+            base_url=cls.base_url or cls._base_of_endpoint(),
+            default_model=cls.default_model,
+            models=tuple(cls.models),
+            aliases=dict(cls.model_aliases),
+        )
+
+    @classmethod
+    def _base_of_endpoint(cls) -> str:
+        endpoint = cls.api_endpoint
+        if "://" not in endpoint:
+            endpoint = cls.url.rstrip("/") + endpoint
+        if not endpoint.endswith(cls._path):
+            raise LocalProtocolError(
+                f"{cls.__name__}.api_endpoint {endpoint!r} does not end in {cls._path}: "
+                f"set {cls.__name__}.base_url"
+            )
+        return endpoint.removesuffix(cls._path)
+
+
+class DarkAI(_Documented):
+    """darkai.foundation."""
+
+    url = "https://darkai.foundation/chat"
+    api_endpoint = "https://darkai.foundation/chat"
+    supports_stream: ClassVar[bool] = True
+    default_model = darkai.PROVIDER.default_model
+    models = list(darkai.PROVIDER.models)
+    model_aliases = dict(darkai.PROVIDER.aliases)
+
+    _provider = darkai.PROVIDER
+    _path = "/chat"
+
+    @classmethod
+    def create_async_generator(
+        cls,
+        model: str | None = None,
+        messages: Messages = (),
+        proxy: str | None = None,
+        **kwargs: Any,
+    ) -> Chunks[str]:
+        """The text as it comes. `kwargs` go into the request, but for `timeout` (seconds for the
+        whole answer) and `headers`.
+
+        Raises LocalProtocolError for what can't be asked; iterating, TokenwireError.
+        """
+        return Chunks(cls._open(model, messages, proxy, kwargs), _text)
+
+
+class Ylokh(_Documented):
+    """chat.ylokh.xyz."""
+
+    url = "https://chat.ylokh.xyz"
+    api_endpoint = "https://chatapi.ylokh.xyz/v1/chat/completions"
+    supports_message_history: ClassVar[bool] = True
+    supports_gpt_35_turbo: ClassVar[bool] = True
+    default_model = ylokh.PROVIDER.default_model
+    models = list(ylokh.PROVIDER.models)
+    model_aliases = dict(ylokh.PROVIDER.aliases)
+
+    _provider = ylokh.PROVIDER
+    _path = "/chat/completions"
+    _chat_fields = _OPTIONS  # tools go into the request as they are, in the service's own form
+
+    @classmethod
+    def create_async_generator(
+        cls,
+        model: str | None = None,
+        messages: Messages = (),
+        stream: bool = True,
+        proxy: str | None = None,
+        timeout: float | None = 120,
+        **kwargs: Any,
+    ) -> Chunks[str]:
+        """The text as it comes, or with `stream=False` at once. `timeout` is in seconds, for the
+        whole answer. `kwargs` go into the request, but for `headers`.
+
+        Raises LocalProtocolError for what can't be asked; iterating, TokenwireError.
+        """
+        options = {**kwargs, "stream": stream, "timeout": timeout}
+        return Chunks(cls._open(model, messages, proxy, options), _text, whole=not stream)
+
+
+class AiChats(_Documented):
+    """ai-chats.org. By the model `dalle` it makes a picture."""
+
+    url = "https://ai-chats.org"
+    api_endpoint = "https://ai-chats.org/chat/send2/"
+    supports_message_history: ClassVar[bool] = True
+    default_model = aichats.PROVIDER.default_model
+    models = list(aichats.PROVIDER.models)
+    model_aliases = dict(aichats.PROVIDER.aliases)
+
+    _provider = aichats.PROVIDER
+    _path = "/chat/send2/"
+
+    @classmethod
+    def create_async_generator(
+        cls,
+        model: str | None = None,
+        messages: Messages = (),
+        proxy: str | None = None,
+        **kwargs: Any,
+    ) -> Chunks[str | ImageResponse]:
+        """The text as it comes, or the picture. `kwargs` go into the request, but for `timeout`
+        (seconds for the whole answer) and `headers`: session cookies are yours to give.
+
+        Raises LocalProtocolError for what can't be asked; iterating, TokenwireError.
+        """
+        return Chunks(cls._open(model, messages, proxy, kwargs), _text_or_image)
+
+
+class AiChatOnline(_Documented):
+    """aichatonline.org. `url` is where its API is."""
+
+    site_url: ClassVar[str] = "https://aichatonline.org"
+    url = "https://aichatonlineorg.erweima.ai"
+    api_endpoint = "/aichatonline/api/chat/gpt"
+    supports_gpt_35_turbo: ClassVar[bool] = True
+    supports_message_history: ClassVar[bool] = False
+    default_model = aichatonline.PROVIDER.default_model
+    models = list(aichatonline.PROVIDER.models)
+    model_aliases = dict(aichatonline.PROVIDER.aliases)
+
+    _provider = aichatonline.PROVIDER
+    _path = "/aichatonline/api/chat/gpt"
+
+    @classmethod
+    def create_async_generator(
+        cls,
+        model: str | None = None,
+        messages: Messages = (),
+        proxy: str | None = None,
+        **kwargs: Any,
+    ) -> Chunks[str]:
+        """The text as it comes. `kwargs` go into the request, but for `timeout` (seconds for the
+        whole answer) and `headers`.
+
+        Raises LocalProtocolError for what can't be asked; iterating, TokenwireError.
+        """
+        return Chunks(cls._open(model, messages, proxy, kwargs), _text)
+
+    @classmethod
+    async def grab_token(cls, session: object = None, proxy: str | None = None) -> str:
+        """A unique id of the service, as each chat fetches one for itself. `session` is not used.
+
+        Raises TokenwireError.
+        """
+        provider = msgspec.structs.replace(cls._preset(), dialect=_UniqueId())
+        exchange = make_exchange(provider, "")  # the question comes after the unique id: never
+        async with Client(proxy=proxy, single_use=True).open(exchange) as answer:
+            return (await answer.read()).text
+
+
+class _UniqueId(aichatonline.AiChatOnline):
+    """The first request alone: its answer's text is the unique id."""
+
+    def ask(self, question: Question) -> Step:
+        return _UniqueIdStep(super().ask(question))
+
+
+class _UniqueIdStep(Step):
+    kind: BodyKind = "document"
+
+    def __init__(self, first: Step) -> None:
+        self._first = first
+        self.request = first.request
+
+    def document(self, body: bytes, events: list[Event]) -> None:
+        following = self._first.document(body, events)
+        assert following is not None
+        events.append(Text(get_header(following.request.headers, b"uniqueid") or ""))
