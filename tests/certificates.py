@@ -1,0 +1,27 @@
+"""Certificates of an authority of the tests' own."""
+
+import ssl
+from functools import cache
+
+import trustme
+
+
+@cache
+def authority() -> trustme.CA:
+    """The authority that the TLS servers of the tests are certified by."""
+    return trustme.CA()
+
+
+@cache
+def server_context(name: str = "127.0.0.1") -> ssl.SSLContext:
+    """The context of a server that has a certificate for `name`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with authority().issue_cert(name).private_key_and_cert_chain_pem.tempfile() as path:
+        context.load_cert_chain(path)
+    return context
+
+
+@cache
+def client_context() -> ssl.SSLContext:
+    """The context of a client that trusts the authority."""
+    return ssl.create_default_context(cadata=authority().cert_pem.bytes().decode())

@@ -1,0 +1,51 @@
+"""Ways of cutting bytes into the pieces that a network could deliver: cutting never matters."""
+
+import random
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from hypothesis import strategies as st
+
+
+def whole(data: bytes) -> list[bytes]:
+    """All of it in one piece."""
+    return [data]
+
+
+def bytewise(data: bytes) -> list[bytes]:
+    """One byte a piece."""
+    return [data[at : at + 1] for at in range(len(data))]
+
+
+def at(data: bytes, places: Sequence[int]) -> list[bytes]:
+    """Cut at these places; a place twice, the start or the end gives an empty piece."""
+    bounds = [0, *sorted(places), len(data)]
+    return [data[start:end] for start, end in pairwise(bounds)]
+
+
+def random_cut(data: bytes, seed: int) -> list[bytes]:
+    """Cut at random: the same seed, the same places. Some pieces are empty."""
+    draw = random.Random(seed)
+    count = draw.randint(1, 1 + len(data) // 3)
+    return at(data, [draw.randint(0, len(data)) for _ in range(count)])
+
+
+def every_way(data: bytes, seeds: int = 4) -> Iterator[list[bytes]]:
+    """Whole, byte by byte, and `seeds` random cuts."""
+    yield whole(data)
+    yield bytewise(data)
+    for seed in range(seeds):
+        yield random_cut(data, seed)
+
+
+def cuts(data: bytes, max_cuts: int = 8) -> st.SearchStrategy[list[bytes]]:
+    """A strategy: `data` in up to `max_cuts` + 1 pieces, the empty ones among them."""
+    places = st.lists(st.integers(0, len(data)), max_size=max_cuts)
+    return places.map(lambda chosen: at(data, chosen))
+
+
+@st.composite
+def cut(draw: st.DrawFn, data: st.SearchStrategy[bytes]) -> tuple[bytes, list[bytes]]:
+    """A strategy: bytes drawn from `data`, and the same bytes cut."""
+    drawn = draw(data)
+    return drawn, draw(cuts(drawn))

@@ -1,0 +1,67 @@
+"""The `asyncio` transport: what is asyncio's alone. See test_async_client for the rest."""
+
+import asyncio
+
+import pytest
+
+from tests.test_async_client import Loop, hello, peer, says
+from tests.test_sync import CHUNK, HEAD
+from tests.transports import LOOPS
+from tokenwire import Text
+from tokenwire.transports.asyncio import READ_AHEAD, Client, Stream
+
+
+@pytest.fixture(params=sorted({"asyncio", "uvloop"} & set(LOOPS)))
+def loop(request: pytest.FixtureRequest) -> Loop:
+    return Loop(request.param, *LOOPS[request.param])
+
+
+def test_the_own_timeout_is_what_raises(loop: Loop) -> None:
+    async def main() -> None:
+        async with Client(trust_env=False) as client, client.open(hello(url)) as answer:
+            assert await anext(answer) == Text("Hi")
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await anext(answer)
+            task = asyncio.create_task(answer.read())
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert task.cancelled()
+
+    with peer(says(HEAD + CHUNK)) as url:
+        loop.run(main)
+
+
+def test_what_had_come_before_a_reset_is_received(loop: Loop) -> None:
+    """By the calls that the loop makes: when a reset arrives is up to the system."""
+
+    async def main() -> None:
+        stream = Stream()
+        stream.data_received(b"x")
+        stream.connection_lost(ConnectionResetError("reset"))
+        assert await stream.receive(None) == b"x"
+        with pytest.raises(OSError, match="the connection broke: reset"):
+            await stream.receive(None)
+        assert not stream.is_quiet()
+        with pytest.raises(BrokenPipeError):
+            await stream.send(b"?", None)
+        stream.close()
+        stream.close()
+
+    loop.run(main)
+
+
+def test_a_connection_that_is_lost_while_nobody_reads(loop: Loop) -> None:
+    """What came is received; to resume reading is nothing then."""
+
+    async def main() -> None:
+        stream = Stream()
+        stream.connection_lost(None)
+        stream.data_received(b"x" * (READ_AHEAD + 1))
+        assert len(await stream.receive(None)) == READ_AHEAD + 1
+        assert await stream.receive(None) == b""
+        stream.close()
+
+    loop.run(main)

@@ -1,0 +1,136 @@
+"""`ask` and `stream`: one question in one line."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import tokenwire
+from tokenwire import (
+    PROVIDERS,
+    Chat,
+    End,
+    LocalProtocolError,
+    Message,
+    Truncated,
+    as_chat,
+    ask,
+    make_exchange,
+    stream,
+)
+from tokenwire.transports.faults import CloseAfter
+from tokenwire.transports.server import serve
+from tokenwire.transports.sync import Client
+
+
+@pytest.mark.parametrize("provider", ["darkai", "ylokh", "aichats", "aichatonline"])
+def test_ask_each_founding_provider(provider: str) -> None:
+    with serve(provider) as server:
+        reply = ask(provider, "Is it you?", base_url=server.url)
+    assert f"{provider} {PROVIDERS[provider].default_model} was asked: Is it you?" in reply.text
+    assert reply.evidence == ("terminator" if provider in ("darkai", "ylokh") else "body_end")
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["Hello", [{"role": "user", "content": "Hello"}], [Message("user", "Hello")], as_chat("Hello")],
+)
+def test_a_question_in_any_form(question: Any) -> None:
+    with serve("ylokh") as server:
+        assert "Hello" in ask(PROVIDERS["ylokh"], question, base_url=server.url).text
+
+
+def test_options_are_those_of_a_chat() -> None:
+    with serve("ylokh") as server:
+        ask(
+            "ylokh", "Hello", base_url=server.url, model="m-2", temperature=0.5, extra={"user": "u"}
+        )
+        (request,) = server.requests
+    for part in (b'"model":"m-2"', b'"temperature":0.5', b'"user":"u"'):
+        assert part in request.body
+
+
+def test_a_client_keeps_its_connections() -> None:
+    with serve("ylokh") as server, Client() as client:
+        for _ in range(3):
+            ask("ylokh", "Hello", client=client, base_url=server.url)
+    assert server.connections == 1
+
+
+def test_without_a_client_a_whole_exchange_has_one_connection() -> None:
+    with serve("aichatonline") as server:
+        ask("aichatonline", "Hello", base_url=server.url)
+    assert len(server.requests) == 2
+    assert server.connections == 1
+
+
+def test_stream_without_a_with_block_leaves_nothing_open() -> None:
+    with serve("ylokh") as server:
+        events = list(stream("ylokh", "Hello", base_url=server.url))
+    assert isinstance(events[-1], End)
+
+
+def test_what_is_raised_has_what_had_come() -> None:
+    with serve("ylokh", fault=CloseAfter(700)) as server, pytest.raises(Truncated) as caught:
+        ask("ylokh", "Hello", base_url=server.url)
+    assert caught.value.answer is not None
+    assert caught.value.answer.text.startswith("ylokh ")
+
+
+MISUSE: dict[str, tuple[Callable[[], Any], str]] = {
+    "an unknown provider": (
+        lambda: ask("darkia", "Hello"),
+        "no provider 'darkia' .*known: darkai, ylokh",
+    ),
+    "an unknown model": (
+        lambda: ask("darkai", "Hello", model="gpt-4"),
+        r"no model 'gpt-4'; did you mean gpt-4o.*known: llama-3-70b",
+    ),
+    "no model": (lambda: ask("openai", "Hello"), "no default model: give one with model="),
+    "no message": (lambda: ask("darkai", []), "no message"),
+    "an option that it can't take": (
+        lambda: ask("darkai", "Hello", temperature=1),
+        "darkai can't take temperature",
+    ),
+    "a control character in the model": (
+        lambda: ask("openai", "Hello", model="a\nb"),
+        "model .* control character",
+    ),
+    "a control character in the key": (
+        lambda: ask("openai", "Hello", model="m", key="sesame\r\nx: y"),
+        "key holds a control character",
+    ),
+    "a control character in a header": (
+        lambda: ask("ylokh", "Hello", headers={"x": "a\r\nb"}),
+        "header x holds a control character",
+    ),
+    "a control character in the URL": (
+        lambda: ask("ylokh", "Hello", base_url="http://a\r\n/v1"),
+        "base_url .* control character",
+    ),
+    "a URL of another scheme": (
+        lambda: ask("ylokh", "Hello", base_url="ftp://a/v1"),
+        "give http:// or https://",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISUSE)
+def test_misuse_is_told_before_anything_is_sent(name: str) -> None:
+    call, words = MISUSE[name]
+    with pytest.raises(LocalProtocolError, match=words) as caught:
+        call()
+    assert "sesame" not in str(caught.value)
+
+
+def test_the_public_names_are_there() -> None:
+    for name in tokenwire.__all__:
+        assert getattr(tokenwire, name) is not None
+    assert tokenwire.__version__.count(".") == 2
+
+
+def test_an_exchange_for_any_transport() -> None:
+    exchange = make_exchange("darkai", Chat(messages=(Message("user", "Hello"),)))
+    request = exchange.next_request()
+    assert request is not None
+    assert request.url == "https://darkai.foundation/chat"

@@ -1,0 +1,40 @@
+"""The `trio` transport: what is trio's alone. See test_async_client for the rest."""
+
+import socket
+
+import pytest
+import trio
+
+from tests.test_async_client import hello, peer, says
+from tests.test_sync import CHUNK, HEAD
+from tokenwire import Text
+from tokenwire.transports.trio import Client, Stream
+
+
+def test_what_is_closed_breaks_and_does_not_wait() -> None:
+    async def main() -> None:
+        stream = Stream(trio.socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        stream.close()
+        stream.close()
+        with pytest.raises(OSError, match="closed"):
+            await stream.send(b"x" * 1_000_000, None)
+        with pytest.raises(OSError):  # noqa: PT011  the system's words
+            await stream.send(b"x", None)
+        with pytest.raises(OSError):  # noqa: PT011
+            await stream.receive(None)
+
+    trio.run(main, strict_exception_groups=True)
+
+
+def test_the_own_scope_is_what_catches() -> None:
+    async def main() -> None:
+        async with Client(trust_env=False) as client, client.open(hello(url)) as answer:
+            assert await anext(answer) == Text("Hi")
+            with trio.move_on_after(0.05) as scope:
+                await anext(answer)
+            assert scope.cancelled_caught
+            with pytest.raises(trio.TooSlowError), trio.fail_after(0.01):
+                await anext(answer)
+
+    with peer(says(HEAD + CHUNK)) as url:
+        trio.run(main, strict_exception_groups=True)
