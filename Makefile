@@ -12,7 +12,7 @@ demo: $(VENV)/ready
 	$(BIN)/python demo.py
 
 test: $(VENV)/ready
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=100
+	$(BIN)/python -m pytest --numprocesses auto --cov --cov-report=term --cov-fail-under=100
 
 test-all: $(VENV)/ready
 	$(BIN)/python tests/all_pythons.py

@@ -4,7 +4,7 @@ import socket
 import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -26,6 +26,9 @@ from tokenwire import (
 from tokenwire.transports.faults import CloseAfter, Linger, RefuseWith, StallAfter
 from tokenwire.transports.server import serve
 from tokenwire.transports.sync import Client, Connections
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 NO_CLOCKS = Clocks(connect=None, first_event=None, idle=None, total=None)
 
@@ -70,6 +73,48 @@ def test_leaving_early_closes_the_connection_at_once() -> None:
             assert next(answer) == Text("Hi")
         assert peer.left.wait(10)
     thread.join()
+
+
+class Telling(socket.socket):
+    """A socket that tells when it can take no more for now."""
+
+    full = threading.Event()
+
+    def send(self, data: "ReadableBuffer", flags: int = 0, /) -> int:
+        try:
+            return super().send(data, flags)
+        except BlockingIOError:
+            self.full.set()
+            raise
+
+
+def test_a_large_request_waits_for_a_slow_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Telling, "full", threading.Event())
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(10)
+    monkeypatch.setattr(socket, "socket", Telling)
+
+    def work() -> None:
+        with listener, listener.accept()[0] as stream:
+            Telling.full.wait(10)  # only now it reads
+            reader = stream.makefile("rb")
+            size = 0
+            while (line := reader.readline()) != b"\r\n":
+                if line.lower().startswith(b"content-length:"):
+                    size = int(line.partition(b":")[2])
+            received.append(len(reader.read(size)))
+            stream.sendall(HEAD + CHUNK + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
+
+    received: list[int] = []
+    thread = threading.Thread(target=work)
+    thread.start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    with Client(trust_env=False) as client:
+        reply = client.read(make_exchange("ylokh", "x" * 20_000_000, base_url=url))
+    thread.join()
+    assert Telling.full.is_set()
+    assert received[0] > 20_000_000
+    assert reply.text == "Hi"
 
 
 def test_abort_from_another_thread_wakes_the_reader() -> None:
