@@ -100,11 +100,8 @@ class Chunks(AsyncIterator[_Chunk]):
 
     async def aclose(self) -> None:
         """Stop, and close the connection at once."""
-        self._close()
-
-    def _close(self) -> None:
         self._closed = True
-        self._answer.close()
+        await self._answer.aclose()
 
     async def _begin(self) -> Self:
         if self._whole:
@@ -123,7 +120,7 @@ class Chunks(AsyncIterator[_Chunk]):
         except BaseException as error:
             if isinstance(error, TokenwireError):
                 error.answer = self.reply
-            self._close()
+            await self.aclose()
             raise
 
 

@@ -33,7 +33,8 @@ from tokenwire import (
     make_exchange,
     stream_async,
 )
-from tokenwire.transports.async_client import AsyncClient, AsyncConnections
+from tokenwire.transports.async_client import AsyncClient
+from tokenwire.transports.connections import Connections
 from tokenwire.transports.faults import CloseAfter, Linger, RefuseWith, StallAfter
 from tokenwire.transports.server import serve
 
@@ -281,11 +282,11 @@ def test_abort_while_the_connection_is_given_back_is_no_error(
     async def main() -> None:
         async with loop.client() as client, client.open(ask(server)) as answer:
 
-            def keep(self: AsyncConnections, kept: Any) -> None:
+            def keep(self: Connections, kept: Any) -> None:
                 answer.abort()
                 kept.stream.close()
 
-            monkeypatch.setattr(AsyncConnections, "keep", keep)
+            monkeypatch.setattr(Connections, "keep", keep)
             assert (await answer.read()).evidence == "terminator"
 
     with serve("ylokh") as server:

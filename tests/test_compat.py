@@ -282,7 +282,7 @@ def test_the_attributes_that_the_documents_name() -> None:
 @pytest.mark.parametrize("name", FOUNDING)
 def test_without_a_base_url_the_documented_address_is_asked(name: str) -> None:
     chunks = FOUNDING[name].create_async_generator("", HELLO)
-    request = chunks._answer._exchange.next_request()
+    request = chunks._answer._reading._exchange.next_request()
     base = {
         "darkai": "https://darkai.foundation/chat",
         "ylokh": "https://chatapi.ylokh.xyz/v1/chat/completions",

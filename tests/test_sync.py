@@ -23,9 +23,11 @@ from tokenwire import (
     Truncated,
     make_exchange,
 )
+from tokenwire.transports.answer import without_loop
+from tokenwire.transports.connections import Connections
 from tokenwire.transports.faults import CloseAfter, Linger, RefuseWith, StallAfter
 from tokenwire.transports.server import serve
-from tokenwire.transports.sync import Client, Connections
+from tokenwire.transports.sync import Client, Stream
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -311,20 +313,33 @@ def test_a_refusal_in_the_midst_of_a_large_request_is_read() -> None:
 
 
 def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name whose first address is dead."""
+    """A name whose first address is dead: the server listens at the second alone."""
     with serve("ylokh") as server, Client(trust_env=False) as client:
         port = int(server.url.rpartition(":")[2].partition("/")[0])
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            dead = taken.getsockname()[1]
         tcp = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
-        found = [(*tcp, ("127.0.0.1", dead)), (*tcp, ("127.0.0.1", port))]
+        asked: list[str] = []
 
         def resolve(host: str, port: int, **how: Any) -> list[Any]:
-            return found
+            asked.append(host)
+            return [(*tcp, (address, port)) for address in ("127.0.0.2", "127.0.0.1")]
 
         monkeypatch.setattr(socket, "getaddrinfo", resolve)
         exchange = make_exchange("ylokh", QUESTION, base_url=f"http://two.example:{port}/v1")
         assert QUESTION in client.read(exchange).text
+        assert asked == ["two.example"]
+
+
+def test_a_stream_that_was_closed_says_so() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        stream = Stream(ours)
+        stream.close()
+        stream.close()
+        with pytest.raises(OSError, match="was closed"):
+            without_loop(stream.receive(None))
+        with pytest.raises(OSError, match="was closed"):
+            without_loop(stream.send(b"x", None))
+        assert theirs.recv(1) == b""
 
 
 def test_a_name_that_is_none() -> None:

@@ -9,8 +9,9 @@ cancel it on either.
                 ...
 """
 
-from .async_client import AsyncAnswer, AsyncClient, Network
+from .async_client import AsyncAnswer, AsyncClient
 from .loops import running_library
+from .network import Network
 
 __all__ = ["Answer", "Client"]
 

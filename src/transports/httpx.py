@@ -23,7 +23,8 @@ us to. What can't be as exact as on the other transports:
 import random
 import socket
 import time
-from collections import deque
+import warnings
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -31,12 +32,12 @@ from threading import Event as Flag
 from typing import Any, Generic, Protocol, Self, TypeVar, assert_never
 
 from ..protocols.clocks import Clocks
-from ..protocols.errors import LocalProtocolError, TokenwireError, TransportError
-from ..protocols.events import Event
+from ..protocols.errors import TransportError
 from ..protocols.exchange import Exchange
 from ..protocols.reply import Reply
 from ..protocols.retry import Retry
-from .course import Action, Course, Leave, Receive, Send, Sleep
+from .answer import NOT_CLOSED, Answer, AsyncAnswer, Reading, check_opening
+from .course import Course, Leave, Receive, Send, Sleep
 from .wire import DRAIN_BYTES, DRAIN_SECONDS
 
 __all__ = ["Answer", "AsyncAnswer", "AsyncClient", "AsyncHTTPClient", "Client", "HTTPClient"]
@@ -100,10 +101,7 @@ class _Client(Generic[HTTP]):
         self._closed = True
 
     def _begin(self, exchange: Exchange) -> Callable[[], Course]:
-        if self._closed or self._http.is_closed:
-            raise LocalProtocolError("the client is closed: open the answer inside its with block")
-        if not exchange.unstarted:
-            raise LocalProtocolError("the exchange was used already: open exchange.fresh()")
+        check_opening(exchange, closed=self._closed or self._http.is_closed)
         return lambda: self._course(
             exchange,
             now=time.monotonic(),
@@ -112,20 +110,96 @@ class _Client(Generic[HTTP]):
         )
 
 
-class _Answer(Generic[HTTP]):
-    """What the answers of both have in common."""
+class Client(_Client[HTTPClient]):
+    """Asks by an `httpx.Client`. May be used from several threads at once."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def open(self, exchange: Exchange) -> Answer:
+        """The answer to `exchange`, to be used in a `with` statement. Nothing is sent before it is
+        read. Raises LocalProtocolError if the client is closed, or the exchange was used."""
+        return Answer(_BlockingReading(self._http, self._begin(exchange)))
+
+    def read(self, exchange: Exchange) -> Reply:
+        """The whole answer to `exchange`. What is raised has in `answer` what had come."""
+        with self.open(exchange) as answer:
+            return answer.read()
+
+
+class AsyncClient(_Client[AsyncHTTPClient]):
+    """Asks by an `httpx.AsyncClient`, on asyncio or trio."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def open(self, exchange: Exchange) -> AsyncAnswer:
+        """The answer to `exchange`, to be used in an `async with` statement. Nothing is sent before
+        it is read. Raises LocalProtocolError if the client is closed, or the exchange was used."""
+        return AsyncAnswer(_AsyncReading(self._http, self._begin(exchange)))
+
+    async def read(self, exchange: Exchange) -> Reply:
+        """The whole answer to `exchange`. What is raised has in `answer` what had come."""
+        async with self.open(exchange) as answer:
+            return await answer.read()
+
+
+class _Reading(Reading, Generic[HTTP]):
+    """Does what a course asks for. What differs by the kind of client is at the end."""
 
     def __init__(self, http: HTTP, begin: Callable[[], Course]) -> None:
+        super().__init__()
         self._http = http
         self._begin = begin
         self._course: Course | None = None
-        self._ready: deque[Event] = deque()
         self._response: Any = None
-        self._over = False
         self._aborted = Flag()
 
+    async def fill(self) -> None:
+        if self._course is None:
+            self._course = self._begin()
+        course = self._course
+        course.wait(time.monotonic())
+        try:
+            while not course.events:
+                if self._aborted.is_set():
+                    raise TransportError("the answer was closed, or aborted")
+                action = course.next(time.monotonic())
+                match action:
+                    case Receive():
+                        await self._receive(course)
+                    case Send():
+                        await self._send(course, action)
+                    case Sleep():
+                        await self._sleep(max(action.until - time.monotonic(), 0))
+                    case Leave():
+                        await self._leave(answered=action.answered)
+                    case None:
+                        return
+                    case _:
+                        assert_never(action)
+        finally:
+            course.pause(time.monotonic())
+            self.ready.extend(course.events)
+            course.events.clear()
+
+    async def leave(self, *, at_once: bool) -> None:
+        answered = self._course is not None and self._course.finished
+        answered = answered and not (at_once or self._aborted.is_set())
+        self.stop()
+        await self._leave(answered=answered)
+
+    def stop(self) -> None:
+        self._aborted.set()
+        self.ready.clear()
+
     def abort(self) -> None:
-        """Stop, from any thread: who is reading gets a TransportError."""
         self._aborted.set()
         response = self._response
         # An HTTP/2 connection is not ours alone, nor is one that was given back.
@@ -138,32 +212,39 @@ class _Answer(Generic[HTTP]):
             with suppress(OSError), socket.fromfd(raw.fileno(), socket.AF_INET, 1) as copy:
                 copy.shutdown(socket.SHUT_RDWR)
 
-    def _started(self) -> Course:
-        if self._course is None:
-            self._course = self._begin()
-        self._course.wait(time.monotonic())
-        return self._course
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        if self._response is not None:  # httpx's generators close it
+            warn(NOT_CLOSED.format("an answer"), ResourceWarning, source=self)
 
-    def _pause(self, course: Course) -> None:
-        course.pause(time.monotonic())
-        self._ready.extend(course.events)
-        course.events.clear()
+    async def _send(self, course: Course, action: Send) -> None:
+        try:
+            request, options = self._built(action)
+            response = await self._respond(request, options)
+        except BaseException as error:
+            if not self._failed(course, error):
+                raise
+            return
+        self._response = response
+        # Unless it was read and decoded by a hook, the body is as it came.
+        raw = not response.is_stream_consumed
+        headers = [h for h in response.headers.raw if raw or h[0].lower() != b"content-encoding"]
+        http2 = response.http_version == "HTTP/2"
+        course.responded(response.status_code, headers, http2=http2)
+        self._read(response, raw=raw)
 
-    def _stop(self) -> None:
-        self._aborted.set()
-        self._ready.clear()
-
-    def _reply(self) -> Reply:
-        if self._over:
-            raise LocalProtocolError("the answer was read to its end already")
-        return Reply()
-
-    def _next(self, course: Course) -> Action | None:
-        if self._aborted.is_set() and not course.over:  # what is over stays over
-            raise TransportError("the answer was closed, or aborted")
-        action = course.next(time.monotonic())
-        self._over = action is None
-        return action
+    async def _receive(self, course: Course) -> None:
+        try:
+            data = await self._piece()
+        except BaseException as error:
+            if not self._failed(course, error):
+                raise
+            return
+        if self._aborted.is_set():
+            return  # it may have been us who ended it
+        if data is None:
+            course.ended()
+        else:
+            course.received(data, time.monotonic())
 
     def _built(self, action: Send) -> tuple[Any, dict[str, Any]]:
         """The request, and how to send it."""
@@ -176,23 +257,6 @@ class _Answer(Generic[HTTP]):
             options["auth"] = None
         return built, options
 
-    def _responded(self, course: Course, response: Any) -> bool:
-        """Whether the body is still as it came, and not read and decoded by a hook."""
-        self._response = response
-        read = response.is_stream_consumed
-        headers = [h for h in response.headers.raw if not read or h[0].lower() != _CODING]
-        http2 = response.http_version == "HTTP/2"
-        course.responded(response.status_code, headers, http2=http2)
-        return not read
-
-    def _received(self, course: Course, data: bytes | None) -> None:
-        if self._aborted.is_set():
-            return  # it may have been us who ended it
-        if data is None:
-            course.ended()
-        else:
-            course.received(data, time.monotonic())
-
     def _failed(self, course: Course, error: BaseException) -> bool:
         """Whether `error` is one of the client's. If not, what it was doing is lost."""
         if isinstance(error, Exception) and course.failed(error, time.monotonic()):
@@ -200,259 +264,89 @@ class _Answer(Generic[HTTP]):
         self._aborted.set()
         return False
 
+    @abstractmethod
+    async def _respond(self, request: Any, options: dict[str, Any]) -> Any:
+        """The response to `request`, its body unread."""
 
-_CODING = b"content-encoding"
+    @abstractmethod
+    def _read(self, response: Any, *, raw: bool) -> None:
+        """Begin to read the body, as it came or decoded."""
 
+    @abstractmethod
+    async def _piece(self) -> bytes | None:
+        """A piece of the body; None at its end."""
 
-class Client(_Client[HTTPClient]):
-    """Asks by an `httpx.Client`. May be used from several threads at once."""
+    @abstractmethod
+    async def _sleep(self, seconds: float) -> None:
+        """Wait."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def open(self, exchange: Exchange) -> "Answer":
-        """The answer to `exchange`, to be used in a `with` statement. Nothing is sent before it is
-        read. Raises LocalProtocolError if the client is closed, or the exchange was used."""
-        return Answer(self._http, self._begin(exchange))
-
-    def read(self, exchange: Exchange) -> Reply:
-        """The whole answer to `exchange`. What is raised has in `answer` what had come."""
-        with self.open(exchange) as answer:
-            return answer.read()
+    @abstractmethod
+    async def _leave(self, *, answered: bool) -> None:
+        """Close the response, if there is one; `answered`: its rest may be read before."""
 
 
-class Answer(_Answer[HTTPClient]):
-    """The events of an answer as they come: iterate over it inside a `with` statement.
+class _BlockingReading(_Reading[HTTPClient]):
+    """By a client that blocks."""
 
-    Leaving early closes the response at once. Iterating on after an error raises it again.
-    """
+    _chunks: Iterator[bytes] = iter(())
 
-    _chunks: Iterator[bytes] | None = None
+    async def _respond(self, request: Any, options: dict[str, Any]) -> Any:
+        return self._http.send(request, **options)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __iter__(self) -> Iterator[Event]:
-        return self
-
-    def __next__(self) -> Event:
-        if not self._ready:
-            self._fill()
-        if not self._ready:
-            raise StopIteration
-        return self._ready.popleft()
-
-    def read(self) -> Reply:
-        """The rest of the answer, folded. What is raised has in `answer` what had come.
-
-        Raises LocalProtocolError if the answer was read to its end already."""
-        reply = self._reply()
-        try:
-            for event in self:
-                reply.add(event)
-        except TokenwireError as error:
-            error.answer = reply
-            raise
-        return reply
-
-    def close(self) -> None:
-        """Stop, and close the response."""
-        self._stop()
-        self._leave()
-
-    def _fill(self) -> None:
-        """Do what the course wants until there are events or the end."""
-        course = self._started()
-        try:
-            while not course.events:
-                action = self._next(course)
-                match action:
-                    case Receive():
-                        self._receive(course)
-                    case Send():
-                        self._send(course, action)
-                    case Sleep():
-                        self._aborted.wait(max(action.until - time.monotonic(), 0))
-                    case Leave():
-                        self._leave()
-                    case None:
-                        return
-                    case _:
-                        assert_never(action)
-        finally:
-            self._pause(course)
-
-    def _send(self, course: Course, action: Send) -> None:
-        try:
-            request, options = self._built(action)
-            response = self._http.send(request, **options)
-        except BaseException as error:
-            if not self._failed(course, error):
-                raise
-            return
-        raw = self._responded(course, response)
+    def _read(self, response: Any, *, raw: bool) -> None:
         self._chunks = response.iter_raw() if raw else response.iter_bytes()
 
-    def _receive(self, course: Course) -> None:
-        assert self._chunks is not None
-        try:
-            data = next(self._chunks, None)
-        except BaseException as error:
-            if not self._failed(course, error):
-                raise
-        else:
-            self._received(course, data)
+    async def _piece(self) -> bytes | None:
+        return next(self._chunks, None)
 
-    def _leave(self) -> None:
-        response, self._response, self._chunks = self._response, None, None
+    async def _sleep(self, seconds: float) -> None:
+        self._aborted.wait(seconds)
+
+    async def _leave(self, *, answered: bool) -> None:
+        response, self._response = self._response, None
         if response is not None:
             with suppress(Exception):  # what the network still says changes nothing
                 response.close()
 
 
-class AsyncClient(_Client[AsyncHTTPClient]):
-    """Asks by an `httpx.AsyncClient`, on asyncio or trio."""
+class _AsyncReading(_Reading[AsyncHTTPClient]):
+    """By a client that suspends."""
 
-    async def __aenter__(self) -> Self:
-        return self
+    _chunks: AsyncIterator[bytes]
 
-    async def __aexit__(self, *_: object) -> None:
-        self.close()
+    async def _respond(self, request: Any, options: dict[str, Any]) -> Any:
+        return await self._http.send(request, **options)
 
-    def open(self, exchange: Exchange) -> "AsyncAnswer":
-        """The answer to `exchange`, to be used in an `async with` statement. Nothing is sent before
-        it is read. Raises LocalProtocolError if the client is closed, or the exchange was used."""
-        return AsyncAnswer(self._http, self._begin(exchange))
-
-    async def read(self, exchange: Exchange) -> Reply:
-        """The whole answer to `exchange`. What is raised has in `answer` what had come."""
-        async with self.open(exchange) as answer:
-            return await answer.read()
-
-
-class AsyncAnswer(_Answer[AsyncHTTPClient]):
-    """The events of an answer as they come: iterate over it inside an `async with` statement.
-
-    Leaving early closes the response at once. Iterating on after an error raises it again.
-    """
-
-    _chunks: AsyncIterator[bytes] | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            await self.aclose()
-        else:
-            self._stop()
-            await self._leave(answered=False)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Event:
-        if not self._ready:
-            await self._fill()
-        if not self._ready:
-            raise StopAsyncIteration
-        return self._ready.popleft()
-
-    async def read(self) -> Reply:
-        """The rest of the answer, folded. What is raised has in `answer` what had come.
-
-        Raises LocalProtocolError if the answer was read to its end already."""
-        reply = self._reply()
-        try:
-            async for event in self:
-                reply.add(event)
-        except TokenwireError as error:
-            error.answer = reply
-            raise
-        return reply
-
-    async def aclose(self) -> None:
-        """Stop, and close the response."""
-        answered = self._course is not None and self._course.finished
-        answered = answered and not self._aborted.is_set()
-        self._stop()
-        await self._leave(answered=answered)
-
-    async def _fill(self) -> None:
-        """Do what the course wants until there are events or the end."""
-        course = self._started()
-        try:
-            while not course.events:
-                action = self._next(course)
-                match action:
-                    case Receive():
-                        await self._receive(course)
-                    case Send():
-                        await self._send(course, action)
-                    case Sleep():
-                        await _sleep(max(action.until - time.monotonic(), 0))
-                    case Leave():
-                        await self._leave(answered=action.answered)
-                    case None:
-                        return
-                    case _:
-                        assert_never(action)
-        finally:
-            self._pause(course)
-
-    async def _send(self, course: Course, action: Send) -> None:
-        try:
-            request, options = self._built(action)
-            response = await self._http.send(request, **options)
-        except BaseException as error:
-            if not self._failed(course, error):
-                raise
-            return
-        raw = self._responded(course, response)
+    def _read(self, response: Any, *, raw: bool) -> None:
         self._chunks = response.aiter_raw() if raw else response.aiter_bytes()
 
-    async def _receive(self, course: Course) -> None:
-        assert self._chunks is not None
-        try:
-            data = await anext(self._chunks, None)
-        except BaseException as error:
-            if not self._failed(course, error):
-                raise
-        else:
-            self._received(course, data)
+    async def _piece(self) -> bytes | None:
+        return await anext(self._chunks, None)
+
+    async def _sleep(self, seconds: float) -> None:
+        import anyio  # as httpx does, which needs it, too
+
+        await anyio.sleep(seconds)
 
     async def _leave(self, *, answered: bool) -> None:
         response, self._response = self._response, None
-        chunks, self._chunks = self._chunks, None
-        if response is None or chunks is None:
+        if response is None:
             return
         try:
             if answered:
-                await _exhaust(chunks, DRAIN_SECONDS, DRAIN_BYTES)
+                await _exhaust(self._chunks, DRAIN_SECONDS, DRAIN_BYTES)
         finally:
             with suppress(Exception):  # what the network still says changes nothing
                 await response.aclose()
             # httpx's generators hold each other. Left to the garbage collector, each would be
             # closed in another task, with a ResourceWarning under trio; so they are cancelled.
-            await _exhaust(chunks, 0, 2**24)
+            await _exhaust(self._chunks, 0, 2**24)
 
 
 async def _exhaust(chunks: AsyncIterator[bytes], seconds: float, limit: int) -> None:
     """Run `chunks` to their end, for `seconds` and `limit` bytes."""
-    import anyio  # as httpx does, which needs it, too
+    import anyio
 
     with suppress(Exception), anyio.move_on_after(seconds):
         while limit > 0:
             limit -= len(await anext(chunks)) or 1
-
-
-async def _sleep(seconds: float) -> None:
-    import anyio
-
-    await anyio.sleep(seconds)

@@ -1,0 +1,183 @@
+"""An answer as it is read. What is the same for every transport is here, once.
+
+A transport supplies a `Reading`: coroutines that fill it with events. `AsyncAnswer` awaits them;
+`Answer` runs them over blocking calls, where no coroutine ever suspends.
+"""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Coroutine, Iterator
+from typing import Any, Self, TypeVar
+
+from ..protocols.errors import LocalProtocolError, TokenwireError
+from ..protocols.events import Event
+from ..protocols.exchange import Exchange
+from ..protocols.reply import Reply
+
+__all__ = ["NOT_CLOSED", "Answer", "AsyncAnswer", "Reading", "check_opening", "without_loop"]
+
+NOT_CLOSED = "{} was not closed: use a with statement (async with in async code)"
+
+_T = TypeVar("_T")
+
+
+def check_opening(exchange: Exchange, *, closed: bool) -> None:
+    """Raises LocalProtocolError if a client can't open an answer to `exchange`."""
+    if closed:
+        raise LocalProtocolError("the client is closed: open the answer inside its with block")
+    if not exchange.unstarted:
+        raise LocalProtocolError("the exchange was used already: open exchange.fresh()")
+
+
+def without_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """What `coroutine` returns, which runs to its end here and now: all that it awaits are
+    coroutines that block in the place of suspending."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: _T = done.value
+        return result
+    coroutine.close()
+    raise RuntimeError("it waits for an event loop, and none runs here")
+
+
+class Reading(ABC):
+    """How the events of one answer come. A reader that is cancelled while it waits leaves it as it
+    was: it can be read on, or left."""
+
+    def __init__(self) -> None:
+        self.ready: deque[Event] = deque()
+        """What has come, and was not handed out."""
+        self._over = False
+        self._error: TokenwireError | None = None
+
+    async def next(self) -> Event | None:
+        """The next event; None at the end. Raises, again and again, what ended the answer."""
+        if not self.ready and not self._over:
+            if self._error is not None:
+                raise self._error
+            try:
+                await self.fill()
+            except TokenwireError as error:
+                self._error = error
+                raise
+            if not self.ready:
+                self._over = True
+                self.stop()
+        return self.ready.popleft() if self.ready else None
+
+    async def read(self) -> Reply:
+        """The rest of the answer, folded. What is raised has in `answer` what had come."""
+        if self._over:
+            raise LocalProtocolError("the answer was read to its end already")
+        reply = Reply()
+        try:
+            while (event := await self.next()) is not None:
+                reply.add(event)
+        except TokenwireError as error:
+            error.answer = reply
+            raise
+        return reply
+
+    @abstractmethod
+    async def fill(self) -> None:
+        """Wait until `ready` holds events. It holds none at the end. Raises TokenwireError."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Read no more. May come twice."""
+
+    @abstractmethod
+    async def leave(self, *, at_once: bool) -> None:
+        """Stop, and close the connection; unless `at_once`, one whose answer is complete, and the
+        rest of it short, is kept. May come twice."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Stop, from any thread."""
+
+
+class Answer:
+    """The events of an answer as they come: iterate over it inside a `with` statement.
+
+    Leaving early closes the connection at once. Iterating on after an error raises it again.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._ready = reading.ready
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        without_loop(self._reading.leave(at_once=kind is not None))
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        if self._ready:
+            return self._ready.popleft()
+        event = without_loop(self._reading.next())
+        if event is None:
+            raise StopIteration
+        return event
+
+    def read(self) -> Reply:
+        """The rest of the answer, folded. What is raised has in `answer` what had come.
+
+        Raises LocalProtocolError if the answer was read to its end already."""
+        return without_loop(self._reading.read())
+
+    def close(self) -> None:
+        """Stop, and close the connection unless the answer is complete and its rest is short."""
+        without_loop(self._reading.leave(at_once=False))
+
+    def abort(self) -> None:
+        """Stop, from any thread: who is reading gets a TransportError at once; who waits for a
+        connection, when that is there or its clock has run out."""
+        self._reading.abort()
+
+
+class AsyncAnswer:
+    """The events of an answer as they come: iterate over it inside an `async with` statement.
+
+    Leaving early closes the connection at once. Iterating on after an error raises it again.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._ready = reading.ready
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        await self._reading.leave(at_once=kind is not None)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        if self._ready:
+            return self._ready.popleft()
+        event = await self._reading.next()
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+    async def read(self) -> Reply:
+        """The rest of the answer, folded. What is raised has in `answer` what had come.
+
+        Raises LocalProtocolError if the answer was read to its end already."""
+        return await self._reading.read()
+
+    async def aclose(self) -> None:
+        """Stop, and close the connection unless the answer is complete and its rest is short."""
+        await self._reading.leave(at_once=False)
+
+    def abort(self) -> None:
+        """Stop, from any thread: who is reading gets a TransportError at once; who waits for a
+        connection, when that is there or its clock has run out."""
+        self._reading.abort()

@@ -1,0 +1,110 @@
+"""What the answers of one native client share: its settings, its network, the idle connections."""
+
+import random
+import time
+import warnings
+from collections.abc import Callable
+from threading import Lock
+
+from ..protocols.errors import ConnectFailed
+from ..protocols.exchange import Exchange
+from .answer import NOT_CLOSED
+from .client import ClientSettings
+from .network import Network, Stream
+from .pool import Kept, Pool
+from .wire import Connect, Wire
+
+__all__ = ["Connections"]
+
+
+class Connections:
+    """Makes connections, and keeps them for the next question. The client of an answer is this.
+
+    `network` is called when something is asked first. With `single_use` it closes with its answer.
+    """
+
+    def __init__(
+        self, settings: ClientSettings, network: Callable[[], Network], *, single_use: bool
+    ) -> None:
+        self.single_use = single_use
+        self.closed = False
+        self._settings = settings
+        self._make_network = network
+        self._network: Network | None = None
+        self._pool: Pool[Stream] = Pool()
+        self._lock = Lock()  # over the pool: blocking answers may be read in several threads
+
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        if streams := self._pool.clear():
+            warn(NOT_CLOSED.format("a client"), ResourceWarning, source=self)
+        for stream in streams:
+            self.call_from_thread(stream.close)
+
+    def network(self) -> Network:
+        """The network of the event loop that first asked for it."""
+        if self._network is None:
+            self._network = self._make_network()
+        return self._network
+
+    def wire(self, exchange: Exchange) -> Wire:
+        """A wire for `exchange`."""
+        jitter = random.random()  # noqa: S311  no secret
+        now = self.network().now()
+        return self._settings.wire(exchange, now=now, wall_clock=time.time(), jitter=jitter)
+
+    async def take(self, action: Connect, wire: Wire) -> tuple[Kept[Stream], bool]:
+        """A connection, and whether it is a kept one. Raises ConnectFailed, UnexpectedContent."""
+        while not action.fresh:
+            with self._lock:
+                kept = self._pool.take(action.route, self.network().now())
+            if kept is None:
+                break
+            if kept.stream.is_quiet():
+                return kept, True
+            kept.stream.close()
+        return await self._connect(action, wire), False
+
+    def keep(self, kept: Kept[Stream]) -> None:
+        """Put a connection aside for the next question."""
+        kept.since = self.network().now()
+        with self._lock:
+            close = [kept.stream] if self.closed else self._pool.put(kept)
+        for stream in close:
+            stream.close()
+
+    def close(self) -> None:
+        """Close what is kept."""
+        with self._lock:
+            self.closed = True
+            streams = self._pool.clear()
+        for stream in streams:
+            stream.close()
+
+    def call_from_thread(self, call: Callable[[], None]) -> None:
+        """Have `call` called where the network's calls may be made, if anything was ever read."""
+        if self._network is not None:
+            self._network.call_from_thread(call)
+
+    async def _connect(self, action: Connect, wire: Wire) -> Kept[Stream]:
+        network = self.network()
+        host, port = action.route.address
+        connection = self._settings.connection(action.route)
+        try:
+            addresses = await network.resolve(host, port, action.deadline)
+        except (OSError, UnicodeError) as error:
+            raise ConnectFailed(f"the name {host} can't be resolved: {error}") from error
+        reason: OSError | None = None
+        for tried, address in enumerate(addresses):
+            wire.check_address(address)
+            deadline = action.deadline
+            if deadline is not None:
+                # Each address gets its share of the time, so that a dead one leaves some.
+                now = network.now()
+                deadline = now + (deadline - now) / (len(addresses) - tried)
+            try:
+                stream = await network.connect(address, port, deadline)
+            except OSError as error:
+                reason = error
+                continue
+            return Kept(stream, connection, address, 0)
+        raise ConnectFailed(f"no connection to {host}:{port}: {reason}") from reason

@@ -1,0 +1,37 @@
+"""Driving a wire over a network: odd moments. See test_transports for all else."""
+
+import pytest
+
+from tests.test_transports import ask
+from tokenwire import Retry, TransportError
+from tokenwire.transports.faults import RefuseWith
+from tokenwire.transports.native import NativeClient
+from tokenwire.transports.server import serve
+from tokenwire.transports.sync import Answer, Client, Network, Sleeper
+
+
+def test_an_abort_just_before_the_pause_of_a_retry_is_not_slept_through() -> None:
+    class Late(Network):
+        def sleeper(self) -> Sleeper:
+            answers[0].abort()
+            return super().sleeper()
+
+    class LateClient(Client):
+        def network(self) -> Network:
+            return Late()
+
+    answers: list[Answer] = []
+    with (
+        serve("ylokh", fault=RefuseWith(429, "50")) as server,
+        LateClient(trust_env=False, retry=Retry(attempts=2)) as client,
+        client.open(ask(server)) as answer,
+    ):
+        answers.append(answer)
+        with pytest.raises(TransportError, match="abort"):
+            next(answer)
+    assert len(server.requests) == 1
+
+
+def test_a_client_is_of_some_network() -> None:
+    with pytest.raises(NotImplementedError):
+        NativeClient().network()
