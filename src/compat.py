@@ -139,7 +139,8 @@ _OPTIONS = ("temperature", "top_p", "max_tokens", "stop", "n", "seed", "stream")
 
 
 class _Documented:
-    """What the four have in common. Their attributes are read when something is asked."""
+    """What the four have in common: each is made of a `provider`. Their attributes are read when
+    something is asked."""
 
     base_url: ClassVar[str | None] = None
     """Where the service is reached, in the place of the documented address."""
@@ -156,6 +157,13 @@ class _Documented:
     _chat_fields: ClassVar[tuple[str, ...]] = (*_OPTIONS, "tools", "tool_choice")
     """Those of the further arguments that are fields of a `Chat`, so that a service that can't
     take them says so. All others go into the request as they are."""
+
+    def __init_subclass__(cls, provider: Provider | None = None) -> None:
+        if provider is not None:  # None: a class of the user's own, derived from one of ours
+            cls._provider = provider
+            cls.default_model = provider.default_model
+            cls.models = list(provider.models)
+            cls.model_aliases = dict(provider.aliases)
 
     @classmethod
     def get_model(cls, model: str | None = None) -> str:
@@ -219,18 +227,8 @@ class _Documented:
         return endpoint.removesuffix(cls._path)
 
 
-class DarkAI(_Documented):
-    """darkai.foundation."""
-
-    url = "https://darkai.foundation/chat"
-    api_endpoint = "https://darkai.foundation/chat"
-    supports_stream: ClassVar[bool] = True
-    default_model = darkai.PROVIDER.default_model
-    models = list(darkai.PROVIDER.models)
-    model_aliases = dict(darkai.PROVIDER.aliases)
-
-    _provider = darkai.PROVIDER
-    _path = "/chat"
+class _OfText(_Documented):
+    """One whose answers are text, and always streamed."""
 
     @classmethod
     def create_async_generator(
@@ -248,18 +246,24 @@ class DarkAI(_Documented):
         return Chunks(cls._open(model, messages, proxy, kwargs), _text)
 
 
-class Ylokh(_Documented):
+class DarkAI(_OfText, provider=darkai.PROVIDER):
+    """darkai.foundation."""
+
+    url = "https://darkai.foundation/chat"
+    api_endpoint = "https://darkai.foundation/chat"
+    supports_stream: ClassVar[bool] = True
+
+    _path = "/chat"
+
+
+class Ylokh(_Documented, provider=ylokh.PROVIDER):
     """chat.ylokh.xyz."""
 
     url = "https://chat.ylokh.xyz"
     api_endpoint = "https://chatapi.ylokh.xyz/v1/chat/completions"
     supports_message_history: ClassVar[bool] = True
     supports_gpt_35_turbo: ClassVar[bool] = True
-    default_model = ylokh.PROVIDER.default_model
-    models = list(ylokh.PROVIDER.models)
-    model_aliases = dict(ylokh.PROVIDER.aliases)
 
-    _provider = ylokh.PROVIDER
     _path = "/chat/completions"
     _chat_fields = _OPTIONS  # tools go into the request as they are, in the service's own form
 
@@ -282,17 +286,13 @@ class Ylokh(_Documented):
         return Chunks(cls._open(model, messages, proxy, options), _text, whole=not stream)
 
 
-class AiChats(_Documented):
+class AiChats(_Documented, provider=aichats.PROVIDER):
     """ai-chats.org. By the model `dalle` it makes a picture."""
 
     url = "https://ai-chats.org"
     api_endpoint = "https://ai-chats.org/chat/send2/"
     supports_message_history: ClassVar[bool] = True
-    default_model = aichats.PROVIDER.default_model
-    models = list(aichats.PROVIDER.models)
-    model_aliases = dict(aichats.PROVIDER.aliases)
 
-    _provider = aichats.PROVIDER
     _path = "/chat/send2/"
 
     @classmethod
@@ -311,7 +311,7 @@ class AiChats(_Documented):
         return Chunks(cls._open(model, messages, proxy, kwargs), _text_or_image)
 
 
-class AiChatOnline(_Documented):
+class AiChatOnline(_OfText, provider=aichatonline.PROVIDER):
     """aichatonline.org. `url` is where its API is."""
 
     site_url: ClassVar[str] = "https://aichatonline.org"
@@ -319,27 +319,8 @@ class AiChatOnline(_Documented):
     api_endpoint = "/aichatonline/api/chat/gpt"
     supports_gpt_35_turbo: ClassVar[bool] = True
     supports_message_history: ClassVar[bool] = False
-    default_model = aichatonline.PROVIDER.default_model
-    models = list(aichatonline.PROVIDER.models)
-    model_aliases = dict(aichatonline.PROVIDER.aliases)
 
-    _provider = aichatonline.PROVIDER
     _path = "/aichatonline/api/chat/gpt"
-
-    @classmethod
-    def create_async_generator(
-        cls,
-        model: str | None = None,
-        messages: Messages = (),
-        proxy: str | None = None,
-        **kwargs: Any,
-    ) -> Chunks[str]:
-        """The text as it comes. `kwargs` go into the request, but for `timeout` (seconds for the
-        whole answer) and `headers`.
-
-        Raises LocalProtocolError for what can't be asked; iterating, TokenwireError.
-        """
-        return Chunks(cls._open(model, messages, proxy, kwargs), _text)
 
     @classmethod
     async def grab_token(cls, session: object = None, proxy: str | None = None) -> str:

@@ -39,17 +39,20 @@ def test_the_last_one_of_the_same_route_comes_first() -> None:
     for number in range(3):
         assert pool.put(kept(number)) == []
     assert pool.put(kept(3, route=ROUTES[1])) == []
-    assert [stream(pool.take(A, 1)) for _ in range(4)] == [2, 1, 0, None]
-    assert stream(pool.take(Route(Origin("http", "a.example", 8080)), 1)) == 3
+    assert [stream(pool.take(A)) for _ in range(4)] == [2, 1, 0, None]
+    assert stream(pool.take(Route(Origin("http", "a.example", 8080)))) == 3
 
 
-def test_too_old_is_not_given_out_and_closed_by_the_next_put() -> None:
+def test_what_is_too_old_is_closed() -> None:
     pool: Pool[int] = Pool(keep=30)
     pool.put(kept(0, since=0))
     pool.put(kept(1, since=10))
-    assert stream(pool.take(A, 40)) == 1
-    assert pool.take(A, 40) is None
-    assert pool.put(kept(2, since=41)) == [0]
+    assert pool.expire(30) == []
+    assert pool.expire(40) == [0]
+    assert stream(pool.take(A)) == 1
+    assert pool.take(A) is None
+    pool.put(kept(2, since=50))
+    assert pool.put(kept(3, since=81)) == [2]
 
 
 def test_too_many_close_the_oldest() -> None:
@@ -64,7 +67,7 @@ def test_clear_gives_all() -> None:
         pool.put(kept(number, route=route))
     assert pool.clear() == list(range(len(ROUTES)))
     assert pool.clear() == []
-    assert all(pool.take(route, 0) is None for route in ROUTES)
+    assert all(pool.take(route) is None for route in ROUTES)
 
 
 class Entry(NamedTuple):
@@ -80,12 +83,17 @@ class Model:
         self.entries: list[Entry] = []
         self.size, self.keep = size, keep
 
-    def take(self, route: Route, now: float) -> int | None:
+    def take(self, route: Route) -> int | None:
         mine = [entry for entry in self.entries if entry.route == route]
-        if not mine or now - mine[-1].since > self.keep:
+        if not mine:
             return None
         self.entries.remove(mine[-1])
         return mine[-1].number
+
+    def expire(self, now: float) -> list[int]:
+        old = [entry for entry in self.entries if now - entry.since > self.keep]
+        self.entries = [entry for entry in self.entries if entry not in old]
+        return [entry.number for entry in old]
 
     def put(self, entry: Entry) -> list[int]:
         self.entries.append(entry)
@@ -99,7 +107,7 @@ class Model:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["put", "put", "take", "clear"]),
+        st.sampled_from(["put", "put", "take", "expire", "clear"]),
         st.sampled_from(ROUTES),
         st.sampled_from([0.0, 0.0, 1.0, 7.0]),
     ),
@@ -120,7 +128,9 @@ def test_like_the_model(steps: list[tuple[str, Route, float]], size: int, keep: 
                 entry = Entry(number, route, now)
                 assert pool.put(kept(number, now, route)) == model.put(entry)
             case "take":
-                assert stream(pool.take(route, now)) == model.take(route, now)
+                assert stream(pool.take(route)) == model.take(route)
+            case "expire":
+                assert pool.expire(now) == model.expire(now)
             case _:
                 assert pool.clear() == [entry.number for entry in model.entries]
                 model.entries.clear()

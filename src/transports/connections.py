@@ -18,9 +18,10 @@ __all__ = ["Connections"]
 
 
 class Connections:
-    """Makes connections, and keeps them for the next question. The client of an answer is this.
+    """Makes connections, and keeps them for the next question.
 
-    `network` is called when something is asked first. With `single_use` it closes with its answer.
+    `network` is called when something is asked first. With `single_use` all is closed with the
+    first answer.
     """
 
     def __init__(
@@ -56,7 +57,10 @@ class Connections:
         """A connection, and whether it is a kept one. Raises ConnectFailed, UnexpectedContent."""
         while not action.fresh:
             with self._lock:
-                kept = self._pool.take(action.route, self.network().now())
+                expired = self._pool.expire(self.network().now())
+                kept = self._pool.take(action.route)
+            for stream in expired:
+                stream.close()
             if kept is None:
                 break
             if kept.stream.is_quiet():

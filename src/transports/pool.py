@@ -34,10 +34,10 @@ class Pool(Generic[_Stream]):
         self._all: OrderedDict[Kept[_Stream], None] = OrderedDict()
         self._by_route: dict[Route, deque[Kept[_Stream]]] = {}
 
-    def take(self, route: Route, now: float) -> Kept[_Stream] | None:
-        """The connection of `route` that was put aside last, or None."""
+    def take(self, route: Route) -> Kept[_Stream] | None:
+        """The connection of `route` that was put aside last, or None. Expire the pool first."""
         kept = self._by_route.get(route)
-        if not kept or now - kept[-1].since > self._keep:
+        if not kept:
             return None
         found = kept.pop()
         self._forget(found)
@@ -47,14 +47,16 @@ class Pool(Generic[_Stream]):
         """Put a connection aside. Returns the streams to close: too many, or too old."""
         self._all[kept] = None
         self._by_route.setdefault(kept.connection.route, deque()).append(kept)
+        close = self.expire(kept.since)
+        while len(self._all) > self._size:
+            close.append(self._take_oldest())
+        return close
+
+    def expire(self, now: float) -> list[_Stream]:
+        """Let go of what is too old. Returns the streams to close."""
         close: list[_Stream] = []
-        while self._all:
-            oldest = next(iter(self._all))
-            if len(self._all) <= self._size and kept.since - oldest.since <= self._keep:
-                break
-            self._by_route[oldest.connection.route].popleft()
-            self._forget(oldest)
-            close.append(oldest.stream)
+        while self._all and now - next(iter(self._all)).since > self._keep:
+            close.append(self._take_oldest())
         return close
 
     def clear(self) -> list[_Stream]:
@@ -63,6 +65,12 @@ class Pool(Generic[_Stream]):
         self._all.clear()
         self._by_route.clear()
         return close
+
+    def _take_oldest(self) -> _Stream:
+        oldest = next(iter(self._all))
+        self._by_route[oldest.connection.route].popleft()
+        self._forget(oldest)
+        return oldest.stream
 
     def _forget(self, kept: Kept[_Stream]) -> None:
         del self._all[kept]
