@@ -1,6 +1,16 @@
 """Every run is the same run: hypothesis draws from a fixed seed and keeps no database."""
 
+import pkgutil
+from importlib import import_module
+
 from hypothesis import HealthCheck, settings
+
+import tokenwire
+
+# Hypothesis draws constants from the modules that are loaded: so all are, before the first test.
+for module in pkgutil.walk_packages(tokenwire.__path__, "tokenwire."):
+    if module.name != "tokenwire.__main__":  # it runs the command
+        import_module(module.name)
 
 settings.register_profile(
     "tokenwire",

@@ -90,11 +90,13 @@ CHUNKED_BODY = b"\r\n5\r\nhello\r\n0\r\n\r\n"
          + BODY, b"hello", True),
         # RFC 9112 9.3: what keeps a connection.
         (LENGTH + b"connection: keep-alive\r\n" + BODY, b"hello", True),
+        (LENGTH + b"connection: x-close\r\n" + BODY, b"hello", True),
         (LENGTH + b"connection: close\r\n" + BODY, b"hello", False),
         (LENGTH + b"connection: x\r\nconnection: Foo, Close\r\n" + BODY, b"hello", False),
         (LENGTH.replace(b"1.1", b"1.0") + BODY, b"hello", False),
         # RFC 9112 6.3 item 3: the chunks count, and nothing behind them is trusted.
         (CHUNKS + b"content-length: 3\r\n" + CHUNKED_BODY, b"hello", False),
+        (CHUNKS + b"\r\n5\r\nhello\r\n0\r\ncontent-length: 5\r\n\r\n", b"hello", False),
         # RFC 9112 6.1: chunks from HTTP/1.0 are suspect.
         (CHUNKS.replace(b"1.1", b"1.0") + CHUNKED_BODY, b"hello", False),
         # What h11 is lenient about.
@@ -132,6 +134,27 @@ def test_the_body_goes_on() -> None:
     for data in (LENGTH + b"\r\nhell", CHUNKS + b"\r\n5\r\nhell"):
         assert alike(data) == Outcome(b"hell", "more", True)
     assert alike(OK + BODY) == Outcome(b"hello", "more", False)
+
+
+def ask(request: Request, data: bytes) -> HTTP1:
+    exchange, http, events = raw_exchange(request), HTTP1(65536), list[Event]()
+    exchange.next_request()
+    http.start(request)
+    http.receive(data, exchange, events)
+    return http
+
+
+@pytest.mark.parametrize(
+    "framing", [b"content-length: 5\r\n", b"transfer-encoding: chunked\r\n", b""]
+)
+def test_an_answer_to_head_has_no_body(framing: bytes) -> None:
+    http = ask(Request("HEAD", BASE, []), OK + framing + b"\r\n")
+    assert (http.complete, http.reusable, http.body_bytes) == (True, True, 0)
+
+
+def test_a_connection_that_our_request_ends() -> None:
+    http = ask(Request("GET", BASE, [(b"connection", b"close")]), LENGTH + BODY)
+    assert (http.complete, http.reusable) == (True, False)
 
 
 def test_bytes_that_nobody_asked_for() -> None:
@@ -337,7 +360,7 @@ def test_urls_say_what_was_meant_or_are_refused(url: str) -> None:
     except LocalProtocolError:
         return
     request, headers = parsed(data)
-    assert url.partition("#")[0].endswith(request.target.decode().strip("/"))
+    assert url.partition("#")[0].endswith(request.target.decode().removeprefix("/"))
     assert set(headers) == {b"host"}
 
 

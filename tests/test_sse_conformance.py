@@ -14,6 +14,8 @@ import pytest
 from tests.asking import question
 from tests.cutting import every_way
 from tests.driving import Response, alike
+from tests.test_differential_sse import assert_alike
+from tests.whatwg import Message, interpret
 from tokenwire.protocols.errors import UnexpectedContent
 from tokenwire.protocols.framing import Lines, ServerSentEvent, SSEDecoder, SSEItem
 
@@ -64,6 +66,22 @@ def test_events(case: dict[str, Any]) -> None:
             assert decoder.last_event_id == case["final_last_event_id"]
         if "expected_comments" in case:
             assert decoder.last_comment.decode() == case["expected_comments"][-1]
+
+
+@pytest.mark.parametrize("case", cases(wrong_type=False))
+def test_the_reference_of_our_tests(case: dict[str, Any]) -> None:
+    """Who tests the tester: tests/whatwg.py has to hold here, too, before ours is held to it."""
+    body = b64decode(case["body_b64"])
+    found = interpret(body)
+    dispatched = [
+        {"type": item.type, "data": item.data, "lastEventId": item.last_event_id}
+        for item in found.items
+        if isinstance(item, Message)
+    ]
+    assert (dispatched, found.retry) == (case["expected"], case["final_retry"])
+    assert found.last_event_id == case.get("final_last_event_id", found.last_event_id)
+    assert found.comments == case.get("expected_comments", found.comments)
+    assert_alike(body, cut_every_way(case))
 
 
 @pytest.mark.parametrize("case", cases(wrong_type=True))

@@ -14,11 +14,14 @@ __all__ = ["ChunkedReader"]
 # h11 takes it. More than 20 digits are no size.
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,20})(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?[ \t]*\Z")
 _TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00\x0a-\x0d]*\Z")
+_FRAMING = re.compile(rb"(?i)(?:content-length|transfer-encoding):")
 _FOLDED = re.compile(rb"[ \t][^\x00\x0a-\x0d]*\Z")  # a line that continues a trailer, section 5.2
 
 
 class ChunkedReader:
     """Takes a chunked body apart. `done` once it is complete; `rest` is what came behind it.
+    `suspect`: a trailer spoke of framing, which means nothing there (RFC 9110 section 6.5.1), so
+    that the connection is not to be trusted any longer.
 
     `limit`: bytes of a size line, and of the trailers together.
     """
@@ -26,6 +29,7 @@ class ChunkedReader:
     def __init__(self, limit: int = 64 * 1024) -> None:
         self.done = False
         self.rest = b""
+        self.suspect = False
         self._limit = limit
         self._left = 0  # bytes of the chunk that are still to come
         self._after_data = False  # the CRLF behind a chunk is to come
@@ -81,6 +85,8 @@ class ChunkedReader:
             self.done = True
         elif not valid:
             raise Malformed("a trailer of the body is not valid", data=line)
+        elif _FRAMING.match(line):
+            self.suspect = True
 
     def _check(self, size: int) -> None:
         if size > self._limit:

@@ -27,6 +27,7 @@ class HTTP1:
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=2**31)
         self._head = HeadReader(self._h11, head_limit)
         self._in_body = False
+        self._bodiless = False  # the response has a head only, whatever that says
         self._chunked: ChunkedReader | None = None
         self._left: int | None = None  # of a body with a length; None: it ends with the connection
         self.begun = False
@@ -37,6 +38,7 @@ class HTTP1:
     def start(self, request: Request, *, through_proxy: str | None = None) -> bytes:
         """The bytes of `request`. `through_proxy`: its Proxy-Authorization (or an empty string),
         if it goes to a proxy, which wants the whole URL. Raises LocalProtocolError."""
+        self._bodiless = request.method == "HEAD"
         headers = list(request.headers)
         for name in (b"content-length", b"transfer-encoding"):
             if get_header(headers, name) is not None:
@@ -90,18 +92,21 @@ class HTTP1:
             events += exchange.receive_disconnect()
 
     def _choose_framing(self, response: h11.Response) -> None:
-        """How the body ends: RFC 9112 section 6.3. h11 has refused contradictory lengths."""
+        """How the body ends: RFC 9112 section 6.3. h11 has refused contradictory lengths, and
+        knows whether either side has said that the connection closes."""
         headers = list(response.headers)
         length = get_header(headers, b"content-length")
         chunked = get_header(headers, b"transfer-encoding") is not None
-        connection = b",".join(value for name, value in headers if name == b"connection").lower()
-        self.reusable = response.http_version == b"1.1" and b"close" not in connection
-        if response.status_code in (204, 304):
+        self.reusable = (
+            response.http_version == b"1.1"
+            and self._h11.our_state is h11.DONE
+            # Both lengths are a sign of response splitting: trust nothing behind it.
+            and not (chunked and length is not None)
+        )
+        if self._bodiless or response.status_code in (204, 304):
             self._left = 0
         elif chunked:
             self._chunked = ChunkedReader(self._limit)
-            if length is not None:  # a sign of response splitting: trust nothing behind it
-                self.reusable = False
         elif length is not None:
             self._left = int(length)
         else:
@@ -126,7 +131,7 @@ class HTTP1:
             done = self._left == 0
         if done:
             self.complete = True
-            if rest:
+            if rest or (self._chunked is not None and self._chunked.suspect):
                 self.reusable = False
             events += exchange.receive_eof(framed=True)
 
