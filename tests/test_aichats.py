@@ -95,7 +95,7 @@ def test_what_cannot_be_asked(model: str) -> None:
     see = (Message("user", (ImagePart("https://x.test/a"),)),)
     for chat, word in (
         (as_chat("hi", temperature=0.5), "temperature"),
-        (Chat(messages=()), "no message"),
+        (Chat(messages=()), "^no message"),
         (Chat(messages=see), "image"),
     ):
         with pytest.raises(LocalProtocolError, match=word):
@@ -267,9 +267,10 @@ def test_the_address_gets_no_credentials() -> None:
 )
 def test_reply_without_an_address(body: str) -> None:
     outcome = alike(draw(), Response(body.encode(), 200, JSON))
-    outcome.refused_by(Malformed, "data[0].url")
-    assert isinstance(outcome.error, Malformed)
-    assert outcome.error.data == body.encode()
+    error = outcome.refused_by(Malformed).error
+    assert isinstance(error, Malformed)
+    assert error.message == "the reply has no picture's address in data[0].url"
+    assert error.data == body.encode()
 
 
 def test_reply_that_is_bounded() -> None:
@@ -292,6 +293,13 @@ def test_reply_that_is_bounded() -> None:
 )
 def test_replies_that_are_none(response: Response, kind: type[RemoteProtocolError]) -> None:
     alike(draw(), response).refused_by(kind)
+
+
+def test_a_refusal_in_the_place_of_an_address_is_told() -> None:
+    response = Response(b'{"error": "m1"}', 200, JSON)
+    error = alike(draw(), response).refused_by(Refused, "m1").error
+    assert isinstance(error, Refused)
+    assert error.data == response.body
 
 
 def test_a_whole_reply_needs_no_end_of_the_body() -> None:
@@ -321,6 +329,17 @@ def test_pictures_that_are_none(
     assert outcome.events == []
 
 
+def test_what_came_in_the_place_of_a_picture_is_told() -> None:
+    long = picture(b"text/" + b"x" * 100, b"sorry")
+    error = alike(draw(), FOUND, long).refused_by(Malformed).error
+    assert isinstance(error, Malformed)
+    assert error.message == "content of type (too long to show) came in the place of a picture"
+    assert error.data == b"sorry"
+    error = alike(draw(), FOUND, picture(body=b"")).refused_by(Malformed).error
+    assert isinstance(error, Malformed)
+    assert error.message == "the picture has no bytes"
+
+
 # The server's half
 
 
@@ -341,21 +360,22 @@ def test_the_server_understands(kind: str, model: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_", "status"),
+    ("request_", "status", "message"),
     [
-        (post("video", "a"), 400),
-        (post("chat"), 400),
-        (Request("POST", "https://x.test/other", JSON, b"{}"), 404),
-        (Request("POST", "https://x.test/chat/send2/", JSON, b"{}"), 400),
-        (Request("GET", "https://x.test/chat/send2/", []), 405),
-        (Request("GET", "https://x.test/pictures/1", []), 404),
-        (Request("POST", "https://x.test/pictures/1", []), 405),
+        (post("video", "a"), 400, "^type is chat or image, and messagesHistory has one$"),
+        (post("chat"), 400, "^type is chat or image, and messagesHistory has one$"),
+        (Request("POST", "https://x.test/other", JSON, b"{}"), 404, "nothing at /other"),
+        (Request("POST", "https://x.test/chat/send2/", JSON, b"{}"), 400, "unexpected shape"),
+        (Request("GET", "https://x.test/chat/send2/", []), 405, "takes POST, not GET"),
+        (Request("GET", "https://x.test/pictures/1", []), 404, "^there is no such picture$"),
+        (Request("POST", "https://x.test/pictures/1", []), 405, "takes GET, not POST"),
     ],
 )
-def test_what_the_server_refuses(request_: Request, status: int) -> None:
+def test_what_the_server_refuses(request_: Request, status: int, message: str) -> None:
     responder = service().responder()
-    with pytest.raises(BadRequest) as caught:
+    with pytest.raises(BadRequest, match=message) as caught:
         responder.receive_request(request_)
+    assert caught.value.status == status
     responder.fail(caught.value)
     assert responder.head()[0] == status
 
@@ -372,15 +392,16 @@ def test_what_the_server_says() -> None:
 
 
 def test_pictures_that_the_server_makes() -> None:
-    service = Service(aichats.PROVIDER, base_url="http://127.0.0.1:80")
+    service = Service(aichats.PROVIDER, base_url="http://127.0.0.1:80/pictures")
     responder = service.responder()
     responder.receive_request(post("image", "a cat"))
     assert responder.head() == (200, [(b"content-type", b"application/json")])
     sent = [responder.send(e) for e in (Image(b"PNG", "image/png"), End("body_end"))]
     assert sent == [b"", b""]
-    assert responder.end() == b'{"data":[{"url":"http://127.0.0.1:80/pictures/1"}]}'
+    assert responder.end() == b'{"data":[{"url":"http://127.0.0.1:80/pictures/pictures/1"}]}'
     fetch = service.responder()
-    assert fetch.receive_request(Request("GET", "http://127.0.0.1:80/pictures/1", [])) is None
+    url = "http://127.0.0.1:80/pictures/pictures/1"
+    assert fetch.receive_request(Request("GET", url, [])) is None
     assert fetch.head() == (200, [(b"content-type", b"image/png")])
     assert fetch.end() == b"PNG"
 
@@ -396,7 +417,9 @@ def test_pictures_that_the_server_makes() -> None:
 def test_what_the_server_cannot_say(kind: str, event: Event) -> None:
     responder = service().responder()
     responder.receive_request(post(kind, "a"))
-    with pytest.raises(LocalProtocolError, match=f"can't say {type(event).__name__}"):
+    asked = {"chat": "a chat", "image": "an image"}[kind]
+    message = f"^aichats can't say {type(event).__name__} in answer to {asked}$"
+    with pytest.raises(LocalProtocolError, match=message):
         responder.send(event)
 
 

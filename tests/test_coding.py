@@ -67,7 +67,9 @@ def test_what_is_cut_is_not_whole(coding: str, pack: Pack) -> None:
             assert out == decode(coding, whole(packed[:size]))[0]
 
 
-@pytest.mark.parametrize("size", [0, 1, PIECE - 1, PIECE, PIECE + 1, PIECE + 200, 3 * PIECE])
+@pytest.mark.parametrize(
+    "size", [0, 1, PIECE - 1, PIECE, PIECE + 1, PIECE + 20, PIECE + 200, 3 * PIECE]
+)
 @pytest.mark.parametrize(("coding", "pack"), PACKED)
 def test_a_piece_is_bounded_and_the_last_one_is_not_lost(
     coding: str, pack: Pack, size: int
@@ -87,6 +89,27 @@ def test_what_follows_gzip_and_is_no_member_is_malformed() -> None:
         content, _, error = decode("gzip", pieces)
         assert content == b"a"
         assert "not valid gzip" in error
+
+
+def test_deflate_is_not_taken_for_gzip() -> None:
+    zipped = zlib.compress(b"b")
+    for pieces in every_way(zipped):
+        assert decode("gzip", pieces) == (b"", False, "the body is not valid gzip")
+    for pieces in every_way(gzip.compress(b"a") + zipped):
+        assert decode("gzip", pieces) == (b"a", False, "the body is not valid gzip")
+
+
+# Stored blocks, which begin with the last one's flag, the type and 5 bits of padding that may be
+# anything (RFC 1951 section 3.2.4), and with their length. In zlib's header there stand the method,
+# 8, and what makes of both bytes a multiple of 31 (RFC 1950 section 2.2).
+METHOD = b"\x08\x02\x00\xfd\xffhi" + b"\x01\x00\x00\xff\xff"
+MULTIPLE = b"\x49\x05\x00\xfa\xffhello"
+
+
+def test_bare_deflate_may_look_half_like_zlib() -> None:
+    for data, packed in ((b"hi", METHOD), (b"hello", MULTIPLE)):
+        for pieces in every_way(packed):
+            assert decode("deflate", pieces) == (data, True, "")
 
 
 def test_bytes_behind_the_end_of_deflate_are_ignored() -> None:
@@ -127,6 +150,11 @@ def test_identity() -> None:
 def test_no_other_coding(coding: str) -> None:
     with pytest.raises(UnexpectedContent, match=f"content-encoding '{coding}' though identity"):
         decoder(coding)
+
+
+def test_a_long_name_of_a_coding_is_not_shown() -> None:
+    with pytest.raises(UnexpectedContent, match="'.too long to show.' though"):
+        decoder("x" * 100)
 
 
 # In an exchange

@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from tokenwire.protocols.limits import Limits
+from tokenwire.protocols.errors import LimitExceeded
+from tokenwire.protocols.limits import Limits, Parts
 
 MIB = 1024 * 1024
 
@@ -23,6 +24,14 @@ def test_each_can_be_set_but_not_changed(name: str) -> None:
     assert getattr(limits, name) == 7
     with pytest.raises(AttributeError):
         setattr(limits, name, 8)
+
+
+def test_parts_are_counted() -> None:
+    parts = Parts(2)
+    parts.add()
+    parts.add()
+    with pytest.raises(LimitExceeded, match=r"^an answer of more than 2 choices, tool calls and"):
+        parts.add()
 
 
 def test_they_are_named_when_given() -> None:

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokenwire.protocols.errors import LimitExceeded
 from tokenwire.protocols.events import Event, ToolCallDelta, ToolCallEnd, ToolCallStart
+from tokenwire.protocols.limits import Parts
 from tokenwire.protocols.reply import Reply
 from tokenwire.protocols.toolcalls import ToolCalls, is_json_object
 
@@ -13,14 +15,11 @@ Fragment = tuple[int | None, str, str, str]
 
 
 def fold(fragments: list[Fragment], *, cut: bool = False) -> list[Event]:
-    calls = ToolCalls(2)
+    calls = ToolCalls(2, Parts(100))
     events: list[Event] = []
     for place, id_, name, arguments in fragments:
         calls.fragment(place, id_, name, arguments, events)
     calls.settle(cut, events)
-    size = len(events)
-    calls.settle(cut, events)
-    assert len(events) == size  # settled once
     return events
 
 
@@ -80,6 +79,23 @@ def test_calls(case: str) -> None:
     assert [(end.id, end.name, end.arguments) for end in ends] == calls
     assert [end.call for end in ends] == list(range(len(calls)))
     assert all(end.complete for end in ends)
+
+
+@pytest.mark.parametrize(("looks", "ends"), [(7, [F, G]), (8, [F + G])])
+def test_a_call_that_repeats_its_name_is_looked_at_eight_times(looks: int, ends: list[str]) -> None:
+    """The last look is at the fragment of another name, which begins a call if this one is whole.
+    To look at each of many fragments would take time that grows with their square."""
+    again: list[Fragment] = [(0, "", "f", each) for each in (F[1:-1], *[""] * (looks - 2), "}")]
+    events = fold([(0, "", "f", "{"), *again, (0, "", "g", G)])
+    assert [end.arguments for end in events if isinstance(end, ToolCallEnd)] == ends
+
+
+def test_calls_are_counted() -> None:
+    calls = ToolCalls(0, Parts(2))
+    for place in (0, 1, 0):
+        calls.fragment(place, "", "f", "", [])
+    with pytest.raises(LimitExceeded):
+        calls.fragment(2, "", "f", "", [])
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ class _TokenStep(Step):
     def document(self, body: bytes, events: list[Event]) -> Step:
         _check_code(decode_json(_value, body), body)
         try:
-            token = check_plain(decode_json(_token, body).data, "token", show=False)
+            token = check_plain(decode_json(_token, body).data, "token")
             token.encode("latin-1")
         except (Malformed, LocalProtocolError, UnicodeEncodeError):
             _check_refusal(decode_json(_value, body), body)
@@ -98,7 +98,7 @@ class _ChatStep(LineStep):
 
 def _check_code(value: Any, data: bytes) -> None:
     """Raises Refused if an envelope says another code than 200."""
-    if is_object(value) and value.get("code", 200) not in (200, "200", None):
+    if is_object(value) and value.get("code") not in (200, "200", None):
         raise refusal_of_object(value, data=data)
 
 
@@ -123,9 +123,7 @@ class _Responder(Responder):
         self.headers = [(b"content-type", b"application/json")]
         if _UNIQUE_ID_PATH in request.target:
             expect_route(request, "GET", _UNIQUE_ID_PATH)
-            token = f"unique-{self.service.number()}"
-            self.service.tokens.add(token)
-            self._body = msgspec.json.encode({"code": 200, "data": token})
+            self._body = msgspec.json.encode({"code": 200, "data": self.service.give_token()})
             return None
         asked = read_json_post(request, _CHAT_PATH, _prompt)
         if get_header(request.headers, b"uniqueid") not in self.service.tokens:

@@ -2,15 +2,17 @@
 
 The text of all lines is joined with nothing between them, and white space at both ends of the
 whole is no part of it. A picture comes as one JSON object with its address, which is then fetched.
-Its service no longer answers. What its server half can't say: any event but `Text` and `Image`;
+Its service no longer answers. What its server half can't say: any event but `Text` and one `Image`;
 text that begins or ends with white space; line ends, which become nothing.
 """
+
+from codecs import utf_8_decode
 
 import msgspec
 
 from .body import BodyKind, LineStep, Step
 from .chat import Chat, Message, flatten
-from .errors import BadRequest, LocalProtocolError, Malformed
+from .errors import BadRequest, LocalProtocolError, Malformed, Truncated, brief
 from .events import End, Event, Image, Text, Unrecognized
 from .framing import decode_json
 from .http import Headers, Request, content_type
@@ -53,7 +55,7 @@ class _ChatStep(LineStep):
         request = _request(question, "chat", flatten(question.chat.messages))
         super().__init__(request, question.limits)
         self._began = False
-        self._space: list[str] = []  # white space that is text only if more text follows
+        self._space = bytearray()  # white space that is text only if more text follows
 
     def line(self, line: bytes, events: list[Event]) -> None:
         name, colon, value = line.partition(b":")
@@ -62,15 +64,24 @@ class _ChatStep(LineStep):
         if name != b"data" or not colon:
             events.append(Unrecognized(line))
             return
-        text = value.removeprefix(b" ").decode(errors="replace")
+        value = value.removeprefix(b" ")
+        text = value.decode(errors="replace")
         if not self._began:
             text = text.lstrip()
         kept = text.rstrip()
         if kept:
             self._began = True
-            events.append(Text("".join((*self._space, kept))))
+            events.append(Text(self._space.decode() + kept))
             self._space.clear()
-        self._space.append(text[len(kept) :])
+        self._space += text[len(kept) :].encode()
+
+    def eof(self, events: list[Event]) -> None:
+        # Half a character shows that the answer was cut, whatever HTTP says of the body.
+        rest = self._lines.rest
+        _, size = utf_8_decode(rest, "replace", False)
+        self.line(rest[:size], events)
+        if size < len(rest):
+            raise Truncated(f"{self.unfinished}, inside a character", data=rest)
 
 
 class _Picture(msgspec.Struct):
@@ -128,7 +139,7 @@ class _FetchStep(Step):
     def eof(self, events: list[Event]) -> None:
         if self._media_type not in _BINARY and not self._media_type.startswith("image/"):
             raise Malformed(
-                f"content of type {self._media_type[:80]} came in the place of a picture",
+                f"content of type {brief(self._media_type)} came in the place of a picture",
                 data=bytes(self._data),
             )
         if not self._data:
@@ -175,7 +186,7 @@ class _Responder(Responder):
         match event:
             case Text() if not self._picture_asked:
                 return _write(event.text)
-            case Image() if self._picture_asked:
+            case Image() if self._picture_asked and not self._body:
                 self._body = self._keep_picture(event)
             case End():
                 pass
@@ -190,7 +201,7 @@ class _Responder(Responder):
 
     def _keep_picture(self, image: Image) -> bytes:
         name = f"{_PICTURES}{self.service.number()}"
-        self.service.pictures[name] = (image.media_type, image.data)
+        self.service.keep_picture(name, image.media_type, image.data)
         return msgspec.json.encode({"data": [{"url": self.service.base_url + name}]})
 
     def _give_picture(self, target: str) -> None:

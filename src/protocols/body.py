@@ -137,6 +137,7 @@ class RefusedBody:
         self._headers = headers
         self._limit = limits.error_body
         self._body = bytearray()
+        self._error: RemoteProtocolError | None = None
 
     def data(self, data: bytes, events: list[Event]) -> None:
         self._body += data
@@ -150,11 +151,16 @@ class RefusedBody:
         raise self.error()
 
     def error(self) -> RemoteProtocolError:
-        """The error that the response is, with as much of its body as has come."""
-        body = bytes(self._body[: self._limit])
-        if 200 <= self._status < 300:
-            return unexpected(self._headers, body)
-        return refusal_of_response(self._status, self._headers, body)
+        """The error that the response is, with as much of its body as has come. It is one."""
+        if self._error is None:
+            del self._body[self._limit :]
+            body = bytes(self._body)
+            self._body.clear()
+            if 200 <= self._status < 300:
+                self._error = unexpected(self._headers, body)
+            else:
+                self._error = refusal_of_response(self._status, self._headers, body)
+        return self._error
 
 
 class AnswerBody:
@@ -166,10 +172,9 @@ class AnswerBody:
         self._limits = limits
         self._limit = limits.picture if step.kind == "bytes" else limits.response
         self._size = 0
-        self._kept: bytearray | None = bytearray()  # None: the step reads by itself
+        # None: the step reads by itself.
+        self._kept: bytearray | None = None if step.kind == "bytes" else bytearray()
         self._is: BodyKind | Literal["unknown", "page"] = "unknown"
-        if step.kind == "bytes":
-            self._hand_over("bytes")
         self._blank = False
 
     @property
@@ -178,15 +183,15 @@ class AnswerBody:
 
     def data(self, data: bytes, events: list[Event]) -> None:
         self._size += len(data)
-        excess = self._size - self._limit
-        if excess > 0:
-            self._read(data[:-excess], events)
-            if self._step.evidence != "terminator":
-                raise LimitExceeded(f"a body of more than {self._limit} bytes")
-        elif self._kept is None:
-            self._step.data(data, events)
-        else:
-            self._read(data, events)
+        if self._size <= self._limit:
+            if self._kept is None:  # as _read has it, too: this is the way of most bytes
+                self._step.data(data, events)
+            else:
+                self._read(data, events)
+            return
+        self._read(data[: self._limit - self._size], events)
+        if self._step.evidence != "terminator":
+            raise LimitExceeded(f"a body of more than {self._limit} bytes")
 
     def eof(self, events: list[Event]) -> Step | None:
         if self._kept is None:
@@ -221,18 +226,14 @@ class AnswerBody:
             self._is = self._recognize(bytes(self._kept))
             if self._is in ("stream", "lines"):
                 head = bytes(self._kept)
-                self._hand_over(self._is)
-                self._read(head, events)
+                self._kept = None
+                self._step.data(head, events)
                 return
         limit = self._limits.error_body if self._is == "page" else self._limits.document
         if len(self._kept) > limit:
             if self._is == "page":
                 raise unexpected(self._headers, bytes(self._kept[:limit]))
             raise LimitExceeded(f"a JSON document of more than {limit} bytes")
-
-    def _hand_over(self, kind: BodyKind | Literal["unknown", "page"]) -> None:
-        self._is = kind
-        self._kept = None
 
     def _recognize(self, head: bytes) -> BodyKind | Literal["unknown", "page"]:
         first = head.removeprefix(_BOM)[:1]

@@ -86,7 +86,7 @@ class Timer:
 
     def expired(self, now: float) -> TimedOut | None:
         """The error of the clock that has run out at `now`, if one has."""
-        when, clock = min(self._running(), default=(now + 1, None))
+        when, clock = min(self._running(), default=(now, None))
         if clock is None or now < when:
             return None
         return TimedOut(_MESSAGES[clock].format(getattr(self._clocks, clock)), clock)

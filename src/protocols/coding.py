@@ -3,13 +3,17 @@
 import zlib
 from collections.abc import Callable, Iterator
 
-from .errors import Malformed, UnexpectedContent
+from .errors import Malformed, UnexpectedContent, brief
 from .http import Headers, get_header
 
 __all__ = ["ContentDecoder"]
 
-PIECE = 64 * 1024
-"""As much is decompressed at once, so that a bomb meets the limits before it fills the memory."""
+PIECE = 16 * 1024
+"""As much is handed on at once, so that a bomb, or a caller's huge piece, meets the limits before
+it fills the memory."""
+
+_TAKEN = 4 * 1024
+"""As much is decompressed at once: what zlib does not take, it copies, at each member's end."""
 
 
 class ContentDecoder:
@@ -19,7 +23,7 @@ class ContentDecoder:
         coding = (get_header(headers, b"content-encoding") or "identity").lower()
         if coding not in ("identity", "gzip", "x-gzip", "deflate"):
             raise UnexpectedContent(
-                f"the body has content-encoding {coding[:40]!r} though identity was asked for"
+                f"the body has content-encoding {brief(coding)!r} though identity was asked for"
             )
         self.identity = coding == "identity"
         """Whether there is nothing to undo."""
@@ -29,9 +33,16 @@ class ContentDecoder:
         self._start: bytes = b""
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """The decoded bytes of `data`, in pieces of at most `PIECE`. Raises Malformed.
+        """The decoded bytes of `data`, in pieces of at most `PIECE`. Raises Malformed."""
+        size = PIECE if self.identity else _TAKEN
+        for start in range(0, len(data), size):
+            part = data[start : start + size]
+            if self.identity:
+                yield part
+            else:
+                yield from self._undo(part)
 
-        Not for identity."""
+    def _undo(self, data: bytes) -> Iterator[bytes]:
         if self._zlib is None:
             # "deflate" is zlib's format, but some send it bare: the first two bytes tell.
             data = self._start + data

@@ -13,6 +13,7 @@ import msgspec
 
 from .aichats import AiChats
 from .chat import Chat, Message, TextPart, Tool
+from .errors import BadRequest
 from .events import (
     End,
     Event,
@@ -27,9 +28,13 @@ from .events import (
 )
 from .openai import OpenAI
 from .provider import Provider
-from .service import AnswerFunction
+from .service import AnswerFunction, refuse
 
 __all__ = ["echo", "picture"]
+
+LONGEST = 4 * 1024 * 1024
+"""Characters of an answer, in all its choices. An answer that is not streamed is made in one go,
+during which a server does nothing else: this much takes a few seconds."""
 
 
 def echo(provider: Provider) -> AnswerFunction:
@@ -39,12 +44,18 @@ def echo(provider: Provider) -> AnswerFunction:
     In the `openai` dialect also usage in words, `Chat.n` choices, and a call of a tool with
     `{"question": ...}` if `tool_choice` wants one or the question mentions its name; once the
     tool's result is there, that is handed back too. By AiChats' model `dalle`, a picture.
+
+    Raises BadRequest, as services do, if that is longer than `LONGEST`.
     """
 
     def answer(chat: Chat) -> Iterator[Event]:
         question = _question(chat)
         model = chat.model or provider.default_model
         text = f"{provider.name} {model} was asked: {question}"
+        if len(text) * (chat.n or 1) > LONGEST:
+            raise refuse(
+                BadRequest, 400, "the question is too long for this", "context_length_exceeded"
+            )
         if isinstance(provider.dialect, OpenAI):
             return _completion(chat, model, question, text)
         if isinstance(provider.dialect, AiChats):

@@ -8,6 +8,7 @@ server sends back (`RemoteProtocolError.blot`).
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from .reply import Reply
@@ -34,10 +35,14 @@ __all__ = [
     "Truncated",
     "UnexpectedContent",
     "blot",
+    "brief",
 ]
 
 EXCERPT = 512
 """Bytes of offending input that an error carries: enough to see what it was, small in a log."""
+
+_BLOTTED = 64 * 1024
+"""Bytes of it that are searched for secrets, which may be longer than what takes their place."""
 
 
 class TokenwireError(Exception):
@@ -71,11 +76,11 @@ class RemoteProtocolError(TokenwireError):
         """Take `secrets` out of all that is kept here, and shorten `data` to `EXCERPT` bytes."""
         secrets = list(secrets)
         self.message = blot(self.message, secrets)
-        self.data = blot(self.data.decode("latin-1"), secrets).encode("latin-1", "replace")
+        self.data = blot(self.data[:_BLOTTED].decode("latin-1"), secrets).encode("latin-1")
         if len(self.data) > EXCERPT:
             self.data = self.data[:EXCERPT] + b"..."
         self.headers = [
-            (name, blot(value.decode("latin-1"), secrets).encode("latin-1", "replace"))
+            (name, blot(value.decode("latin-1"), secrets).encode("latin-1"))
             for name, value in self.headers
         ]
         self.args = (self.message,)
@@ -205,15 +210,31 @@ class TimedOut(TransportError):
 _CREDENTIAL = re.compile(r"(?i)\b(bearer\s+|sk-)[A-Za-z0-9._~+/=-]{8,}")
 
 
+_MARKS = ("...", "'")
+"""What stands behind an excerpt."""
+
+
+def brief(word: str) -> str:
+    """`word`, unless it is too long for a message. It is not cut: in the midst of a message the
+    beginning of a key could not be told from other words."""
+    return word if len(word) <= 80 else "(too long to show)"
+
+
 def blot(text: str, secrets: Iterable[str]) -> str:
     """`text` without the `secrets`, and without what looks like an API key."""
     for secret in secrets:
-        text = text.replace(secret, "[secret]")
-        # Bytes that were read as Latin-1 may be UTF-8.
-        text = text.replace(secret.encode().decode("latin-1"), "[secret]")
-        text = text.replace(secret.replace("/", "\\/"), "[secret]")  # as PHP writes JSON
+        forms = {
+            secret: None,
+            secret.encode().decode("latin-1"): None,  # bytes that were read as Latin-1
+            secret.replace("/", "\\/"): None,  # as PHP writes JSON
+            quote(secret, safe=""): None,
+        }
+        for form in forms:  # in any case: the names of media types are made lower
+            text = re.sub(re.escape(form), "[secret]", text, flags=re.IGNORECASE)
+        mark = next((mark for mark in _MARKS if text.endswith(mark)), "")
         for size in range(len(secret) - 1, 7, -1):  # one that was cut at the end of an excerpt
-            if text.endswith(secret[:size]):
-                text = text[:-size] + "[secret]"
+            end = secret[:size] + mark
+            if text[-len(end) :].lower() == end.lower():
+                text = text[: -len(end)] + "[secret]" + mark
                 break
     return _CREDENTIAL.sub(lambda match: match[1] + "[secret]", text)

@@ -23,7 +23,7 @@ from enum import Enum, auto
 
 from .body import Body, RefusedBody, Step, open_body
 from .clocks import Clocks
-from .coding import ContentDecoder
+from .coding import PIECE, ContentDecoder
 from .errors import (
     Clock,
     Disconnected,
@@ -106,6 +106,7 @@ class Exchange:
         self._status = 0
         self._headers: Headers = []
         self._error: TokenwireError | None = None
+        self._spoke = False  # whether the last data were more than that, before their last piece
         self._secrets = self._step.request.secrets()
 
     def __repr__(self) -> str:
@@ -134,7 +135,7 @@ class Exchange:
     @property
     def keepalive(self) -> bool:
         """Whether the last `receive_data` brought nothing but comments and blank lines."""
-        return self._body is not None and self._body.keepalive
+        return not self._spoke and self._body is not None and self._body.keepalive
 
     def fresh(self) -> "Exchange":
         """The same question, unstarted, for a retry."""
@@ -173,14 +174,17 @@ class Exchange:
         """Bytes of the body as they came, of any cutting; the events that they complete."""
         events: list[Event] = []
         body, coding = self._body, self._coding
-        if self._in_vain("receive_data") or body is None or coding is None:
+        if body is None or coding is None or self._state is not State.BODY:
+            self._in_vain("receive_data")
             return events
+        self._spoke = False
         try:
-            if coding.identity:
+            if coding.identity and len(data) <= PIECE:
                 body.data(data, events)
             else:
                 for piece in coding.decode(data):
                     body.data(piece, events)
+                    self._spoke = self._spoke or not body.keepalive
                     if self._step.evidence == "terminator":
                         break
             if self._step.evidence == "terminator":
@@ -188,7 +192,9 @@ class Exchange:
         except RemoteProtocolError as error:
             self._step.settle(events)
             self._fail(error)
-        return self._hand_out(events)
+        if events:
+            self.started = True
+        return events
 
     def receive_eof(self, framed: bool | None = None) -> list[Event]:
         """The body is complete. `framed` is False if only a closed connection says so: there was

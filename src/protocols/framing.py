@@ -6,6 +6,7 @@ framing. Time is linear in bytes: what was searched once is not searched again.
 Limits: a line, and the lines of one event together, may have `limit` bytes without their ends.
 """
 
+import re
 from typing import Any, TypeAlias, TypeGuard, TypeVar
 
 import msgspec
@@ -26,6 +27,11 @@ __all__ = [
 
 _T = TypeVar("_T")
 _BOM = b"\xef\xbb\xbf"
+_SILENT = frozenset((b":", b"\n", b"\r", b""))
+"""How nothing begins, and a run of lines that may be comments and blank ones alone."""
+_EVENT_FIELDS = frozenset((b"data", b"event", b"id"))
+_LONGEST_RETRY = 10**18 - 1
+"""Milliseconds; the standard has no bound, but int() refuses thousands of digits."""
 
 
 class Lines:
@@ -36,8 +42,14 @@ class Lines:
         self._rest = bytearray()
         self._after_cr = False
         self._first = True
-        self.keepalive = False
+        self._silent = False
+        self.too_long = False
+        """Whether the partial line is longer than `limit`: then `check_rest`, after the others."""
+
+    @property
+    def keepalive(self) -> bool:
         """Whether the last `feed` brought nothing but blank lines and lines that begin with `:`."""
+        return self._silent and (not self._rest or self._rest[0] == 0x3A)
 
     def feed(self, data: bytes) -> bytes:
         """The lines that `data` completes, as one run of bytes for `splitlines()`; empty if none.
@@ -45,30 +57,39 @@ class Lines:
         Raises LimitExceeded (after this, nothing more may be fed) on a partial line that is too
         long already; complete ones are the caller's to check, with `check`.
         """
-        self.keepalive = True
-        if not data:
+        if b"\n" not in data and b"\r" not in data:
+            if data:
+                self._after_cr = False
+            self._silent = True
+            self._rest += data
+            if len(self._rest) > self._limit:
+                self.check_rest()
             return b""
+        if data[-1] == 0x0A and not (self._rest or self._after_cr or self._first):
+            complete = data  # whole lines, as they are
+        else:
+            complete = self._complete(data)
+        # The first line settles it for all but keep-alives.
+        self._silent = complete[:1] in _SILENT and all(
+            line[:1] in (b":", b"") for line in complete.splitlines()
+        )
+        return complete
+
+    def _complete(self, data: bytes) -> bytes:
         if self._after_cr and data[0] == 0x0A:  # the LF of a CRLF that was cut in two
             data = data[1:]
-        self._after_cr = False
         end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
-        if not end:
-            self._rest += data
-            self.keepalive = not self._rest or self._rest[0] == 0x3A
-            self.check_rest()
-            return b""
-        self._after_cr = data[-1] == 0x0D
+        self._after_cr = data[-1:] == b"\r"
         complete = data[:end]
         if self._rest:
             complete = bytes(self._rest + complete)
-        self._rest = bytearray(data[end:])
+            self._rest.clear()
+        if end != len(data):
+            self._rest += data[end:]
+            self.too_long = len(self._rest) > self._limit
         if self._first:
             self._first = False
             complete = complete.removeprefix(_BOM)
-        # The first line settles it for all but keep-alives.
-        self.keepalive = complete[:1] in (b":", b"\n", b"\r") and all(
-            line[:1] in (b":", b"") for line in [*complete.splitlines(), self._rest]
-        )
         return complete
 
     def check(self, size: int) -> None:
@@ -80,7 +101,7 @@ class Lines:
         """Raises LimitExceeded if the partial line is too long. For after the complete ones."""
         size = len(self._rest)
         if self._first and _BOM.startswith(self._rest[:3]):  # the mark, or its beginning
-            size = max(0, size - 3)
+            size -= 3
         self.check(size)
 
     @property
@@ -121,7 +142,7 @@ class SSEDecoder:
     def __init__(self, limit: int = 16 * 1024 * 1024) -> None:
         self._lines = Lines(limit)
         self._limit = limit
-        self._data: list[bytes] = []
+        self._data = bytearray()  # each line of it with a line end
         self._size = 0
         self._type = ""
         self._id = ""
@@ -137,68 +158,83 @@ class SSEDecoder:
         """Whether the last `feed` brought nothing but comments and blank lines."""
         return self._lines.keepalive
 
-    def feed(self, data: bytes, items: list[SSEItem]) -> None:
-        """Append what `data` completes to `items`. Raises LimitExceeded, after what came before."""
+    def feed(self, data: bytes, items: list[SSEItem], payloads: list[bytes] | None = None) -> None:
+        """Append what `data` completes to `items`. Raises LimitExceeded, after what came before.
+
+        `payloads`, if given, is where a run of plain events goes, of one `data: ` line each: bare,
+        since to make items of them costs as much as to split them. Of both one is left as it was.
+        """
         text = self._lines.feed(data)
         if not text:
             return
-        # A run of events that are one `data: ` line each is most of what there is. Counting line
-        # ends shows it in one pass of C: each event is its line and a blank one, all by LF.
-        if not self._data and not self._type and text[:6] == b"data: " and text[-2:] == b"\n\n":
-            payloads = text[6:-2].split(b"\n\ndata: ")
-            if (
-                len(text) <= self._limit
-                and text.count(b"\n") == 2 * len(payloads)
-                and b"\r" not in text
-            ):
-                last_event_id = self.last_event_id = self._id
-                if last_event_id:
-                    items += [ServerSentEvent(p, "message", last_event_id) for p in payloads]
-                else:
-                    items += map(ServerSentEvent, payloads)
-                self._lines.check_rest()
-                return
-        self._feed_lines(text.splitlines(), items)
-        self._lines.check_rest()
+        run = self._run(text)
+        if run is None:
+            lines = text.splitlines()
+            del text  # it may be as large as an event may be, and so is its line
+            self._feed_lines(lines, items)
+        elif payloads is None:
+            items += [ServerSentEvent(data, "message", self._id) for data in run]
+        else:
+            payloads += run
+        if self._lines.too_long:
+            self._lines.check_rest()
 
     def eof(self, items: list[SSEItem]) -> None:
         """The stream ended cleanly: append the event that was not dispatched, if there is one."""
         self._feed_lines([self._lines.rest, b""], items)
 
+    def _run(self, text: bytes) -> list[bytes] | None:
+        """The payloads, if `text` is nothing but events of one `data: ` line each, as most is."""
+        # Counting line ends shows it in one pass of C: each event is its line and a blank one, all
+        # by LF.
+        if self._size or text[:6] != b"data: " or text[-2:] != b"\n\n" or len(text) > self._limit:
+            return None
+        payloads = text[6:-2].split(b"\n\ndata: ")
+        if text.count(b"\n") != 2 * len(payloads) or b"\r" in text:
+            return None
+        self.last_event_id = self._id
+        return payloads
+
     def _feed_lines(self, lines: list[bytes], items: list[SSEItem]) -> None:
         for line in lines:
             self._lines.check(len(line))
-            if not line:
-                self._dispatch(items)
-                continue
-            name, _, value = line.partition(b":")
-            if not name:
-                self.last_comment = value
-                continue
-            value = value[1:] if value[:1] == b" " else value
-            if name == b"data":
-                self._data.append(value)
-                self._size += len(line)
-                self._lines.check(self._size)
-            elif name == b"event":
-                self._type = value.decode(errors="replace")
-            elif name == b"id":
-                if b"\0" not in value:
-                    self._id = value.decode(errors="replace")
-            elif name == b"retry":
-                if value.isdigit():
-                    self.retry = int(value[:18])
+            if line:
+                self._feed_line(line, items)
             else:
-                items.append(StrayLine(line))
+                self._dispatch(items)
+
+    def _feed_line(self, line: bytes, items: list[SSEItem]) -> None:
+        name, _, value = line.partition(b":")
+        if not name:
+            self.last_comment = value
+            return
+        value = value[1:] if value[:1] == b" " else value
+        if name in _EVENT_FIELDS:
+            self._size += len(line)
+            self._lines.check(self._size)
+        if name == b"data":
+            self._data += value
+            self._data += b"\n"
+        elif name == b"event":
+            self._type = value.decode(errors="replace")
+        elif name == b"id":
+            if b"\0" not in value:
+                self._id = value.decode(errors="replace")
+        elif name == b"retry":
+            if value.isdigit():
+                digits = value.lstrip(b"0")
+                self.retry = int(digits or b"0") if len(digits) <= 18 else _LONGEST_RETRY
+        else:
+            items.append(StrayLine(line))
 
     def _dispatch(self, items: list[SSEItem]) -> None:
         self.last_event_id = self._id
         if self._data:
-            items.append(
-                ServerSentEvent(b"\n".join(self._data), self._type or "message", self.last_event_id)
-            )
+            del self._data[-1:]
+            data = bytes(self._data)
             self._data.clear()
-            self._size = 0
+            items.append(ServerSentEvent(data, self._type or "message", self.last_event_id))
+        self._size = 0
         self._type = ""
 
 
@@ -209,7 +245,7 @@ def encode_sse(data: bytes, *, type: str = "") -> bytes:
     """
     lines = [f"event: {type}".encode()] if type else []
     lines += [b"data: " + line for line in data.splitlines()]
-    if not data or data[-1:] in b"\r\n":  # the empty line behind the last end, too
+    if not data or data.endswith((b"\r", b"\n")):  # the empty line behind the last end, too
         lines.append(b"data: ")
     return b"\n".join(lines) + b"\n\n"
 
@@ -230,19 +266,29 @@ def decode_json(decoder: "msgspec.json.Decoder[_T]", payload: bytes) -> _T:
 
 def _decode_repaired(decoder: "msgspec.json.Decoder[_T]", payload: bytes) -> _T:
     """What msgspec refuses and others send: half a character, cut at a token's border."""
-    import json  # on this rare path only, to keep it out of `import tokenwire`
-
+    if payload.isascii() and b"\\u" not in payload:
+        raise Malformed("not JSON", data=payload)
     try:
-        value = json.loads(payload.decode(errors="replace").removeprefix("\ufeff"))
-        text = json.dumps(value, ensure_ascii=False)
-        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return decoder.decode(whole.encode())
+        text = payload.decode(errors="replace").removeprefix("\ufeff")
+        return decoder.decode(_ESCAPE.sub(_whole_character, text.encode()))
     except msgspec.ValidationError as error:
         problem = f"JSON of an unexpected shape ({error})"
     except (ValueError, RecursionError):
         problem = "not JSON"
-    # Raised here, as json's own error holds the whole payload, where no key is blotted out.
+    # Raised here, as a UnicodeDecodeError holds the whole payload, where no key is blotted out.
     raise Malformed(problem, data=payload)
+
+
+# An escape; six bytes of it are half a surrogate pair, twelve are a whole one.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}(?:\\u[dD][c-fC-F][0-9a-fA-F]{2})?"
+    rb"|u[dD][c-fC-F][0-9a-fA-F]{2}|.)",
+    re.DOTALL,
+)
+
+
+def _whole_character(escape: "re.Match[bytes]") -> bytes:
+    return b"\\ufffd" if len(escape[0]) == 6 else escape[0]
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:

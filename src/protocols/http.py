@@ -1,9 +1,10 @@
 """HTTP messages as values (RFC 9110): `Request`, `Headers`, and what may stand in them."""
 
 import re
+from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
@@ -15,6 +16,7 @@ __all__ = [
     "Origin",
     "Request",
     "as_headers",
+    "basic_secrets",
     "check_plain",
     "check_url",
     "content_type",
@@ -32,6 +34,7 @@ HeadersLike: TypeAlias = Mapping[str, str] | Iterable[tuple[bytes, bytes] | tupl
 # Headers with such a name are never shown, and are blotted out of what a server sends back.
 _CREDENTIALS = re.compile(rb"auth|cookie|cred|key|pass|secret|session|sign|token|uniqueid")
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-_~")  # RFC 3986's unreserved ones
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -82,7 +85,10 @@ class Request(msgspec.Struct, frozen=True):
                 found.update(part.partition("=")[2].strip() for part in text.split(";"))
                 found.update(text.split(" "))
                 found.add(text.partition(" ")[2])  # a key that has a space in itself
-        found.update(part.partition("=")[2] for part in urlsplit(self.url).query.split("&"))
+                if text[:6].lower() == "basic ":
+                    found.update(basic_secrets(text[6:]))
+        values = [part.partition("=")[2] for part in urlsplit(self.url).query.split("&")]
+        found.update(values, map(unquote, values))
         # What is shorter than this is no secret, and blotting it out would garble a message.
         return sorted((s for s in found if len(s) >= 6 and s != "Bearer"), key=len, reverse=True)
 
@@ -96,6 +102,15 @@ class Request(msgspec.Struct, frozen=True):
             f"Request({self.method} {url[0]}{'?...' if url[1] else ''}, headers={headers}, "
             f"body of {len(self.body)} bytes, server_chosen={self.server_chosen})"
         )
+
+
+def basic_secrets(coded: str) -> list[str]:
+    """What the credentials of the scheme Basic (RFC 7617) hold: the pair, and its password."""
+    try:
+        pair = b64decode(coded.strip()).decode()
+    except ValueError:
+        return []
+    return [pair, pair.partition(":")[2]]
 
 
 def make_headers(pairs: Iterable[tuple[str, str]]) -> Headers:
@@ -144,13 +159,13 @@ def content_type(headers: Headers) -> str:
 def check_plain(text: str, what: str, *, show: bool = True) -> str:
     """`text`, if no control character is in it. Raises LocalProtocolError, which names `what`."""
     if any(c < " " or c == "\x7f" for c in text):
-        shown = f" {text!r}" if show else ""
+        shown = f" {text[:100]!r}" if show else ""
         raise LocalProtocolError(f"{what}{shown} holds a control character: take it out")
     return text
 
 
 def _split(url: str, what: str) -> SplitResult:
-    if "@" in re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]:
+    if "@" in re.split("[/?#]", url.partition("://")[2])[0]:
         raise LocalProtocolError(f"{what}: give credentials by key= or headers=, not in the URL")
     shown = f"{what} {url.partition('?')[0]!r}"  # a query may hold a key
     check_plain(url, shown, show=False)
@@ -163,6 +178,9 @@ def _split(url: str, what: str) -> SplitResult:
         raise LocalProtocolError(f"{shown}: {error}") from None
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or port == 0:
         raise LocalProtocolError(f"{shown}: give http:// or https://, a host, and a port above 0")
+    if "[" not in parts.netloc and not _HOST.issuperset(parts.hostname):
+        # Others read such a host in their own ways: it is not the one that was judged.
+        raise LocalProtocolError(f"{shown}: no host has such a character in it")
     return parts
 
 

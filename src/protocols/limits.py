@@ -1,4 +1,4 @@
-"""How large anything may grow. All sizes are in bytes, of decoded content.
+"""How large anything may grow. All sizes are in bytes, of decoded content; `parts` is a count.
 
 Limits hold for complete and partial input alike, so that what is refused never depends on how the
 network cut the bytes.
@@ -6,7 +6,9 @@ network cut the bytes.
 
 import msgspec
 
-__all__ = ["Limits"]
+from .errors import LimitExceeded
+
+__all__ = ["Limits", "Parts"]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,3 +32,23 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     error_body: int = 64 * 1024
     """As much of the body of an error as is read; the rest is not waited for."""
+
+    parts: int = 64 * 1024
+    """Choices, tool calls and sources of one answer, together. Each is kept until the answer
+    ends and takes up to a kilobyte, where ten bytes are enough to name it. Seen are dozens."""
+
+
+class Parts:
+    """Counts the choices, tool calls and sources of an answer."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._count = 0
+
+    def add(self) -> None:
+        """One more. Raises LimitExceeded."""
+        self._count += 1
+        if self._count > self._limit:
+            raise LimitExceeded(
+                f"an answer of more than {self._limit} choices, tool calls and sources"
+            )

@@ -21,6 +21,7 @@ from .events import (
     Unrecognized,
 )
 from .framing import decode_json
+from .limits import Parts
 from .toolcalls import ToolCalls
 
 __all__ = ["ChoiceReader", "Citations", "WireChoice"]
@@ -111,12 +112,14 @@ _CUT = ("length", "content_filter", "error")
 class Citations:
     """The sources of an answer, each of which is reported once."""
 
-    def __init__(self) -> None:
+    def __init__(self, parts: Parts) -> None:
         self._cited: set[str] = set()
+        self._parts = parts
 
     def cite(self, url: str, title: str, events: list[Event]) -> None:
-        """Report a source, unless it was."""
+        """Report a source, unless it was. Raises LimitExceeded."""
         if url not in self._cited:
+            self._parts.add()
             self._cited.add(url)
             events.append(Citation(url, title))
 
@@ -124,11 +127,11 @@ class Citations:
 class ChoiceReader:
     """Makes events of one choice. `finish_reason` is the last one that was sent."""
 
-    def __init__(self, index: int, citations: Citations) -> None:
+    def __init__(self, index: int, citations: Citations, parts: Parts) -> None:
         self.finish_reason: str | None = None
         self._index = index
         self._citations = citations
-        self._tool_calls = ToolCalls(index)
+        self._tool_calls = ToolCalls(index, parts)
         self._settled = False
 
     def take(self, choice: WireChoice, events: list[Event]) -> None:
@@ -168,7 +171,8 @@ class ChoiceReader:
             if delta.content:
                 events.append(Text(delta.content, index))
         elif isinstance(delta.content, dict):  # Cloudflare's answer where JSON was asked for
-            events.append(Text(msgspec.json.encode(delta.content).decode(), index))
+            text = msgspec.json.encode(delta.content)
+            events.append(Text(text.decode(errors="replace"), index))  # as raw as it came
         else:
             for raw in delta.content or ():
                 self._take_part(bytes(raw), events)

@@ -1,7 +1,8 @@
 """The server's half of the `openai` dialect: chat completions as OpenAI itself writes them.
 
 What it can't say: `Image`; `Unrecognized` parts (`place` is set), and in a whole answer any.
-`Usage` comes before `Finish` at the other end, which holds that back.
+`Usage` comes before `Finish` at the other end, which holds that back; counts that are None come as
+0, and their sum as the total.
 """
 
 from typing import Any
@@ -29,7 +30,7 @@ from .events import (
 )
 from .framing import encode_sse, is_object
 from .http import Request
-from .reply import Choice, Reply
+from .reply import Choice, CollectedToolCall, Reply
 from .service import Responder, Service, error_fields, read_json_post, refuse
 
 __all__ = ["OpenAIResponder"]
@@ -223,6 +224,8 @@ def _check(body: _Body) -> None:
         raise refuse(BadRequest, 400, "messages: at least one is needed")
     if not body.model:
         raise refuse(BadRequest, 400, "model: it is missing")
+    if len(body.tools or ()) > 128:
+        raise refuse(BadRequest, 400, f"tools: {len(body.tools or ())} are more than 128")
     for name, low, high in (
         ("temperature", 0, 2),
         ("top_p", 0, 1),
@@ -244,7 +247,7 @@ def _whole_choice(index: int, choice: Choice, reply: Reply) -> dict[str, Any]:
             {
                 "id": call.id,
                 "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
+                "function": {"name": call.name, "arguments": _arguments(call)},
             }
             for call in choice.tool_calls
         ]
@@ -263,6 +266,12 @@ def _whole_choice(index: int, choice: Choice, reply: Reply) -> dict[str, Any]:
         "logprobs": logprobs or None,
         "finish_reason": reason,
     }
+
+
+def _arguments(call: CollectedToolCall) -> str:
+    """What was sent of the arguments: an incomplete call has `{}` where nothing was, and at the
+    other end that would be a complete one."""
+    return call.arguments if call.complete or call.arguments != "{}" else ""
 
 
 def _usage(usage: Usage) -> dict[str, Any]:

@@ -68,18 +68,23 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     fields: dict[str, Any] = {}
     """Fields of each request body, which those of a chat override."""
 
+    def __repr__(self) -> str:
+        # Not more: a provider of one's own may have a key in its headers, fields and base URL.
+        return f"<Provider {self.name}>"
+
     def model(self, name: str) -> str:
         """The service's own name of the model `name` (empty: the default one).
 
         Raises LocalProtocolError, with the known models and the closest ones, if there is none.
         """
-        check_plain(name, "model")
-        name = self.aliases.get(name, name) or self.default_model
+        name = check_plain(self.aliases.get(name, name) or self.default_model, "model")
         if name in self.models or (self.any_model and name):
             return name
         if not name:
             raise LocalProtocolError(f"{self.name} has no default model: give one with model=")
         known = [*self.models, *self.aliases]
+        if len(name) > 100:  # a server is asked for anything, and to compare takes long
+            name = f"{name[:100]}..."
         from difflib import get_close_matches  # only an error wants it
 
         close = get_close_matches(name, known, n=3)
@@ -132,7 +137,7 @@ class Question:
     provider: Provider
     chat: Chat
     model: str
-    base_url: str
+    base_url: str = field(repr=False)
     limits: Limits
     key: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)

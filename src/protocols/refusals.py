@@ -21,6 +21,7 @@ from .errors import (
     RemoteProtocolError,
     Truncated,
     UnexpectedContent,
+    brief,
 )
 from .framing import decode_json, is_list, is_object, is_whole_json
 from .http import Headers, content_type, get_header
@@ -142,7 +143,7 @@ def unexpected(headers: Headers, body: bytes) -> RemoteProtocolError:
         return UnexpectedContent("a page of HTML came in the place of an answer", data=body)
     kind = content_type(headers) or "no content type"
     return UnexpectedContent(
-        f"content of type {kind[:80]!r} came in the place of an answer", data=body
+        f"content of type {brief(kind)!r} came in the place of an answer", data=body
     )
 
 

@@ -44,15 +44,18 @@ class Service:
     """A provider's server side, and what its requests share.
 
     `key`: the key that requests must carry (None: any, or none). `base_url`: where the service is
-    reached, for addresses that it gives out. `tokens` and `pictures` are those given out.
+    reached, for addresses that it gives out. `tokens` and `pictures` are those given out last.
     """
+
+    TOKENS = 10_000
+    PICTURES = 1_000
 
     def __init__(
         self, provider: Provider, *, key: str | None = None, base_url: str | None = None
     ) -> None:
         self.provider = provider
         self.base_url = base_url or provider.base_url
-        self.tokens: set[str] = set()
+        self.tokens: dict[str, None] = {}
         self.pictures: dict[str, tuple[str, bytes]] = {}
         self._key = key
         self._numbers = 0
@@ -65,6 +68,16 @@ class Service:
         """The next of a service-wide count from 1, for ids."""
         self._numbers += 1
         return self._numbers
+
+    def give_token(self) -> str:
+        """A new token. Of all given out the last `TOKENS` are valid."""
+        token = f"unique-{self.number()}"
+        _put(self.tokens, token, None, self.TOKENS)
+        return token
+
+    def keep_picture(self, name: str, media_type: str, data: bytes) -> None:
+        """Hold a picture ready to be fetched, as long as it is one of the last `PICTURES`."""
+        _put(self.pictures, name, (media_type, data), self.PICTURES)
 
     def check_key(self, request: Request) -> None:
         """Raises AuthenticationFailed if `request` lacks the service's key."""
@@ -80,6 +93,13 @@ class Service:
             return self.provider.model(name)
         except LocalProtocolError as error:
             raise refuse(BadRequest, 404, str(error), "model_not_found") from None
+
+
+def _put(given: dict[str, _T], name: str, value: _T, count: int) -> None:
+    """Add to what was given out, and forget what came before the last `count`."""
+    given[name] = value
+    if len(given) > count:
+        del given[next(iter(given))]
 
 
 class Responder:

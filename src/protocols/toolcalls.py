@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from .events import Event, ToolCallDelta, ToolCallEnd, ToolCallStart
+from .limits import Parts
 
 __all__ = ["ToolCalls", "is_json_object"]
 
@@ -21,14 +22,13 @@ def is_json_object(text: str) -> bool:
 
 
 class _Call:
-    def __init__(self, number: int, place: int | None, id: str) -> None:
+    def __init__(self, number: int, place: int | None) -> None:
         self.number = number
         self.place = place
-        self.id = id
+        self.id = ""
         self.name = ""
         self.arguments: list[str] = []
         self.started = False
-        self.ended = False
         self._judged = 0
 
     def seems_whole(self) -> bool:
@@ -45,8 +45,9 @@ class ToolCalls:
     id comes once, always, as null or as an empty string; a call comes whole, or in many pieces.
     """
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, parts: Parts) -> None:
         self._index = index
+        self._parts = parts
         self._calls: list[_Call] = []
         self._last: _Call | None = None
         self._by_id: dict[str, _Call] = {}
@@ -55,10 +56,12 @@ class ToolCalls:
     def fragment(
         self, place: int | None, id: str, name: str, arguments: str, events: list[Event]
     ) -> None:
-        """A fragment of the call at `place`, the service's own number for it."""
+        """A fragment of the call at `place`, the service's own number for it. Raises
+        LimitExceeded."""
         call = self._continued(place, id, name)
         if call is None:
-            call = _Call(len(self._calls), place, id)
+            self._parts.add()
+            call = _Call(len(self._calls), place)
             self._calls.append(call)
             self._last = self._by_place[place] = call
         call.name = call.name or name
@@ -72,12 +75,9 @@ class ToolCalls:
             events.append(ToolCallDelta(call.number, arguments, self._index))
 
     def settle(self, cut: bool, events: list[Event]) -> None:
-        """The calls are over. `cut`: the model ran out of tokens, so that no arguments at all may
-        be missing ones."""
+        """The calls are over; comes once. `cut`: the model ran out of tokens, so that no arguments
+        at all may be missing ones."""
         for call in self._calls:
-            if call.ended:
-                continue
-            call.ended = True
             if not call.started:
                 self._start(call, events)
             arguments = "".join(call.arguments)

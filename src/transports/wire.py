@@ -11,6 +11,7 @@ A transport asks `next(now)` what to do, does it, and reports how it went:
 | None | nothing: the answer is over | |
 
 After each report `events` holds what to hand to the reader; `next` raises what ended the answer.
+A report that no action asked for raises LocalProtocolError, and changes nothing.
 """
 
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from typing import TypeAlias
 from ..protocols.clocks import Clocks, Timer
 from ..protocols.errors import (
     Disconnected,
+    LocalProtocolError,
     RemoteProtocolError,
     TokenwireError,
     Truncated,
@@ -168,11 +170,13 @@ class Wire:
         """Whether the IP `address` may be connected to for the `Connect` under way. Raises
         UnexpectedContent if a server chose it and it is not public. A proxy's is the caller's
         choice."""
+        self._check("check_address", _Phase.CONNECT)
         if self._proxy is None:
             self._refuse_private(address)
 
     def connected(self, connection: Connection, address: str, *, reused: bool) -> None:
         """`connection` is there; `address` is its peer's IP."""
+        self._check("connected", _Phase.CONNECT)
         assert self._request is not None
         if self._home_is_private is None:
             route = connection.route
@@ -189,15 +193,18 @@ class Wire:
 
     def failed(self, error: TokenwireError, now: float) -> None:
         """No connection could be made; a clock that has run out meanwhile is the better reason."""
+        self._check("failed", _Phase.CONNECT)
         self._fail(self._timer.expired(now) or error)
 
     def data_to_send(self) -> bytes:
         """Bytes for the socket."""
+        self._check("data_to_send", _Phase.TALK, _Phase.DRAIN)
         assert self._connection is not None
         return self._connection.data_to_send()
 
     def received(self, data: bytes, now: float) -> None:
         """Bytes from the socket; empty: the peer has closed it."""
+        self._check("received", _Phase.TALK, _Phase.DRAIN)
         if not data:
             self._closed(clean=True)
             return
@@ -229,10 +236,12 @@ class Wire:
 
     def lost(self) -> None:
         """The connection was reset, or broke in another way."""
+        self._check("lost", _Phase.TALK, _Phase.DRAIN)
         self._closed(clean=False)
 
     def timed_out(self, now: float) -> None:
         """Nothing came until the deadline."""
+        self._check("timed_out", _Phase.TALK, _Phase.DRAIN)
         if self._phase is _Phase.DRAIN:
             self._give_back(keep=False)
             return
@@ -246,6 +255,10 @@ class Wire:
         self._give_back(keep=False)
 
     # What follows decides.
+
+    def _check(self, report: str, *asked: _Phase) -> None:
+        if self._phase not in asked:
+            raise LocalProtocolError(f"{report}: not what next() asks for; do what it says first")
 
     @property
     def _guarded(self) -> bool:
