@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint types bench outcomes clean
+.PHONY: demo test test-all lint types bench outcomes search fuzz soak mutants clean
 
 demo: $(VENV)/ready
 	$(BIN)/python demo.py
@@ -27,6 +27,11 @@ types: $(VENV)/ready
 
 bench: $(VENV)/ready
 	$(BIN)/python benchmarks/decode.py
+	$(BIN)/python benchmarks/growth.py
+
+# Looks for counter-examples to the properties, elsewhere each time; an hour or so.
+search: $(VENV)/ready
+	$(BIN)/python -m pytest --numprocesses auto --timeout=0 --hypothesis-profile=search tests/test_properties.py
 
 # Runs each case on each transport, and writes what came of it.
 outcomes: $(VENV)/ready

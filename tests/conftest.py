@@ -20,4 +20,7 @@ settings.register_profile(
     max_examples=100,
     suppress_health_check=[HealthCheck.too_slow],
 )
+settings.register_profile(  # `make search`: many more examples, and others each time
+    "search", deadline=None, database=None, max_examples=5000, suppress_health_check=HealthCheck
+)
 settings.load_profile("tokenwire")

@@ -1,10 +1,14 @@
 """Ways of cutting bytes into the pieces that a network could deliver: cutting never matters."""
 
 import random
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterator
 
 from hypothesis import strategies as st
+
+from tokenwire.testing import cut_at as at
+from tokenwire.testing import cuts
+
+__all__ = ["at", "bytewise", "cut", "cuts", "every_way", "random_cut", "whole"]
 
 
 def whole(data: bytes) -> list[bytes]:
@@ -15,12 +19,6 @@ def whole(data: bytes) -> list[bytes]:
 def bytewise(data: bytes) -> list[bytes]:
     """One byte a piece."""
     return [data[at : at + 1] for at in range(len(data))]
-
-
-def at(data: bytes, places: Sequence[int]) -> list[bytes]:
-    """Cut at these places; a place twice, the start or the end gives an empty piece."""
-    bounds = [0, *sorted(places), len(data)]
-    return [data[start:end] for start, end in pairwise(bounds)]
 
 
 def random_cut(data: bytes, seed: int) -> list[bytes]:
@@ -36,12 +34,6 @@ def every_way(data: bytes, seeds: int = 4) -> Iterator[list[bytes]]:
     yield bytewise(data)
     for seed in range(seeds):
         yield random_cut(data, seed)
-
-
-def cuts(data: bytes, max_cuts: int = 8) -> st.SearchStrategy[list[bytes]]:
-    """A strategy: `data` in up to `max_cuts` + 1 pieces, the empty ones among them."""
-    places = st.lists(st.integers(0, len(data)), max_size=max_cuts)
-    return places.map(lambda chosen: at(data, chosen))
 
 
 @st.composite

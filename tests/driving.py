@@ -80,21 +80,27 @@ def finish(exchange: Exchange, ending: Ending) -> list[Event]:
 
 
 def drive(exchange: Exchange, *responses: Response | bytes, cut: Cut = whole) -> Outcome:
-    """Feed `exchange` these responses, bytes being those of a stream, until it is over."""
+    """Feed `exchange` these responses, bytes being those of a stream, until it is over.
+
+    The error is the one of `next_request()`: whatever `receive_*` raise is a bug.
+    """
     events: list[Event] = []
-    try:
-        for response in responses:
+    for response in responses:
+        try:
             request = exchange.next_request()
-            assert request is not None, "a response too many"
-            if isinstance(response, bytes):
-                response = Response(response)
-            exchange.receive_response(response.status, response.headers)
-            for piece in cut(response.body):
-                events += exchange.receive_data(piece)
-                if not exchange.wants_data:
-                    break
-            else:
-                events += finish(exchange, response.ending)
+        except TokenwireError as error:
+            return Outcome(events, error)
+        assert request is not None, "a response too many"
+        if isinstance(response, bytes):
+            response = Response(response)
+        exchange.receive_response(response.status, response.headers)
+        for piece in cut(response.body):
+            events += exchange.receive_data(piece)
+            if not exchange.wants_data:
+                break
+        else:
+            events += finish(exchange, response.ending)
+    try:
         assert exchange.next_request() is None, "a response too few"
     except TokenwireError as error:
         return Outcome(events, error)
