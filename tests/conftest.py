@@ -21,6 +21,10 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile(  # `make search`: many more examples, and others each time
-    "search", deadline=None, database=None, max_examples=5000, suppress_health_check=HealthCheck
+    "search",
+    deadline=None,
+    database=None,
+    max_examples=5000,
+    suppress_health_check=list(HealthCheck),
 )
 settings.load_profile("tokenwire")

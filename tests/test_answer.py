@@ -57,6 +57,26 @@ def test_async_events_that_came_together_are_read_once() -> None:
     assert said.calls == ["fill", "fill", "fill", "stop", "leave", "leave"]
 
 
+def test_batches_are_what_came_together() -> None:
+    said = Said(EVENTS[:2], EVENTS[2:])
+    answer = Answer(said)
+    assert next(answer) == Text("a")
+    assert list(answer.batches()) == [[Text("b")], [End("terminator")]]
+    assert list(answer.batches()) == []
+    assert said.calls == ["fill", "fill", "fill", "stop"]
+
+
+def test_async_batches_are_what_came_together() -> None:
+    said = Said(EVENTS[:2], EVENTS[2:])
+
+    async def main() -> None:
+        batches = AsyncAnswer(said).batches()
+        assert [batch async for batch in batches] == [EVENTS[:2], EVENTS[2:]]
+        assert [batch async for batch in batches] == []
+
+    asyncio.run(main())
+
+
 def test_an_error_comes_behind_the_events_and_again_and_again() -> None:
     error = Truncated("cut")
     answer = Answer(Said(EVENTS[:2], error=error))

@@ -38,8 +38,9 @@ def test_what_had_come_before_a_reset_is_received(loop: Loop) -> None:
     """By the calls that the loop makes: when a reset arrives is up to the system."""
 
     async def main() -> None:
-        stream = Stream()
-        stream.data_received(b"x")
+        stream = Stream(bytearray(1))
+        stream.get_buffer(-1)[:] = b"x"
+        stream.buffer_updated(1)
         stream.connection_lost(ConnectionResetError("reset"))
         assert await stream.receive(None) == b"x"
         with pytest.raises(OSError, match="the connection broke: reset"):
@@ -57,9 +58,9 @@ def test_a_connection_that_is_lost_while_nobody_reads(loop: Loop) -> None:
     """What came is received; to resume reading is nothing then."""
 
     async def main() -> None:
-        stream = Stream()
+        stream = Stream(bytearray(READ_AHEAD + 1))
         stream.connection_lost(None)
-        stream.data_received(b"x" * (READ_AHEAD + 1))
+        stream.buffer_updated(READ_AHEAD + 1)
         assert len(await stream.receive(None)) == READ_AHEAD + 1
         assert await stream.receive(None) == b""
         stream.close()

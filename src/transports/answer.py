@@ -14,7 +14,16 @@ from ..protocols.events import Event
 from ..protocols.exchange import Exchange
 from ..protocols.reply import Reply
 
-__all__ = ["NOT_CLOSED", "Answer", "AsyncAnswer", "Reading", "check_opening", "without_loop"]
+__all__ = [
+    "NOT_CLOSED",
+    "Answer",
+    "AsyncAnswer",
+    "AsyncBatches",
+    "Batches",
+    "Reading",
+    "check_opening",
+    "without_loop",
+]
 
 NOT_CLOSED = "{} was not closed: use a with statement (async with in async code)"
 
@@ -51,8 +60,9 @@ class Reading(ABC):
         self._over = False
         self._error: TokenwireError | None = None
 
-    async def next(self) -> Event | None:
-        """The next event; None at the end. Raises, again and again, what ended the answer."""
+    async def more(self) -> bool:
+        """Wait for events to be `ready`; False at the end. Raises, again and again, what ended the
+        answer."""
         if not self.ready and not self._over:
             if self._error is not None:
                 raise self._error
@@ -64,7 +74,13 @@ class Reading(ABC):
             if not self.ready:
                 self._over = True
                 self.stop()
-        return self.ready.popleft() if self.ready else None
+        return bool(self.ready)
+
+    def take(self) -> list[Event]:
+        """All that is ready."""
+        events = list(self.ready)
+        self.ready.clear()
+        return events
 
     async def read(self) -> Reply:
         """The rest of the answer, folded. What is raised has in `answer` what had come."""
@@ -72,8 +88,9 @@ class Reading(ABC):
             raise LocalProtocolError("the answer was read to its end already")
         reply = Reply()
         try:
-            while (event := await self.next()) is not None:
-                reply.add(event)
+            while await self.more():
+                for event in self.take():
+                    reply.add(event)
         except TokenwireError as error:
             error.answer = reply
             raise
@@ -117,12 +134,13 @@ class Answer:
         return self
 
     def __next__(self) -> Event:
-        if self._ready:
-            return self._ready.popleft()
-        event = without_loop(self._reading.next())
-        if event is None:
+        if not self._ready and not without_loop(self._reading.more()):
             raise StopIteration
-        return event
+        return self._ready.popleft()
+
+    def batches(self) -> "Batches":
+        """The same events, those together that came together: what a gateway hands on at once."""
+        return Batches(self._reading)
 
     def read(self) -> Reply:
         """The rest of the answer, folded. What is raised has in `answer` what had come.
@@ -160,12 +178,13 @@ class AsyncAnswer:
         return self
 
     async def __anext__(self) -> Event:
-        if self._ready:
-            return self._ready.popleft()
-        event = await self._reading.next()
-        if event is None:
+        if not self._ready and not await self._reading.more():
             raise StopAsyncIteration
-        return event
+        return self._ready.popleft()
+
+    def batches(self) -> "AsyncBatches":
+        """The same events, those together that came together: what a gateway hands on at once."""
+        return AsyncBatches(self._reading)
 
     async def read(self) -> Reply:
         """The rest of the answer, folded. What is raised has in `answer` what had come.
@@ -181,3 +200,33 @@ class AsyncAnswer:
         """Stop, from any thread: who is reading gets a TransportError at once; who waits for a
         connection, when that is there or its clock has run out."""
         self._reading.abort()
+
+
+class Batches:
+    """The events of an answer, in lists of what came together; none is empty."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+
+    def __iter__(self) -> Iterator[list[Event]]:
+        return self
+
+    def __next__(self) -> list[Event]:
+        if not without_loop(self._reading.more()):
+            raise StopIteration
+        return self._reading.take()
+
+
+class AsyncBatches:
+    """The events of an answer, in lists of what came together; none is empty."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> list[Event]:
+        if not await self._reading.more():
+            raise StopAsyncIteration
+        return self._reading.take()

@@ -1,4 +1,4 @@
-"""The `asyncio` transport: an `asyncio.Protocol`, on asyncio's own loops and on uvloop.
+"""The `asyncio` transport: an `asyncio.BufferedProtocol`, on asyncio's own loops and on uvloop.
 
 async with Client() as client:
     async with client.open(exchange) as answer:
@@ -23,12 +23,15 @@ Answer = AsyncAnswer
 READ_AHEAD = 256 * 1024
 
 WRITE_SIZE = 256 * 1024
+READ_SIZE = 64 * 1024
 
 
-class Stream(asyncio.Protocol):
-    """A connection whose bytes are kept until they are received."""
+class Stream(asyncio.BufferedProtocol):
+    """A connection whose bytes are kept until they are received. `buffer` is for one read, whoever
+    reads: asyncio would make one of 256 KiB for each."""
 
-    def __init__(self) -> None:
+    def __init__(self, buffer: bytearray) -> None:
+        self._buffer = memoryview(buffer)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._chunks: list[bytes] = []
@@ -90,10 +93,13 @@ class Stream(asyncio.Protocol):
         # By its word: uvloop's is not derived from asyncio's.
         self._transport = cast("asyncio.Transport", transport)
 
-    def data_received(self, data: bytes) -> None:
-        self._chunks.append(data)
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._chunks.append(bytes(self._buffer[:nbytes]))
         was_ahead = self._size > READ_AHEAD
-        self._size += len(data)
+        self._size += nbytes
         if self._size > READ_AHEAD and not was_ahead and self._transport is not None:
             self._transport.pause_reading()
         self._wake()
@@ -141,6 +147,7 @@ class Network:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._buffer = bytearray(READ_SIZE)
 
     def now(self) -> float:
         return self._loop.time()
@@ -156,7 +163,9 @@ class Network:
     async def connect(self, address: str, port: int, deadline: float | None) -> Stream:
         async with asyncio.timeout_at(deadline):
             # asyncio and uvloop set TCP_NODELAY by themselves.
-            _, stream = await self._loop.create_connection(Stream, address, port)
+            _, stream = await self._loop.create_connection(
+                lambda: Stream(self._buffer), address, port
+            )
         return stream
 
     def sleeper(self) -> Sleeper:
