@@ -1,6 +1,7 @@
 """Certificates of an authority of the tests' own."""
 
 import ssl
+from datetime import UTC, datetime
 from functools import cache
 
 import trustme
@@ -13,10 +14,12 @@ def authority() -> trustme.CA:
 
 
 @cache
-def server_context(name: str = "127.0.0.1") -> ssl.SSLContext:
+def server_context(name: str = "127.0.0.1", *, expired: bool = False) -> ssl.SSLContext:
     """The context of a server that has a certificate for `name`."""
+    begin, end = (datetime(year, 1, 1, tzinfo=UTC) if expired else None for year in (2000, 2001))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with authority().issue_cert(name).private_key_and_cert_chain_pem.tempfile() as path:
+    certificate = authority().issue_cert(name, not_before=begin, not_after=end)
+    with certificate.private_key_and_cert_chain_pem.tempfile() as path:
         context.load_cert_chain(path)
     return context
 

@@ -17,6 +17,7 @@ from tokenwire.transports.faults import (
     CloseIdle,
     Cutting,
     DropTerminator,
+    EndAfter,
     ErrorObject,
     Faults,
     Gzip,
@@ -114,6 +115,7 @@ def test_no_fault_is_the_plain_plan() -> None:
         (Linger(), Ending.WAIT, True),
         (CloseIdle(), Ending.CLOSE_IDLE, True),
         (Unframed(), Ending.KEEP, True),
+        (EndAfter(0), Ending.KEEP, True),
     ],
 )
 def test_how_it_ends(fault: Faults, ending: Ending, head: bool) -> None:
@@ -143,10 +145,10 @@ def test_pauses_come_between_writes() -> None:
     assert list(run(answer)) == [a, Pause(2), b, Pause(2), end]
 
 
-@pytest.mark.parametrize("fault", [CloseAfter, ResetAfter, StallAfter])
+@pytest.mark.parametrize("fault", [CloseAfter, ResetAfter, StallAfter, EndAfter])
 @pytest.mark.parametrize("count", [0, 1, len(AB[0]), len(AB[0]) + 1, 10_000])
 def test_no_more_than_the_count_is_written(
-    fault: type[CloseAfter | ResetAfter | StallAfter], count: int
+    fault: type[CloseAfter | ResetAfter | StallAfter | EndAfter], count: int
 ) -> None:
     written = writes(fault(count))
     assert b"".join(written) == b"".join(AB)[:count]
@@ -238,6 +240,27 @@ def test_a_whole_answer_has_a_length(fault: Faults) -> None:
     request = request_of("openai", model="m", stream=False)
     answer = answer_to(request, fault, provider="openai", cutting=Cutting.byte_by_byte())
     assert len(list(run(answer))) == answer.length
+
+
+@pytest.mark.parametrize("count", [0, 7, 10_000])
+def test_a_whole_answer_that_ends_early_has_the_length_that_it_has(count: int) -> None:
+    request = request_of("openai", model="m", stream=False)
+    whole = b"".join(
+        a.data for a in run(answer_to(request, provider="openai")) if isinstance(a, Write)
+    )
+    answer = answer_to(request, EndAfter(count), provider="openai")
+    assert list(run(answer)) == [Write(whole[:count])] * bool(count)
+    assert answer.length == len(whole[:count])
+
+
+def test_what_ends_early_asks_for_no_more() -> None:
+    def answer(chat: Chat) -> Iterator[Event]:
+        yield Text("a")
+        yield Text("b")
+        pytest.fail("asked for more than was needed")
+
+    ended = answer_to(request_of(), EndAfter(len(AB[0] + AB[1])), answer=answer)
+    assert list(run(ended)) == [Write(AB[0]), Write(AB[1])]
 
 
 def test_a_whole_answer_outside_http_framing_has_none() -> None:

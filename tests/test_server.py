@@ -39,6 +39,7 @@ from tokenwire.transports.faults import (
     CloseIdle,
     Cutting,
     DropTerminator,
+    EndAfter,
     ErrorObject,
     Faults,
     Gzip,
@@ -585,6 +586,17 @@ def test_close_inside_a_body_with_a_length() -> None:
         client.post({**CHAT, "stream": False})
         assert b"content-length: " in client.head().lower()
         assert client.rest() == b'{"id"'
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_an_early_end_is_an_end_like_any_other(streamed: bool) -> None:
+    with serve("openai", faults=[EndAfter(5)]) as server, raw(server) as client:
+        client.post({**CHAT, "stream": streamed})
+        head = client.head()
+        client.until(b"5\r\ndata:\r\n0\r\n\r\n" if streamed else b'{"id"')
+        assert streamed or b"content-length: 5\r\n" in head.lower()
+        client.post()
+        assert client.head().startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.parametrize("fault", [CloseAfter(0), CloseAfter(0, head=False)])

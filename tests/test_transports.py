@@ -1,15 +1,17 @@
-"""Every transport against the embedded server: each case is written once, and runs on all."""
+"""What every transport can do, against the embedded server: each test is written once, and runs on
+all. What comes of faults is in test_matrix."""
 
 import re
 import socket
 import threading
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
 
 from tests.certificates import client_context, server_context
+from tests.leftovers import nothing_left
 from tests.proxies import TestProxy
 from tests.transports import TRANSPORTS, Outcome, Run
 from tokenwire import (
@@ -22,15 +24,8 @@ from tokenwire import (
     End,
     Event,
     Exchange,
-    Finish,
-    LimitExceeded,
-    Limits,
     LocalProtocolError,
-    Malformed,
-    Overloaded,
     RateLimited,
-    Redirected,
-    Refused,
     Retry,
     Text,
     TimedOut,
@@ -39,19 +34,11 @@ from tokenwire import (
     make_exchange,
 )
 from tokenwire.transports.faults import (
-    BreakEvent,
     CloseAfter,
     CloseIdle,
     Cutting,
-    DropTerminator,
-    ErrorObject,
-    Fault,
-    Gzip,
-    HtmlPage,
     KeepAlives,
-    Linger,
     RefuseWith,
-    ResetAfter,
     StallAfter,
     Unframed,
 )
@@ -65,18 +52,6 @@ CUTTINGS = {
     "bytes": Cutting.byte_by_byte(),
     "sizes": Cutting.of_sizes(7, 1, 100),
 }
-QUICK = Clocks(connect=20, first_event=0.2, idle=0.2, total=20)
-FAIR = Clocks(connect=20, first_event=1, idle=0.3, total=20)
-PATIENT = Clocks(connect=20, first_event=20, idle=20, total=20)
-
-
-def clocks_for(name: str) -> Clocks:
-    """As quick as a case is about, and patient with a busy machine in all else."""
-    if name in ("stalled before the response", "keep-alives only"):
-        return QUICK
-    return FAIR if name.startswith(("stalled", "lingering")) else PATIENT
-
-
 FIXED = "httpx's read timeout is fixed for a response, and a clock of None is for ever"
 KEPT = "httpx keeps a connection only if its response ended before the answer did"
 REPLACED = "httpx replaces a kept connection only if it sees that it is closed before it asks"
@@ -90,12 +65,17 @@ IMPOSSIBLE: dict[str, tuple[str, str]] = {
     "test_tls_through_a_proxy[sesame]": (" sync", KEPT),
     "test_a_kept_connection_that_was_closed_is_replaced": ("", REPLACED),
     "test_a_kept_connection_that_closes_at_the_next_request_is_replaced_once": ("", REPLACED),
-    "test_broken_http[a head too large]": ("", "it has a limit of its own, 100 KiB"),
     "test_an_early_refusal_of_a_large_request_is_read": (
         "",
         "it sends all of a request before it reads",
     ),
 }
+
+
+@pytest.fixture(autouse=True)
+def clean() -> Generator[None]:
+    with nothing_left():
+        yield
 
 
 @pytest.fixture(params=sorted(TRANSPORTS))
@@ -187,71 +167,6 @@ def test_a_kept_connection_that_closes_at_the_next_request_is_replaced_once(run:
     assert server.connections == 3
 
 
-FAULTS: dict[str, tuple[Fault | tuple[Fault, ...], type[Exception]]] = {
-    "closed in the answer": (CloseAfter(700), Truncated),
-    "reset in the answer": (ResetAfter(700), Truncated),
-    "closed before the response": (CloseAfter(0, head=False), Disconnected),
-    "reset before the response": (ResetAfter(0, head=False), Disconnected),
-    "stalled before the response": (StallAfter(0, head=False), TimedOut),
-    "stalled in the answer": (StallAfter(700), TimedOut),
-    "keep-alives only": (KeepAlives(0, 0.02), TimedOut),
-    "401": (RefuseWith(401), AuthenticationFailed),
-    "403": (RefuseWith(403), AuthenticationFailed),
-    "404": (RefuseWith(404), BadRequest),
-    "429": (RefuseWith(429), RateLimited),
-    "500": (RefuseWith(500), Refused),
-    "503": (RefuseWith(503), Overloaded),
-    "302": (RefuseWith(302, headers=(("location", "http://127.0.0.1/"),)), Redirected),
-    "a page": (HtmlPage(), UnexpectedContent),
-    "a page, 503": (HtmlPage(503), Overloaded),
-    "an error object with 200": (ErrorObject(), Refused),
-    "a malformed event": (BreakEvent(2), Malformed),
-    "unframed and cut": ((Unframed(), CloseAfter(700)), Truncated),
-    "gzip, cut": ((Gzip(), CloseAfter(200)), Truncated),
-}
-
-
-@pytest.mark.parametrize("name", FAULTS)
-def test_faults(run: Run, name: str) -> None:
-    fault, kind = FAULTS[name]
-    with serve("ylokh", fault=fault) as server:
-        (outcome,) = run(ask(server), clocks=clocks_for(name), retry=NO_RETRY)
-    assert type(outcome.error) is kind, outcome.error
-    assert not any(isinstance(event, End) for event in outcome.events)
-    if "in the answer" in name or "malformed" in name:
-        assert outcome.reply.text, "what came before the fault was lost"
-
-
-def test_keep_alives_behind_an_event_do_not_reset_the_idle_clock(run: Run) -> None:
-    first = b'data: {"event":"text-chunk","data":{"text":"darkai "}}\n\n'
-    with serve("darkai", fault=KeepAlives(len(first), 0.02)) as server:
-        (outcome,) = run(ask(server, "darkai"), clocks=FAIR, retry=NO_RETRY)
-    assert isinstance(outcome.error, TimedOut)
-    assert outcome.error.clock == "idle"
-    assert outcome.events == [Text("darkai ")]
-
-
-HARMLESS: dict[str, Fault | tuple[Fault, ...]] = {
-    "no terminator, but a finish reason": DropTerminator(),
-    "lingering after the end": Linger(),
-    "gzip": Gzip(),
-    "no framing": Unframed(),
-    "closed after the finish reason": (DropTerminator(), CloseAfter(100_000)),
-    "lingering without a terminator": (DropTerminator(), Linger()),
-}
-
-
-@pytest.mark.parametrize("name", HARMLESS)
-def test_harmless_faults(run: Run, name: str) -> None:
-    with serve("ylokh", fault=HARMLESS[name]) as server:
-        (outcome,) = run(ask(server), clocks=clocks_for(name), retry=NO_RETRY)
-    assert outcome.error is None
-    assert QUESTION in outcome.reply.text
-    fault = HARMLESS[name]
-    dropped = DropTerminator() in (fault if isinstance(fault, tuple) else (fault,))
-    assert outcome.reply.evidence == ("finish" if dropped else "terminator")
-
-
 def test_a_server_that_refuses_a_key_never_shows_it(run: Run) -> None:
     with serve("openai", key="sesame-open-please") as server:
         (outcome,) = run(ask(server, "openai", key="sk-not-the-right-one"), retry=NO_RETRY)
@@ -261,9 +176,10 @@ def test_a_server_that_refuses_a_key_never_shows_it(run: Run) -> None:
     assert welcome.error is None
 
 
+@pytest.mark.parametrize("after", ["0", "Fri, 31 Dec 1999 23:59:59 GMT"])
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-def test_retry(run: Run, status: int) -> None:
-    with serve("ylokh", faults=[RefuseWith(status, "0"), RefuseWith(status, "0")]) as server:
+def test_retry(run: Run, status: int, after: str) -> None:
+    with serve("ylokh", faults=[RefuseWith(status, after), RefuseWith(status, after)]) as server:
         (outcome,) = run(ask(server))
     assert outcome.error is None
     assert len(server.requests) == 3
@@ -276,6 +192,13 @@ def test_retry_gives_up(run: Run) -> None:
     assert isinstance(outcome.error, RateLimited)
     assert outcome.error.retry_after == "0"
     assert len(server.requests) == 2
+
+
+def test_a_retry_that_is_too_far_off_is_not_waited_for(run: Run) -> None:
+    with serve("ylokh", fault=RefuseWith(429, "Fri, 31 Dec 9999 23:59:59 GMT")) as server:
+        (outcome,) = run(ask(server))
+    assert isinstance(outcome.error, RateLimited)
+    assert len(server.requests) == 1
 
 
 def test_no_retry_after_an_event(run: Run) -> None:
@@ -329,66 +252,6 @@ def test_bytes_that_come_all_the_time_stop_no_clock(run: Run, clock: str) -> Non
 def endless(chat: Any) -> Iterator[Event]:
     while True:
         yield Text("on and on ")
-
-
-def test_clock_connect_spans_tls(run: Run) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"https://127.0.0.1:{silent.getsockname()[1]}/v1"
-        exchange = make_exchange("ylokh", QUESTION, base_url=url)
-        (outcome,) = run(exchange, clocks=Clocks(connect=0.15), retry=NO_RETRY)
-    assert isinstance(outcome.error, TimedOut)
-    assert outcome.error.clock == "connect"
-
-
-def test_limits(run: Run) -> None:
-    def long(chat: Any) -> Iterator[Event]:
-        yield Text("short ")
-        yield Text("x" * 5000)
-        yield Finish("stop")
-        yield End("terminator")
-
-    with serve("ylokh", long) as server:
-        (outcome,) = run(ask(server, limits=Limits(event=4000)))
-    assert isinstance(outcome.error, LimitExceeded)
-    assert outcome.reply.text == "short "
-
-
-def answer_by_hand(response: bytes) -> tuple[str, threading.Thread]:
-    """A server that answers one connection with `response` and closes; its URL and its thread."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def work() -> None:
-        with listener, listener.accept()[0] as stream:
-            stream.recv(65536)
-            stream.sendall(response)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    return f"http://127.0.0.1:{listener.getsockname()[1]}/v1", thread
-
-
-BY_HAND: dict[str, tuple[bytes, type[Exception]]] = {
-    "no HTTP": (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", Malformed),
-    "half a head": (b"HTTP/1.1 200 OK\r\ncontent-type: text/", Disconnected),
-    "a head too large": (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000, LimitExceeded),
-    "a chunk without a size": (
-        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
-        Malformed,
-    ),
-    "a length that is not reached": (
-        b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\ndata: {}\n\n",
-        Truncated,
-    ),
-}
-
-
-@pytest.mark.parametrize("name", BY_HAND)
-def test_broken_http(run: Run, name: str) -> None:
-    response, kind = BY_HAND[name]
-    url, thread = answer_by_hand(response)
-    (outcome,) = run(make_exchange("ylokh", QUESTION, base_url=url), retry=NO_RETRY)
-    thread.join()
-    assert type(outcome.error) is kind, outcome.error
 
 
 def port_of(server: Server) -> int:

@@ -9,10 +9,12 @@ from functools import cache, partial
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import httpx2
 import trio
 
+from tests.leftovers import assert_alone_on_asyncio, trio_tasks
 from tokenwire import Event, Exchange, Reply, TokenwireError
 from tokenwire.transports import anyio as anyio_transport
 from tokenwire.transports import asyncio as asyncio_transport
@@ -35,13 +37,18 @@ class Outcome:
 
 
 Run = Callable[..., list[Outcome]]
-"""The outcomes of exchanges, one after the other, by one client with options."""
+"""The outcomes of exchanges, one after the other, by one client with options; `closed` is called
+when the client is closed, while its event loop still runs."""
 
 
-def run_sync(*exchanges: Exchange, **options: Any) -> list[Outcome]:
+def run_sync(
+    *exchanges: Exchange, closed: Callable[[], None] = lambda: None, **options: Any
+) -> list[Outcome]:
     options.setdefault("trust_env", False)
     with Client(**options) as client:
-        return ask_each(client, exchanges)
+        outcomes = ask_each(client, exchanges)
+    closed()
+    return outcomes
 
 
 def ask_each(
@@ -61,11 +68,23 @@ def ask_each(
 
 
 async def run_async(
-    make: type[AsyncClient], exchanges: tuple[Exchange, ...], options: dict[str, Any]
+    make: type[AsyncClient],
+    exchanges: tuple[Exchange, ...],
+    closed: Callable[[], None],
+    options: dict[str, Any],
 ) -> list[Outcome]:
     options.setdefault("trust_env", False)
     async with make(**options) as client:
-        return await ask_each_async(client, exchanges)
+        outcomes = await ask_each_async(client, exchanges)
+    await _settle()
+    closed()
+    return outcomes
+
+
+async def _settle() -> None:
+    """Let the event loop do what it put off: asyncio closes a socket in its next round."""
+    for _ in range(3):
+        await anyio.lowlevel.checkpoint()
 
 
 async def ask_each_async(
@@ -85,33 +104,40 @@ async def ask_each_async(
 
 
 def on_asyncio(main: Callable[[], Awaitable[Any]]) -> Any:
-    """What `main()` returns, in asyncio's debug mode."""
-
-    async def run() -> Any:
-        return await main()
-
-    return asyncio.run(run(), debug=True)
+    """What `main()` returns, in asyncio's debug mode. It may leave no task behind, on any loop."""
+    return asyncio.run(_alone_on_asyncio(main), debug=True)
 
 
 def on_uvloop(main: Callable[[], Awaitable[Any]]) -> Any:
     import uvloop
 
-    async def run() -> Any:
-        return await main()
-
-    return uvloop.run(run(), debug=True)
+    return uvloop.run(_alone_on_asyncio(main), debug=True)
 
 
 def on_trio(main: Callable[[], Awaitable[Any]]) -> Any:
-    return trio.run(main, strict_exception_groups=True)
+    return trio.run(_alone_on_trio, main, strict_exception_groups=True)
 
 
 def on_anyio_with_trio(main: Callable[[], Awaitable[Any]]) -> Any:
-    return anyio.run(main, backend="trio")
+    return anyio.run(_alone_on_trio, main, backend="trio")
 
 
 def on_anyio_with_asyncio(main: Callable[[], Awaitable[Any]]) -> Any:
-    return anyio.run(main, backend="asyncio", backend_options={"debug": True})
+    options = {"debug": True}
+    return anyio.run(_alone_on_asyncio, main, backend="asyncio", backend_options=options)
+
+
+async def _alone_on_asyncio(main: Callable[[], Awaitable[Any]]) -> Any:
+    result = await main()
+    assert_alone_on_asyncio()
+    return result
+
+
+async def _alone_on_trio(main: Callable[[], Awaitable[Any]]) -> Any:
+    before = trio_tasks()
+    result = await main()
+    assert trio_tasks() == before
+    return result
 
 
 LOOPS: dict[str, tuple[Callable[[Callable[[], Awaitable[Any]]], Any], type[AsyncClient]]] = {
@@ -127,28 +153,43 @@ if sys.platform != "win32":  # uvloop is not made for it
 def _run_on(name: str) -> Run:
     loop, make = LOOPS[name]
 
-    def run(*exchanges: Exchange, **options: Any) -> list[Outcome]:
-        outcomes: list[Outcome] = loop(lambda: run_async(make, exchanges, options))
+    def run(
+        *exchanges: Exchange, closed: Callable[[], None] = lambda: None, **options: Any
+    ) -> list[Outcome]:
+        outcomes: list[Outcome] = loop(lambda: run_async(make, exchanges, closed, options))
         return outcomes
 
     return run
 
 
-def run_httpx(*exchanges: Exchange, module: Any = httpx, **options: Any) -> list[Outcome]:
+def run_httpx(
+    *exchanges: Exchange,
+    module: Any = httpx,
+    closed: Callable[[], None] = lambda: None,
+    **options: Any,
+) -> list[Outcome]:
     http, own = _split(options)
     with module.Client(**http) as client, httpx_transport.Client(client, **own) as asking:
-        return ask_each(asking, exchanges)
+        outcomes = ask_each(asking, exchanges)
+    closed()
+    return outcomes
 
 
 async def run_httpx_async(
-    module: Any, exchanges: tuple[Exchange, ...], options: dict[str, Any]
+    module: Any,
+    exchanges: tuple[Exchange, ...],
+    closed: Callable[[], None],
+    options: dict[str, Any],
 ) -> list[Outcome]:
     http, own = _split(options)
     async with (
         module.AsyncClient(**http) as client,
         httpx_transport.AsyncClient(client, **own) as asking,
     ):
-        return await ask_each_async(asking, exchanges)
+        outcomes = await ask_each_async(asking, exchanges)
+    await _settle()
+    closed()
+    return outcomes
 
 
 def _split(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -168,8 +209,10 @@ def _default_context() -> ssl.SSLContext:
 
 
 def _run_httpx_on(loop: Callable[[Callable[[], Awaitable[Any]]], Any], module: Any) -> Run:
-    def run(*exchanges: Exchange, **options: Any) -> list[Outcome]:
-        outcomes: list[Outcome] = loop(lambda: run_httpx_async(module, exchanges, options))
+    def run(
+        *exchanges: Exchange, closed: Callable[[], None] = lambda: None, **options: Any
+    ) -> list[Outcome]:
+        outcomes: list[Outcome] = loop(lambda: run_httpx_async(module, exchanges, closed, options))
         return outcomes
 
     return run

@@ -213,9 +213,10 @@ def serve(**options: Any) -> None:
     for testing clients.
 
     \b
-    Faults (COUNT is in bytes of body; "head" in its place: before the response's head):
+    Faults (COUNT is in bytes of body; "head" in its place, but for end: before the head):
       close:COUNT            close the connection
       reset:COUNT            reset the connection
+      end:COUNT              end the body, as if that were all
       stall:COUNT            say nothing more
       keepalives[:COUNT[,S]] say only comments from then on, one every S seconds
       linger                 leave out the end of the chunks, and stay open

@@ -17,6 +17,7 @@ from ..transports.faults import (
     CloseIdle,
     Cutting,
     DropTerminator,
+    EndAfter,
     ErrorObject,
     Fault,
     Gzip,
@@ -198,6 +199,7 @@ def _plain(fault: Fault) -> Callable[[str], Fault]:
 _FAULTS: dict[str, Callable[[str], Fault]] = {
     "close": _after(CloseAfter),
     "reset": _after(ResetAfter),
+    "end": lambda value: EndAfter(int(value)),
     "stall": _after(StallAfter),
     "keepalives": _keepalives,
     "linger": _plain(Linger()),

@@ -18,6 +18,7 @@ __all__ = [
     "CloseIdle",
     "Cutting",
     "DropTerminator",
+    "EndAfter",
     "ErrorObject",
     "Fault",
     "Faults",
@@ -109,6 +110,14 @@ class ResetAfter:
 
 
 @dataclass(frozen=True)
+class EndAfter:
+    """The body ends after `count` bytes as if that were all: HTTP says that it is complete. What
+    some gateways do when their upstream is cut."""
+
+    count: int
+
+
+@dataclass(frozen=True)
 class StallAfter:
     """After `count` bytes of body nothing more is sent until the client leaves; with `head` False
     not even the response's head."""
@@ -190,6 +199,7 @@ class Unframed:
 Fault: TypeAlias = (
     CloseAfter
     | ResetAfter
+    | EndAfter
     | StallAfter
     | KeepAlives
     | Linger

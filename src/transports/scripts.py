@@ -24,6 +24,7 @@ from .faults import (
     CloseIdle,
     Cutting,
     DropTerminator,
+    EndAfter,
     ErrorObject,
     Fault,
     Faults,
@@ -86,6 +87,8 @@ class Plan:
     gzip: bool = False
     terminator: bool = True
     broken: BreakEvent | None = None
+    end_after: int | None = None
+    """Bytes of body that are given out for the whole of it."""
     stop_after: int | None = None
     interval: float | None = None
     """Seconds between the keep-alives that go on for ever after the body."""
@@ -183,11 +186,14 @@ class Answer:
 
 
 def _encode(plan: Plan, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The `pieces` of a body, one an event, as they are to be sent: with a broken one, gzipped."""
+    """The `pieces` of a body, one an event, as they are to be sent: with a broken one, gzipped,
+    ended early."""
     pieces = filter(None, pieces)
     if plan.broken is not None:
         pieces = _break(pieces, plan.broken)
-    return _gzip(pieces) if plan.gzip else iter(pieces)
+    if plan.gzip:
+        pieces = _gzip(pieces)
+    return iter(pieces) if plan.end_after is None else _first(pieces, plan.end_after)
 
 
 def _script(plan: Plan, pieces: Iterable[bytes], cutting: Cutting) -> Iterator[Action]:
@@ -214,6 +220,8 @@ def _add(plan: Plan, fault: Fault) -> Plan:
             return replace(plan, stop_after=count, head=head, ending=Ending.CLOSE)
         case ResetAfter(count, head):
             return replace(plan, stop_after=count, head=head, ending=Ending.RESET)
+        case EndAfter(count):
+            return replace(plan, end_after=count)
         case StallAfter(count, head):
             return replace(plan, stop_after=count, head=head, ending=Ending.WAIT)
         case KeepAlives(count, interval):
@@ -269,3 +277,12 @@ def _gzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
     for piece in pieces:
         yield packer.compress(piece) + packer.flush(zlib.Z_SYNC_FLUSH)
     yield packer.flush()
+
+
+def _first(pieces: Iterable[bytes], count: int) -> Iterator[bytes]:
+    """The first `count` bytes of `pieces`."""
+    for piece in pieces if count else ():
+        yield piece[:count]
+        count -= len(piece)
+        if count <= 0:
+            return

@@ -1,0 +1,246 @@
+"""Servers, proxies and networks of every kind, over real sockets: what a question is put to."""
+
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+from tests.certificates import client_context, server_context
+from tests.proxies import TestProxy
+from tokenwire import (
+    Chat,
+    End,
+    Event,
+    Exchange,
+    Limits,
+    RateLimited,
+    Text,
+    Unrecognized,
+    make_exchange,
+)
+from tokenwire.protocols.service import AnswerFunction, refuse
+from tokenwire.transports.faults import Cutting, Faults
+from tokenwire.transports.server import serve
+
+HELLO = b'data: {"event":"text-chunk","data":{"text":"Hello, "}}\n\n'
+WORLD = 'data: {"event":"text-chunk","data":{"text":"wörld"}}\n\n'.encode()
+DONE = b'data: {"event":"stream-end","data":{}}\n\n'
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+CHUNKED = b"transfer-encoding: chunked\r\n\r\n"
+OPENAI_CHUNKS = (
+    '{"choices":[{"index":0,"delta":{"content":"Hällo"}}]}'.encode(),
+    b'{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}',
+)
+
+RESOLVING = 0.8
+"""Seconds that the resolver takes for `slow_name`, unless the client has gone before."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A question that is ready to be asked. `port`: where its client connects to. `requests`: those
+    that came to the server. `release`: what is to be done once the client is closed."""
+
+    exchange: Exchange
+    port: int
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
+    requests: list[Any] = field(default_factory=list[Any])
+    release: Callable[[], None] = lambda: None
+
+
+Setting = Callable[[], AbstractContextManager[Asking]]
+
+
+# Answers
+
+
+def hello_world(chat: Chat) -> Iterable[Event]:
+    """HELLO, WORLD and DONE, in the dialect of darkai."""
+    return (Text("Hello, "), Text("wörld"), End("terminator"))
+
+
+def finishing(chat: Chat) -> Iterable[Event]:
+    """The shortest answer of the openai dialect, by chunks of its own."""
+    for chunk in OPENAI_CHUNKS:
+        yield Unrecognized(chunk)
+    yield End("terminator")
+
+
+def said_and_refused(chat: Chat) -> Iterator[Event]:
+    """HELLO, and then a change of mind."""
+    yield Text("Hello, ")
+    raise refuse(RateLimited, 429, "that was enough", "rate_limit")
+
+
+def long_text(chat: Chat) -> Iterable[Event]:
+    """HELLO, and an event of 5 KB."""
+    return (Text("Hello, "), Text("x" * 5000), End("terminator"))
+
+
+def bomb(chat: Chat) -> Iterable[Event]:
+    """HELLO, and 40 MB that are 40 KB when zipped."""
+    return (Text("Hello, "), *[Text("\0" * 1_000_000)] * 40, End("terminator"))
+
+
+# Settings
+
+
+def embedded(
+    fault: Faults = None,
+    *,
+    provider: str = "darkai",
+    answer: AnswerFunction | None = None,
+    cutting: Cutting | None = None,
+    certificate: ssl.SSLContext | None = None,
+    trusting: bool = True,
+    limits: Limits | None = None,
+) -> Setting:
+    """The embedded server."""
+
+    @contextmanager
+    def setting() -> Generator[Asking]:
+        answers = answer or (hello_world if provider == "darkai" else finishing)
+        how: dict[str, Any] = {"fault": fault, "cutting": cutting, "ssl_context": certificate}
+        with serve(provider, answers, **how) as server:
+            exchange = make_exchange(provider, "Hello", base_url=server.url, limits=limits)
+            options = {"ssl_context": client_context()} if certificate and trusting else {}
+            port = int(server.origin.rpartition(":")[2])
+            yield Asking(exchange, port, options, server.requests)
+
+    return setting
+
+
+def by_hand(*pieces: bytes, stay: bool = False, scheme: str = "http") -> Setting:
+    """A server that hears a request, and sends `pieces`; then it closes, or stays until the client
+    leaves."""
+
+    def talk(stream: socket.socket) -> None:
+        hear(stream)
+        for piece in pieces:
+            stream.sendall(piece)
+        while stay and stream.recv(65536):
+            pass
+
+    @contextmanager
+    def setting() -> Generator[Asking]:
+        with listening(talk) as port:
+            url = f"{scheme}://127.0.0.1:{port}"
+            yield Asking(make_exchange("darkai", "Hello", base_url=url), port)
+
+    return setting
+
+
+def through(scheme: str, *pieces: bytes, stay: bool = False) -> Setting:
+    """A proxy that answers a request for a `scheme` URL by `pieces`, as `by_hand` does."""
+
+    @contextmanager
+    def setting() -> Generator[Asking]:
+        with by_hand(*pieces, stay=stay)() as proxy:
+            options = {"proxy": f"http://127.0.0.1:{proxy.port}"}
+            exchange = make_exchange("darkai", "Hello", base_url=f"{scheme}://far.example")
+            yield Asking(exchange, proxy.port, options)
+
+    return setting
+
+
+def through_a_proxy(*, tls: bool = False) -> Setting:
+    """A proxy that does what it should."""
+
+    @contextmanager
+    def setting() -> Generator[Asking]:
+        with embedded(certificate=server_context("far.example") if tls else None)() as there:
+            origin = f"far.example:{there.port}"
+            with TestProxy({origin: there.port}) as proxy:
+                url = f"{'https' if tls else 'http'}://{origin}"
+                exchange = make_exchange("darkai", "Hello", base_url=url)
+                options = there.options | {"proxy": proxy.url}
+                yield Asking(exchange, proxy.port, options, there.requests)
+
+    return setting
+
+
+def closed_port(*, of_proxy: bool = False, scheme: str = "http") -> Setting:
+    """A port that nobody listens at, of the server or of the proxy."""
+
+    @contextmanager
+    def setting() -> Generator[Asking]:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+        here = f"127.0.0.1:{port}"
+        url = f"{scheme}://far.example" if of_proxy else f"{scheme}://{here}"
+        options = {"proxy": f"http://{here}"} if of_proxy else {}
+        yield Asking(make_exchange("darkai", "Hello", base_url=url), port, options)
+
+    return setting
+
+
+@contextmanager
+def unknown_name() -> Generator[Asking]:
+    """A name that stands for nothing (RFC 6761)."""
+    yield Asking(make_exchange("darkai", "Hello", base_url="http://nowhere.invalid"), 80)
+
+
+@contextmanager
+def slow_name() -> Generator[Asking]:
+    """A name that the system is still looking for when the client has lost its patience."""
+    released = threading.Event()
+
+    def resolve(*_: Any, **options: Any) -> Any:
+        if options.get("flags", 0) & socket.AI_NUMERICHOST:  # trio looks at once whether it is one
+            raise socket.gaierror(socket.EAI_NONAME, "not a number")
+        released.wait(RESOLVING)
+        raise socket.gaierror(socket.EAI_AGAIN, "nobody knows")
+
+    exchange = make_exchange("darkai", "Hello", base_url="http://slow.example")
+    with mock.patch.object(socket, "getaddrinfo", resolve):
+        yield Asking(exchange, 80, release=released.set)
+
+
+def padded_head(size: int) -> Setting:
+    """A whole answer behind a head of `size` bytes."""
+    body = HELLO + WORLD + DONE
+    length = b"content-length: %d\r\nx-padding: " % len(body)
+    return by_hand(HEAD + length + b"y" * size + b"\r\n\r\n" + body)
+
+
+# Servers of our own
+
+
+@contextmanager
+def listening(*talks: Callable[[socket.socket], None]) -> Generator[int]:
+    """A server that has one of `talks` on each connection; its port. Its clients may go away."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(30)
+
+    def work() -> None:
+        for talk in talks:
+            with suppress(ConnectionError), listener.accept()[0] as stream:
+                stream.settimeout(30)
+                talk(stream)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        thread.join()
+        listener.close()
+
+
+def hear(stream: socket.socket) -> None:
+    """Receive a request to its end, or a client's first words of TLS: who closes with bytes unread
+    resets the connection."""
+    heard = b""
+    while not _is_whole(heard) and (data := stream.recv(65536)):
+        heard += data
+
+
+def _is_whole(heard: bytes) -> bool:
+    head, end, body = heard.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    return heard[:1] == b"\x16" or (bool(end) and len(body) >= int(length[1] if length else 0))
