@@ -120,6 +120,23 @@ def test_leaving_by_an_error_waits_for_nothing(error: type[BaseException]) -> No
     assert said.calls == ["fill", "leave at once", "leave at once"]
 
 
+def test_two_tasks_cannot_read_at_once() -> None:
+    class Waiting(Said):
+        async def fill(self) -> None:
+            await asyncio.sleep(0)
+            await super().fill()
+
+    async def main() -> None:
+        answer = AsyncAnswer(Waiting(EVENTS))
+        first = asyncio.create_task(answer.read())
+        await asyncio.sleep(0)
+        with pytest.raises(LocalProtocolError, match="in another task"):
+            await anext(answer)
+        assert (await first).text == "ab"
+
+    asyncio.run(main())
+
+
 def test_closing_and_aborting_are_the_readings_own() -> None:
     said = Said()
     answer = Answer(said)

@@ -242,7 +242,7 @@ BEFORE: dict[str, tuple[Callable[[], Exception], type[TokenwireError], str]] = {
     "refused 2": (lambda: httpx2.ConnectError("refused"), ConnectFailed, "refused"),
     "no words": (lambda: httpx.ConnectError(""), ConnectFailed, "peer.example: ConnectError"),
     "untrusted": (untrusted, ConnectFailed, "is not trusted .*self-signed.*verify="),
-    "the proxy": (lambda: httpx.ProxyError("407 No"), ConnectFailed, "the proxy refused: 407 No"),
+    "the proxy": (lambda: httpx.ProxyError("407 No"), ConnectFailed, "the proxy refused: 407$"),
     "a long name": (lambda: UnicodeError("label too long"), ConnectFailed, "label too long"),
     "reset": (lambda: httpx.ReadError("reset"), Disconnected, "before a response: reset"),
     "reset in sending": (lambda: httpx.WriteError(""), Disconnected, "WriteError"),
@@ -306,6 +306,20 @@ def test_what_lasts(error: Exception, lasting: bool) -> None:
     failure = fails(course)
     assert isinstance(failure, ConnectFailed)
     assert failure.lasting == lasting
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(httpx.ConnectError("no such name"), TimedOut), (untrusted(), ConnectFailed)],
+)
+def test_a_clock_that_ran_out_meanwhile_is_the_better_reason_but_for_what_lasts(
+    error: Exception, kind: type[TokenwireError]
+) -> None:
+    """As where the system looks for a name, which no timeout stops."""
+    course = course_of(clocks=Clocks(connect=5))
+    send(course)
+    assert course.failed(error, 106)
+    assert type(fails(course, 106)) is kind
 
 
 IN_THE_BODY: dict[str, tuple[Exception, type[TokenwireError]]] = {
@@ -380,9 +394,9 @@ def test_retry() -> None:
         assert course.failed(httpx.ConnectError("refused"), now)
         assert course.next(now) == Sleep(now + pause)
         assert course.next(now + 1) == Sleep(now + pause)
-    send(course, 120)
-    course.failed(httpx.ConnectError("refused"), 120)
-    assert isinstance(fails(course, 120), ConnectFailed)
+    send(course, 119)
+    course.failed(httpx.ConnectError("refused"), 119)
+    assert isinstance(fails(course, 119), ConnectFailed)
 
 
 def test_no_retry_after_an_event() -> None:

@@ -97,7 +97,7 @@ def test_every_error_is_tested_and_exported() -> None:
         if isinstance(value, type) and issubclass(value, Exception)
     }
     assert {type(error).__name__ for error in ERRORS} == classes
-    assert classes | {"Clock", "blot"} == set(module.__all__)
+    assert classes | {"Clock", "blot", "brief"} == set(module.__all__)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,10 @@ def test_what_they_say() -> None:
     assert str(Malformed("not JSON")) == "not JSON"
     assert str(Malformed("not JSON", data=b"{")) == "not JSON: b'{'"
     assert str(Refused("no", data=b"{}")) == "no"
+    refused = Refused("no")
+    assert (refused.data, refused.headers) == (b"", [])
+    for unknown in ("status", "code", "type", "retry_after", "request_id"):
+        assert getattr(refused, unknown) is None
     timeout = TimedOut("too late", "first_event")
     assert (str(timeout), timeout.clock) == ("too late", "first_event")
     assert Redirected("moved").location == ""
@@ -149,6 +153,7 @@ def shown(thing: object) -> str:
         ("task-abcdefghijk", "task-abcdefghijk"),
         ("the hidden word", "the [secret] word"),
         ("hidden hidden", "[secret] [secret]"),
+        ("cut: quite-a-long-secre", "cut: [secret]"),
         ("cut: quite-a-long", "cut: [secret]"),
         ("cut: quite-a-", "cut: [secret]"),
         ("cut: quite-a", "cut: quite-a"),
@@ -157,6 +162,10 @@ def shown(thing: object) -> str:
 )
 def test_blot(text: str, blotted: str) -> None:
     assert blot(text, ["quite-a-long-secret", "hidden"]) == blotted
+
+
+def test_a_secret_with_slashes_may_come_as_php_writes_it() -> None:
+    assert blot('{"key": "abc\\/def\\/ghi"}', ["abc/def/ghi"]) == '{"key": "[secret]"}'
 
 
 def test_blot_takes_out_all_that_is_kept_and_shortens() -> None:

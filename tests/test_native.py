@@ -17,7 +17,8 @@ def test_an_abort_just_before_the_pause_of_a_retry_is_not_slept_through() -> Non
             return super().sleeper()
 
     class LateClient(Client):
-        def network(self) -> Network:
+        @classmethod
+        def network(cls) -> Network:
             return Late()
 
     answers: list[Answer] = []
@@ -34,4 +35,4 @@ def test_an_abort_just_before_the_pause_of_a_retry_is_not_slept_through() -> Non
 
 def test_a_client_is_of_some_network() -> None:
     with pytest.raises(NotImplementedError):
-        NativeClient().network()
+        NativeClient.network()

@@ -57,6 +57,7 @@ class Reading(ABC):
     def __init__(self) -> None:
         self.ready: deque[Event] = deque()
         """What has come, and was not handed out."""
+        self._filling = False
         self._over = False
         self._error: TokenwireError | None = None
 
@@ -66,11 +67,16 @@ class Reading(ABC):
         if not self.ready and not self._over:
             if self._error is not None:
                 raise self._error
+            if self._filling:
+                raise LocalProtocolError("the answer is being read already, in another task")
+            self._filling = True
             try:
                 await self.fill()
             except TokenwireError as error:
                 self._error = error
                 raise
+            finally:
+                self._filling = False
             if not self.ready:
                 self._over = True
                 self.stop()

@@ -21,7 +21,8 @@ Answer = AsyncAnswer
 class Client(AsyncClient):
     """Asks by the library that runs. See `AsyncClient`."""
 
-    def network(self) -> Network:
+    @classmethod
+    def network(cls) -> Network:
         if running_library() == "trio":
             from .trio import Network as TrioNetwork
 

@@ -179,5 +179,6 @@ class Network:
 class Client(AsyncClient):
     """Asks by asyncio. See `AsyncClient`."""
 
-    def network(self) -> Network:
+    @classmethod
+    def network(cls) -> Network:
         return Network()

@@ -103,6 +103,8 @@ class Course:
         self._begun = False  # a response is there, and has not been left
         self._framed: bool | None = None
         self._failure: TokenwireError | None = None
+        self.secrets: list[str] = []
+        """What the client adds to requests, and must never be shown."""
         self.over = False
         """Whether `next` has said that it is over, or why."""
 
@@ -142,6 +144,8 @@ class Course:
                 return None
             self._check(self._request)
         except TokenwireError as error:
+            if isinstance(error, RemoteProtocolError):
+                error.blot(self.secrets)  # the exchange knows those of its requests only
             self._failure = error
             pause = None if self.over else self._pause(error, now)
             if pause is None:
@@ -180,7 +184,7 @@ class Course:
         request. Classes go by their names, which httpx and httpx2 share."""
         assert self._request is not None
         names = {kind.__name__ for kind in type(error).__mro__}
-        said = blot(_words(error), self._request.secrets())
+        said = blot(_words(error), [*self._request.secrets(), *self.secrets])
         if "TimeoutException" in names:
             connecting = bool(names & {"ConnectTimeout", "PoolTimeout"})
             if not connecting:
@@ -189,7 +193,11 @@ class Course:
             silence = TimedOut(f"nothing came in time: {said} (clock {clock})", clock)
             self._run_out(self._timer.expired(now + EARLY) or silence)
         elif names & {"ConnectError", "ProxyError", "UnicodeError"}:
-            self._failure = self._not_connected(error, said, refused="ProxyError" in names)
+            failure = self._not_connected(error, said, refused="ProxyError" in names)
+            # As for Wire, a clock that has run out meanwhile is the better reason: who resolves a
+            # name without an event loop waits for the system's word, whatever the timeout.
+            late = None if failure.lasting else self._timer.expired(now)
+            self._failure = late or failure
         elif names & {"LocalProtocolError", "UnsupportedProtocol", "InvalidURL", "StreamError"} or (
             type(error) is RuntimeError  # the client is closed, or belongs to another event loop
         ):
@@ -261,7 +269,9 @@ class Course:
                 "own, give the HTTP client a context that trusts it with verify="
             )
         else:
+            # Its status alone: its words may quote its password, which only the client knows.
             by = "the proxy refused: " if refused else ""
+            said = said[:3] if refused and said[:3].isdigit() else said
             failure = ConnectFailed(f"no connection to {origin.authority}: {by}{said}")
         failure.lasting = untrusted or (refused and said.startswith("4"))
         return failure

@@ -34,6 +34,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar, assert_never
 from ..protocols.clocks import Clocks
 from ..protocols.errors import TransportError
 from ..protocols.exchange import Exchange
+from ..protocols.http import Request
 from ..protocols.reply import Reply
 from ..protocols.retry import Retry
 from .answer import NOT_CLOSED, Answer, AsyncAnswer, Reading, check_opening
@@ -169,6 +170,9 @@ class _Reading(Reading, Generic[HTTP]):
         try:
             while not course.events:
                 if self._aborted.is_set():
+                    if course.finished:
+                        await self._leave(answered=False)
+                        return
                     raise TransportError("the answer was closed, or aborted")
                 action = course.next(time.monotonic())
                 match action:
@@ -219,12 +223,14 @@ class _Reading(Reading, Generic[HTTP]):
     async def _send(self, course: Course, action: Send) -> None:
         try:
             request, options = self._built(action)
+            course.secrets = _secrets(request)
             response = await self._respond(request, options)
         except BaseException as error:
             if not self._failed(course, error):
                 raise
             return
         self._response = response
+        course.secrets += _secrets(response.request)  # with what the client's auth added
         # Unless it was read and decoded by a hook, the body is as it came.
         raw = not response.is_stream_consumed
         headers = [h for h in response.headers.raw if raw or h[0].lower() != b"content-encoding"]
@@ -283,6 +289,11 @@ class _Reading(Reading, Generic[HTTP]):
     @abstractmethod
     async def _leave(self, *, answered: bool) -> None:
         """Close the response, if there is one; `answered`: its rest may be read before."""
+
+
+def _secrets(request: Any) -> list[str]:
+    headers = [(name.lower(), value) for name, value in request.headers.raw]
+    return Request(request.method, str(request.url), headers).secrets()
 
 
 class _BlockingReading(_Reading[HTTPClient]):

@@ -49,7 +49,8 @@ class NativeClient:
         )
         self._connections = Connections(settings, self.network, single_use=single_use)
 
-    def network(self) -> Network:
+    @classmethod
+    def network(cls) -> Network:
         """The network of the event loop that runs."""
         raise NotImplementedError
 

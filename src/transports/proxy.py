@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 import h11
 
 from ..protocols.errors import ConnectFailed, LocalProtocolError, RemoteProtocolError, blot
-from ..protocols.http import Origin, check_plain
+from ..protocols.http import Origin, basic_secrets, check_plain
 from .http1 import HeadReader
 
 __all__ = ["Proxy", "Tunnel", "proxy_from_environment"]
@@ -27,7 +27,7 @@ class Proxy:
     def secrets(self) -> list[str]:
         """What must never be shown."""
         coded = self.authorization.removeprefix("Basic ")
-        return [coded] if coded else []
+        return [coded, *filter(None, basic_secrets(coded))] if coded else []
 
     @classmethod
     def of(cls, url: str) -> "Proxy":
@@ -41,6 +41,7 @@ class Proxy:
             raise LocalProtocolError(
                 "proxy: not a URL; give http://host:port, and percent-encode a password"
             ) from None
+        check_plain(pair.decode(), "proxy: its user or password", show=False)
         if parts.scheme != "http" or not parts.hostname:
             raise LocalProtocolError(
                 f"proxy: {parts.scheme}:// is not supported, give http://host:port "

@@ -148,7 +148,8 @@ class Client(NativeClient):
     closed with it.
     """
 
-    def network(self) -> Network:
+    @classmethod
+    def network(cls) -> Network:
         return Network()
 
     def __enter__(self) -> Self:

@@ -36,6 +36,11 @@ async def _within(deadline: float | None, call: Callable[[], Awaitable[_T]]) -> 
     raise TimeoutError
 
 
+def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What a nursery wraps that nobody is to know of: Cancelled, or KeyboardInterrupt."""
+    return (group.subgroup(KeyboardInterrupt) or group).exceptions[0]
+
+
 class Stream:
     """A socket of trio's."""
 
@@ -53,15 +58,20 @@ class Stream:
 
     async def _wait_either(self) -> None:
         """Wait until something can be sent, or received."""
-        async with trio.open_nursery() as nursery:
+        try:
+            async with trio.open_nursery() as nursery:
 
-            async def wait(ready: Callable[[int], Awaitable[None]]) -> None:
-                with suppress(trio.ClosedResourceError, ValueError):  # ValueError: closed before
-                    await ready(self._socket.fileno())
-                nursery.cancel_scope.cancel()
+                async def wait(ready: Callable[[int], Awaitable[None]]) -> None:
+                    with suppress(
+                        trio.ClosedResourceError, ValueError
+                    ):  # ValueError: closed before
+                        await ready(self._socket.fileno())
+                    nursery.cancel_scope.cancel()
 
-            nursery.start_soon(wait, trio.lowlevel.wait_readable)
-            nursery.start_soon(wait, trio.lowlevel.wait_writable)
+                nursery.start_soon(wait, trio.lowlevel.wait_readable)
+                nursery.start_soon(wait, trio.lowlevel.wait_writable)
+        except BaseExceptionGroup as group:
+            raise _only(group) from None
 
     async def receive(self, deadline: float | None) -> bytes:
         return await _within(deadline, lambda: self._socket.recv(READ_SIZE))
@@ -124,5 +134,6 @@ class Network:
 class Client(AsyncClient):
     """Asks by trio. See `AsyncClient`."""
 
-    def network(self) -> Network:
+    @classmethod
+    def network(cls) -> Network:
         return Network()
