@@ -8,6 +8,7 @@ answers as a `Cutting` says, and does wrong what `faults` say. No request and no
 fail. It needs anyio: `pip install tokenwire[server]`. Don't put it on a public address.
 """
 
+import math
 import ssl
 import struct
 import sys
@@ -21,7 +22,7 @@ from urllib.parse import urlsplit
 
 import anyio
 import h11
-from anyio.abc import SocketAttribute, SocketStream
+from anyio.abc import Listener, SocketAttribute, SocketStream
 from anyio.from_thread import start_blocking_portal
 from anyio.streams.tls import TLSStream
 
@@ -45,6 +46,12 @@ _GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream
 _GRACE = 1.0
 """Seconds for which a client that was told that the connection closes is waited for."""
 
+_RELIEF = 0.05
+"""Seconds until connections are accepted again after one could not be."""
+
+_HISTORY = 1000
+"""How many requests and errors are remembered."""
+
 
 def serve(
     provider: str | Provider,
@@ -58,6 +65,7 @@ def serve(
     faults: Iterable[Faults] = (),
     ssl_context: ssl.SSLContext | None = None,
     request_limit: int = Limits().document,
+    patience: float = 60,
 ) -> "Server":
     """A server of `provider`, as a context manager: with `with` it runs in a thread of its own,
     with `async with` in the running event loop.
@@ -67,6 +75,9 @@ def serve(
     requests must carry (None: any, or none). `faults`: those of the first request, the second and
     so on; `fault`: that of each request behind them. Each HTTP request counts, one for a token or a
     picture too. `request_limit`: bytes of a request body, beyond which it is refused (413).
+    `patience`: seconds for which a client is waited for, be it for its TLS, for the head of a
+    request, for its body, or until it takes what is written of an answer; then its connection is
+    closed.
 
     Raises LocalProtocolError for an unknown provider, and, on entering, if the port can't be had or
     the server was entered before.
@@ -82,6 +93,7 @@ def serve(
         faults=faults,
         ssl_context=ssl_context,
         request_limit=request_limit,
+        patience=patience,
     )
 
 
@@ -89,8 +101,9 @@ class Server:
     """An embedded server; `serve` makes one. To be entered once.
 
     `url`: the base URL to give to `provider.exchange(base_url=...)`. `requests`: what came, in
-    order. `connections`: how many were accepted. `errors`: what answer functions raised, and what
-    else went wrong that no client is to blame for.
+    order; the last 1,000, and of large ones as many as have `request_limit` bytes in all.
+    `connections`: how many were accepted. `errors`: the last 1,000 that answer functions raised, or
+    that came of something else that no client is to blame for.
     """
 
     def __init__(
@@ -105,6 +118,7 @@ class Server:
         faults: Iterable[Faults],
         ssl_context: ssl.SSLContext | None,
         request_limit: int,
+        patience: float,
     ) -> None:
         self.url = ""
         self.requests: list[Request] = []
@@ -113,6 +127,7 @@ class Server:
         self.answer = answer
         self.cutting = cutting
         self.request_limit = request_limit
+        self.patience = patience
         self.service = Service(provider, key=key)
         self.origin = ""
         self._address = address
@@ -151,7 +166,8 @@ class Server:
         self.service.base_url = self.url
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
-        self._tasks.start_soon(self._listener.serve, self._connected, self._tasks)
+        for listener in self._listener.listeners:
+            self._tasks.start_soon(self._listen, listener)
         return self
 
     async def __aexit__(
@@ -171,41 +187,66 @@ class Server:
     def plan_next(self, request: Request) -> Plan:
         """Takes note of `request`, and gives what goes wrong with it."""
         self.requests.append(request)
-        return plan(self._faults.popleft() if self._faults else self._fault)
+        del self.requests[:-_HISTORY]
+        size = sum(len(request.body) for request in self.requests)
+        while size > self.request_limit and len(self.requests) > 1:
+            size -= len(self.requests.pop(0).body)
+        fault = self._faults.popleft() if self._faults else self._fault
+        # A status of 2xx would open a tunnel (RFC 9110 section 9.3.6), in which there is no HTTP.
+        return plan(None if request.method == "CONNECT" else fault)
 
     def report(self, error: Exception) -> Refused:
         """The error to send for one that came of a request. Keeps it if it is the server's."""
         if isinstance(error, Refused):
             return error
-        self.errors.append(error)
+        self._keep_error(error)
         # Only the name: what it says is for whoever runs the server.
         return refuse(Refused, 500, f"the answer function raised {type(error).__name__}")
+
+    def _keep_error(self, error: Exception) -> None:
+        self.errors.append(error)
+        del self.errors[:-_HISTORY]
+
+    async def _listen(self, listener: Listener[SocketStream]) -> None:
+        while True:
+            with suppress(OSError):  # too many are open, or who came has gone
+                await listener.serve(self._connected, self._tasks)
+            await anyio.sleep(_RELIEF)
 
     async def _connected(self, transport: SocketStream) -> None:
         self.connections += 1
         try:
-            stream: _Stream = transport
-            if self._ssl_context is not None:
-                stream = await TLSStream.wrap(
-                    transport, ssl_context=self._ssl_context, server_side=True
-                )
-            await _Connection(self, stream, transport).run()
+            with anyio.CancelScope(deadline=anyio.current_time() + self.patience) as watch:
+                stream: _Stream = transport
+                if self._ssl_context is not None:
+                    stream = await TLSStream.wrap(
+                        transport, ssl_context=self._ssl_context, server_side=True
+                    )
+                await _Connection(self, stream, transport, watch).run()
         except _GONE:
             pass
         except Exception as error:  # noqa: BLE001  it must not end the other connections
-            self.errors.append(error)
+            self._keep_error(error)
         finally:
             await anyio.aclose_forcefully(transport)
 
 
 class _Connection:
     """One connection: requests in, answers out. `transport` is what lies under TLS, if that is
-    there."""
+    there. `watch` ends it all when its deadline has passed; one scope whose deadline is moved takes
+    a third of one for each write."""
 
-    def __init__(self, server: Server, stream: _Stream, transport: SocketStream) -> None:
+    def __init__(
+        self,
+        server: Server,
+        stream: _Stream,
+        transport: SocketStream,
+        watch: anyio.CancelScope,
+    ) -> None:
         self._server = server
         self._stream = stream
         self._transport = transport
+        self._watch = watch
         self._http = h11.Connection(h11.SERVER)
 
     async def run(self) -> None:
@@ -220,9 +261,11 @@ class _Connection:
 
     async def _receive_request(self) -> Request | None:
         """The next request; None if the client leaves. Raises h11.RemoteProtocolError."""
+        self._expect_the_client()
         head = await self._next_event()
         if not isinstance(head, h11.Request):
             return None
+        self._expect_the_client()
         body = bytearray()
         while isinstance(event := await self._next_event(), h11.Data):
             body += event.data
@@ -273,8 +316,9 @@ class _Connection:
                         if plan.framed:
                             await self._send(h11.Data(data=data))
                         else:
-                            await self._stream.send(data)
+                            await self._write(data)
                     case Pause(seconds):
+                        self._watch.deadline = math.inf
                         await anyio.sleep(seconds)
                     case _:
                         assert_never(action)
@@ -289,7 +333,7 @@ class _Connection:
             headers = [*headers, (b"content-encoding", b"gzip")]
         if not answer.plan.framed:
             lines = [b"HTTP/1.0 %d " % answer.status, *map(b": ".join, headers), b"", b""]
-            await self._stream.send(b"\r\n".join(lines))
+            await self._write(b"\r\n".join(lines))
             return
         if answer.length is not None:
             headers = [*headers, (b"content-length", b"%d" % answer.length)]
@@ -305,6 +349,7 @@ class _Connection:
                     return ending is Ending.KEEP
                 await self._part()
             case Ending.WAIT:
+                self._watch.deadline = math.inf
                 while True:
                     await self._stream.receive()
             case Ending.RESET:
@@ -346,4 +391,12 @@ class _Connection:
     async def _send(self, event: h11.Event) -> None:
         # Each write is a send of its own, and anyio sets TCP_NODELAY: the cutting is real.
         if data := self._http.send(event):
-            await self._stream.send(data)
+            await self._write(data)
+
+    async def _write(self, data: bytes) -> None:
+        self._expect_the_client()
+        await self._stream.send(data)
+
+    def _expect_the_client(self) -> None:
+        """From now on the client is waited for, as long as the patience lasts."""
+        self._watch.deadline = anyio.current_time() + self._server.patience
