@@ -33,6 +33,10 @@ bench: $(VENV)/ready
 search: $(VENV)/ready
 	$(BIN)/python -m pytest --numprocesses auto --timeout=0 --hypothesis-profile=search tests/test_properties.py
 
+# Many streams at once, for minutes, on each event loop (Linux).
+soak: $(VENV)/ready
+	nice -n 10 $(BIN)/python -m tests.soak
+
 # Runs each case on each transport, and writes what came of it.
 outcomes: $(VENV)/ready
 	$(BIN)/python -m tests.outcomes

@@ -81,8 +81,9 @@ from tokenwire.transports.server import Server, serve
 
 SPAWN = multiprocessing.get_context("spawn")
 
-PATIENT = Clocks(connect=300, first_event=300, idle=300, total=600)
-HASTY = Clocks(connect=300, first_event=2, idle=2, total=600)
+LONG = 600
+PATIENT = Clocks(connect=300, first_event=300, idle=300, total=LONG)
+HASTY = Clocks(connect=300, first_event=2, idle=2, total=LONG)
 BRIEF = Retry(attempts=2, first_pause=0.01)
 PACE = Cutting.per_event(pause=0.01)
 WARM_UP = 40
@@ -276,7 +277,13 @@ async def _serve_until_told(pipe: Connection, tls: bool) -> None:
         running: dict[str, Server] = {}
         for name, kind in KINDS.items():
             running[name] = await stack.enter_async_context(
-                serve(kind.provider, fault=kind.fault, cutting=kind.cutting, ssl_context=context)
+                serve(
+                    kind.provider,
+                    fault=kind.fault,
+                    cutting=kind.cutting,
+                    ssl_context=context,
+                    patience=LONG,  # as long as the clients': who is starved of CPU is slow
+                )
             )
         urls = {name: server.url for name, server in running.items()}
         pipe.send(Address(urls, authority, os.getpid()))
