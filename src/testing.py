@@ -20,7 +20,7 @@ And with `data.draw(mutations(body))` in the place of `body`: whatever comes, it
 what it documents. A client of yours can be pointed at a server that cuts it short:
 
     with serve("openai", fault=CloseAfter(200)) as server:
-        my_client(base_url=server.url + "/v1")
+        my_client(base_url=server.url)
 
 Needs the extra `testing` (hypothesis, and anyio for the server). All strategies go by what a
 provider says of itself, so they fit a provider of yours too.
