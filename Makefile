@@ -33,6 +33,11 @@ bench: $(VENV)/ready
 search: $(VENV)/ready
 	$(BIN)/python -m pytest --numprocesses auto --timeout=0 --hypothesis-profile=search tests/test_properties.py
 
+# Each target for so many seconds: make fuzz FUZZ=600
+FUZZ := 60
+fuzz: $(VENV)/ready
+	$(BIN)/python -m tests.fuzzing --seconds $(FUZZ)
+
 # Many streams at once, for minutes, on each event loop (Linux).
 soak: $(VENV)/ready
 	nice -n 10 $(BIN)/python -m tests.soak
@@ -42,7 +47,7 @@ outcomes: $(VENV)/ready
 	$(BIN)/python -m tests.outcomes
 
 clean:
-	rm -rf $(VENV) build dist demo-output src/*.egg-info *.egg-info .coverage
+	rm -rf $(VENV) build dist demo-output .fuzz src/*.egg-info *.egg-info .coverage
 
 $(VENV)/ready: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or later was found" >&2; exit 1; }

@@ -133,6 +133,7 @@ def split(pieces: list[bytes], limit: int = 1 << 20) -> tuple[list[bytes], bytes
         (b"a", [], b"a"),
         (b"a\nb\r\nc\rd", [b"a", b"b", b"c"], b"d"),
         (b"a\r", [b"a"], b""),
+        (b"\na\n", [b"", b"a"], b""),
         (b"\r\r\n\n", [b"", b"", b""], b""),
         (BOM + b"a\n" + BOM + b"b\n", [b"a", BOM + b"b"], b""),
         (BOM + BOM + b"a\n", [BOM + b"a"], b""),
@@ -287,6 +288,15 @@ def test_a_partial_line_that_is_too_long_is_refused_at_once(line: bytes) -> None
     assert split([line + b"x"], 10)[1:] == (b"", "an event of more than 10 bytes")
 
 
+@pytest.mark.parametrize("before", [b"", b": ping\n", b"data: 1\n\n", b"data: 1\r\n\r\n"])
+def test_a_decoder_refuses_it_at_once_too(before: bytes) -> None:
+    assert decode([before + b"x" * 10], 10, eof=False).error == ""
+    assert decode([before + b"x" * 11], 10, eof=False).error == "an event of more than 10 bytes"
+    for place in range(len(before)):
+        pieces = [before[:place], before[place:] + b"x" * 11]
+        assert decode(pieces, 10, eof=False).error == "an event of more than 10 bytes"
+
+
 def test_a_byte_order_mark_before_the_first_line_does_not_count() -> None:
     assert split([BOM + b"x" * 10], 10) == ([], b"x" * 10, "")
     assert split([BOM + b"x" * 11], 10) == ([], b"", "an event of more than 10 bytes")
@@ -317,6 +327,12 @@ def test_retry_is_digits_only() -> None:
         (b"retry: 000\n", 0),
     ]:
         assert decode(whole(body)).retry == retry
+
+
+def test_the_last_id_stays_the_last_one() -> None:
+    body = b"id: 1\ndata: a\n\ndata: b\n\n"
+    for pieces in ([body], [body[:15], body[15:]]):
+        assert decode(pieces, eof=False).last_event_id == "1"
 
 
 def test_an_event_that_was_cut_takes_its_id_with_it() -> None:

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,7 +43,7 @@ from tokenwire.protocols.events import (
 )
 from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.limits import Limits
-from tokenwire.protocols.service import Service
+from tokenwire.protocols.service import Service, pair
 
 CHAT = as_chat("hi", model="m")
 DONE = "[DONE]"
@@ -174,7 +175,7 @@ def test_tool_choice_that_is_no_name(mode: str) -> None:
 
 
 def test_no_message() -> None:
-    with pytest.raises(LocalProtocolError, match="needs at least one"):
+    with pytest.raises(LocalProtocolError, match=r"^no message: a chat needs at least one$"):
         ask(Chat(messages=(), model="m"))
 
 
@@ -284,12 +285,10 @@ def test_stray_line() -> None:
     assert outcome.events[1] == Unrecognized(b"hello there")
 
 
-def test_quirk_7_events_after_done() -> None:
-    assert receive(say("a"), stop(), DONE, {"cost": 1}, say("b"), "junk").events == [
-        Text("a"),
-        Finish("stop"),
-        END,
-    ]
+@pytest.mark.parametrize("comment", [b"", b": hm\n"])  # with one, lines are read one by one
+def test_quirk_7_events_after_done(comment: bytes) -> None:
+    body = comment + sse(say("a"), stop(), DONE, {"cost": 1}, say("b"), "junk")
+    assert alike(ask(), body).events == [Text("a"), Finish("stop"), END]
 
 
 def test_what_is_too_long_after_done_is_no_fault() -> None:
@@ -599,12 +598,13 @@ def test_tool_calls_end_with_the_stream_too() -> None:
 
 
 def test_old_function_call() -> None:
-    deltas = [{"name": "f", "arguments": '{"a":'}, {"arguments": "1}"}]
-    chunks = [chunk(choice({"function_call": delta})) for delta in deltas]
-    assert events_of(*chunks, stop("function_call"), DONE)[-2:] == [
-        ToolCallEnd(0, "", "f", '{"a":1}', True),
-        Finish("function_call"),
-    ]
+    for more in ({}, {"name": "f"}):
+        deltas = [{"name": "f", "arguments": '{"a":'}, {"arguments": "1}", **more}]
+        chunks = [chunk(choice({"function_call": delta})) for delta in deltas]
+        assert events_of(*chunks, stop("function_call"), DONE)[-2:] == [
+            ToolCallEnd(0, "", "f", '{"a":1}', True),
+            Finish("function_call"),
+        ]
 
 
 @pytest.mark.parametrize(
@@ -666,6 +666,8 @@ def test_quirk_23_content_as_a_list() -> None:
         {"type": "thinking", "thinking": []},
         {"type": "reference", "reference_ids": [1]},
         {"type": "text"},
+        {"type": "thinking"},
+        {"type": "text", "thinking": [{"text": "hm"}]},
         "b",
     ]
     place = "choices[0].delta.content"
@@ -674,14 +676,47 @@ def test_quirk_23_content_as_a_list() -> None:
         Text("a"),
         Unrecognized(b'{"type": "reference", "reference_ids": [1]}', place),
         Unrecognized(b'{"type": "text"}', place),
+        Unrecognized(b'{"type": "thinking"}', place),
+        Unrecognized(b'{"type": "text", "thinking": [{"text": "hm"}]}', place),
         Unrecognized(b'"b"', place),
         Text("c"),
+    ]
+
+
+def test_what_a_choice_says_has_its_index() -> None:
+    deltas: list[dict[str, Any]] = [
+        {"content": [{"type": "text", "text": "a"}]},
+        {"content": [{"type": "thinking", "thinking": [{"text": "b"}]}]},
+        {"content": {"c": 1}},
+        {"reasoning_details": [{"type": "reasoning.text", "text": "d"}]},
+        {"reasoning": "e"},
+        {"refusal": "f"},
+        {"content": ["g"]},
+    ]
+    logprobs = {"content": [{"token": "h", "logprob": -0.5}]}
+    chunks = [chunk(choice(delta, 1)) for delta in deltas]
+    chunks += [chunk(choice({}, 1, logprobs=logprobs)), chunk(choice(None, 1, text="i"))]
+    assert events_of(*chunks, DONE) == [
+        Text("a", 1),
+        Reasoning("b", 1),
+        Text('{"c":1}', 1),
+        Reasoning("d", 1),
+        Reasoning("e", 1),
+        Refusal("f", 1),
+        Unrecognized(b'"g"', "choices[1].delta.content"),
+        LogProbs([TokenLogProb("h", -0.5)], index=1),
+        Text("i", 1),
     ]
 
 
 def test_cloudflare_answers_with_an_object() -> None:
     answer = chunk(choice({"content": {"name": "x", "list": [1, 2.50]}}))
     assert events_of(answer, DONE) == [Text('{"name":"x","list":[1, 2.5]}')]
+
+
+def test_an_object_with_broken_utf8_is_still_text() -> None:
+    answer = b'data: {"choices":[{"delta":{"content":{"name":"a\xff"}}}]}\n\n' + sse(DONE)
+    assert alike(ask(), answer).succeeded().events == [Text('{"name":"a\ufffd"}'), END]
 
 
 ERRORS: dict[str, tuple[bytes, type[Refused], str]] = {
@@ -714,6 +749,8 @@ def test_quirk_24_errors_in_a_stream(form: str, ending: bytes) -> None:
     begin = sse(say("a", id="x"))
     outcome = alike(ask(), begin + body + ending).refused_by(kind, message)
     assert outcome.events == [Start("x", ""), Text("a")]
+    assert isinstance(outcome.error, Refused)
+    assert outcome.error.data == body.rpartition(b"data: ")[2].strip()
     alike(ask(), body + ending).refused_by(kind, message)
 
 
@@ -750,6 +787,11 @@ def test_quirk_25_interleaved_choices() -> None:
         Finish("length", 1),
         End("finish"),
     ]
+
+
+def test_a_choice_that_begins_later_owes_its_finish_too() -> None:
+    outcome = receive(say("a", 1, id="x"), say("b"), stop(index=1)).refused_by(Truncated)
+    assert outcome.events == [Start("x", ""), Text("a", 1), Text("b"), Finish("stop", 1)]
 
 
 def test_every_choice_owes_its_finish() -> None:
@@ -839,7 +881,10 @@ def test_as_many_choices_as_were_asked_for_by_extra() -> None:
 
 def test_a_document_without_an_answer() -> None:
     for body in (b'{"choices": []}', b'{"choices": [{"index": 0}]}'):
-        alike(ask(), Response(body, 200, JSON)).refused_by(UnexpectedContent)
+        error = alike(ask(), Response(body, 200, JSON)).refused_by(UnexpectedContent).error
+        assert isinstance(error, UnexpectedContent)
+        assert error.message == "a JSON object whose choices hold no answer"
+        assert error.data == body
 
 
 @pytest.mark.parametrize("reason", ["length", "max_tokens", "MAX_TOKENS", "content_filter"])
@@ -848,6 +893,12 @@ def test_a_call_that_was_cut_to_nothing_is_not_complete(reason: str) -> None:
     finish = chunk(choice({"tool_calls": [call]}, finish_reason=reason))
     outcome = receive(finish, DONE).succeeded()
     assert [e.complete for e in outcome.events if isinstance(e, ToolCallEnd)] == [False]
+
+
+def test_the_comment_that_is_told_is_short_and_text() -> None:
+    body = sse(say("a")) + b": \xff" + b"x" * 99 + b"\n"
+    error = alike(ask(), body).refused_by(Truncated).error
+    assert str(error).endswith("; its last comment was '\ufffd" + "x" * 78 + "'")
 
 
 def test_the_last_comment_is_told_of_a_cut_stream() -> None:
@@ -860,8 +911,11 @@ def test_an_id_may_be_a_number() -> None:
 
 
 def test_done_alone() -> None:
-    receive(DONE).refused_by(UnexpectedContent, "before any part of an answer")
-    receive(chunk(), DONE).refused_by(UnexpectedContent)
+    for payloads in ([DONE], [chunk(), DONE]):
+        error = receive(*payloads).refused_by(UnexpectedContent).error
+        assert isinstance(error, UnexpectedContent)
+        assert error.message == "data: [DONE] came before any part of an answer"
+        assert error.data == b"[DONE]"
 
 
 @pytest.mark.parametrize("payload", ["", "1", "[]", "null", '"text"', "ping"])
@@ -874,6 +928,7 @@ def test_what_is_no_object_is_handed_on(payload: str) -> None:
     "payload",
     [
         "{",
+        " {",
         '{"choices": 1}',
         '{"choices": [1]}',
         '{"choices": [{"index": "0"}]}',
@@ -908,6 +963,15 @@ def test_deep_nesting_is_nobodys_crash(field: str, depth: int) -> None:
 def test_the_other_half_is_the_server() -> None:
     responder = Service(openai.PROVIDER).responder()
     assert responder.send(Finish("stop")).startswith(b"data: {")
+
+
+def test_both_halves_are_at_the_path_of_the_dialect() -> None:
+    class Elsewhere(openai.OpenAI):
+        path = "/elsewhere"
+
+    provider = msgspec.structs.replace(openai.PROVIDER, dialect=Elsewhere())
+    says: list[Event] = [Start("c", "m"), Text("a"), Finish("stop"), END]
+    assert list(pair(provider.exchange(CHAT), Service(provider), lambda chat: says)) == says
 
 
 # Whole answers
@@ -995,22 +1059,25 @@ def test_whole_answer_cut_anywhere(ending: Ending) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "kind", "word"),
+    ("value", "kind", "words"),
     [
-        ({"error": {"message": "m1", "code": 429}}, RateLimited, "m1"),
-        ({"error": "m1"}, Refused, "m1"),
-        ({"choices": [], "error": {"message": "m1"}}, Refused, "m1"),
-        ({"detail": "m1"}, Refused, "m1"),
-        ({"hello": 1}, UnexpectedContent, "without choices"),
-        ({"choices": None}, UnexpectedContent, "without choices"),
-        ([1], Malformed, "unexpected shape"),
+        ({"error": {"message": "m1", "code": 429}}, RateLimited, "the service refused: m1"),
+        ({"error": "m1"}, Refused, "the service refused: m1"),
+        ({"choices": [], "error": {"message": "m1"}}, Refused, "the service refused: m1"),
+        ({"detail": "m1"}, Refused, "the service refused: m1"),
+        ({"hello": 1}, UnexpectedContent, "a JSON object without choices"),
+        ({"choices": None}, UnexpectedContent, "a JSON object without choices"),
+        ([1], Malformed, "JSON of an unexpected shape"),
         (b"{]", Malformed, "not JSON"),
     ],
 )
-def test_whole_body_that_is_no_answer(value: Any, kind: type[Exception], word: str) -> None:
+def test_whole_body_that_is_no_answer(value: Any, kind: type[Exception], words: str) -> None:
     outcome = receive_whole(value)
     assert type(outcome.error) is kind
-    assert word in str(outcome.error)
+    assert isinstance(outcome.error, RemoteProtocolError)
+    assert outcome.error.message.startswith(words)
+    body = value if isinstance(value, bytes) else json.dumps(value, indent=1).encode()
+    assert outcome.error.data == body
     assert outcome.events == []
 
 

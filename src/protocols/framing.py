@@ -69,6 +69,8 @@ class Lines:
             complete = data  # whole lines, as they are
         else:
             complete = self._complete(data)
+            if self.too_long and not complete:  # an LF, whose line was complete without it
+                self.check_rest()
         # The first line settles it for all but keep-alives.
         self._silent = complete[:1] in _SILENT and all(
             line[:1] in (b":", b"") for line in complete.splitlines()
@@ -192,7 +194,6 @@ class SSEDecoder:
         payloads = text[6:-2].split(b"\n\ndata: ")
         if text.count(b"\n") != 2 * len(payloads) or b"\r" in text:
             return None
-        self.last_event_id = self._id
         return payloads
 
     def _feed_lines(self, lines: list[bytes], items: list[SSEItem]) -> None:

@@ -1,0 +1,203 @@
+"""The exchange: any calls in any order, with any statuses, headers, bytes and endings.
+
+An input is a row of calls: a byte that says which, a byte that says how many bytes it takes, and
+these. What may come out: `LocalProtocolError` of a call out of order, which changes nothing; and
+from `next_request` the error that the exchange ended with.
+"""
+
+import gzip
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from tests.fuzzing.clients import SMALL, asked
+from tests.fuzzing.seeds import JSON_WORDS, LINE_WORDS, OTHER_WORDS, answer
+from tests.fuzzing.source import Target
+from tokenwire.protocols.chat import as_chat
+from tokenwire.protocols.errors import (
+    Disconnected,
+    LocalProtocolError,
+    RemoteProtocolError,
+    TimedOut,
+    TokenwireError,
+)
+from tokenwire.protocols.events import End, Event, Text
+from tokenwire.protocols.exchange import TRANSITIONS, Exchange, State
+from tokenwire.protocols.http import Headers
+from tokenwire.protocols.limits import Limits
+
+__all__ = ["EXCHANGE"]
+
+_ASKED = [
+    asked(name, as_chat("hi", model=model), limits)
+    for limits in (Limits(), SMALL)
+    for name, model in (
+        ("openai", "m"),
+        ("darkai", ""),
+        ("aichats", ""),
+        ("aichats", "dalle"),
+        ("aichatonline", ""),
+    )
+]
+_STATUSES = [200] * 6 + [100, 101, 204, 301, 400, 403, 429, 500, 503, 599]
+_CODED: list[Callable[[bytes], bytes]] = [gzip.compress, zlib.compress, lambda data: data * 9]
+
+Call = Callable[[], list[Event]]
+
+
+def _fuzz(data: bytes) -> None:
+    watched = _Watched(_ASKED[data[0] % len(_ASKED)].fresh() if data else _ASKED[0].fresh())
+    for number, argument in _calls(data[1:]):
+        watched.call(number, argument)
+
+
+def _calls(data: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    while at < len(data):
+        size = data[at + 1] if at + 1 < len(data) else 0
+        yield data[at], data[at + 2 : at + 2 + size]
+        at += 2 + size
+
+
+class _Watched:
+    """An exchange, and what it said so far."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._ended = False
+        self._error: TokenwireError | None = None
+
+    def call(self, number: int, argument: bytes) -> None:
+        """Make a call, and check that it did what the rules and the table of states allow."""
+        exchange, before = self._exchange, self._seen()
+        name, make = self._call(number, argument)
+        state = _state(exchange)
+        try:
+            events = make()
+        except LocalProtocolError:
+            assert self._seen() == before
+            assert name not in TRANSITIONS[state]
+            return
+        except (RemoteProtocolError, Disconnected, TimedOut) as error:
+            self._take_error(name, error)
+            events = []
+        assert _state(exchange) in {state} | TRANSITIONS[state].get(name, set())
+        assert exchange.wants_data is (_state(exchange) in (State.SENT, State.BODY))
+        if self._ended or state is State.FAILED:
+            assert events == []
+        ends = [event for event in events if isinstance(event, End)]
+        assert ends == (events[-1:] if exchange.answered and not self._ended else [])
+        self._ended = exchange.answered
+        assert not (exchange.answered and exchange.failed)
+        assert exchange.started or not events
+
+    def _take_error(self, name: str, error: TokenwireError) -> None:
+        assert name == "next_request"
+        assert not self._ended
+        assert self._error in (None, error)
+        self._error = error
+
+    def _call(self, number: int, argument: bytes) -> tuple[str, Call]:
+        exchange = self._exchange
+        first = argument[:1] or b"\0"
+        match number % 9:
+            case 0:
+                return "next_request", self._next_request
+            case 1:
+                status, headers = _STATUSES[first[0] % len(_STATUSES)], _headers(argument[1:])
+                return "receive_response", partial(self._receive_response, status, headers)
+            case 2 | 3:
+                return "receive_data", lambda: exchange.receive_data(argument)
+            case 4:
+                coded = _CODED[first[0] % len(_CODED)](argument[1:])
+                return "receive_data", lambda: exchange.receive_data(coded)
+            case 5:
+                framed = (True, False, None)[first[0] % 3]
+                return "receive_eof", lambda: exchange.receive_eof(framed)
+            case 6:
+                return "receive_disconnect", exchange.receive_disconnect
+            case 7:
+                return "receive_timeout", lambda: exchange.receive_timeout("idle")
+            case _:
+                fresh = exchange.fresh()
+                assert fresh.unstarted
+                return "fresh", list
+
+    def _next_request(self) -> list[Event]:
+        self._exchange.next_request()
+        return []
+
+    def _receive_response(self, status: int, headers: Headers) -> list[Event]:
+        self._exchange.receive_response(status, headers)
+        return []
+
+    def _seen(self) -> tuple[Any, ...]:
+        exchange = self._exchange
+        return (
+            _state(exchange),
+            repr(exchange),
+            exchange.wants_data,
+            exchange.answered,
+            exchange.failed,
+            exchange.started,
+            exchange.unstarted,
+            exchange.keepalive,
+        )
+
+
+def _state(exchange: Exchange) -> State:
+    return exchange._state  # pyright: ignore[reportPrivateUsage]  # what the table is about
+
+
+def _headers(argument: bytes) -> Headers:
+    """A line for each header; one without a colon is a content type."""
+    headers: Headers = []
+    for line in argument.split(b"\n"):
+        name, colon, value = line.partition(b":")
+        headers.append((name, value) if colon else (b"Content-Type", line))
+    return headers
+
+
+def _call(number: int, argument: bytes = b"") -> bytes:
+    return bytes((number, len(argument))) + argument
+
+
+def _seeds() -> Iterator[bytes]:
+    dark = answer("darkai", [Text("a"), End("terminator")])
+    event_stream, json = b"\0text/event-stream", b"\0application/json"
+    for body in (dark, dark[:30], b"<html>", b'{"error":"no"}'):
+        yield b"\1" + _call(0) + _call(1, event_stream) + _call(2, body) + _call(5) + _call(0)
+    for number, coding in enumerate((b"gzip", b"deflate", b"x-gzip", b"br")):
+        head = _call(1, event_stream + b"\ncontent-encoding:" + coding)
+        coded = _call(4, bytes((number,)) + dark)
+        yield b"\1" + _call(0) + head + coded + _call(5) + _call(0) + _call(2, b"x")
+    page = b"".join((_call(1, b"\x0dtext/html\nRetry-After:9"), _call(2, b"<p>"), _call(6)))
+    yield b"\0" + _call(0) + page + _call(0) + _call(0)
+    yield (
+        b"\3"
+        + _call(0)
+        + _call(1, json)
+        + _call(2, b'{"data":[{"url":"https://a.test/1"}]}')
+        + b"".join((_call(5), _call(0), _call(1, b"\0image/png"), _call(2, b"PNG"), _call(5)))
+    )
+    online = _call(1, json) + _call(2, b'{"data":"t"}') + _call(5, b"\1") + _call(0)
+    said = _call(1, json) + _call(2, b'{"data":{"message":"a"}}\n') + _call(7) + _call(0)
+    yield b"\4" + _call(0) + online + said
+    yield b"\0" + _call(0) + _call(6) + _call(0) + _call(8) + _call(1) + _call(3, b"x")
+    yield b"\0" + _call(0) + _call(7) + _call(0)
+    chunk = b'data: {"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}\n\n'
+    yield b"\5" + _call(0) + _call(1, b"\6") + _call(1, event_stream) + _call(3, chunk) + _call(6)
+
+
+EXCHANGE = Target(
+    _fuzz,
+    list(_seeds()),
+    [
+        *(*LINE_WORDS, *JSON_WORDS, *OTHER_WORDS),
+        *(b"content-encoding:gzip", b"content-encoding:deflate", b"content-length:5"),
+        *(b"text/event-stream", b"application/json", b"retry-after:1", b"image/png", b"text/html"),
+        *(b"\0\0", b"\5\0", b"\6\0", b"\7\0"),
+    ],
+    max_len=400,
+)

@@ -1,0 +1,279 @@
+"""Framing: server-sent events, lines and their JSON, and chunked bodies with h11 as referee."""
+
+import json
+import re
+from collections.abc import Iterable
+from math import isfinite
+from typing import Any, NamedTuple
+
+import h11
+import msgspec
+
+from tests.fuzzing.seeds import JSON_WORDS, LINE_WORDS
+from tests.fuzzing.source import CUTS, Target, cut_by, split
+from tests.whatwg import Ignored, Item, Message, interpret
+from tokenwire.protocols.errors import LimitExceeded, Malformed
+from tokenwire.protocols.framing import (
+    Lines,
+    ServerSentEvent,
+    SSEDecoder,
+    SSEItem,
+    decode_json,
+    encode_sse,
+    is_list,
+    is_object,
+    is_whole_json,
+)
+from tokenwire.transports.chunked import ChunkedReader
+
+__all__ = ["CHUNKED", "LINES", "SSE"]
+
+_BIG = 1 << 20
+_BOM = b"\xef\xbb\xbf"
+
+
+def _limit(choice: int) -> int:
+    return choice if choice else _BIG
+
+
+class _Stream(NamedTuple):
+    """All that a decoder says of a stream: items, those of them that came before its end (-1: it
+    failed before), the error, and what it remembers."""
+
+    items: list[SSEItem]
+    before_the_end: int
+    error: str = ""
+    last_event_id: str = ""
+    retry: int | None = None
+    last_comment: bytes = b""
+
+
+def _decode_sse(pieces: Iterable[bytes], limit: int) -> _Stream:
+    decoder = SSEDecoder(limit)
+    items: list[SSEItem] = []
+    count = -1
+    try:
+        for piece in pieces:
+            decoder.feed(piece, items)
+        count = len(items)
+        decoder.eof(items)
+    except LimitExceeded as error:
+        return _Stream(items, count, str(error))
+    return _Stream(items, count, "", decoder.last_event_id, decoder.retry, decoder.last_comment)
+
+
+def _fuzz_sse(data: bytes) -> None:
+    body, choices = split(data, CUTS + 1)
+    limit = _limit(choices[0])
+    whole = _decode_sse([body], limit)
+    assert _decode_sse(cut_by(choices[1:])(body), limit) == whole
+    for item in whole.items:
+        assert len(item.data if isinstance(item, ServerSentEvent) else item.line) <= limit
+    events = [item for item in whole.items if isinstance(item, ServerSentEvent)]
+    assert _encoded_and_decoded(events) == [(event.data, event.type) for event in events]
+    if limit == _BIG and choices[1] & 0x40:  # on some only: the standard's way is slow
+        # At the clean end we take what lacks the end of its line, and its blank line.
+        standard = interpret(body + b"\n\n")
+        assert [_in_its_words(item) for item in whole.items] == standard.items
+        assert whole.last_event_id == standard.last_event_id
+
+
+def _in_its_words(item: SSEItem) -> Item:
+    if isinstance(item, ServerSentEvent):
+        return Message(item.type, item.data.decode(errors="replace"), item.last_event_id)
+    return Ignored(item.line.decode(errors="replace"))
+
+
+def _encoded_and_decoded(events: list[ServerSentEvent]) -> list[tuple[bytes, str]]:
+    decoder = SSEDecoder()
+    items: list[SSEItem] = []
+    for event in events:
+        decoder.feed(encode_sse(event.data, type=event.type), items)
+    return [(item.data, item.type) for item in items if isinstance(item, ServerSentEvent)]
+
+
+_SSE_SEEDS = [
+    b"data: a\n\ndata: b\n\ndata: c\n\n",
+    b"data:a\r\ndata: b\r\n\r\ndata\r\n\r\n",
+    b"event: x\nid: 1\nretry: 10\ndata: y\n\n:comment\n\ndata: z",
+    _BOM + b"data: \xe2\x82\xac\r\rid: 2\rid\r\rdata: \xff\r\r",
+    b"error: no\n{\n}\ndata: a\x0bb\xc2\x85c\xe2\x80\xa8d\n\n",
+    b"data: " + b"long " * 12 + b"\n\ndata: b\n",
+]
+_ZEROS = bytes(CUTS + 1)
+SSE = Target(
+    _fuzz_sse,
+    [
+        seed + end
+        for seed in _SSE_SEEDS
+        for end in (_ZEROS, b"\x08" + _ZEROS[1:], b"\0\x40" + _ZEROS[2:])
+    ],
+    [*LINE_WORDS, b"data", b"data:", b"event: ", b"id: ", b"retry: ", b":", b"\n\ndata: "],
+    max_len=300,
+)
+
+_any = msgspec.json.Decoder()
+
+
+def _decode_lines(pieces: Iterable[bytes], limit: int) -> tuple[list[bytes], bytes, str]:
+    """The lines, what is left, and the error."""
+    lines = Lines(limit)
+    complete: list[bytes] = []
+    try:
+        for piece in pieces:
+            for line in lines.feed(piece).splitlines():
+                lines.check(len(line))
+                complete.append(line)
+            lines.check_rest()
+    except LimitExceeded as error:
+        return complete, b"", str(error)
+    return complete, lines.rest, ""
+
+
+def _fuzz_lines(data: bytes) -> None:
+    body, choices = split(data, CUTS + 1)
+    limit = _limit(choices[0])
+    whole = _decode_lines([body], limit)
+    assert _decode_lines(cut_by(choices[1:])(body), limit) == whole
+    lines, rest, error = whole
+    expected = re.split(rb"\r\n|\r|\n", body.removeprefix(_BOM))
+    if error:
+        assert expected[: len(lines)] == lines
+        assert len(expected[len(lines)]) > limit
+        return
+    assert [*lines, rest] == expected
+    for line in expected:
+        assert len(line) <= limit or _BOM.startswith(line)  # which may still become a mark
+        _check_json(line)
+
+
+def _check_json(line: bytes) -> None:
+    try:
+        value = decode_json(_any, line)
+    except Malformed:
+        assert not is_whole_json(line)
+        return
+    assert is_whole_json(line)
+    theirs = json.loads(line.decode(errors="replace").removeprefix("\ufeff"))
+    assert _alike(value, theirs), (value, theirs)
+
+
+def _alike(ours: Any, theirs: Any) -> bool:
+    """Whether they are one value, but for how an integer is read that is too large."""
+    if is_list(ours):
+        return is_list(theirs) and len(ours) == len(theirs) and all(map(_alike, ours, theirs))
+    if is_object(ours):  # repairing may make one key of two
+        return is_object(theirs) and len(ours) <= len(theirs)
+    if isinstance(ours, float):
+        return isfinite(ours) and ours == float(theirs)
+    if isinstance(ours, str):  # half a character is repaired
+        return ours == str(theirs).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return bool(ours == theirs)
+
+
+_LINES_SEEDS = [
+    b'{"data":{"message":"hello"}}\n{"data":{"message":"\xe2\x82\xac"}}\n',
+    b'[1,-2.5e3,true,false,null,"\\ud83d\\ude00"]\r\n"\\ud83d"\r{}',
+    _BOM + b'\n\n  {"a": [{"b": {}}]}\n: comment\n[DONE]\n',
+    b'{"cut": "of',
+    b"12345678901234567890123\n0.1\n1e400\n\xff\n",
+]
+LINES = Target(
+    _fuzz_lines,
+    [seed + end for seed in _LINES_SEEDS for end in (_ZEROS, b"\0\x32" + _ZEROS[2:])],
+    [*LINE_WORDS, *JSON_WORDS, b'{"data":{"message":"'],
+    max_len=300,
+)
+
+
+class _Body(NamedTuple):
+    """What became of a chunked body: `verdict` is "done", "more", or "refused"."""
+
+    content: bytes
+    verdict: str
+    rest: bytes = b""
+    error: str = ""
+
+
+def _fuzz_chunked(data: bytes) -> None:
+    body, choices = split(data, CUTS + 1)
+    limit = _limit(choices[0])
+    whole = _dechunk([body], limit)
+    assert _dechunk(cut_by(choices[1:])(body), limit) == whole
+    if limit < _BIG or any(rule.search(body) for rule in _DIFFERENT):
+        return
+    referee = _dechunk_by_h11(body)
+    if "more" in (whole.verdict, referee.verdict):
+        # Each is sooner than the other to refuse some unfinished line. Neither takes it.
+        assert "done" not in (whole.verdict, referee.verdict), (whole, referee)
+        assert whole.content == referee.content
+    else:
+        assert whole[:3] == referee[:3]
+
+
+# Where we differ from h11 on purpose; tests/test_differential_http.py says why.
+_DIFFERENT = (
+    re.compile(rb"[0-9A-Fa-f]+;[^\n]*[\x00-\x08\x0b-\x1f\x7f][^\n]*\r\n"),
+    re.compile(rb"(?i)\n(content-length|transfer-encoding):"),
+)
+
+
+def _dechunk(pieces: Iterable[bytes], limit: int) -> _Body:
+    reader = ChunkedReader(limit)
+    content: list[bytes] = []
+    rest = b""
+    for piece in pieces:
+        if reader.done:
+            rest += piece
+            continue
+        try:
+            reader.feed(piece, content)
+        except (Malformed, LimitExceeded) as error:
+            return _Body(b"".join(content), "refused", error=f"{type(error).__name__}: {error}")
+    verdict = "done" if reader.done else "more"
+    return _Body(b"".join(content), verdict, reader.rest + rest)
+
+
+def _dechunk_by_h11(data: bytes) -> _Body:
+    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_BIG)
+    connection.send(h11.Request(method="GET", target="/", headers=[("host", "a")]))
+    connection.send(h11.EndOfMessage())
+    connection.receive_data(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + data)
+    content = b""
+    try:
+        while (event := connection.next_event()) is not h11.NEED_DATA:
+            if isinstance(event, h11.Data):
+                content += event.data
+            elif isinstance(event, h11.EndOfMessage):
+                return _Body(content, "done", connection.trailing_data[0])
+    except h11.RemoteProtocolError:
+        return _Body(content, "refused")
+    return _Body(content, "more")
+
+
+CHUNKED = Target(
+    _fuzz_chunked,
+    [
+        seed + _ZEROS
+        for seed in (
+            b"5\r\nhello\r\n0\r\n\r\n",
+            b'a;x="y";z\r\n0123456789\r\n1 \r\n\n\r\n000\r\nA: b\r\n c\r\n\r\nHTTP/1.1 200 OK\r\n',
+            b"0\nA: b\n\n",
+            b"5\r\nhello!\r\n0\r\n\r\n",
+            b"fffffffffffffffff\r\n",
+            b"5;" + b"x" * 40 + b"\r\nhello\r\n",
+        )
+    ]
+    + [b"5;xxxx\r\nhello\r\n0\r\nA: bbb\r\nC: d\r\n\r\n\x08" + bytes(CUTS)],
+    [
+        b"0\r\n",
+        b"\r\n",
+        b"\r\n\r\n",
+        b"1\r\na\r\n",
+        b"5;a=b\r\nhello\r\n",
+        b"A: b\r\n",
+        b";",
+        b"\t",
+    ],
+    max_len=200,
+)
