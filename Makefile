@@ -38,6 +38,10 @@ FUZZ := 60
 fuzz: $(VENV)/ready
 	$(BIN)/python -m tests.fuzzing --seconds $(FUZZ)
 
+# Changes the core in thousands of small ways; the tests have to notice. Some ten minutes.
+mutants: $(VENV)/ready
+	nice -n 5 $(BIN)/python -m tests.mutants
+
 # Many streams at once, for minutes, on each event loop (Linux).
 soak: $(VENV)/ready
 	nice -n 10 $(BIN)/python -m tests.soak
@@ -47,7 +51,7 @@ outcomes: $(VENV)/ready
 	$(BIN)/python -m tests.outcomes
 
 clean:
-	rm -rf $(VENV) build dist demo-output .fuzz src/*.egg-info *.egg-info .coverage
+	rm -rf $(VENV) build dist demo-output .fuzz .mutants src/*.egg-info *.egg-info .coverage
 
 $(VENV)/ready: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or later was found" >&2; exit 1; }

@@ -87,8 +87,13 @@ class _Always:
 @pytest.mark.parametrize("said", [b'{"error": "no quota"}', b'{"detail": "no quota"}'])
 def test_an_error_object_in_the_place_of_an_answer(said: bytes) -> None:
     token = Response(b'{"code": 200, "data": "T"}', 200, JSON)
-    alike(ask(), token, Response(said + b"\n", 200, JSON)).refused_by(Refused, "no quota")
-    alike(ask(), Response(said, 200, JSON)).refused_by(Refused, "no quota")
+    for responses in (
+        [token, Response(said + b"\n", 200, JSON)],
+        [Response(said, 200, JSON)],
+    ):
+        outcome = alike(ask(), *responses).refused_by(Refused, "no quota")
+        assert isinstance(outcome.error, Refused)
+        assert outcome.error.data == said
 
 
 def test_requests() -> None:
@@ -136,15 +141,26 @@ def test_what_cannot_be_asked(chat: Chat, word: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b"[]",
+        b'"token"',
+        b'{"data": null}',
+        b'{"data": 1}',
+        b'{"data": "a\\nb"}',
+        b'{"data": "\\u20ac"}',
+    ],
+)
+def test_a_reply_without_a_token(body: bytes) -> None:
+    error = alike(ask(), Response(body, 200, JSON)).refused_by(Malformed).error
+    assert isinstance(error, Malformed)
+    assert (error.message, error.data) == ("the reply has no unique id in data", body)
+
+
+@pytest.mark.parametrize(
     ("body", "kind"),
     [
-        (b"{}", Malformed),
-        (b"[]", Malformed),
-        (b'"token"', Malformed),
-        (b'{"data": null}', Malformed),
-        (b'{"data": 1}', Malformed),
-        (b'{"data": "a\\nb"}', Malformed),
-        (b'{"data": "\\u20ac"}', Malformed),
         (b"token", Malformed),
         (b'{"data": "token', Truncated),
         (b'{"code": 429, "message": "m1"}', RateLimited),
@@ -153,11 +169,10 @@ def test_what_cannot_be_asked(chat: Chat, word: str) -> None:
         (b"<html>", UnexpectedContent),
     ],
 )
-def test_tokens_that_are_none(body: bytes, kind: type[RemoteProtocolError]) -> None:
-    outcome = alike(ask(), Response(body, 200, JSON)).refused_by(kind)
-    if kind is Malformed:
-        assert isinstance(outcome.error, Malformed)
-        assert outcome.error.data == body
+def test_replies_that_are_none(body: bytes, kind: type[RemoteProtocolError]) -> None:
+    error = alike(ask(), Response(body, 200, JSON)).refused_by(kind).error
+    assert isinstance(error, RemoteProtocolError)
+    assert error.data == body
 
 
 def test_refusals_by_status() -> None:
@@ -212,6 +227,8 @@ def test_code_is_a_refusal(said: str, kind: type[Refused]) -> None:
     for ending in ("\n", ""):
         outcome = receive(line("a"), said, ending).refused_by(kind, "m1")
         assert outcome.events == [Text("a")]
+        assert isinstance(outcome.error, Refused)
+        assert outcome.error.data == said.encode()
 
 
 def test_malformed_line() -> None:
@@ -261,9 +278,10 @@ def get_token(service: Service) -> str:
     url = f"{BASE}/api/v1/user/getUniqueId?canvas=-abc"
     assert responder.receive_request(Request("GET", url, [])) is None
     assert responder.head() == (200, [(b"content-type", b"application/json")])
-    token = json.loads(responder.end())["data"]
-    assert isinstance(token, str)
-    return token
+    reply = json.loads(responder.end())
+    assert reply == {"code": 200, "data": reply["data"]}
+    assert isinstance(reply["data"], str)
+    return reply["data"]
 
 
 def post(token: str, body: Any = None, path: str = "/aichatonline/api/chat/gpt") -> Request:
@@ -298,9 +316,16 @@ def test_what_the_server_refuses(request_: Request, kind: type[Refused], status:
     responder = service().responder()
     with pytest.raises(kind) as caught:
         responder.receive_request(request_)
+    assert caught.value.status == status
     body = responder.fail(caught.value)
     assert responder.head()[0] == status
     drive(ask(), Response(body, *responder.head())).refused_by(kind, caught.value.message)
+
+
+def test_a_token_that_was_not_given_out() -> None:
+    with pytest.raises(AuthenticationFailed) as caught:
+        service().responder().receive_request(post("unheard"))
+    assert caught.value.message == "the UniqueId is missing or was not given out"
 
 
 def test_what_the_server_says() -> None:

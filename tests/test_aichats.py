@@ -162,6 +162,16 @@ def test_half_characters() -> None:
     assert outcome.events == [Text("\ufffd"), Text("\ufffd"), END]
 
 
+def test_half_a_character_at_the_end_of_the_body() -> None:
+    outcome = alike(ask(), b"data: a\ndata: b\xe2\x82").refused_by(Truncated)
+    assert outcome.events == [Text("a"), Text("b")]
+    assert isinstance(outcome.error, Truncated)
+    assert outcome.error.message.endswith("before the end of the body, inside a character")
+    assert outcome.error.data == b"data: b\xe2\x82"
+    assert events_of("data: a\n", "data: b\u20ac") == [Text("a"), Text("b\u20ac")]
+    assert alike(ask(), b"data: b\xff").succeeded().events == [Text("b\ufffd"), END]
+
+
 def test_other_lines_are_surfaced() -> None:
     assert events_of("data: a\n", ": comment\n", "event: x\n", "data\n", "what\n") == [
         Text("a"),

@@ -49,6 +49,12 @@ def test_what_is_no_chat(question: Any) -> None:
         as_chat(question)
 
 
+def test_what_is_no_chat_is_named() -> None:
+    question: Any = 5
+    with pytest.raises(LocalProtocolError, match=r"^a question of type int: give text"):
+        as_chat(question)
+
+
 def test_a_chat_is_continued_by_a_copy() -> None:
     chat = Chat(messages=(HI,), temperature=0.5)
     more = chat.then("hello", "how are you?")
@@ -107,9 +113,9 @@ def test_flatten(messages: list[Message], prompt: str) -> None:
 @pytest.mark.parametrize(
     ("messages", "words"),
     [
-        ([], "at least one"),
-        ([HI, Message("assistant", tool_calls=(CALL,))], "knows no tools"),
-        ([Message("tool", "3", tool_call_id="c1")], "knows no tools"),
+        ([], "^no message: a chat needs at least one"),
+        ([HI, Message("assistant", tool_calls=(CALL,))], "^this service knows no tools"),
+        ([Message("tool", "3", tool_call_id="c1")], "^this service knows no tools"),
         ([Message("user", (ImagePart(URL),))], "takes only text"),
         ([HI, Message("user", (ImagePart(URL),))], "takes only text"),
     ],
@@ -179,7 +185,7 @@ def test_what_is_no_message(wire: dict[str, Any], words: str) -> None:
 
 
 def test_a_prompt_of_one_string_has_no_names() -> None:
-    with pytest.raises(LocalProtocolError, match="leave a message's name out"):
+    with pytest.raises(LocalProtocolError, match=r"^this service knows no names: leave"):
         flatten([Message("user", "hi", name="me")])
 
 

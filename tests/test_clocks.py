@@ -37,6 +37,12 @@ def test_no_clock_without_sense(name: str, seconds: float) -> None:
         Clocks(**clocks)
 
 
+@pytest.mark.parametrize("name", ["connect", "first_event", "idle", "total"])
+def test_a_clock_may_be_short(name: str) -> None:
+    clocks: dict[str, Any] = {name: 0.001}
+    assert getattr(Clocks(**clocks), name) == 0.001
+
+
 def test_without_clocks_nothing_runs_out() -> None:
     running = Timer(NONE, 0)
     running.connecting(0)

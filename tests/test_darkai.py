@@ -112,6 +112,15 @@ def test_answer(ending: str) -> None:
     assert events_of(*parts, line("stream-end", None, ending)) == [Text("hel"), Text("lo")]
 
 
+def test_only_the_event_error_is_a_failure() -> None:
+    lines = (b"event: ping\n", b"id: error\n")
+    assert events_of(*lines, text("a"), STREAM_END) == [
+        Unrecognized(b"event: ping"),
+        Unrecognized(b"id: error"),
+        Text("a"),
+    ]
+
+
 def test_what_is_tolerated() -> None:
     body = text("a") + b": comment\n:\n" + text("\u2028\u0085b") + STREAM_END
     plain = [Text("a"), Text("\u2028\u0085b")]
@@ -142,12 +151,15 @@ def test_other_events_are_surfaced() -> None:
         (b'{"detail": "too many"}', Refused, "too many"),
         (b'"too many"', Refused, "too many"),
         (b"too many", Refused, "too many"),
+        (b"too many \xff", Refused, "too many \ufffd"),
     ],
 )
 @pytest.mark.parametrize("start", [b"event: error\n", b"event:error\n", b"event: error\n\n"])
 def test_failure_as_an_event(start: bytes, payload: bytes, kind: type[Refused], said: str) -> None:
     outcome = receive(text("a"), start, b"data: ", payload, b"\n\n", STREAM_END)
     assert outcome.refused_by(kind, said).events == [Text("a")]
+    assert isinstance(outcome.error, Refused)
+    assert outcome.error.data.strip() == payload
 
 
 @pytest.mark.parametrize("ending", ["eof", "close", "disconnect"])
@@ -187,6 +199,13 @@ def test_malformed_lines(payload: bytes) -> None:
     assert outcome.events == [Text("a")]
     assert isinstance(outcome.error, Malformed)
     assert payload in outcome.error.data
+
+
+@pytest.mark.parametrize("data", [None, "a", {}, {"text": 1}])
+def test_a_text_chunk_without_text(data: Any) -> None:
+    error = receive(line("text-chunk", data)).refused_by(Malformed).error
+    assert isinstance(error, Malformed)
+    assert error.message == "a text-chunk without data.text"
 
 
 def test_the_offending_bytes_are_bounded() -> None:
@@ -272,7 +291,9 @@ def test_what_the_server_cannot_say(event: Event) -> None:
 
 def test_failure_midway() -> None:
     responder = Service(darkai.PROVIDER).responder()
-    body = responder.send(Text("a")) + responder.fail_midway(RateLimited("too many"))
+    failure = responder.fail_midway(RateLimited("too many"))
+    assert failure == b'event: error\ndata: {"data":{"detail":"too many"}}\n\n'
+    body = responder.send(Text("a")) + failure
     assert alike(ask(), body).refused_by(Refused, "too many").events == [Text("a")]
 
 

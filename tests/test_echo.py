@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tokenwire.protocols import echo as module
 from tokenwire.protocols.chat import (
     Chat,
     ImagePart,
@@ -18,6 +19,7 @@ from tokenwire.protocols.chat import (
     as_chat,
 )
 from tokenwire.protocols.echo import echo, picture
+from tokenwire.protocols.errors import BadRequest
 from tokenwire.protocols.events import (
     End,
     Event,
@@ -70,6 +72,24 @@ def test_a_word_an_event(provider: str) -> None:
 
 def test_the_same_chat_gets_the_same_answer() -> None:
     assert said("openai", as_chat("hi", n=2)) == said("openai", as_chat("hi", n=2))
+
+
+def test_a_question_may_be_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LONGEST", len("openai m-1 was asked: hi"))
+    for n in (None, 1):
+        assert said("openai", as_chat("hi", model="m-1", n=n))
+    for question, n in (("hi!", None), ("hi", 2)):
+        with pytest.raises(BadRequest) as caught:
+            said("openai", as_chat(question, model="m-1", n=n))
+        error = caught.value
+        assert (error.status, error.code) == (400, "context_length_exceeded")
+        assert error.message == "the question is too long for this"
+
+
+def test_no_text_is_too_strange() -> None:
+    half = "\ud83d"
+    assert said("openai", as_chat(half, model="m-1"))[5] == Text(half)
+    assert isinstance(said("aichats", as_chat(half, model="dalle"))[0], Image)
 
 
 def test_what_a_completion_is_made_of() -> None:
@@ -128,6 +148,12 @@ def test_a_tool_is_called(question: str, options: dict[str, Any], name: str) -> 
 
 def test_each_choice_calls_the_tool() -> None:
     chat = as_chat("hi", model="m-1", tools=(WEATHER,), tool_choice="required", n=2)
+    indexes = [
+        event.index
+        for event in said("openai", chat)
+        if isinstance(event, ToolCallStart | ToolCallDelta | ToolCallEnd)
+    ]
+    assert indexes == [0, 0, 0, 1, 1, 1, 0, 1]
     reply = heard("openai", chat)
     ids = [call.id for choice in reply.choices.values() for call in choice.tool_calls]
     assert ids == ["call_0", "call_1"]
@@ -200,9 +226,29 @@ def test_the_picture_is_a_png() -> None:
         at += 12 + size
     assert list(chunks) == [b"IHDR", b"IDAT", b"IEND"]
     assert struct.unpack(">IIBBBBB", chunks[b"IHDR"]) == (64, 64, 8, 2, 0, 0, 0)
+    assert chunks[b"IEND"] == b""
     rows = zlib.decompress(chunks[b"IDAT"])
     assert len(rows) == 64 * (1 + 64 * 3)
     assert not any(rows[:: 1 + 64 * 3])
+
+
+COLOURS = {"a cat": (163, 93, 156), "x": (140, 220, 22), "\ud83d": (100, 100, 194)}
+
+
+def pixel(data: bytes, x: int, y: int) -> tuple[int, int, int]:
+    """Red, green and blue."""
+    start = data.index(b"IDAT") + 4
+    rows = zlib.decompressobj().decompress(data[start:])
+    red, green, blue = rows[y * 193 + 1 + 3 * x :][:3]
+    return red, green, blue
+
+
+def test_the_picture_is_a_gradient_of_colours_that_the_prompt_chooses() -> None:
+    """Red grows to the right, green downwards, both by 4 and from 255 on to 0."""
+    for prompt, (red, green, blue) in COLOURS.items():
+        data = picture(prompt)
+        for x, y in ((0, 0), (1, 0), (0, 1), (63, 2), (5, 63)):
+            assert pixel(data, x, y) == ((red + 4 * x) & 255, (green + 4 * y) & 255, blue)
 
 
 def test_pictures_of_different_prompts_differ() -> None:

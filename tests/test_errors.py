@@ -35,6 +35,7 @@ from tokenwire.protocols.errors import (
     Truncated,
     UnexpectedContent,
     blot,
+    brief,
 )
 from tokenwire.protocols.http import Headers, Request
 from tokenwire.protocols.limits import Limits
@@ -164,8 +165,18 @@ def test_blot(text: str, blotted: str) -> None:
     assert blot(text, ["quite-a-long-secret", "hidden"]) == blotted
 
 
+def test_a_word_is_told_if_it_is_brief() -> None:
+    assert brief("x" * 80) == "x" * 80
+    assert brief("x" * 81) == "(too long to show)"
+
+
 def test_a_secret_with_slashes_may_come_as_php_writes_it() -> None:
     assert blot('{"key": "abc\\/def\\/ghi"}', ["abc/def/ghi"]) == '{"key": "[secret]"}'
+
+
+def test_a_secret_may_come_as_a_url_has_it_and_in_any_case() -> None:
+    for form in ("abc%2Fdef%2Fghi", "abc%2fdef%2fghi", "ABC/Def/ghi"):
+        assert blot(f"?key={form}&", ["abc/def/ghi"]) == "?key=[secret]&"
 
 
 def test_blot_takes_out_all_that_is_kept_and_shortens() -> None:

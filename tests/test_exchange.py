@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from tests.cutting import cuts
 from tests.driving import JSON, SSE, Ending, Outcome, Response, alike, drive, finish
 from tokenwire.protocols.chat import Chat, as_chat
+from tokenwire.protocols.clocks import Clocks
+from tokenwire.protocols.coding import PIECE
 from tokenwire.protocols.errors import (
     AuthenticationFailed,
     BadRequest,
@@ -34,7 +36,7 @@ from tokenwire.protocols.errors import (
     Truncated,
     UnexpectedContent,
 )
-from tokenwire.protocols.events import End, Event, Image, Start, Text
+from tokenwire.protocols.events import End, Event, Finish, Image, Start, Text
 from tokenwire.protocols.exchange import TRANSITIONS, Exchange, State
 from tokenwire.protocols.http import Headers, Request
 from tokenwire.protocols.limits import Limits
@@ -49,9 +51,9 @@ OPENAI_HELLO = b'data: {"choices":[{"index":0,"delta":{"content":"hello"}}]}\n\n
 OPENAI_FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
 
 
-def ask(name: str = "darkai", model: str = "", **options: Any) -> Exchange:
-    model = model or PROVIDERS[name].default_model or "m"
-    return PROVIDERS[name].exchange(as_chat("hi", model=model), random=Random(1), **options)
+def ask(name: str = "darkai", model: str = "", n: int | None = None, **options: Any) -> Exchange:
+    chat = as_chat("hi", model=model or PROVIDERS[name].default_model or "m", n=n)
+    return PROVIDERS[name].exchange(chat, random=Random(1), **options)
 
 
 ASKED: dict[str, Callable[[], Exchange]] = {
@@ -195,13 +197,15 @@ def test_interim_responses_are_ignored() -> None:
 
 
 def test_fresh_is_the_same_question_unstarted() -> None:
-    exchange = ask("openai", key=KEY, limits=Limits(event=99))
+    clocks = Clocks(total=7)
+    exchange = ask("openai", key=KEY, limits=Limits(event=99), clocks=clocks)
     request = exchange.next_request()
     exchange.receive_response(200, SSE)
     exchange.receive_data(b"data: {?\n\n")
     again = exchange.fresh()
     assert again.next_request() == request
-    assert (again.limits, again.clocks) == (exchange.limits, exchange.clocks)
+    assert (again.limits, again.clocks) == (Limits(event=99), clocks)
+    assert (exchange.limits, exchange.clocks) == (Limits(event=99), clocks)
     assert not again.started
     with pytest.raises(Malformed):
         exchange.next_request()
@@ -216,6 +220,16 @@ def test_started_is_whether_an_event_came() -> None:
         assert exchange.started is started
 
 
+def test_started_by_the_end_of_the_body() -> None:
+    exchange = ask("aichats")
+    exchange.next_request()
+    exchange.receive_response(200, SSE)
+    assert exchange.receive_data(b"data: hi") == []
+    assert exchange.started is False
+    assert exchange.receive_eof(framed=True) == [Text("hi"), End("body_end")]
+    assert exchange.started is True
+
+
 def test_keepalive_before_and_in_an_answer() -> None:
     exchange = ask()
     assert not exchange.keepalive
@@ -224,6 +238,16 @@ def test_keepalive_before_and_in_an_answer() -> None:
     for data, keepalive in ((b"\n", True), (b"\r\n", True), (b": hi\n", True), (HELLO, False)):
         exchange.receive_data(data)
         assert exchange.keepalive is keepalive, data
+
+
+def test_keepalive_of_more_than_is_taken_at_once() -> None:
+    exchange = ask()
+    exchange.next_request()
+    exchange.receive_response(200, SSE)
+    comments = b": hm\n" * PIECE
+    for data, keepalive in ((comments, True), (HELLO + comments, False), (comments, True)):
+        exchange.receive_data(data)
+        assert exchange.keepalive is keepalive
 
 
 def test_keepalive_of_an_error() -> None:
@@ -286,17 +310,41 @@ def test_where_the_end_of_the_body_is_owed(name: str, ending: Ending) -> None:
             outcome.refused_by(TimedOut)
 
 
+@pytest.mark.parametrize(
+    ("headers", "framed"),
+    [
+        ([], False),
+        (SSE, False),
+        ([*SSE, (b"Content-Length", b"9")], True),
+        ([(b"transfer-encoding", b"chunked"), *SSE], True),
+    ],
+)
+def test_headers_tell_whether_the_end_of_the_body_was_framed(
+    headers: Headers, framed: bool
+) -> None:
+    exchange = ask("aichats")
+    exchange.next_request()
+    exchange.receive_response(200, headers)
+    exchange.receive_data(b"data: hi\n")
+    assert exchange.receive_eof() == ([End("body_end")] if framed else [])
+    assert exchange.failed is not framed
+
+
 def test_truncated_speaks_of_the_format() -> None:
     alike(ask(), HELLO).refused_by(Truncated, "stream-end")
     alike(ask("openai"), OPENAI_HELLO).refused_by(Truncated, "data: [DONE]", "finish_reason")
 
 
 def test_disconnect_and_timeout_before_a_response() -> None:
-    for call, kind in (("receive_disconnect", Disconnected), ("receive_timeout", TimedOut)):
-        exchange = in_state("SENT")
-        assert CALLS[call](exchange) == []
-        with pytest.raises(kind):
-            exchange.next_request()
+    for call, kind, words in (
+        ("receive_disconnect", Disconnected, "the connection closed before any byte of a response"),
+        ("receive_timeout", TimedOut, "the clock idle ran out"),
+    ):
+        for state in ("SENT", "SENT, the second"):
+            exchange = in_state(state)
+            assert CALLS[call](exchange) == []
+            with pytest.raises(kind, match=f"^{words}$"):
+                exchange.next_request()
 
 
 def test_timeout_names_its_clock() -> None:
@@ -326,6 +374,22 @@ def test_events_before_the_fault_are_returned() -> None:
         exchange.next_request()
     assert caught.value.data == b" ?"
     assert caught.value.status == 200
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [(b"data: {?\n\n", Malformed), (b"event: error\ndata: no", Refused), (b"", Truncated)],
+)
+def test_what_was_held_back_and_is_certain_comes_before_the_fault(
+    fault: bytes, kind: type[TokenwireError]
+) -> None:
+    outcome = alike(ask("openai", n=2), OPENAI_HELLO + OPENAI_FINISH + fault).refused_by(kind)
+    assert outcome.events == [Text("hello"), Finish("stop")]
+
+
+def test_what_was_held_back_comes_before_the_end() -> None:
+    outcome = alike(ask("openai"), OPENAI_HELLO + OPENAI_FINISH + b"data: [DONE]\n\n")
+    assert outcome.events == [Text("hello"), Finish("stop"), End("terminator")]
 
 
 def test_errors_keep_the_headers_that_matter() -> None:
@@ -548,7 +612,8 @@ def test_body_that_never_begins(asked: str, body: bytes) -> None:
 def test_wrong_content_type(content: bytes) -> None:
     headers = [(b"Content-Type", content + b"; charset=utf-8")]
     outcome = alike(ask(), Response(HELLO, 200, headers))
-    outcome.refused_by(UnexpectedContent, "content of type '" + content.decode()[:80])
+    shown = content.decode() if len(content) <= 80 else "(too long to show)"
+    outcome.refused_by(UnexpectedContent, f"content of type '{shown}'")
     assert outcome.events == []
 
 
@@ -652,6 +717,10 @@ def test_cookies_and_unique_ids_are_never_shown() -> None:
     token = Response(b'{"data": "token-1234"}', 200, JSON)
     outcome = alike(ask("aichatonline"), token, Response(b"no token-1234", 500, []))
     assert "token-1234" not in everything_of(outcome)
+    found = Response(b'{"data": [{"url": "https://x.test/p"}]}', 200, JSON)
+    exchange = ask("aichats", "dalle", headers={"Cookie": "session=abcdef123"})
+    outcome = alike(exchange, found, Response(b"no abcdef123", 500, []))
+    assert "abcdef123" not in everything_of(outcome)
 
 
 # The printed driver (design.md), over a client that is made of a Service

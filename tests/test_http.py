@@ -1,5 +1,6 @@
 """HTTP messages as values: URLs, headers, and what may not stand in them."""
 
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tokenwire.protocols.http import (
     Origin,
     Request,
     as_headers,
+    basic_secrets,
     check_plain,
     check_url,
     content_type,
@@ -24,6 +26,10 @@ from tokenwire.protocols.http import (
 def test_a_key_in_the_query_is_a_secret() -> None:
     request = Request("GET", "https://a.test/x?key=SESAME-OPEN&b=short-one", [])
     assert request.secrets() == ["SESAME-OPEN", "short-one"]
+    request = Request("GET", "https://a.test/x?key=U0VTQU1F==", [])
+    assert request.secrets() == ["U0VTQU1F=="]
+    request = Request("GET", "https://a.test/x?key=SESAME%2FOPEN", [])
+    assert request.secrets() == ["SESAME%2FOPEN", "SESAME/OPEN"]
 
 
 @pytest.mark.parametrize(
@@ -49,6 +55,7 @@ def test_whatever_is_named_like_a_credential_is_a_secret(
         "https://u:ses ame@h",
         "ftp://u:sesame@h/",
         "https://h/v1?key=sesame x",
+        "https://h/v1 x?key=sesame?y=1",
         "https://h\n/v1?key=sesame",
     ],
 )
@@ -68,8 +75,12 @@ def test_headers_as_clients_have_them(headers: Any) -> None:
 
 @pytest.mark.parametrize("headers", [None, [1], ["ab", "c"], [(1, 2)], {"a": 1}])
 def test_what_are_no_headers(headers: Any) -> None:
-    with pytest.raises(LocalProtocolError, match="pairs"):
+    with pytest.raises(LocalProtocolError, match=r"^headers: give \(name, value\) pairs"):
         as_headers(headers)
+
+
+def test_what_no_header_can_hold_becomes_a_question_mark() -> None:
+    assert as_headers({"a": "5 \u20ac"}) == [(b"a", b"5 ?")]
 
 
 @pytest.mark.parametrize(
@@ -102,6 +113,7 @@ def test_repr_shows_neither_credentials_nor_query_nor_body() -> None:
     assert repr(Request("GET", "https://a.b/", [], server_chosen=True)) == (
         "Request(GET https://a.b/, headers=[], body of 0 bytes, server_chosen=True)"
     )
+    assert "https://a.b/c?..., " in repr(Request("GET", "https://a.b/c?", []))
 
 
 @pytest.mark.parametrize(
@@ -127,6 +139,20 @@ def test_secrets(name: str, value: str, secrets: list[str]) -> None:
     assert set(secrets) <= set(found)
     assert bool(found) == bool(secrets)
     assert all(part in value for part in found)
+    assert "Bearer" not in found
+
+
+def test_only_spaces_part_a_header() -> None:
+    headers = [(b"authorization", b"Custom 1 abcdef\xa0ghijkl")]
+    assert "abcdef\xa0ghijkl" in Request("GET", "https://x", headers).secrets()
+
+
+def test_basic_credentials_are_a_pair_whose_password_may_have_colons() -> None:
+    coded = b64encode(b"user:pass:word").decode()
+    assert basic_secrets(coded) == ["user:pass:word", "pass:word"]
+    assert basic_secrets("a") == basic_secrets("/w==") == []  # no base64, no UTF-8
+    request = Request("GET", "https://x", [(b"authorization", f"Basic {coded}".encode())])
+    assert {"user:pass:word", "pass:word"} <= set(request.secrets())
 
 
 def test_a_cookie_is_secret_without_its_name() -> None:
@@ -135,8 +161,8 @@ def test_a_cookie_is_secret_without_its_name() -> None:
 
 
 def test_make_headers() -> None:
-    pairs = [("Accept", " a "), ("X-Y", "1"), ("accept", "b"), ("z", "\u00e9")]
-    assert make_headers(pairs) == [(b"accept", b"b"), (b"x-y", b"1"), (b"z", b"\xe9")]
+    pairs = [("Accept", " a "), ("X-Y", "1"), ("accept", "b"), ("z", "\u00ff")]
+    assert make_headers(pairs) == [(b"accept", b"b"), (b"x-y", b"1"), (b"z", b"\xff")]
     assert make_headers([]) == []
 
 
@@ -189,6 +215,8 @@ def test_check_plain() -> None:
         check_plain("hidden\n", "key", show=False)
     with pytest.raises(LocalProtocolError, match=r"^model 'a\\n' holds a control character"):
         check_plain("a\n", "model")
+    with pytest.raises(LocalProtocolError, match=f"^model '{'x' * 100}' holds"):
+        check_plain("x" * 200 + "\n", "model")
 
 
 @pytest.mark.parametrize(
@@ -198,6 +226,7 @@ def test_check_plain() -> None:
         ("http://a.b:1/c?d#e", "http://a.b:1/c?d"),
         ("HTTP://a.b/C", "http://a.b/C"),
         ("http://[::1]/", "http://[::1]/"),
+        ("https://a.b/@c?d=@e", "https://a.b/@c?d=@e"),
     ],
 )
 def test_check_url(url: str, checked: str) -> None:
@@ -217,12 +246,14 @@ BAD_URLS = [
     ("http://a.b:99999/", "Port out of range"),
     ("http://[::1", "Invalid IPv6 URL"),
     ("http://a b/", "percent-encode"),
+    ("http://a<b/", "'http://a<b/': no host has such a character in it$"),
     ("http://\u00e9/", "percent-encode"),
     ("http://a.b/\n", "control character"),
     ("http://a.b\r\nx: y/", "control character"),
     ("https://user:hidden@a.b/", "give credentials by key= or headers="),
     ("https://user@a.b/", "give credentials by key= or headers="),
     ("https://@a.b/", "give credentials by key= or headers="),
+    ("https://user@a.b/?to=http://c.d/", "give credentials by key= or headers="),
 ]
 
 
@@ -231,8 +262,13 @@ def test_what_is_no_url(url: str, message: str) -> None:
     with pytest.raises(LocalProtocolError, match=message) as caught:
         check_url(url)
     assert "hidden" not in str(caught.value)
-    with pytest.raises(LocalProtocolError, match="base_url"):
+    with pytest.raises(LocalProtocolError, match=r"^base_url"):
         join_url(url, "/x")
+
+
+def test_the_url_that_is_wrong_is_named() -> None:
+    with pytest.raises(LocalProtocolError, match=r"^URL 'http://a b/': percent-encode"):
+        check_url("http://a b/?key=hidden")
 
 
 @pytest.mark.parametrize(
@@ -241,6 +277,7 @@ def test_what_is_no_url(url: str, message: str) -> None:
         ("https://a.b", "/c", "https://a.b/c"),
         ("https://a.b/", "/c", "https://a.b/c"),
         ("https://a.b/v1//", "/c", "https://a.b/v1/c"),
+        ("https://a.b/X/", "/c", "https://a.b/X/c"),
         ("https://a.b/v1?api-version=1", "/c", "https://a.b/v1/c?api-version=1"),
         ("https://a.b/v1?x=1#f", "/c?y=2", "https://a.b/v1/c?x=1&y=2"),
         ("https://a.b", "/c?y=2", "https://a.b/c?y=2"),

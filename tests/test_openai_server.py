@@ -94,9 +94,9 @@ def test_the_server_understands_the_client(chat: Chat) -> None:
 
 
 def test_what_is_tolerated() -> None:
-    body = {"stop": "x", "tools": [{"type": "function", "function": {"name": "f", "new": 1}}]}
+    body = {"stop": "xy", "tools": [{"type": "function", "function": {"name": "f", "new": 1}}]}
     chat = understood({**body, "new": {"a": 1}})
-    assert (chat.stop, chat.tools, chat.extra) == (("x",), (Tool("f"),), {"new": {"a": 1}})
+    assert (chat.stop, chat.tools, chat.extra) == (("xy",), (Tool("f"),), {"new": {"a": 1}})
 
 
 @pytest.mark.parametrize(
@@ -130,10 +130,56 @@ def test_what_is_refused(request_: Request, kind: type[Refused], status: int) ->
     responder = Service(openai.PROVIDER, key="k").responder()
     with pytest.raises(kind) as caught:
         responder.receive_request(request_)
+    assert caught.value.status == status
     body = responder.fail(caught.value)
     assert responder.head() == (status, [(b"content-type", b"application/json")])
     exchange = openai.PROVIDER.exchange(as_chat("hi", model="m"))
     drive(exchange, Response(body, *responder.head())).refused_by(kind, caught.value.message)
+
+
+TOOL = {"type": "function", "function": {"name": "f"}}
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"messages": []}, "messages: at least one is needed"),
+        ({"model": ""}, "model: it is missing"),
+        ({"tools": [TOOL] * 129}, "tools: 129 are more than 128"),
+        ({"temperature": 2.1}, "temperature: 2.1 is not between 0 and 2"),
+        ({"top_p": 1.1}, "top_p: 1.1 is not between 0 and 1"),
+        ({"n": 0}, "n: 0 is not between 1 and 128"),
+        ({"max_tokens": 10_000_001}, "max_tokens: 10000001 is not between 1 and 10000000"),
+        (
+            {"stream": "yes"},
+            "the request is not as it should be: Expected `bool | null`, got `str` - at `$.stream`",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "audio"}]}]},
+            "a part of type 'audio': give text or image_url",
+        ),
+    ],
+)
+def test_why_it_is_refused(body: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        understood(body)
+    assert (caught.value.status, caught.value.message) == (400, message)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *({"temperature": value} for value in (0, 2)),
+        *({"top_p": value} for value in (0, 1)),
+        *({"n": value} for value in (1, 128)),
+        *({"max_tokens": value} for value in (1, 10_000_000)),
+        {"tools": [TOOL] * 128},
+    ],
+)
+def test_what_is_just_allowed(body: dict[str, Any]) -> None:
+    ((name, value),) = body.items()
+    got = getattr(understood(body), name)
+    assert len(got) == 128 if name == "tools" else got == value
 
 
 def test_unknown_model() -> None:
@@ -185,6 +231,13 @@ def payload(data: bytes) -> Any:
     return json.loads(data[6:])
 
 
+def test_a_responder_that_was_not_asked() -> None:
+    server = Service(openai.PROVIDER).responder()
+    choice = payload(server.send(Text("a")))["choices"][0]
+    assert choice["delta"] == {"role": "assistant", "content": "a"}
+    assert server.send(Usage(input_tokens=1)) == b""
+
+
 def test_head_of_a_stream() -> None:
     assert responder(stream=True).head() == (
         200,
@@ -210,6 +263,7 @@ def test_start_is_the_role_with_id_and_model() -> None:
     server = responder(stream=True)
     chunk = payload(server.send(Start("x", "m-2")))
     assert (chunk["id"], chunk["model"]) == ("x", "m-2")
+    assert chunk["choices"][0]["index"] == 0
     assert chunk["choices"][0]["delta"] == {"role": "assistant", "content": ""}
     chunk = payload(server.send(Text("a")))
     assert (chunk["id"], chunk["model"]) == ("x", "m-2")
@@ -231,6 +285,7 @@ def test_logprobs(of: Any) -> None:
 
 def test_citation() -> None:
     choice = payload(responder(stream=True).send(Citation("u", "t")))["choices"][0]
+    assert choice["index"] == 0
     note = {"type": "url_citation", "url_citation": {"url": "u", "title": "t"}}
     assert choice["delta"]["annotations"] == [note]
 
@@ -268,9 +323,11 @@ def test_usage_that_nobody_asked_for_goes_with_a_finish_reason(options: object) 
     assert server.send(Usage(input_tokens=1)) == b""
     first = payload(server.send(Usage(input_tokens=2)))
     assert (first["choices"], first["usage"]["prompt_tokens"]) == ([], 1)
+    assert "usage" not in payload(server.send(Text("a")))
     finish = payload(server.send(Finish("stop")))
     assert finish["choices"][0]["finish_reason"] == "stop"
     assert finish["usage"]["prompt_tokens"] == 2
+    assert "usage" not in payload(server.send(Finish("stop", 1)))
     assert server.send(End("terminator")) == b"data: [DONE]\n\n"
 
 
@@ -293,7 +350,9 @@ def test_what_goes_out_as_it_came() -> None:
 
 @pytest.mark.parametrize("event", [Image(b"PNG", "image/png"), Unrecognized(b"x", "somewhere")])
 def test_what_it_cannot_say(event: Event) -> None:
-    with pytest.raises(LocalProtocolError, match=f"can't say {type(event).__name__}"):
+    name = type(event).__name__
+    words = f"^chat completions can't say {name}: leave it out of the answer$"
+    with pytest.raises(LocalProtocolError, match=words):
         responder(stream=True).send(event)
 
 
@@ -372,6 +431,19 @@ def test_whole_answer_of_nothing() -> None:
         "object": "chat.completion",
         "choices": [{"index": 0, "message": message, **choice}],
     }
+
+
+@pytest.mark.parametrize(
+    ("end", "arguments"),
+    [
+        (ToolCallEnd(0, "c", "f", "{}", True), "{}"),
+        (ToolCallEnd(0, "c", "f", "{}", False), ""),
+        (ToolCallEnd(0, "c", "f", '{"a"', False), '{"a"'),
+    ],
+)
+def test_arguments_of_a_whole_answer(end: Event, arguments: str) -> None:
+    (choice,) = whole(ToolCallStart(0, "c", "f"), end)["choices"]
+    assert choice["message"]["tool_calls"][0]["function"]["arguments"] == arguments
 
 
 def test_whole_answer_in_choices() -> None:

@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 
+from tests.asking import chunk
+from tests.driving import drive
+from tokenwire.protocols.body import Step
 from tokenwire.protocols.chat import Chat, as_chat
 from tokenwire.protocols.clocks import Clocks
-from tokenwire.protocols.errors import LocalProtocolError
+from tokenwire.protocols.errors import LocalProtocolError, Truncated
+from tokenwire.protocols.events import Evidence
 from tokenwire.protocols.http import Request, get_header
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.openai import OpenAI
@@ -53,21 +57,35 @@ def test_the_model_meant(asked: str, meant: str) -> None:
 def test_any_model() -> None:
     open_minded = Provider(name="x", dialect=OpenAI(), base_url="https://x", any_model=True)
     assert open_minded.model("whatever") == "whatever"
-    with pytest.raises(LocalProtocolError, match="x has no default model: give one with model="):
+    with pytest.raises(LocalProtocolError, match=r"^x has no default model: give one with model=$"):
         open_minded.model("")
 
 
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ("bigg", r"acme has no model 'bigg'; did you mean big\? \(known: big, small, large\)"),
-        ("zzz", r"acme has no model 'zzz' \(known: big, small, large\)"),
-        ("big\n", r"model 'big\\n' holds a control character"),
+        ("bigg", r"^acme has no model 'bigg'; did you mean big\? \(known: big, small, large\)$"),
+        ("zzz", r"^acme has no model 'zzz' \(known: big, small, large\)$"),
+        ("big\n", r"^model 'big\\n' holds a control character"),
     ],
 )
 def test_an_unknown_model(asked: str, words: str) -> None:
     with pytest.raises(LocalProtocolError, match=words):
         PROVIDER.model(asked)
+
+
+def test_the_three_closest_models_are_offered() -> None:
+    many = Provider(
+        name="x", dialect=OpenAI(), base_url="https://x", models=("m-11", "m-12", "m-13", "m-41")
+    )
+    with pytest.raises(LocalProtocolError, match=r"; did you mean m-\d+ or m-\d+ or m-\d+\? "):
+        many.model("m-1")
+
+
+def test_a_long_name_of_a_model_is_shortened() -> None:
+    for name, shown in (("x" * 100, "x" * 100), ("x" * 101, "x" * 100 + "...")):
+        with pytest.raises(LocalProtocolError, match=f"^acme has no model '{shown}' "):
+            PROVIDER.model(name)
 
 
 def test_a_post() -> None:
@@ -110,7 +128,11 @@ def test_an_address_that_the_server_chose_gets_nothing_of_ours() -> None:
     request = asked.get_server_chosen("http://pics.test/1.png#top")
     assert (request.method, request.url) == ("GET", "http://pics.test/1.png")
     assert request.server_chosen
-    assert {name for name, _ in request.headers} == {b"user-agent", b"accept-encoding", b"accept"}
+    assert dict(request.headers) == {
+        b"user-agent": b"tokenwire/0.1.0",
+        b"accept-encoding": b"identity",
+        b"accept": b"image/*",
+    }
     with pytest.raises(LocalProtocolError):
         asked.get_server_chosen("file:///etc/passwd")
 
@@ -134,14 +156,16 @@ def test_random_text_comes_from_the_source_given() -> None:
     assert text == question(random=Random(1)).random_text(50)
     assert len(text) == 50
     assert set(text) <= set("abcdefghijklmnopqrstuvwxyz0123456789")
-    with pytest.raises(LocalProtocolError, match=r"acme needs random strings: give random="):
+    words = r"^acme needs random strings: give random=random\.SystemRandom\(\)$"
+    with pytest.raises(LocalProtocolError, match=words):
         question().random_text(1)
 
 
 def test_an_option_that_cannot_be_taken() -> None:
     asked = question(CHAT.replace(n=2, seed=1))
     asked.refuse_options("n", "seed")
-    with pytest.raises(LocalProtocolError, match="acme can't take seed: leave it out of the chat"):
+    words = r"^acme can't take seed: leave it out of the chat$"
+    with pytest.raises(LocalProtocolError, match=words):
         asked.refuse_options("n")
 
 
@@ -181,6 +205,40 @@ def test_what_no_exchange_can_be_made_of(given: dict[str, Any], words: str) -> N
         PROVIDER.exchange(CHAT, **given)
 
 
+class Remembering(OpenAI):
+    """A dialect that remembers what it was asked."""
+
+    def ask(self, question: Question) -> Step:
+        self.question = question
+        return super().ask(question)
+
+
+def test_a_dialect_is_given_all_that_was_given() -> None:
+    dialect, source, limits = Remembering(), Random(1), Limits(event=9)
+    provider = Provider(name="x", dialect=dialect, base_url="https://x", any_model=True)
+    headers = {"x-mine": "1"}
+    provider.exchange(CHAT, key="k", headers=headers, limits=limits, random=source)
+    assert dialect.question == Question(
+        provider=provider,
+        chat=CHAT,
+        model="big",
+        base_url="https://x",
+        limits=limits,
+        key="k",
+        headers=headers,
+        random=source,
+    )
+
+
+@pytest.mark.parametrize(("owes", "error"), [("finish", None), ("terminator", Truncated)])
+def test_an_exchange_owes_what_its_provider_owes(
+    owes: Evidence, error: type[Exception] | None
+) -> None:
+    provider = Provider(name="x", dialect=OpenAI(), base_url="https://x", any_model=True, owes=owes)
+    outcome = drive(provider.exchange(CHAT), b"data: " + chunk("a", '"stop"') + b"\n\n")
+    assert (type(outcome.error) if outcome.error else None) is error
+
+
 def test_a_provider_is_a_value() -> None:
     with pytest.raises(AttributeError):
         PROVIDER.name = "other"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
@@ -189,7 +247,7 @@ def test_a_provider_is_a_value() -> None:
 
 def test_a_chat_is_wanted() -> None:
     question: Any = "hi"
-    with pytest.raises(LocalProtocolError, match=r"give a Chat: as_chat\(...\) makes one"):
+    with pytest.raises(LocalProtocolError, match=r"^give a Chat: as_chat\(...\) makes one"):
         PROVIDER.exchange(question)
 
 

@@ -30,6 +30,7 @@ from tokenwire.protocols.refusals import (
     refusal_of_document,
     refusal_of_object,
     refusal_of_response,
+    refusal_of_text,
     truncated_document,
     unexpected,
 )
@@ -43,6 +44,7 @@ SHAPES: dict[str, tuple[Any, str | None, str | None, str]] = {
     "code an int": ({"error": {"message": "no", "code": 1302}}, "1302", None, "no"),
     "code null": ({"error": {"message": "no", "type": "t", "code": None}}, None, "t", "no"),
     "code empty": ({"error": {"message": "no", "code": ""}}, None, None, "no"),
+    "code empty, alone": ({"message": "no", "code": ""}, None, None, "no"),
     "code beside the error": ({"code": "c", "error": {"message": "no"}}, "c", None, "no"),
     "error a text": ({"error": "no"}, None, None, "no"),
     "type, error, request_id": (
@@ -89,6 +91,30 @@ def test_the_shapes_of_an_error_body(shape: str) -> None:
         assert type(error) is BadRequest
         assert str(error) == f"the service refused: {message}"
         assert (error.code, error.type, error.data) == (code, type_, body)
+
+
+@pytest.mark.parametrize(("depth", "code"), [(8, "c"), (9, None)])
+def test_how_deep_a_code_may_lie(depth: int, code: str | None) -> None:
+    value: dict[str, Any] = {"message": "no", "code": "c"}
+    for _ in range(depth):
+        value = {"error": value}
+    error = refusal_of_object(value)
+    assert (error.message, error.code, error.data) == ("the service refused: no", code, b"")
+
+
+def nested(depth: int, *, lists: bool) -> dict[str, Any]:
+    """An error whose message lies in so many lists or objects."""
+    message: Any = "no"
+    for _ in range(depth):
+        message = [message] if lists else {"msg": message}
+    return {"message": message}
+
+
+@pytest.mark.parametrize("lists", [True, False])
+def test_how_deep_a_reason_may_lie(lists: bool) -> None:
+    for depth, reason in ((8, "no"), (9, "no reason given")):
+        error = refusal_of_object(nested(depth, lists=lists))
+        assert error.message == f"the service refused: {reason}"
 
 
 @pytest.mark.parametrize("value", [{}, [], [[]], None, 5, True, {"error": {}}, {"error": None}, ""])
@@ -142,6 +168,7 @@ def test_an_error_body_that_is_no_json(body: bytes, said: str) -> None:
         b'event: error\ndata: {"error": {"message": "no"}}\n\n',
         b'error: {"message": "no"}\n',
         b': hm\r\ndata:{"detail": "no"}\r\n\r\n',
+        b'data: hm\nid: {"error": "x"}\ndata: {"error": "no"}\n\n',
     ],
 )
 def test_an_error_body_that_is_a_stream(body: bytes) -> None:
@@ -152,6 +179,15 @@ def test_a_stream_whose_error_was_cut() -> None:
     error = refusal_of_response(503, SSE, b'data: {"error": {"mess')
     assert type(error) is Overloaded
     assert str(error).endswith('status 503: data: {"error": {"mess')
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [(b'{"error": "no"}', "no"), (b"no", "no"), (b'{"error', '{"error'), (b"no\xff", "no\ufffd")],
+)
+def test_words_that_may_be_json_or_not(data: bytes, said: str) -> None:
+    error = refusal_of_text(data)
+    assert (error.message, error.data) == (f"the service refused: {said}", data)
 
 
 # Pages
@@ -168,8 +204,11 @@ CHALLENGES = [
 @pytest.mark.parametrize("status", [200, 403, 503])
 @pytest.mark.parametrize(("headers", "body"), CHALLENGES)
 def test_a_challenge_page(status: int, headers: Headers, body: bytes) -> None:
-    outcome = alike(question(), Response(body, status, headers))
-    outcome.refused_by(Challenged, "a page that asks for a human stands before the service")
+    outcome = alike(question(), Response(body, status, headers)).refused_by(Challenged)
+    assert isinstance(outcome.error, Challenged)
+    said = "a page that asks for a human stands before the service"
+    assert outcome.error.message == (said if status == 200 else f"{said} (status {status})")
+    assert outcome.error.data == body
 
 
 def test_a_captcha_in_json_is_no_challenge_page() -> None:
@@ -193,7 +232,7 @@ def test_a_page_of_html(status: int, kind: type[Exception], headers: Headers) ->
 
 @pytest.mark.parametrize(
     ("body", "is_page"),
-    [(b"<", True), (b"\xef\xbb\xbf \n<p>", True), (b"{", False), (b"", False), (b"a<b", False)],
+    [(b"<", True), (b"\xef\xbb\xbf \n<p>", True), (b"{", False), (b"", False), (b"X<b", False)],
 )
 def test_looks_like_html(body: bytes, is_page: bool) -> None:
     assert looks_like_html(body) == is_page
@@ -204,7 +243,7 @@ def test_looks_like_html(body: bytes, is_page: bool) -> None:
     [
         (HTML, "content of type 'text/html' came in the place of an answer"),
         ([], "content of type 'no content type' came"),
-        ([(b"content-type", b"x" * 999)], f"content of type '{'x' * 80}' came"),
+        ([(b"content-type", b"x" * 999)], "content of type '(too long to show)' came"),
     ],
 )
 def test_unexpected_content(headers: Headers, words: str) -> None:
@@ -212,6 +251,12 @@ def test_unexpected_content(headers: Headers, words: str) -> None:
     assert type(error) is UnexpectedContent
     assert words in str(error)
     assert error.data == b"hm"
+
+
+def test_an_unexpected_page() -> None:
+    error = unexpected(SSE, b"<p>hm")
+    assert error.message == "a page of HTML came in the place of an answer"
+    assert error.data == b"<p>hm"
 
 
 # Redirects, and headers
@@ -263,6 +308,8 @@ WORDS: list[tuple[dict[str, Any], type[Refused]]] = [
     ({"code": "401"}, AuthenticationFailed),
     ({"code": 400}, BadRequest),
     ({"code": 599}, Refused),
+    ({"code": 599, "type": "rate_limit"}, Refused),
+    ({"code": 600, "type": "rate_limit"}, RateLimited),
     ({"code": 200}, Refused),
     ({"code": 10**30}, Refused),
     ({"code": "\u0664\u0662\u0669"}, RateLimited),
@@ -329,9 +376,15 @@ IS_REFUSAL: list[tuple[Any, bool]] = [
 @pytest.mark.parametrize(("value", "refused"), IS_REFUSAL)
 def test_is_refusal(value: Any, refused: bool) -> None:
     assert is_refusal(value) == refused
-    error = refusal_of_document(json.dumps(value).encode())
-    assert isinstance(error, Refused) == refused
-    assert refused or type(error) is UnexpectedContent
+    body = json.dumps(value).encode()
+    error = refusal_of_document(body)
+    assert error.data == body
+    if refused:
+        assert isinstance(error, Refused)
+        assert error.message == refusal_of_object(value).message
+    else:
+        assert type(error) is UnexpectedContent
+        assert error.message == "a JSON document came in the place of a stream"
 
 
 def test_a_document_that_is_no_json() -> None:
@@ -340,9 +393,15 @@ def test_a_document_that_is_no_json() -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b'{"a', b'{"a": "\xe2\x80', b"[1,", b"[" * 9, b"", b"tru"])
-def test_incomplete(body: bytes) -> None:
-    assert incomplete(body)
-    assert type(truncated_document(body)) is Truncated
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_incomplete(body: bytes, mark: bytes) -> None:
+    assert incomplete(mark + body)
+
+
+def test_a_document_that_was_cut() -> None:
+    error = truncated_document(b"{")
+    assert type(error) is Truncated
+    assert (error.message, error.data) == ("the body ended inside its JSON document", b"{")
 
 
 @pytest.mark.parametrize(

@@ -85,11 +85,17 @@ def test_the_end_of_a_call_says_all_of_its_arguments() -> None:
     assert (call.id, call.name, call.arguments, call.complete) == ("c", "f", "{}", True)
 
 
+def test_a_call_whose_start_is_missing() -> None:
+    (call,) = Reply.of([ToolCallDelta(0, "{")]).tool_calls
+    assert (call.id, call.name, call.arguments, call.complete) == ("", "", "{", False)
+
+
 def test_an_empty_reply_stays_empty_when_it_is_read() -> None:
     reply = Reply()
     assert (reply.text, reply.reasoning, reply.refusal) == ("", "", "")
     assert (reply.images, reply.tool_calls, reply.finish_reason) == ([], [], None)
     assert (reply.usage, reply.evidence) == (None, None)
+    assert (reply.id, reply.model) == ("", "")
     assert reply.choices == {}
 
 

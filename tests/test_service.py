@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from random import Random
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 
 from tests.cutting import bytewise
 from tests.driving import JSON, Response, drive
-from tokenwire.protocols import darkai, openai
+from tokenwire.protocols import aichatonline, aichats, darkai, openai
 from tokenwire.protocols.chat import Chat, as_chat
 from tokenwire.protocols.errors import (
     AuthenticationFailed,
@@ -57,6 +58,8 @@ def with_status(error: RemoteProtocolError, status: int) -> RemoteProtocolError:
         (Truncated(""), 500),
         (with_status(AuthenticationFailed(""), 403), 403),
         (with_status(Refused(""), 501), 501),
+        (with_status(Refused(""), 400), 400),
+        (with_status(BadRequest(""), 399), 400),
         # An error inside a stream, which a gateway passes on.
         (with_status(RateLimited(""), 200), 429),
         (with_status(Truncated(""), 200), 500),
@@ -78,6 +81,7 @@ def test_a_failure_is_the_same_at_the_other_end(kind: type[Refused], code: str |
     error = kind("m1", code=code)
     body = responder.fail(error)
     assert json.loads(body)["error"].keys() == {"message", "type", "param", "code"}
+    assert responder.head() == (status_of(error), JSON)
     whole = drive(ask(), Response(body, *responder.head())).refused_by(kind, "m1")
     midway = drive(ask(), responder.send(Text("a")) + responder.fail_midway(error))
     for outcome in (whole, midway.refused_by(kind, "m1")):
@@ -95,6 +99,8 @@ def test_failures_that_have_no_message_of_their_own() -> None:
         "param": None,
         "code": None,
     }
+    error = json.loads(responder.fail(Malformed("m1", data=b"{")))["error"]
+    assert (error["message"], error["type"]) == ("m1", "invalid_request_error")
     error = json.loads(responder.fail(Challenged("m1", data=b"<html>")))["error"]
     assert (error["message"], error["type"]) == ("m1", "server_error")
     error = json.loads(responder.fail(Refused("m1", type="own_type")))["error"]
@@ -143,8 +149,22 @@ def test_key(key: str | None, given: str | None, allowed: bool) -> None:
         return service.check_key(request)
     with pytest.raises(AuthenticationFailed) as caught:
         service.check_key(request)
-    assert (caught.value.status, caught.value.code) == (401, "invalid_api_key")
+    error = caught.value
+    assert (error.status, error.code) == (401, "invalid_api_key")
+    assert error.message == "the API key is missing or wrong"
     return None
+
+
+def test_the_last_that_were_given_out_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Service, "TOKENS", 2)
+    monkeypatch.setattr(Service, "PICTURES", 2)
+    service = Service(aichats.PROVIDER)
+    assert [service.give_token() for _ in range(3)] == ["unique-1", "unique-2", "unique-3"]
+    assert list(service.tokens) == ["unique-2", "unique-3"]
+    for name in ("a", "b", "a", "c"):
+        service.keep_picture(name, "image/png", name.encode())
+    assert len(service.pictures) == 2
+    assert service.pictures["c"] == ("image/png", b"c")
 
 
 def post(body: bytes, content: str | None = "application/json", **more: str) -> Request:
@@ -156,24 +176,28 @@ def post(body: bytes, content: str | None = "application/json", **more: str) -> 
 @pytest.mark.parametrize("content", ["application/json", "Application/JSON; charset=utf-8"])
 def test_json_post(content: str) -> None:
     assert read_json_post(post(b'{"a": 1}', content), "/chat", _any) == {"a": 1}
-    assert read_json_post(post(b"1", path="/chat?x=1"), "/chat", _any) == 1
+    assert read_json_post(post(b"1", path="/chat?x=1?y"), "/chat", _any) == 1
+
+
+def test_a_json_post_may_be_as_long_as_a_document() -> None:
+    assert read_json_post(post(b"1" + b" " * (Limits().document - 1)), "/chat", _any) == 1
 
 
 @pytest.mark.parametrize(
-    ("request_", "status", "word"),
+    ("request_", "status", "message"),
     [
-        (post(b"{}", path="/v1/chats"), 404, "nothing at /v1/chats"),
+        (post(b"{}", path="/v1/chats"), 404, "there is nothing at /v1/chats"),
         (post(b"{}", method="PUT"), 405, "/chat takes POST, not PUT"),
-        (post(b"{}", None), 415, "content-type is missing"),
-        (post(b"{}", "text/plain"), 415, "content-type is text/plain"),
-        (post(b" " * (Limits().document + 1)), 413, "too large"),
-        (post(b"{"), 400, "not JSON"),
+        (post(b"{}", None), 415, "content-type is missing, not application/json"),
+        (post(b"{}", "text/plain"), 415, "content-type is text/plain, not application/json"),
+        (post(b" " * (Limits().document + 1)), 413, "the request body is too large"),
+        (post(b"{"), 400, "the request body is not JSON"),
     ],
 )
-def test_json_post_that_is_none(request_: Request, status: int, word: str) -> None:
-    with pytest.raises(BadRequest, match=word) as caught:
+def test_json_post_that_is_none(request_: Request, status: int, message: str) -> None:
+    with pytest.raises(BadRequest) as caught:
         read_json_post(request_, "/chat", _any)
-    assert caught.value.status == status
+    assert (caught.value.status, caught.value.message) == (status, message)
 
 
 SAYS: list[Event] = [Start("c", "m"), Text("a"), Finish("stop"), End("terminator")]
@@ -194,6 +218,18 @@ def test_pair() -> None:
     assert list(pair(ask(), service, remember)) == SAYS
     assert list(pair(ask(), service, answer, cut=bytewise)) == SAYS
     assert asked == [as_chat("hi", model="m")]
+
+
+def test_pair_of_a_body_that_only_its_end_completes() -> None:
+    exchange = aichats.PROVIDER.exchange(as_chat("hi"))
+    says: list[Event] = [Text("a"), End("body_end")]
+    assert list(pair(exchange, Service(aichats.PROVIDER), lambda chat: says)) == says
+
+
+def test_pair_of_two_requests() -> None:
+    exchange = aichatonline.PROVIDER.exchange(as_chat("hi"), random=Random(1))
+    says: list[Event] = [Text("a"), End("body_end")]
+    assert list(pair(exchange, Service(aichatonline.PROVIDER), lambda chat: says)) == says
 
 
 def test_pair_that_fails() -> None:

@@ -33,7 +33,9 @@ PRETTY = b"""{
     [
         [b'error: {"message": "slow down", "type": "rate_limit_error"}'],
         [b'{"error": {"message": "slow down", "type": "rate_limit_error"}}'],
+        [b' {"error": {"message": "slow down", "type": "rate_limit_error"}} '],
         PRETTY.splitlines(),
+        [*PRETTY.splitlines()[:-1], b"} "],
         [b"before", *PRETTY.splitlines()],
     ],
 )
@@ -41,12 +43,15 @@ def test_errors(lines: list[bytes]) -> None:
     events, error = take(*lines)
     assert isinstance(error, RateLimited)
     assert "slow down" in str(error)
+    assert b"".join(lines).endswith(error.data.removesuffix(b"\n").replace(b"\n", b""))
+    assert b"slow down" in error.data
     assert events == [Unrecognized(b"before")][: lines[0] == b"before"]
 
 
 def test_an_error_in_plain_words() -> None:
-    _, error = take(b"error: out of order")
-    assert str(error) == "the service refused: out of order"
+    for line in (b"error: out of order", b"error:out of order"):
+        _, error = take(line)
+        assert str(error) == "the service refused: out of order"
 
 
 @pytest.mark.parametrize(
@@ -63,6 +68,13 @@ def test_an_error_in_plain_words() -> None:
 )
 def test_what_is_no_error_is_handed_on_as_it_came(lines: list[bytes], raws: list[bytes]) -> None:
     assert take(*lines) == ([Unrecognized(raw) for raw in raws], None)
+
+
+def test_an_object_may_be_as_long_as_the_limit() -> None:
+    lines = PRETTY.splitlines()[:-1]  # the brace behind them ends it
+    limit = sum(len(line) + 1 for line in lines)
+    assert isinstance(take(*lines, b"}", limit=limit)[1], RateLimited)
+    assert take(*lines, b"}", limit=limit - 1)[1] is None
 
 
 def test_an_object_is_kept_up_to_the_limit() -> None:

@@ -41,6 +41,7 @@ TWO = [("a", "f", F), ("b", "g", G)]
 NO_IDS = [("", "f", F), ("", "g", G)]
 CALLS: dict[str, tuple[list[Fragment], list[tuple[str, str, str]]]] = {
     "whole in one fragment": ([(0, "a", "f", F)], [("a", "f", F)]),
+    "the place comes once": ([(0, "a", "f", '{"f"'), (None, "", "", ":1}")], [("a", "f", F)]),
     "two at their places": (
         [(0, "a", "f", ""), (1, "b", "g", ""), (0, "", "", F), (1, "", "", G)],
         TWO,

@@ -87,7 +87,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
             name = f"{name[:100]}..."
         from difflib import get_close_matches  # only an error wants it
 
-        close = get_close_matches(name, known, n=3)
+        close = get_close_matches(name, known)
         meant = f"; did you mean {' or '.join(close)}?" if close else ""
         raise LocalProtocolError(
             f"{self.name} has no model {name!r}{meant} (known: {', '.join(known)})"
