@@ -100,6 +100,19 @@ def saying(data: bytes) -> Callable[[Point], Script]:
     return script_of
 
 
+def refusing(point: Point) -> Script:
+    """The pause is reached when the connection is closed, which it is before."""
+
+    def script(stream: socket.socket) -> None:
+        stream.recv(65536)
+        stream.sendall(PAUSE)
+        until_closed(stream)
+        point.left.set()
+        point.reached.set()
+
+    return script
+
+
 def reading_nothing(point: Point) -> Script:
     def script(stream: socket.socket) -> None:
         point.reached.set()
@@ -116,7 +129,7 @@ SERVERS: dict[str, Callable[[Point], Script]] = {
     "before the head": saying(b""),
     "head": saying(HEAD[:20]),
     "event": saying(HEAD + CHUNK + CHUNK[:HALF]),
-    "pause": saying(PAUSE),
+    "pause": refusing,
     "drain": saying(HEAD + CHUNK + END.removesuffix(b"0\r\n\r\n")),
 }
 POINTS = ("name", "connect", *SERVERS)

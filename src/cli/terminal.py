@@ -42,17 +42,15 @@ class OnTerminal(TextLines):
     def text(self, text: str) -> None:
         self._end_thinking()
         self._pending += visible(text)
-        if not self._drawing:
-            self._drawing = True
-            live = Drawing(lambda: self._pending, self._console)
-            self._live.enter_context(live)
         # Splitting takes time in proportion to what is pending: not for each of its events.
         now = time.monotonic()
         if "\n" in text and now - self._split_at > 0.1:
             self._split_at = now
             *complete, self._pending = blocks(self._pending)
-            for block in complete:
-                self._print_block(block)
+            self._print_blocks(complete)
+        if not self._drawing:
+            self._drawing = True
+            self._live.enter_context(Drawing(lambda: self._pending, self._console))
 
     def reasoning(self, text: str) -> None:
         self._end_block()
@@ -78,18 +76,22 @@ class OnTerminal(TextLines):
             self._console.print("\n")
 
     def _end_block(self) -> None:
+        self._stop_drawing()
+        pending, self._pending = self._pending, ""
+        self._print_blocks([block for block in blocks(pending + "\n") if block.strip()])
+
+    def _print_blocks(self, complete: list[str]) -> None:
+        if complete:
+            self._stop_drawing()  # which rich does in a thread, without a lock against printing
+        for block in complete:
+            if self._printed:
+                self._console.print()
+            self._printed = True
+            self._console.print(Block(block), end="")
+
+    def _stop_drawing(self) -> None:
         self._live.close()
         self._drawing = False
-        pending, self._pending = self._pending, ""
-        for block in blocks(pending + "\n"):
-            if block.strip():
-                self._print_block(block)
-
-    def _print_block(self, block: str) -> None:
-        if self._printed:
-            self._console.print()
-        self._printed = True
-        self._console.print(Block(block), end="")
 
 
 def blocks(text: str) -> list[str]:
