@@ -4,6 +4,8 @@
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
+# Processes that run tests; more than there may be cores, as many tests wait for sockets.
+TESTERS := 4
 BIN := $(VENV)/bin
 
 .PHONY: demo test test-all lint types bench outcomes search fuzz soak mutants clean
@@ -12,7 +14,7 @@ demo: $(VENV)/ready
 	$(BIN)/python demo.py
 
 test: $(VENV)/ready
-	$(BIN)/python -m pytest --numprocesses auto --cov --cov-report=term --cov-fail-under=100
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --cov --cov-report=term --cov-fail-under=100
 
 test-all: $(VENV)/ready
 	$(BIN)/python tests/all_pythons.py

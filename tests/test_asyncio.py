@@ -66,3 +66,17 @@ def test_a_connection_that_is_lost_while_nobody_reads(loop: Loop) -> None:
         stream.close()
 
     loop.run(main)
+
+
+def test_bytes_that_come_as_the_clock_runs_out_are_received(loop: Loop) -> None:
+    """In the same round of the event loop, before the alarm."""
+
+    async def main() -> None:
+        stream = Stream(bytearray(b"x"))
+        past = asyncio.get_running_loop().time() - 1
+        task = asyncio.create_task(stream.receive(past))
+        await asyncio.sleep(0)
+        stream.buffer_updated(1)
+        assert await task == b"x"
+
+    loop.run(main)

@@ -880,8 +880,11 @@ def _interrupt_at(point: Point, transport: str) -> str:
                     client.open(point.exchange()) as answer,
                 ):
                     thread.start()
-                    with noting(raised):
-                        await to_the_end(answer)
+                    try:
+                        with noting(raised):
+                            await to_the_end(answer)
+                    finally:
+                        point.go.set()  # asyncio.run awaits the thread that resolves
 
             # Not by LOOPS: their check for tasks comes behind what is raised.
             _run_plainly(transport, main)

@@ -33,6 +33,24 @@ def test_an_abort_just_before_the_pause_of_a_retry_is_not_slept_through() -> Non
     assert len(server.requests) == 1
 
 
+def test_a_connection_that_was_idle_for_long_is_closed_and_replaced() -> None:
+    passed = [0.0]
+
+    class Late(Network):
+        def now(self) -> float:
+            return super().now() + passed[0]
+
+    class LateClient(Client):
+        @classmethod
+        def network(cls) -> Network:
+            return Late()
+
+    with serve("ylokh") as server, LateClient(trust_env=False) as client:
+        for passed[0] in (0, 29, 58, 89):
+            assert client.read(ask(server)).evidence == "terminator"
+    assert server.connections == 2
+
+
 def test_a_client_is_of_some_network() -> None:
     with pytest.raises(NotImplementedError):
         NativeClient.network()
