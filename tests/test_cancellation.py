@@ -859,10 +859,22 @@ def interrupt(*transports: str) -> None:
 
 
 def _interrupt_at(point: Point, transport: str) -> str:
+    interrupted = threading.Event()
+
+    def interrupt_once(*_: object) -> None:
+        if not interrupted.is_set():
+            interrupted.set()
+            raise KeyboardInterrupt
+
     def work() -> None:
         if point.reached.wait(10):
             os.kill(os.getpid(), signal.SIGINT)
+            # A signal that comes just before a call blocks does not wake it: once more, then.
+            while transport in SYNC and not interrupted.wait(0.1):
+                os.kill(os.getpid(), signal.SIGINT)
 
+    if transport in SYNC:
+        signal.signal(signal.SIGINT, interrupt_once)
     if transport == "uvloop" and point.name == "connect":
         point.reached.set()
     thread = threading.Thread(target=work)
