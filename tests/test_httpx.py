@@ -105,6 +105,20 @@ def test_the_http_client_remains_the_callers(module: Any) -> None:
         assert not http.is_closed
 
 
+def test_an_abort_behind_the_end_is_no_error() -> None:
+    """The rest of the response is not waited for."""
+    with (
+        serve("ylokh", fault=Linger()) as server,
+        httpx.Client(trust_env=False) as http,
+        Client(http) as client,
+        client.open(ask(server)) as answer,
+    ):
+        while not isinstance(next(answer), End):
+            pass
+        answer.abort()
+        assert list(answer) == []
+
+
 def test_a_closed_http_client_says_so(loop: Loop) -> None:
     http = httpx.Client()
     http.close()
