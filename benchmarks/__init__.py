@@ -1,0 +1,1 @@
+"""What tokenwire costs beside its peers: `make bench`, and README.md for what came out."""

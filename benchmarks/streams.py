@@ -1,0 +1,124 @@
+"""The bytes that everything is measured on: an answer in each wire format, built beforehand.
+
+Nothing of tokenwire is used to make them, so that no contestant is measured on its own writing.
+"""
+
+import json
+from collections.abc import Callable
+from itertools import cycle, islice
+from typing import Any, NamedTuple
+
+__all__ = ["STREAMS", "Stream", "chunked", "cut", "large_event", "words"]
+
+WORDS = ("the", " stream", " of", " tokens", " goes", " on", " and", " on", ",", " über", " \u2028")
+
+
+class Stream(NamedTuple):
+    """The body of one streamed answer: `events` as they stand on the wire, `text` what they say.
+
+    The last of `events` is the format's terminator, if it has one.
+    """
+
+    content_type: str
+    events: list[bytes]
+    text: str
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.events)
+
+
+def words(count: int) -> list[str]:
+    """The texts of `count` events."""
+    return list(islice(cycle(WORDS), count))
+
+
+def openai(count: int) -> Stream:
+    """Chat completion chunks of 200 to 330 bytes, as OpenAI and its relatives write them."""
+    texts = words(count)
+    events = [
+        b"data: " + _json(_chunk(number, text)) + b"\n\n" for number, text in enumerate(texts)
+    ]
+    return Stream("text/event-stream", [*events, b"data: [DONE]\n\n"], "".join(texts))
+
+
+def _chunk(number: int, text: str) -> dict[str, Any]:
+    chunk: dict[str, Any] = {
+        "id": "chatcmpl-BdGV4aVFcvXbT6kZ7k1lH2mD3q9wz",
+        "object": "chat.completion.chunk",
+        "created": 1748000000,
+        "model": "gpt-4o-mini-2024-07-18",
+    }
+    if number % 3:  # relatives leave these out
+        chunk |= {"service_tier": "default", "system_fingerprint": "fp_54eb4bd693"}
+    choice = {"index": 0, "delta": {"content": text}, "logprobs": None, "finish_reason": None}
+    chunk["choices"] = [choice]
+    if number % 3:
+        chunk |= {"usage": None, "obfuscation": "x" * (number % 9)}
+    return chunk
+
+
+def darkai(count: int) -> Stream:
+    """Events of some 60 bytes, a blank line behind each."""
+    texts = words(count)
+    events = [_data({"event": "text-chunk", "data": {"text": text}}) for text in texts]
+    end = _data({"event": "stream-end", "data": {}})
+    return Stream("text/event-stream", [*events, end], "".join(texts))
+
+
+def aichats(count: int) -> Stream:
+    """Bare text behind `data: `. One that is white space alone would not come alone."""
+    texts = [text.replace(" \u2028", " again") for text in words(count)]
+    events = [b"data: " + text.encode() + b"\n" for text in texts]
+    return Stream("text/event-stream", events, "".join(texts))
+
+
+def aichatonline(count: int) -> Stream:
+    """JSON lines."""
+    texts = words(count)
+    events = [_json({"code": 200, "data": {"message": text}}) + b"\n" for text in texts]
+    return Stream("application/json", events, "".join(texts))
+
+
+STREAMS: dict[str, Callable[[int], Stream]] = {
+    "openai": openai,
+    "darkai": darkai,
+    "aichats": aichats,
+    "aichatonline": aichatonline,
+}
+"""By dialect: an answer of so many events of text."""
+
+
+def large_event(size: int) -> Stream:
+    """One chunk of `openai` with a text of `size` bytes."""
+    text = "x" * size
+    return Stream(
+        "text/event-stream",
+        [b"data: " + _json(_chunk(0, text)) + b"\n\n", b"data: [DONE]\n\n"],
+        text,
+    )
+
+
+def cut(body: bytes, size: int) -> list[bytes]:
+    """`body` in pieces of `size` bytes."""
+    return [body[start : start + size] for start in range(0, len(body), size)]
+
+
+def chunked(stream: Stream) -> list[bytes]:
+    """The HTTP/1.1 response with `stream`: its head, each event in a chunk of its own, the end."""
+    head = (
+        "HTTP/1.1 200 OK\r\n"
+        f"content-type: {stream.content_type}\r\n"
+        "transfer-encoding: chunked\r\n"
+        "\r\n"
+    )
+    chunks = [b"%x\r\n%b\r\n" % (len(event), event) for event in stream.events]
+    return [head.encode(), *chunks, b"0\r\n\r\n"]
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _data(value: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n"
