@@ -1,7 +1,6 @@
 """A provider: one service as data. And `Question`, a chat put to it, with all that goes along."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -130,18 +129,21 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """A chat put to a provider: what a dialect makes its requests of."""
 
     provider: Provider
     chat: Chat
     model: str
-    base_url: str = field(repr=False)
+    base_url: str
     limits: Limits
-    key: str | None = field(default=None, repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-    random: RandomSource | None = field(default=None, repr=False)
+    key: str | None = None
+    headers: Mapping[str, str] = {}
+    random: RandomSource | None = None
+
+    def __repr__(self) -> str:
+        # Not more: keys may stand in the headers, and in the address.
+        return f"<Question to {self.provider.name} {self.model}>"
 
     def post(self, path: str, body: dict[str, Any], headers: Mapping[str, str] = {}) -> Request:
         """A POST of `body` as JSON, with the provider's fields below and the chat's extra ones

@@ -1,22 +1,40 @@
-"""All providers by name."""
+"""All providers by name. A dialect's module is loaded when its provider is first asked for: there
+are many, and most programs talk to one."""
 
-from . import aichatonline, aichats, darkai, openai, ylokh
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+
 from .errors import LocalProtocolError
 from .provider import Provider
 
 __all__ = ["PROVIDERS", "provider_named"]
 
-PROVIDERS: dict[str, Provider] = {
-    module.PROVIDER.name: module.PROVIDER
-    for module in (darkai, ylokh, aichats, aichatonline, openai)
-}
+_NAMES = ("darkai", "ylokh", "aichats", "aichatonline", "openai")
+"""The names of the providers, which are those of their modules."""
+
+
+class _Providers(Mapping[str, Provider]):
+    def __getitem__(self, name: str) -> Provider:
+        if name not in _NAMES:
+            raise KeyError(name)
+        provider: Provider = import_module(f".{name}", __package__).PROVIDER
+        return provider
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_NAMES)
+
+    def __len__(self) -> int:
+        return len(_NAMES)
+
+
+PROVIDERS: Mapping[str, Provider] = _Providers()
 
 
 def provider_named(name: str | Provider) -> Provider:
     """The provider called `name`; a provider is itself. Raises LocalProtocolError."""
     if isinstance(name, Provider):
         return name
-    if name not in PROVIDERS:
-        known = ", ".join(PROVIDERS)
+    if name not in _NAMES:
+        known = ", ".join(_NAMES)
         raise LocalProtocolError(f"there is no provider {name!r} (known: {known})")
     return PROVIDERS[name]

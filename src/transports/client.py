@@ -1,8 +1,9 @@
 """What the clients of all native transports have in common: their settings."""
 
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from ..protocols.clocks import Clocks
 from ..protocols.exchange import Exchange
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ClientSettings"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClientSettings:
+class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The arguments of a `Client`.
 
     `ssl_context`: your own, to trust another authority or to show a certificate; without it the
@@ -31,11 +31,15 @@ class ClientSettings:
     """
 
     ssl_context: "ssl.SSLContext | None" = None
-    proxy: str | None = field(default=None, repr=False)
+    proxy: str | None = None
     trust_env: bool = True
     clocks: Clocks | None = None
     retry: Retry | None = None
     allow_private_addresses: bool = False
+
+    def __repr__(self) -> str:
+        # The proxy's address may have a password in it.
+        return f"<ClientSettings {self.clocks} {self.retry}>"
 
     def __post_init__(self) -> None:
         if self.proxy is not None:

@@ -1,8 +1,9 @@
 """One TCP connection without its socket: tunnel, TLS and HTTP/1.1 stacked, bytes in, bytes out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from ..protocols.errors import ConnectFailed
 from ..protocols.events import Event
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "Route"]
 
 
-@dataclass(frozen=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """Where a connection leads, and how. Kept connections of one route are alike.
 
     `guarded`: a server chose the address, and must not lead us into our own network.

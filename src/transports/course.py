@@ -15,8 +15,9 @@ It is to such clients what `Wire` is to sockets: events, errors, clocks and retr
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TypeAlias
+
+import msgspec
 
 from ..protocols.clocks import Clocks, Timer
 from ..protocols.errors import (
@@ -51,21 +52,18 @@ _GONE = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Send:
+class Send(msgspec.Struct, frozen=True):
     """Send `request` with `timeouts`: what httpx calls connect, read, write and pool."""
 
     request: Request
     timeouts: dict[str, float | None]
 
 
-@dataclass(frozen=True)
-class Receive:
+class Receive(msgspec.Struct, frozen=True):
     """Await a piece of the body."""
 
 
-@dataclass(frozen=True)
-class Leave:
+class Leave(msgspec.Struct, frozen=True):
     """The response has done its work."""
 
     answered: bool

@@ -1,8 +1,9 @@
 """Idle connections, kept for the next request of the same route."""
 
 from collections import OrderedDict, deque
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import msgspec
 
 from .connection import Connection, Route
 
@@ -11,8 +12,7 @@ __all__ = ["Kept", "Pool"]
 _Stream = TypeVar("_Stream")
 
 
-@dataclass(eq=False)
-class Kept(Generic[_Stream]):
+class Kept(msgspec.Struct, Generic[_Stream], eq=False):
     """A connection with its stream, the address it leads to, and when it was put aside."""
 
     stream: _Stream

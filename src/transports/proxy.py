@@ -3,10 +3,10 @@
 import ipaddress
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 import h11
+import msgspec
 
 from ..protocols.errors import ConnectFailed, LocalProtocolError, RemoteProtocolError, blot
 from ..protocols.http import Origin, basic_secrets, check_plain
@@ -15,13 +15,15 @@ from .http1 import HeadReader
 __all__ = ["Proxy", "Tunnel", "proxy_from_environment"]
 
 
-@dataclass(frozen=True)
-class Proxy:
+class Proxy(msgspec.Struct, frozen=True):
     """An `http://` proxy. `authorization` is its Proxy-Authorization, or empty."""
 
     host: str
     port: int
-    authorization: str = field(default="", repr=False)
+    authorization: str = ""
+
+    def __repr__(self) -> str:
+        return f"<Proxy {self.host}:{self.port}>"
 
     @property
     def secrets(self) -> list[str]:

@@ -15,9 +15,10 @@ A report that no action asked for raises LocalProtocolError, and changes nothing
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
+
+import msgspec
 
 from ..protocols.clocks import Clocks, Timer
 from ..protocols.errors import (
@@ -44,8 +45,7 @@ DRAIN_BYTES = 64 * 1024
 DRAIN_SECONDS = 0.1
 
 
-@dataclass(frozen=True)
-class Connect:
+class Connect(msgspec.Struct, frozen=True):
     """Connect to `route.address` before `deadline`. `fresh`: not by a kept connection."""
 
     route: Route
@@ -53,22 +53,19 @@ class Connect:
     deadline: float | None
 
 
-@dataclass(frozen=True)
-class Transfer:
+class Transfer(msgspec.Struct, frozen=True):
     """Send what there is, and wait for bytes until `deadline` (None: for ever)."""
 
     deadline: float | None
 
 
-@dataclass(frozen=True)
-class Sleep:
+class Sleep(msgspec.Struct, frozen=True):
     """Wait until `until`."""
 
     until: float
 
 
-@dataclass(frozen=True)
-class Release:
+class Release(msgspec.Struct, frozen=True):
     """The connection has done its work: keep it for others, or close it."""
 
     keep: bool
@@ -77,8 +74,7 @@ class Release:
 Action: TypeAlias = Connect | Transfer | Sleep | Release
 
 
-@dataclass(frozen=True)
-class WireSettings:
+class WireSettings(msgspec.Struct, frozen=True):
     """What a client gives to each of its wires. `clocks`: None takes the exchange's."""
 
     retry: Retry

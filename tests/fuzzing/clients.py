@@ -60,7 +60,7 @@ _TYPES: list[Headers] = [
 ]
 
 
-class _Asked(Question):
+class _Asked(Question, frozen=True, dict=True):
     """A question whose requests are written once: they are no part of what is fuzzed here."""
 
     def post(self, path: str, body: dict[str, Any], headers: Mapping[str, str] = {}) -> Request:

@@ -1,0 +1,42 @@
+// eventsource-parser under node, driven by decoders.py: the pieces of a stream come on stdin, each
+// behind its length in four bytes. Prints a line of JSON: CPU microseconds of each pass, the text.
+//
+//     node eventsource.mjs SECONDS
+//
+// Its documented way: createParser({onEvent}), fed with what TextDecoder makes of the bytes.
+
+import { readFileSync } from "node:fs";
+import { createParser } from "eventsource-parser";
+
+const input = readFileSync(0);
+const pieces = [];
+for (let at = 0; at < input.length; ) {
+  const size = input.readUInt32BE(at);
+  pieces.push(input.subarray(at + 4, at + 4 + size));
+  at += 4 + size;
+}
+
+function decode() {
+  let text = "";
+  const decoder = new TextDecoder();
+  const parser = createParser({
+    onEvent({ data }) {
+      if (data !== "[DONE]") text += JSON.parse(data).choices[0].delta.content;
+    },
+  });
+  for (const piece of pieces) parser.feed(decoder.decode(piece, { stream: true }));
+  return text;
+}
+
+const seconds = Number(process.argv[2]);
+const passes = [];
+let text = decode(); // warms up
+let all = 0;
+while (passes.length < 3 || all < seconds * 1e6) {
+  const before = process.cpuUsage();
+  text = decode();
+  const { user, system } = process.cpuUsage(before);
+  passes.push(user + system);
+  all += user + system;
+}
+console.log(JSON.stringify({ passes, text }));
