@@ -1,227 +1,193 @@
-"""Decoding an OpenAI chat stream: CPU time an event, beside others, in one interleaved run.
+"""Decoding from memory: CPU time an event, beside others, in shuffled rounds.
 
-    make bench        or: .venv/bin/python benchmarks/decode.py [--events 20000] [--rounds 5]
+    python -m benchmarks.decode [--quick] [--rounds 7]
+        [--only NAME ...] [--dialect NAME ...] [--cut 65536|event|1400|1|large ...]
 
-Everyone gets the same bytes in the same pieces, from memory, and must come to the same text:
-tokenwire's exchange; the `openai` SDK over a transport that hands out the pieces; `httpx-sse` over
-a response that does, with `json.loads`; a hand-written loop of `split` and `json.loads`; and, as
-the floor, `split` with one typed msgspec decoder, which checks nothing.
-
-Times are the process's own CPU time, the best of the rounds; `ratio` is to the floor.
+Everyone gets the same bytes in the same pieces and must come to the same text; see
+`benchmarks.decoders` for what each does. Peers run in the virtual environments of
+`make .peers/ready`; whoever is not there is left out, and the table says so.
 """
 
 import argparse
-import json
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 
-import httpx
-import httpx2
-import httpx_sse
-import msgspec
-import openai
+from benchmarks.decoders import DECODERS, EVENTSOURCE, NODE, PARSER, every_dialect
+from benchmarks.rounds import Contestant, Figure, Table, play
+from benchmarks.streams import STREAMS
 
-from tokenwire import PROVIDERS, Text, as_chat
+__all__ = ["contestant", "run"]
 
-WORDS = ("the", " stream", " of", " tokens", " goes", " on", " and", " on", ",", " über", " \u2028")
+MIB = 1024 * 1024
+PEERS = Path(__file__).parents[1] / ".peers"
 
-
-def make_events(count: int) -> list[bytes]:
-    """`count` events of 200 to 330 bytes, as OpenAI and its relatives write them."""
-    events: list[bytes] = []
-    for number in range(count):
-        chunk: dict[str, object] = {
-            "id": "chatcmpl-BdGV4aVFcvXbT6kZ7k1lH2mD3q9wz",
-            "object": "chat.completion.chunk",
-            "created": 1748000000,
-            "model": "gpt-4o-mini-2024-07-18",
-        }
-        if number % 3:  # relatives leave these out
-            chunk |= {"service_tier": "default", "system_fingerprint": "fp_54eb4bd693"}
-        delta = {"content": WORDS[number % len(WORDS)]}
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}
-        chunk["choices"] = [choice]
-        if number % 3:
-            chunk |= {"usage": None, "obfuscation": "x" * (number % 9)}
-        data = json.dumps(chunk, ensure_ascii=False, separators=(",", ":"))
-        events.append(f"data: {data}\n\n".encode())
-    return events
-
-
-END = b"data: [DONE]\n\n"
-
-
-def cut(body: bytes, size: int) -> list[bytes]:
-    """`body` in pieces of `size` bytes."""
-    return [body[i : i + size] for i in range(0, len(body), size)]
-
-
-def by_tokenwire(pieces: Iterable[bytes]) -> str:
-    exchange = PROVIDERS["openai"].exchange(as_chat("q", model="m"))
-    exchange.next_request()
-    exchange.receive_response(200, [(b"content-type", b"text/event-stream")])
-    parts: list[str] = []
-    for piece in pieces:
-        for event in exchange.receive_data(piece):
-            if type(event) is Text:
-                parts.append(event.text)
-    exchange.receive_eof(framed=True)
-    assert exchange.next_request() is None
-    return "".join(parts)
-
-
-class Pieces(httpx2.SyncByteStream):
-    """A body that arrives in given pieces."""
-
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces = pieces
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._pieces)
-
-
-def by_openai_sdk(pieces: Iterable[bytes]) -> str:
-    def answer(request: httpx2.Request) -> httpx2.Response:
-        headers = {"content-type": "text/event-stream"}
-        return httpx2.Response(200, headers=headers, stream=Pieces(pieces))
-
-    with (
-        httpx2.Client(transport=httpx2.MockTransport(answer)) as http,
-        openai.OpenAI(api_key="k", base_url="http://localhost/v1", http_client=http) as client,
-        client.chat.completions.create(
-            model="m", messages=[{"role": "user", "content": "q"}], stream=True
-        ) as stream,
-    ):
-        return "".join(chunk.choices[0].delta.content or "" for chunk in stream)
-
-
-class PlainPieces(httpx.SyncByteStream):
-    """The same, for httpx."""
-
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces = pieces
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._pieces)
-
-
-def by_httpx_sse(pieces: Iterable[bytes]) -> str:
-    headers = {"content-type": "text/event-stream"}
-    response = httpx.Response(200, headers=headers, stream=PlainPieces(pieces))
-    parts: list[str] = []
-    for event in httpx_sse.EventSource(response).iter_sse():
-        if event.data == "[DONE]":
-            break
-        parts.append(json.loads(event.data)["choices"][0]["delta"]["content"])
-    return "".join(parts)
-
-
-def by_hand(pieces: Iterable[bytes]) -> str:
-    parts: list[str] = []
-    rest = b""
-    for piece in pieces:
-        *events, rest = (rest + piece).split(b"\n\n")
-        for event in events:
-            data = event.removeprefix(b"data: ")
-            if data == b"[DONE]":
-                return "".join(parts)
-            parts.append(json.loads(data)["choices"][0]["delta"]["content"])
-    return "".join(parts)
-
-
-class Delta(msgspec.Struct):
-    content: str
-
-
-class Choice(msgspec.Struct):
-    delta: Delta
-
-
-class Chunk(msgspec.Struct):
-    choices: list[Choice]
-
-
-decode_chunk = msgspec.json.Decoder(Chunk).decode
-
-
-def by_floor(pieces: Iterable[bytes]) -> str:
-    parts: list[str] = []
-    rest = b""
-    for piece in pieces:
-        *events, rest = (rest + piece).split(b"\n\n")
-        for event in events:
-            data = event[6:]
-            if data == b"[DONE]":
-                return "".join(parts)
-            parts.append(decode_chunk(data).choices[0].delta.content)
-    return "".join(parts)
-
-
-DECODERS: dict[str, Callable[[Iterable[bytes]], str]] = {
-    "floor: split + typed msgspec": by_floor,
-    "tokenwire": by_tokenwire,
-    "by hand: split + json.loads": by_hand,
-    "httpx-sse + json.loads": by_httpx_sse,
-    "openai SDK": by_openai_sdk,
+CUTS = {
+    "65536": "pieces of 64 KiB",
+    "event": "one event a piece",
+    "1400": "pieces of 1,400 bytes",
+    "1": "single bytes",
 }
+"""By CUT of `benchmarks.decoders`, its words."""
+
+EVENTS = {"openai": 5000, "langchain-openai": 3000, "litellm": 1000}
+"""Enough that what a stream costs once does not show, and a pass stays well under a second."""
+
+LARGE = ("tokenwire", "httpx-sse", "httpx2", "openai", EVENTSOURCE)
+TOO_SLOW = 1000.0
+"""Milliseconds a MiB from which on no larger event is tried."""
+
+Figures = dict[str, Figure]
 
 
-def measure(
-    pieces: list[bytes], rounds: int, expected: str, names: Iterable[str]
-) -> dict[str, float]:
-    """The best CPU seconds of each decoder, taken in turns."""
-    best: dict[str, float] = {}
-    for _ in range(rounds):
-        for name in names:
-            start = time.process_time()
-            text = DECODERS[name](pieces)
-            spent = time.process_time() - start
-            if text != expected:
-                raise SystemExit(f"{name} came to another text: {text[:80]!r}...")
-            best[name] = min(best.get(name, spent), spent)
-    return best
+def contestant(name: str, *arguments: object) -> Contestant:
+    """The process that measures `name`, with these arguments of `benchmarks.decoders`."""
+    command = [python_of(name), "-m", "benchmarks.decoders", name, *map(str, arguments)]
+    return Contestant(name, command)
 
 
-def one_large_event() -> None:
-    """One event of 1, 2, 4 and 8 MiB in 64-byte pieces: linear time doubles with the size."""
-    print("\none event in pieces of 64 bytes, tokenwire\n   size       CPU ms   ms/MiB")
-    for mebibytes in (1, 2, 4, 8):
-        text = "x" * (mebibytes * 1024 * 1024)
-        chunk = {"choices": [{"index": 0, "delta": {"content": text}}]}
-        body = b"data: " + json.dumps(chunk).encode() + b"\n\n" + END
-        pieces = cut(body, 64)
-        spent = measure(pieces, 3, text, ["tokenwire"])["tokenwire"] * 1000
-        print(f"  {mebibytes:2d} MiB  {spent:10.0f}  {spent / mebibytes:7.1f}")
+def python_of(name: str) -> str:
+    """The Python that has what `name` needs; without peers, this one."""
+    python = PEERS / ("litellm" if name == "litellm" else "bench") / "bin" / "python"
+    return str(python) if python.exists() or name not in every_dialect else sys.executable
+
+
+def lineup(only: Collection[str] = ()) -> tuple[list[str], str]:
+    """Who takes part, and a note of who can't."""
+    wanted = [name for name in (*DECODERS, EVENTSOURCE) if not only or name in only]
+    found = [
+        name
+        for name in wanted
+        if Path(python_of(name)).exists()
+        and (name != EVENTSOURCE or (NODE is not None and PARSER.exists()))
+    ]
+    left_out = [name for name in wanted if name not in found]
+    return found, f"Not installed here, and left out: {', '.join(left_out)}." if left_out else ""
+
+
+def run(rounds: int, quick: bool) -> list[Table]:
+    """All tables."""
+    return tables(rounds, quick, (), STREAMS, [*CUTS, "large"])
+
+
+def tables(
+    rounds: int, quick: bool, only: Collection[str], dialects: Iterable[str], cuts: Iterable[str]
+) -> list[Table]:
+    """Those of `cuts` and `dialects`, and the goals if all that they are about was measured."""
+    names, left_out = lineup(only)
+    found: list[Table] = []
+    openai: dict[str, Figures] = {}
+    large: dict[str, list[float]] = {}
+    for how in cuts:
+        if how == "large":
+            table, large = large_events([name for name in LARGE if name in names], rounds, quick)
+            found.append(table)
+            continue
+        others: dict[str, list[object]] = {}
+        for dialect in dialects:
+            part = names if dialect == "openai" else [n for n in names if n in every_dialect]
+            measured = decoding(part, dialect, how, rounds, quick)
+            rows = compare(measured)
+            if dialect == "openai":
+                openai[how] = measured
+                found.append(Table(f"Decoding openai, {CUTS[how]}", COLUMNS, rows, left_out))
+            else:
+                others |= {f"{dialect}: {name}": cells for name, cells in rows.items()}
+        if others:
+            found.append(Table(f"Decoding the other dialects, {CUTS[how]}", COLUMNS, others))
+    if judged := goals(openai, large):
+        found.append(judged)
+    return found
+
+
+def decoding(
+    names: Iterable[str], dialect: str, how: str, rounds: int, quick: bool
+) -> dict[str, Figure]:
+    """By contestant, CPU microseconds an event."""
+
+    def events(name: str) -> int:
+        count = min(EVENTS.get(name, 20_000), 1000 if how == "1" else 20_000)
+        return count // 5 if quick else count
+
+    contestants = [contestant(name, dialect, how, events(name)) for name in names]
+    return {name: taken["cpu_us"] for name, taken in play(contestants, rounds).items()}
+
+
+COLUMNS = ("CPU µs an event", "to the floor", "to tokenwire")
+
+
+def compare(measured: Mapping[str, Figure]) -> dict[str, list[object]]:
+    """The rows of a table: each with its ratios."""
+    return {
+        name: [figure, *(ratio(measured, name, to) or "" for to in ("floor", "tokenwire"))]
+        for name, figure in measured.items()
+    }
+
+
+def ratio(measured: Mapping[str, Figure], name: str, to: str) -> float | None:
+    """How many times the cost of another; None if one of both was not measured."""
+    if name not in measured or to not in measured:
+        return None
+    return measured[name].median / measured[to].median
+
+
+def large_events(
+    names: Iterable[str], rounds: int, quick: bool
+) -> tuple[Table, dict[str, list[float]]]:
+    """One event in pieces of 64 bytes; and the medians by contestant."""
+    sizes = (1, 2) if quick else (1, 2, 4, 8)
+    rows: dict[str, list[object]] = {name: [] for name in names}
+    medians: dict[str, list[float]] = {name: [] for name in rows}
+    for size in sizes:
+        able = [name for name in rows if size <= 2 or max(medians[name]) < TOO_SLOW]
+        able = [name for name in able if len(medians[name]) == sizes.index(size)]
+        played = play([contestant(name, "openai", 64, 1, size * MIB) for name in able], rounds)
+        for name in rows:
+            if name in played:
+                figure, scale = played[name]["pass_us"], 1000 * size
+                figure = Figure(figure.median / scale, figure.spread / scale)
+                medians[name].append(figure.median)
+                rows[name].append(figure)
+            else:
+                rows[name].append("")
+    title = "One event of openai's in pieces of 64 bytes, CPU ms a MiB"
+    note = f"An empty cell: over {TOO_SLOW:,.0f} ms a MiB before, and so not tried."
+    return Table(title, [f"{size} MiB" for size in sizes], rows, note), medians
+
+
+def goals(openai: Mapping[str, Figures], large: Mapping[str, list[float]]) -> Table | None:
+    """The goals of decoding; None if nothing that they are about was measured."""
+    rows: dict[str, list[object]] = {}
+    for name, to, at_most, goal in (
+        ("tokenwire", "floor", True, {"65536": 1.4, "event": 2.1}),
+        ("openai", "tokenwire", False, {"65536": 80, "event": 45}),
+        ("httpx-sse", "tokenwire", False, {"65536": 5, "event": 3.3}),
+    ):
+        for how, bound in goal.items():
+            if (found := ratio(openai.get(how, {}), name, to)) is not None:
+                rows[f"{name} / {to}, {CUTS[how]}"] = judge(found, bound, at_most)
+    for name, at_most, bound in (("tokenwire", True, 8), ("openai", False, 1000)):
+        if large.get(name):
+            rows[f"{name}, ms a MiB of a large event"] = judge(max(large[name]), bound, at_most)
+    return Table("Goals of decoding", ("goal", "measured", ""), rows) if rows else None
+
+
+def judge(found: float, bound: float, at_most: bool) -> list[object]:
+    """A goal, what was measured, and whether it was met."""
+    met = found <= bound if at_most else found >= bound
+    return [f"at {'most' if at_most else 'least'} {bound:,}", found, "met" if met else "missed"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--events", type=int, default=20_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
-    events = make_events(arguments.events)
-    expected = "".join(WORDS[number % len(WORDS)] for number in range(len(events)))
-    body = b"".join(events) + END
-    sizes = sorted(len(event) for event in events)
-    print(
-        f"Python {sys.version.split()[0]}, openai {openai.__version__}, httpx {httpx.__version__}; "
-        f"{len(events)} events of {sizes[0]} to {sizes[-1]} bytes"
-    )
-    ways = {
-        "pieces of 64 KiB": (cut(body, 64 * 1024), arguments.rounds),
-        "one event a piece": ([*events, END], arguments.rounds),
-        "pieces of 1,400 bytes": (cut(body, 1400), arguments.rounds),
-        "single bytes": (cut(body, 1), 1),
-    }
-    for way, (pieces, rounds) in ways.items():
-        best = measure(pieces, rounds, expected, DECODERS)
-        floor = best["floor: split + typed msgspec"]
-        print(f"\n{way:30s}  us/event   ratio")
-        for name, seconds in best.items():
-            each = seconds / len(events) * 1e6
-            print(f"  {name:28s}  {each:8.2f}  {seconds / floor:6.2f}")
-    one_large_event()
+    parser.add_argument("--quick", action="store_true", help="a fifth of the events")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", nargs="+", choices=[*DECODERS, EVENTSOURCE], default=[])
+    parser.add_argument("--dialect", nargs="+", choices=STREAMS, default=list(STREAMS))
+    parser.add_argument("--cut", nargs="+", choices=[*CUTS, "large"], default=[*CUTS, "large"])
+    args = parser.parse_args()
+    for table in tables(args.rounds, args.quick, args.only, args.dialect, args.cut):
+        print(table)
 
 
 if __name__ == "__main__":

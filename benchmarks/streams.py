@@ -8,7 +8,7 @@ from collections.abc import Callable
 from itertools import cycle, islice
 from typing import Any, NamedTuple
 
-__all__ = ["STREAMS", "Stream", "chunked", "cut", "large_event", "words"]
+__all__ = ["STREAMS", "Stream", "chunked", "cut", "sized", "words"]
 
 WORDS = ("the", " stream", " of", " tokens", " goes", " on", " and", " on", ",", " über", " \u2028")
 
@@ -89,14 +89,22 @@ STREAMS: dict[str, Callable[[int], Stream]] = {
 """By dialect: an answer of so many events of text."""
 
 
-def large_event(size: int) -> Stream:
-    """One chunk of `openai` with a text of `size` bytes."""
-    text = "x" * size
-    return Stream(
-        "text/event-stream",
-        [b"data: " + _json(_chunk(0, text)) + b"\n\n", b"data: [DONE]\n\n"],
-        text,
-    )
+FORMS: dict[str, tuple[bytes, bytes]] = {
+    "openai": (b'data: {"choices":[{"index":0,"delta":{"content":"', b'"}}]}\n\n'),
+    "darkai": (b'data: {"event": "text-chunk", "data": {"text": "', b'"}}\n\n'),
+    "aichats": (b"data: ", b"\n"),
+    "aichatonline": (b'{"code":200,"data":{"message":"', b'"}}\n'),
+}
+"""By dialect: the least that stands before and behind the text of an event."""
+
+
+def sized(dialect: str, size: int, count: int = 1) -> Stream:
+    """`count` events of `size` bytes each, of which all but the least is text."""
+    before, behind = FORMS[dialect]
+    text = "x" * (size - len(before) - len(behind))
+    model = STREAMS[dialect](0)
+    events = [before + text.encode() + behind] * count
+    return Stream(model.content_type, [*events, *model.events], text * count)
 
 
 def cut(body: bytes, size: int) -> list[bytes]:

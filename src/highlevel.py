@@ -35,8 +35,6 @@ def make_exchange(
     `options` are fields of `Chat`: model, temperature, tools, ... Random strings, where a service
     wants them, come from the operating system. Raises LocalProtocolError for what can't be asked.
     """
-    import random  # here, as only this needs it
-
     return provider_named(provider).exchange(
         as_chat(chat, **options),
         key=key,
@@ -44,8 +42,17 @@ def make_exchange(
         headers=headers,
         limits=limits,
         clocks=clocks,
-        random=random.SystemRandom(),
+        random=_SystemRandom(),
     )
+
+
+class _SystemRandom:
+    """`random.SystemRandom`, loaded where a service wants random strings: few do."""
+
+    def choices(self, population: Sequence[str], *, k: int) -> list[str]:
+        from random import SystemRandom
+
+        return SystemRandom().choices(population, k=k)
 
 
 def ask(

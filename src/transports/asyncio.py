@@ -10,7 +10,6 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from ipaddress import ip_address
 from typing import cast
 
 from .async_client import AsyncAnswer, AsyncClient
@@ -153,11 +152,8 @@ class Network:
         return self._loop.time()
 
     async def resolve(self, host: str, port: int, deadline: float | None) -> list[str]:
-        try:
-            return [str(ip_address(host))]  # and no thread is needed for it
-        except ValueError:
-            async with asyncio.timeout_at(deadline):
-                found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        async with asyncio.timeout_at(deadline):
+            found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         return [str(address[0]) for *_, address in found]
 
     async def connect(self, address: str, port: int, deadline: float | None) -> Stream:

@@ -1,9 +1,10 @@
 """What the answers of one native client share: its settings, its network, the idle connections."""
 
-import random
+import os
 import time
 import warnings
 from collections.abc import Callable
+from ipaddress import ip_address
 from threading import Lock
 
 from ..protocols.errors import ConnectFailed
@@ -49,7 +50,7 @@ class Connections:
 
     def wire(self, exchange: Exchange) -> Wire:
         """A wire for `exchange`."""
-        jitter = random.random()  # noqa: S311  no secret
+        jitter = int.from_bytes(os.urandom(4)) / 2**32  # `random` takes long to import
         now = self.network().now()
         return self._settings.wire(exchange, now=now, wall_clock=time.time(), jitter=jitter)
 
@@ -93,10 +94,7 @@ class Connections:
         network = self.network()
         host, port = action.route.address
         connection = self._settings.connection(action.route)
-        try:
-            addresses = await network.resolve(host, port, action.deadline)
-        except (OSError, UnicodeError) as error:
-            raise ConnectFailed(f"the name {host} can't be resolved: {error}") from error
+        addresses = await _resolve(network, host, port, action.deadline)
         reason: OSError | None = None
         for tried, address in enumerate(addresses):
             wire.check_address(address)
@@ -112,3 +110,15 @@ class Connections:
                 continue
             return Kept(stream, connection, address, 0)
         raise ConnectFailed(f"no connection to {host}:{port}: {reason}") from reason
+
+
+async def _resolve(network: Network, host: str, port: int, deadline: float | None) -> list[str]:
+    """The IP addresses of `host`. Raises ConnectFailed."""
+    try:
+        return [str(ip_address(host))]
+    except ValueError:
+        pass
+    try:
+        return await network.resolve(host, port, deadline)
+    except (OSError, UnicodeError) as error:
+        raise ConnectFailed(f"the name {host} can't be resolved: {error}") from error
