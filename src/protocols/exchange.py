@@ -75,6 +75,7 @@ TRANSITIONS: dict[State, dict[str, set[State]]] = {
         "next_request": {State.FAILED},
     },
 }
+_BODY = State.BODY  # by a name of its own, as each piece asks for it: an enum looks members up
 _IN_VAIN = frozenset(("receive_data", "receive_eof", "receive_disconnect", "receive_timeout"))
 
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
@@ -174,9 +175,10 @@ class Exchange:
         """Bytes of the body as they came, of any cutting; the events that they complete."""
         events: list[Event] = []
         body, coding = self._body, self._coding
-        if body is None or coding is None or self._state is not State.BODY:
+        if self._state is not _BODY or body is None or coding is None:
             self._in_vain("receive_data")
             return events
+        step = self._step
         self._spoke = False
         try:
             if coding.identity and len(data) <= PIECE:
@@ -185,9 +187,9 @@ class Exchange:
                 for piece in coding.decode(data):
                     body.data(piece, events)
                     self._spoke = self._spoke or not body.keepalive
-                    if self._step.evidence == "terminator":
+                    if step.evidence == "terminator":
                         break
-            if self._step.evidence == "terminator":
+            if step.evidence == "terminator":
                 self._end("terminator", events)
         except RemoteProtocolError as error:
             self._step.settle(events)

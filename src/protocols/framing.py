@@ -27,8 +27,9 @@ __all__ = [
 
 _T = TypeVar("_T")
 _BOM = b"\xef\xbb\xbf"
-_SILENT = frozenset((b":", b"\n", b"\r", b""))
-"""How nothing begins, and a run of lines that may be comments and blank ones alone."""
+_LF, _CR = b"\n\r"  # numbers: to look for one in bytes takes a fifth of the time that b"\n" does
+_SILENT = b":\n\r"
+"""How a run of lines begins that may be comments and blank ones alone."""
 _EVENT_FIELDS = frozenset((b"data", b"event", b"id"))
 _LONGEST_RETRY = 10**18 - 1
 """Milliseconds; the standard has no bound, but int() refuses thousands of digits."""
@@ -57,34 +58,36 @@ class Lines:
         Raises LimitExceeded (after this, nothing more may be fed) on a partial line that is too
         long already; complete ones are the caller's to check, with `check`.
         """
-        if b"\n" not in data and b"\r" not in data:
+        if _LF not in data and _CR not in data:
             if data:
                 self._after_cr = False
             self._silent = True
-            self._rest += data
-            if len(self._rest) > self._limit:
+            rest = self._rest
+            rest += data
+            if len(rest) > self._limit:
                 self.check_rest()
             return b""
-        if data[-1] == 0x0A and not (self._rest or self._after_cr or self._first):
+        if data[-1] == _LF and not (self._rest or self._after_cr or self._first):
             complete = data  # whole lines, as they are
         else:
             complete = self._complete(data)
             if self.too_long and not complete:  # an LF, whose line was complete without it
                 self.check_rest()
         # The first line settles it for all but keep-alives.
-        self._silent = complete[:1] in _SILENT and all(
+        self._silent = (not complete or complete[0] in _SILENT) and all(
             line[:1] in (b":", b"") for line in complete.splitlines()
         )
         return complete
 
     def _complete(self, data: bytes) -> bytes:
-        if self._after_cr and data[0] == 0x0A:  # the LF of a CRLF that was cut in two
+        if self._after_cr and data[0] == _LF:  # the LF of a CRLF that was cut in two
             data = data[1:]
         end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
         self._after_cr = data[-1:] == b"\r"
         complete = data[:end]
         if self._rest:
-            complete = bytes(self._rest + complete)
+            self._rest += complete
+            complete = bytes(self._rest)
             self._rest.clear()
         if end != len(data):
             self._rest += data[end:]
@@ -187,12 +190,14 @@ class SSEDecoder:
 
     def _run(self, text: bytes) -> list[bytes] | None:
         """The payloads, if `text` is nothing but events of one `data: ` line each, as most is."""
-        # Counting line ends shows it in one pass of C: each event is its line and a blank one, all
-        # by LF.
-        if self._size or text[:6] != b"data: " or text[-2:] != b"\n\n" or len(text) > self._limit:
+        size = len(text)
+        if self._size or _CR in text or text[:6] != b"data: " or size > self._limit:
             return None
+        if text.find(b"\n") == size - 2:  # the last of its lines is blank, and there is one more
+            return [text[6:-2]]
+        # Counting line ends shows it in one pass of C: each event is its line and a blank one.
         payloads = text[6:-2].split(b"\n\ndata: ")
-        if text.count(b"\n") != 2 * len(payloads) or b"\r" in text:
+        if text[-2:] != b"\n\n" or text.count(b"\n") != 2 * len(payloads):
             return None
         return payloads
 
