@@ -1,137 +1,194 @@
-"""Time is linear: CPU time over bodies whose size doubles, of each dialect, as a table and a plot.
+"""How cost grows: with the events of a stream, their size, the bytes of a body, and the streams.
 
-    .venv/bin/python benchmarks/growth.py [--largest 16] [--rounds 3]
+    python -m benchmarks.growth [--quick] [--rounds 3] [--only events size bodies streams]
 
-Three bodies of 256 KiB to 16 MiB each: one event in pieces of 64 bytes, one in pieces of 1,400
-(what a TCP segment carries), and events of 250 bytes in pieces of 1,400. Where time is linear, a
-MiB costs the same in all sizes. Times are the process's own CPU time, the best of the rounds. The
-plot goes to benchmarks/growth.svg; it needs matplotlib.
+CPU time of tokenwire in each dialect, from memory, in pieces of 1,400 bytes (what a TCP segment
+carries) where nothing else is said; of streams, over sockets and beside others. Where an event, or
+a MiB, costs the same however many there are, time is linear. Each table has a plot beside this
+file; `--quick` draws none.
 """
 
 import argparse
-import gc
-import time
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
-from tokenwire import PROVIDERS, Limits, Text, as_chat
+from benchmarks.decode import contestant
+from benchmarks.rounds import Figure, Table, play
+from benchmarks.streams import STREAMS
+
+__all__ = ["GROWTHS", "Growth", "Panel", "plot", "run"]
 
 KIB = 1024
 MIB = 1024 * KIB
-FORMS: dict[str, tuple[bytes, bytes]] = {
-    "openai": (b'data: {"choices":[{"index":0,"delta":{"content":"', b'"}}]}\n\n'),
-    "darkai": (b'data: {"event":"text-chunk","data":{"text":"', b'"}}\n\n'),
-    "aichats": (b"data: ", b"\n"),
-    "aichatonline": (b'{"code":200,"data":{"message":"', b'"}}\n'),
-}
+SEGMENT = 1400
 
 
-def event(name: str, size: int) -> bytes:
-    """An event of `size` bytes."""
-    before, behind = FORMS[name]
-    return before + b"x" * (size - len(before) - len(behind)) + behind
+class Panel(NamedTuple):
+    """One plot: its lines by name, of one point for each of `at`, whose words are `ticks`."""
+
+    title: str
+    at: Sequence[int]
+    ticks: Sequence[str]
+    lines: Mapping[str, Sequence[float]]
+    unit: str
+    linear: bool = False  # with a line that shows what linear time looks like
 
 
-BODIES: dict[str, tuple[int, Callable[[str, int], bytes]]] = {
-    "one event, pieces of 64 bytes": (64, event),
-    "one event, pieces of 1,400 bytes": (1400, event),
-    "events of 250 bytes, pieces of 1,400": (
-        1400,
-        lambda name, size: event(name, 250) * (size // 250),
-    ),
-}
+class Growth(NamedTuple):
+    """A table, and what it is plotted as."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Mapping[str, Sequence[object]]
+    panels: Sequence[Panel]
 
 
-def seconds(name: str, pieces: list[bytes]) -> float:
-    """The CPU time that it takes to decode `pieces`."""
-    limits = Limits(event=64 * MIB)
-    exchange = PROVIDERS[name].exchange(
-        as_chat("q", model=PROVIDERS[name].default_model or "m"), random=Random(1), limits=limits
-    )
-    exchange.next_request()
-    if name == "aichatonline":  # its first request is for a token
-        exchange.receive_response(200, [(b"content-type", b"application/json")])
-        exchange.receive_data(b'{"data": "token-123"}')
-        exchange.receive_eof(framed=True)
-        exchange.next_request()
-    exchange.receive_response(200, [(b"content-type", b"text/event-stream")])
-    length = 0
-    gc.collect()
-    start = time.process_time()
-    for piece in pieces:
-        for said in exchange.receive_data(piece):
-            if type(said) is Text:
-                length += len(said.text)
-    spent = time.process_time() - start
-    if not exchange.wants_data or length < sum(map(len, pieces)) // 2:
-        raise SystemExit(f"{name} decoded {length} characters only")
-    return spent
-
-
-def measure(largest: int, rounds: int) -> dict[str, dict[str, list[tuple[int, float]]]]:
-    """For each body and dialect, sizes in bytes and the best seconds."""
-    sizes = [size for size in (256 * KIB << n for n in range(20)) if size <= largest]
-    found: dict[str, dict[str, list[tuple[int, float]]]] = {}
-    for what, (cut, make) in BODIES.items():
-        print(f"\n{what}: ms of CPU time a MiB\n{'':14}", end="")
-        print("".join(f"{size / MIB:7g} MiB" for size in sizes))
-        for name in FORMS:
-            points: list[tuple[int, float]] = []
-            for size in sizes:
-                body = make(name, size)
-                pieces = [body[i : i + cut] for i in range(0, len(body), cut)]
-                points.append((len(body), min(seconds(name, pieces) for _ in range(rounds))))
-            found.setdefault(what, {})[name] = points
-            costs = [spent * 1000 / (size / MIB) for size, spent in points]
-            print(f"{name:14}" + "".join(f"{cost:11.2f}" for cost in costs))
+def run(rounds: int, quick: bool, only: Iterable[str] = ()) -> list[Table]:
+    """All tables, or those of `only`."""
+    found: list[Table] = []
+    for name in only or GROWTHS:
+        growth = GROWTHS[name](rounds, quick)
+        note = ""
+        if not quick:
+            file = Path(__file__).with_name(f"growth-{name}.svg")
+            plot(growth.panels, file)
+            note = f"![{growth.title}]({file.name})"
+        found.append(Table(growth.title, growth.columns, growth.rows, note))
     return found
 
 
-def plot(found: dict[str, dict[str, list[tuple[int, float]]]], file: Path) -> None:
-    """Draw seconds over sizes, both by their logarithms: a line at 45 degrees is linear."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+def by_events(rounds: int, quick: bool) -> Growth:
+    """10^2 to 10^5 events a stream."""
+    counts = [10**n for n in range(2, 5 if quick else 6)]
+    rows = measured(lambda dialect, count: (dialect, SEGMENT, count), counts, "cpu_us", rounds)
+    ticks = [f"{count:,}" for count in counts]
+    panel = Panel("by events a stream", counts, ticks, medians(rows), "CPU µs an event")
+    return Growth("CPU µs an event, by events a stream", ticks, rows, [panel])
 
-    mpl.rcParams["svg.hashsalt"] = "tokenwire"  # the same figures, the same file
-    figure: Any = Figure(figsize=(12, 4), layout="constrained")
-    for number, (what, lines) in enumerate(found.items()):
-        axes = figure.add_subplot(1, len(found), number + 1)
-        for name, points in lines.items():
-            axes.loglog(
-                [size / MIB for size, _ in points],
-                [spent * 1000 for _, spent in points],
-                marker="o",
-                label=name,
-                base=2,
-            )
-        first, spent = lines["openai"][0]
-        last = lines["openai"][-1][0]
-        axes.loglog(
-            [first / MIB, last / MIB],
-            [spent * 1000, spent * 1000 * last / first],
-            linestyle="--",
-            color="grey",
-            label="linear",
-            base=2,
+
+def by_size(rounds: int, quick: bool) -> Growth:
+    """Events of 100 bytes to 8 MiB; in all a MiB of them, or one."""
+    sizes = [100, KIB, 10 * KIB, 100 * KIB, *([] if quick else [MIB, 8 * MIB])]
+    rows = measured(
+        lambda dialect, size: (dialect, SEGMENT, max(1, MIB // size), size), sizes, "cpu_us", rounds
+    )
+    ticks = [words(size) for size in sizes]
+    panel = Panel("by size of an event", sizes, ticks, medians(rows), "CPU µs an event", True)
+    return Growth("CPU µs an event, by its size", ticks, rows, [panel])
+
+
+BODIES: dict[str, tuple[int, Callable[[int], tuple[int, int]]]] = {
+    "one event, pieces of 64 bytes": (64, lambda size: (1, size)),
+    "one event, pieces of 1,400": (SEGMENT, lambda size: (1, size)),
+    "events of 250 bytes, pieces of 1,400": (SEGMENT, lambda size: (size // 250, 250)),
+}
+"""By what a body is: the bytes of a piece; and for a size of the body, its events and theirs."""
+
+
+def by_body(rounds: int, quick: bool) -> Growth:
+    """Bodies that double, of 256 KiB to 8 MiB."""
+    sizes = [256 * KIB << n for n in range(3 if quick else 6)]
+    ticks = [words(size) for size in sizes]
+    rows: dict[str, list[Figure]] = {}
+    panels: list[Panel] = []
+    for what, (piece, shape) in BODIES.items():
+        found = measured(
+            lambda dialect, size, piece=piece, shape=shape: (dialect, piece, *shape(size)),
+            sizes,
+            "pass_us",
+            rounds,
         )
-        axes.set_title(what, fontsize="medium")
-        axes.set_xlabel("MiB")
-        axes.set_ylabel("ms of CPU time")
-        axes.legend(fontsize="small")
-    figure.savefig(file, metadata={"Date": None})
+        for dialect, figures in found.items():
+            rows[f"{dialect}: {what}"] = [
+                figure.scaled(MIB / size / 1000)
+                for figure, size in zip(figures, sizes, strict=True)
+            ]
+        panels.append(Panel(what, sizes, ticks, medians(found, 1 / 1000), "CPU ms", True))
+    return Growth("CPU ms a MiB, by the size of the body", ticks, rows, panels)
+
+
+def by_streams(rounds: int, quick: bool) -> Growth:
+    """1 to 1,000 streams at once, over sockets: `benchmarks.sockets` measures it."""
+    sockets: Any = importlib.import_module("benchmarks.sockets")  # with all that its peers need
+    found: dict[str, list[tuple[int, float]]] = sockets.streams_growth(rounds)
+    counts = [count for count, _ in next(iter(found.values()))]
+    rows = {name: [cost for _, cost in points] for name, points in found.items()}
+    ticks = [f"{count:,}" for count in counts]
+    panel = Panel("by streams at once", counts, ticks, rows, "CPU µs an event")
+    return Growth("CPU µs an event, by streams at once", ticks, rows, [panel])
+
+
+GROWTHS: dict[str, Callable[[int, bool], Growth]] = {
+    "events": by_events,
+    "size": by_size,
+    "bodies": by_body,
+    "streams": by_streams,
+}
+
+
+def measured(
+    arguments: Callable[[str, int], tuple[object, ...]],
+    values: Sequence[int],
+    figure: str,
+    rounds: int,
+) -> dict[str, list[Figure]]:
+    """By dialect, a figure for each of `values`, for which `arguments` says what is decoded."""
+    contestants = [
+        contestant("tokenwire", *arguments(dialect, value))._replace(name=f"{dialect} {value}")
+        for dialect in STREAMS
+        for value in values
+    ]
+    found = play(contestants, rounds)
+    return {
+        dialect: [found[f"{dialect} {value}"][figure] for value in values] for dialect in STREAMS
+    }
+
+
+def medians(rows: Mapping[str, Sequence[Figure]], factor: float = 1) -> dict[str, list[float]]:
+    """What is drawn of figures."""
+    return {name: [figure.median * factor for figure in row] for name, row in rows.items()}
+
+
+def words(size: int) -> str:
+    """A number of bytes, for people."""
+    if size >= MIB:
+        return f"{size // MIB} MiB"
+    return f"{size // KIB} KiB" if size >= KIB else f"{size} B"
+
+
+def plot(panels: Sequence[Panel], file: Path) -> None:
+    """Draw `panels` side by side, by logarithms. The same figures make the same file."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure as Canvas
+
+    with mpl.rc_context({"svg.hashsalt": "tokenwire", "svg.fonttype": "none"}):
+        canvas: Any = Canvas(figsize=(4.5 * len(panels) + 1, 4), layout="constrained")
+        for number, panel in enumerate(panels):
+            axes = canvas.add_subplot(1, len(panels), number + 1)
+            for name, costs in panel.lines.items():
+                axes.loglog(panel.at, costs, marker=".", label=name)
+            if panel.linear:
+                slope = next(iter(panel.lines.values()))[-1] / panel.at[-1]
+                ends = [panel.at[0], panel.at[-1]]
+                axes.loglog(ends, [slope * end for end in ends], "--", color="grey", label="linear")
+            axes.set_xticks(panel.at, panel.ticks)
+            axes.minorticks_off()
+            axes.set_title(panel.title, fontsize="medium")
+            axes.set_ylabel(panel.unit)
+            axes.legend(fontsize="small")
+        canvas.savefig(file, metadata={"Date": None, "Creator": None})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--largest", type=int, default=16, help="MiB of the largest body")
+    parser.add_argument("--quick", action="store_true", help="fewer sizes, and no plot")
     parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
-    found = measure(arguments.largest * MIB, arguments.rounds)
-    file = Path(__file__).with_name("growth.svg")
-    plot(found, file)
-    print(f"\nplot: {file}")
+    parser.add_argument("--only", nargs="+", choices=GROWTHS, default=[])
+    args = parser.parse_args()
+    for table in run(args.rounds, args.quick, args.only):
+        print(table)
 
 
 if __name__ == "__main__":

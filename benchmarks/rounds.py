@@ -35,6 +35,10 @@ class Figure(NamedTuple):
         low, _, high = quantiles(values, n=4, method="inclusive")
         return cls(median(values), (high - low) / 2)
 
+    def scaled(self, factor: float) -> "Figure":
+        """The same in another unit."""
+        return Figure(self.median * factor, self.spread * factor)
+
     def __str__(self) -> str:
         return f"{_three_digits(self.median)} ±{_three_digits(self.spread)}"
 
@@ -43,7 +47,7 @@ def play(
     contestants: Iterable[Contestant], rounds: int, *, timeout: float = 300
 ) -> dict[str, dict[str, Figure]]:
     """By contestant and name of the figure. One that fails is reported and left out."""
-    samples: dict[str, list[dict[str, float]]] = {one.name: [] for one in contestants}
+    samples: dict[str, list[dict[str, Any]]] = {one.name: [] for one in contestants}
     order = list(contestants)
     for number in range(rounds):
         random.shuffle(order)
