@@ -11,6 +11,7 @@ file; `--quick` draws none.
 import argparse
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,12 +95,7 @@ def by_body(rounds: int, quick: bool) -> Growth:
     rows: dict[str, list[Figure]] = {}
     panels: list[Panel] = []
     for what, (piece, shape) in BODIES.items():
-        found = measured(
-            lambda dialect, size, piece=piece, shape=shape: (dialect, piece, *shape(size)),
-            sizes,
-            "pass_us",
-            rounds,
-        )
+        found = measured(partial(_body, piece, shape), sizes, "pass_us", rounds)
         for dialect, figures in found.items():
             rows[f"{dialect}: {what}"] = [
                 figure.scaled(MIB / size / 1000)
@@ -107,6 +103,12 @@ def by_body(rounds: int, quick: bool) -> Growth:
             ]
         panels.append(Panel(what, sizes, ticks, medians(found, 1 / 1000), "CPU ms", True))
     return Growth("CPU ms a MiB, by the size of the body", ticks, rows, panels)
+
+
+def _body(
+    piece: int, shape: Callable[[int], tuple[int, int]], dialect: str, size: int
+) -> tuple[object, ...]:
+    return dialect, piece, *shape(size)
 
 
 def by_streams(rounds: int, quick: bool) -> Growth:
@@ -160,11 +162,10 @@ def words(size: int) -> str:
 
 def plot(panels: Sequence[Panel], file: Path) -> None:
     """Draw `panels` side by side, by logarithms. The same figures make the same file."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure as Canvas
-
+    mpl: Any = importlib.import_module("matplotlib")
+    figures: Any = importlib.import_module("matplotlib.figure")
     with mpl.rc_context({"svg.hashsalt": "tokenwire", "svg.fonttype": "none"}):
-        canvas: Any = Canvas(figsize=(4.5 * len(panels) + 1, 4), layout="constrained")
+        canvas = figures.Figure(figsize=(4.5 * len(panels) + 1, 4), layout="constrained")
         for number, panel in enumerate(panels):
             axes = canvas.add_subplot(1, len(panels), number + 1)
             for name, costs in panel.lines.items():
