@@ -113,13 +113,14 @@ def test_idle_begins_with_the_first_bytes_and_starts_anew_with_all_others() -> N
     assert expired(running, 35) == "idle"
 
 
-def test_keepalives_and_events_do_not_reset_idle() -> None:
-    """Keep-alives are not told to the timer: only `body` is."""
-    running = timer(idle=20)
+def test_an_event_is_what_the_reader_waited_for() -> None:
+    running = timer(first_event=10, idle=20)
     running.wait(0)
-    running.body(0)
+    running.body(9)
     running.event()
-    assert running.deadline() == 20
+    assert (running.deadline(), expired(running, 1000)) == (None, None)
+    running.wait(100)
+    assert running.deadline() == 120
 
 
 def test_idle_runs_only_while_the_reader_waits() -> None:

@@ -166,6 +166,8 @@ def test_keep_alives_do_not_stop_a_clock() -> None:
 def test_idle_after_an_event() -> None:
     course = begin(course_of())
     course.received(TEXT, 105)
+    course.events.clear()
+    course.wait(105)
     course.received(b": keep-alive\n\n", 112)
     assert course.next(114.9) == Receive()
     error = run_out(course, 115)

@@ -4,8 +4,7 @@ Nothing here reads a clock: whoever drives says what time it is, in seconds of a
 not go backwards, and waits no longer than `Timer.deadline`.
 """
 
-from collections.abc import Iterator
-from math import isfinite
+from math import inf, isfinite
 
 import msgspec
 
@@ -38,28 +37,31 @@ class Clocks(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Timer:
-    """The clocks of one exchange. Between `wait` and `pause` the reader waits."""
+    """The clocks of one exchange. Between `wait` and `pause` the reader waits.
+
+    All moments are infinite that will not come, as of a clock without an end.
+    """
 
     def __init__(self, clocks: Clocks, now: float) -> None:
         self._clocks = clocks
-        self._total = None if clocks.total is None else now + clocks.total
-        self._connect: float | None = None
-        self._first_event_left = clocks.first_event
-        self._idle_left: float | None = None
-        self._waiting_since: float | None = None
+        self._total = now + _seconds(clocks.total)
+        self._connect = inf
+        self._first_event_left = _seconds(clocks.first_event)
+        self._idle_left = inf
+        self._waiting_since = inf
 
     def connecting(self, now: float) -> None:
         """A connection is being made."""
-        self._connect = None if self._clocks.connect is None else now + self._clocks.connect
+        self._connect = now + _seconds(self._clocks.connect)
 
     def connected(self) -> None:
         """The connection is there, its TLS too."""
-        self._connect = None
+        self._connect = inf
 
     def request_over(self) -> None:
         """No connection is being made, and no body comes: `connect` and `idle` stand still."""
-        self._connect = None
-        self._idle_left = None
+        self._connect = inf
+        self._idle_left = inf
 
     def wait(self, now: float) -> None:
         """The reader wants the next event."""
@@ -69,48 +71,52 @@ class Timer:
     def pause(self, now: float) -> None:
         """The reader has what it wanted."""
         self._spend(now)
-        self._waiting_since = None
+        self._waiting_since = inf
 
     def body(self, now: float) -> None:
         """Bytes of a body came that are more than a comment or a blank line."""
         self._spend(now)
-        self._idle_left = self._clocks.idle
+        self._idle_left = _seconds(self._clocks.idle)
 
     def event(self) -> None:
-        """An event came."""
-        self._first_event_left = None
+        """An event came, so bytes of a body, too: the reader has what it wanted."""
+        self._waiting_since = inf
+        self._first_event_left = inf
+        self._idle_left = _seconds(self._clocks.idle)
 
     def deadline(self) -> float | None:
         """When the next clock runs out; None: none does."""
-        return min((when for when, _ in self._running()), default=None)
+        end = self._next()
+        return None if end == inf else end
 
     def expired(self, now: float) -> TimedOut | None:
         """The error of the clock that has run out at `now`, if one has."""
-        when, clock = min(self._running(), default=(now, None))
-        if clock is None or now < when:
+        if now < self._next():
             return None
+        since = self._waiting_since
+        ends: list[tuple[float, Clock]] = [
+            (self._total, "total"),
+            (self._connect, "connect"),
+            (since + self._first_event_left, "first_event"),
+            (since + self._idle_left, "idle"),
+        ]
+        _, clock = min(ends)
         return TimedOut(_MESSAGES[clock].format(getattr(self._clocks, clock)), clock)
 
-    def _running(self) -> Iterator[tuple[float, Clock]]:
-        if self._total is not None:
-            yield self._total, "total"
-        if self._connect is not None:
-            yield self._connect, "connect"
-        if self._waiting_since is not None:
-            if self._first_event_left is not None:
-                yield self._waiting_since + self._first_event_left, "first_event"
-            if self._idle_left is not None:
-                yield self._waiting_since + self._idle_left, "idle"
+    def _next(self) -> float:
+        left = min(self._first_event_left, self._idle_left)
+        return min(self._total, self._connect, self._waiting_since + left)
 
     def _spend(self, now: float) -> None:
-        if self._waiting_since is None:
-            return
-        spent = now - self._waiting_since
-        self._waiting_since = now
-        if self._first_event_left is not None:
+        if self._waiting_since != inf:
+            spent = now - self._waiting_since
+            self._waiting_since = now
             self._first_event_left -= spent
-        if self._idle_left is not None:
             self._idle_left -= spent
+
+
+def _seconds(clock: float | None) -> float:
+    return inf if clock is None else clock
 
 
 _MESSAGES: dict[Clock, str] = {

@@ -116,7 +116,7 @@ class Exchange:
     @property
     def wants_data(self) -> bool:
         """Whether the response is not settled yet. False: stop reading it."""
-        return self._state in (State.SENT, State.BODY)
+        return self._state is _BODY or self._state is State.SENT
 
     @property
     def unstarted(self) -> bool:

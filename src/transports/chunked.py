@@ -5,6 +5,7 @@ held to it by differential fuzzing.
 """
 
 import re
+from functools import lru_cache
 
 from ..protocols.errors import LimitExceeded, Malformed
 
@@ -31,6 +32,7 @@ class ChunkedReader:
         self.rest = b""
         self.suspect = False
         self._limit = limit
+        self._plain = min(limit, _PLAIN_SIZE)
         self._left = 0  # bytes of the chunk that are still to come
         self._after_data = False  # the CRLF behind a chunk is to come
         self._in_trailers = False
@@ -48,6 +50,10 @@ class ChunkedReader:
                 self._left -= len(piece)
                 self._after_data = not self._left
                 continue
+            if not (self._after_data or self._in_trailers or self._line):
+                position = self._take_whole_chunks(data, position, content)
+                if position == end:
+                    return
             line_end = data.find(b"\n", position)
             if line_end < 0:
                 self._line += data[position:]
@@ -61,6 +67,18 @@ class ChunkedReader:
             self._check(len(line))
             self._take_line(line)
         self.rest = data[position:]
+
+    def _take_whole_chunks(self, data: bytes, position: int, content: list[bytes]) -> int:
+        """Take those that stand at `position`: in half the time of what takes all. Returns where
+        the first one is that has more than a size and data, or is not whole."""
+        while 0 < (start := data.find(b"\n", position) + 1) <= position + self._plain:
+            size = _plain_size(data[position:start])
+            end = start + size
+            if not size or data[end : end + 2] != b"\r\n":
+                break
+            content.append(data[start:end])
+            position = end + 2
+        return position
 
     def _take_line(self, line: bytes) -> None:
         bare = line[:-1] if line[-1:] == b"\r" else None
@@ -91,3 +109,13 @@ class ChunkedReader:
     def _check(self, size: int) -> None:
         if size > self._limit:
             raise LimitExceeded(f"a line of more than {self._limit} bytes in a chunked body")
+
+
+_PLAIN_SIZE = 10  # bytes of a size line, with its end; no stream has more
+
+
+@lru_cache(1024)
+def _plain_size(line: bytes) -> int:
+    """The size of a chunk that is not the last, 0 if the line has more to it. A stream has few."""
+    match = _SIZE_LINE.match(line[:-2]) if line.endswith(b"\r\n") else None
+    return int(match[1], 16) if match is not None else 0

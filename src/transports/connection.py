@@ -81,6 +81,8 @@ class Connection:
 
     def data_to_send(self) -> bytes:
         """Bytes for the socket; empty if there are none."""
+        if not self._out:
+            return b""
         data = bytes(self._out)
         self._out.clear()
         return data
@@ -88,6 +90,9 @@ class Connection:
     def receive(self, data: bytes, exchange: Exchange, events: list[Event]) -> None:
         """Bytes from the socket. Raises ConnectFailed before the way is open, then Malformed and
         LimitExceeded, after what came before."""
+        if self._tls is None and self._tunnel is None:
+            self.http.receive(data, exchange, events)
+            return
         if self._tunnel is not None and not self._tunnel.open:
             data = self._tunnel.receive(data)
             if not self._tunnel.open:

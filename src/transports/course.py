@@ -168,10 +168,10 @@ class Course:
     def received(self, data: bytes, now: float) -> None:
         """A piece of the body."""
         self.events += self._exchange.receive_data(data)
-        if data and not self._exchange.keepalive:
-            self._timer.body(now)
         if self.events:
             self._timer.event()
+        elif data and not self._exchange.keepalive:
+            self._timer.body(now)
 
     def ended(self) -> None:
         """The body is complete."""

@@ -65,11 +65,11 @@ class HTTP1:
 
     def receive(self, data: bytes, exchange: Exchange, events: list[Event]) -> None:
         """Bytes from the server. Raises Malformed and LimitExceeded, after what came before."""
-        self.begun = True
         if self.complete:
             self.reusable = False  # bytes that nobody asked for
             return
         if not self._in_body:
+            self.begun = True
             found = self._head.feed(data)
             if found is None:
                 return

@@ -81,15 +81,16 @@ class _WireReading(Reading):
         if self._wire is None:
             self._wire = self._connections.wire(self._exchange)
         wire = self._wire
-        wire.wait(network.now())
+        now = network.now()
+        wire.wait(now)
         try:
-            while not wire.events:
+            while True:
                 if self._aborted:
                     self._drop()  # it may have been connected since
                     if wire.finished:
                         return
                     raise TransportError("the answer was closed, or aborted")
-                action = wire.next(network.now())
+                action = wire.next(now)
                 match action:
                     case Transfer():
                         await self._transfer(wire, action, network)
@@ -103,8 +104,12 @@ class _WireReading(Reading):
                         return
                     case _:
                         assert_never(action)
-        finally:
+                if wire.events:
+                    break
+                now = network.now()
+        except BaseException:
             wire.pause(network.now())
+            raise
         self.ready.extend(wire.events)
         wire.events.clear()
 

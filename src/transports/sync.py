@@ -53,7 +53,7 @@ class Stream:
     async def receive(self, deadline: float | None) -> bytes:
         self._begin()
         try:
-            self._socket.settimeout(_seconds_until(deadline))
+            self._wake_before(deadline)
             return self._socket.recv(READ_SIZE)
         finally:
             self._end()
@@ -85,6 +85,14 @@ class Stream:
         if not ready:
             raise TimeoutError
         return ready[0][1]
+
+    def _wake_before(self, deadline: float | None) -> None:
+        """Have a read that waits give up at `deadline` at the latest: who wakes too early waits
+        again. A bit before, so that it holds for the next reads, too: each change is a system
+        call."""
+        left, timeout = _seconds_until(deadline), self._socket.gettimeout()
+        if left is None or timeout is None or not timeout <= left <= 2 * timeout:
+            self._socket.settimeout(left if left is None or left < 1 else left * 0.9)
 
     def _begin(self) -> None:
         with self._lock:

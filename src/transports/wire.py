@@ -92,6 +92,9 @@ class _Phase(Enum):
     OVER = auto()
 
 
+_TALK = _Phase.TALK  # by a name of its own, as each piece asks for it: an enum looks members up
+
+
 class Wire:
     """Drives one exchange over any connections. Times are seconds of a clock that only goes
     forward; `wall_clock` is seconds since 1970 at `now`, `jitter` a random number from 0 to 1."""
@@ -114,9 +117,11 @@ class Wire:
         self._jitter = jitter
         self._attempt = 1
         self._phase = _Phase.ASK
+        self._deadline: float | None = None  # of the last Transfer
         self._wake = now
         self._request: Request | None = None
         self._connection: Connection | None = None
+        self._connecting = False  # TLS, or a tunnel
         self._reused = False
         self._fresh = False
         self._proxy: Proxy | None = None
@@ -136,6 +141,9 @@ class Wire:
 
     def next(self, now: float) -> Action | None:
         """What to do next. Raises, again and again, the TokenwireError that ended the answer."""
+        if self._phase is _TALK:
+            self._deadline = self._timer.deadline()
+            return Transfer(self._deadline)
         if self._phase is _Phase.ASK:
             action = self._ask(now)
             if action is not None:
@@ -143,8 +151,6 @@ class Wire:
         match self._phase:
             case _Phase.CONNECT:
                 return self._connect(now)
-            case _Phase.TALK:
-                return Transfer(self._timer.deadline())
             case _Phase.DRAIN:
                 return Transfer(self._drain_deadline)
             case _Phase.RELEASE:
@@ -180,7 +186,8 @@ class Wire:
         self._connection = connection
         self._reused = reused
         self._phase = _Phase.TALK
-        if connection.established:
+        self._connecting = not connection.established
+        if not self._connecting:
             self._timer.connected()
         try:
             connection.start(self._request, self._exchange.limits.head)
@@ -194,41 +201,44 @@ class Wire:
 
     def data_to_send(self) -> bytes:
         """Bytes for the socket."""
-        self._check("data_to_send", _Phase.TALK, _Phase.DRAIN)
+        if self._phase is not _TALK:
+            self._check("data_to_send", _Phase.DRAIN)
         assert self._connection is not None
         return self._connection.data_to_send()
 
     def received(self, data: bytes, now: float) -> None:
-        """Bytes from the socket; empty: the peer has closed it."""
-        self._check("received", _Phase.TALK, _Phase.DRAIN)
+        """Bytes from the socket; empty: the peer has closed it. With `events`, the reader has what
+        it waited for."""
+        if self._phase is not _TALK:
+            self._check("received", _Phase.DRAIN)
         if not data:
             self._closed(clean=True)
             return
-        assert self._connection is not None
-        http = self._connection.http
-        before = http.body_bytes
+        connection, exchange = self._connection, self._exchange
+        assert connection is not None
+        before = connection.http.body_bytes
         try:
-            self._connection.receive(data, self._exchange, self.events)
+            connection.receive(data, exchange, self.events)
         except TokenwireError as error:
             self._break(error)
             return
-        if self._connection.established:
+        if self._connecting and connection.established:
+            self._connecting = False
             self._timer.connected()
-        if self._connection.over and self._exchange.wants_data:
+        if connection.over and exchange.wants_data:
             self._closed(clean=False)
-            return
-        if self._phase is _Phase.DRAIN:
+        elif self._phase is not _TALK:
             self._drained += len(data)
             self._settle(now)
-            return
-        if http.body_bytes > before and not self._exchange.keepalive:
-            self._timer.body(now)
-        if self.events:
-            self._timer.event()
-        if not self._exchange.wants_data:
-            self._settle(now)
-        elif self._timer.expired(now) is not None:  # bytes that come all the time stop no clock
-            self.timed_out(now)
+        else:
+            if self.events:
+                self._timer.event()
+            elif connection.http.body_bytes > before and not exchange.keepalive:
+                self._timer.body(now)
+            if not exchange.wants_data:
+                self._settle(now)
+            elif self._deadline is not None and now >= self._deadline:
+                self.timed_out(now)  # bytes that come all the time stop no clock
 
     def lost(self) -> None:
         """The connection was reset, or broke in another way."""

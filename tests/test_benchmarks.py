@@ -1,0 +1,289 @@
+"""The benchmarks' fixtures and helpers: what is measured is what it seems. Nothing is timed."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+import h11
+import pytest
+
+from benchmarks import decode, growth, start
+from benchmarks.decoders import (
+    DECODERS,
+    EVENTSOURCE,
+    NODE,
+    PARSER,
+    every_dialect,
+    measure_node,
+    pieces_of,
+    stream_of,
+)
+from benchmarks.rounds import Contestant, Figure, Table, play
+from benchmarks.streams import FORMS, STREAMS, Stream, chunked, cut, sized, words
+from tests.cutting import every_way
+from tests.driving import JSON, Response, drive
+from tokenwire import PROVIDERS, as_chat
+
+ROOT = Path(__file__).parents[1]
+TOKEN = Response(b'{"code": 200, "data": "token-123"}', 200, JSON)
+
+
+def said(dialect: str, pieces: list[bytes]) -> str:
+    """The text that tokenwire hears; the answer is a success."""
+    provider = PROVIDERS[dialect]
+    chat = as_chat("q", model=provider.default_model or "m")
+    exchange = provider.exchange(chat, random=Random(1))
+    answer = Response(b"".join(pieces))
+    responses = [TOKEN, answer] if dialect == "aichatonline" else [answer]
+    outcome = drive(
+        exchange, *responses, cut=lambda body: pieces if body == answer.body else [body]
+    )
+    return outcome.succeeded().reply.text
+
+
+# Streams
+
+
+@pytest.mark.parametrize("dialect", STREAMS)
+@pytest.mark.parametrize("count", [1, 40])
+def test_a_stream_says_its_text_in_any_cut(dialect: str, count: int) -> None:
+    stream = STREAMS[dialect](count)
+    assert stream.body == b"".join(stream.events)
+    assert len(stream.text) > count
+    assert said(dialect, stream.events) == stream.text
+    for pieces in every_way(stream.body):
+        assert said(dialect, pieces) == stream.text
+
+
+@pytest.mark.parametrize("dialect", STREAMS)
+def test_a_stream_has_as_many_events_as_asked_for_and_its_terminator(dialect: str) -> None:
+    terminators = len(STREAMS[dialect](0).events)
+    assert terminators == (dialect in ("openai", "darkai"))
+    assert len(STREAMS[dialect](40).events) == 40 + terminators
+
+
+def test_events_have_the_sizes_that_are_told_of_them() -> None:
+    sizes = [len(event) for event in STREAMS["openai"](1000).events[:-1]]
+    assert (min(sizes), max(sizes)) == (227, 333)
+    sizes = [len(event) for event in STREAMS["darkai"](1000).events[:-1]]
+    assert 55 <= sum(sizes) / len(sizes) <= 65
+
+
+def test_the_texts_have_what_naive_splitting_breaks_at() -> None:
+    text = "".join(words(20))
+    assert "\u2028" in text
+    assert not text.isascii()
+
+
+@pytest.mark.parametrize("dialect", FORMS)
+@pytest.mark.parametrize("size", [100, 3000])
+def test_a_sized_stream_has_events_of_that_size(dialect: str, size: int) -> None:
+    stream = sized(dialect, size, 5)
+    assert [len(event) for event in stream.events[:5]] == [size] * 5
+    for pieces in every_way(stream.body, seeds=1):
+        assert said(dialect, pieces) == stream.text
+
+
+def test_a_cut_has_pieces_of_one_size_and_a_rest() -> None:
+    assert cut(b"abcdefg", 3) == [b"abc", b"def", b"g"]
+    assert cut(b"", 3) == []
+
+
+@pytest.mark.parametrize("dialect", STREAMS)
+def test_h11_reads_the_body_from_a_chunked_response(dialect: str) -> None:
+    stream = STREAMS[dialect](20)
+    client = h11.Connection(h11.CLIENT)
+    client.send(h11.Request(method="GET", target="/", headers=[("host", "h")]))
+    client.send(h11.EndOfMessage())
+    for part in chunked(stream):
+        client.receive_data(part)
+    events = [client.next_event() for _ in range(len(stream.events) + 2)]
+    head, *chunks, end = events
+    assert isinstance(head, h11.Response)
+    assert dict(head.headers)[b"content-type"] == stream.content_type.encode()
+    assert [bytes(part.data) for part in chunks if isinstance(part, h11.Data)] == stream.events
+    assert isinstance(end, h11.EndOfMessage)
+
+
+# Rounds
+
+
+def test_a_figure_is_the_median_and_half_the_quartile_distance() -> None:
+    assert Figure.of([5.0]) == (5.0, 0.0)
+    assert Figure.of([4.0, 1.0, 2.0, 3.0, 100.0]) == (3.0, 1.0)
+    assert Figure(2.0, 0.5).scaled(10) == (20.0, 5.0)
+    assert str(Figure(1234.5, 0.123)) == "1,234 ±0.12"
+
+
+def test_a_table_is_markdown() -> None:
+    table = Table("Costs", ("µs", "ratio"), {"one": [Figure(1.234, 0.1), 2.0], "two": ["", 1]}, "!")
+    assert str(table).splitlines() == [
+        "### Costs",
+        "",
+        "| | µs | ratio |",
+        "|---|---|---|",
+        "| one | 1.23 ±0.10 | 2 |",
+        "| two |  | 1 |",
+        "",
+        "!",
+    ]
+
+
+def printing(line: str) -> list[str]:
+    return [sys.executable, "-c", f"print('noise'); print({line!r})"]
+
+
+def test_play_takes_the_last_line_of_each_contestant() -> None:
+    played = play(
+        [
+            Contestant("one", printing('{"cpu_us": 1.5, "of": "words"}')),
+            Contestant("two", printing('{"cpu_us": 3}')),
+        ],
+        rounds=3,
+    )
+    assert played == {"one": {"cpu_us": (1.5, 0)}, "two": {"cpu_us": (3, 0)}}
+
+
+def test_play_ends_with_a_contestant_that_fails() -> None:
+    with pytest.raises(SystemExit, match=r"(?s)two failed:.*ZeroDivisionError"):
+        play([Contestant("two", [sys.executable, "-c", "1 / 0"])], rounds=1)
+
+
+# Decoders
+
+NEEDS = {
+    "httpx-sse": "httpx_sse",
+    "httpx2": "httpx2",
+    "sseclient-py": "sseclient",
+    "openai": "openai",
+    "openai 2": None,  # another version than the one that is here
+    "langchain-openai": "langchain_openai",
+    "litellm": "litellm",
+}
+HERE = [
+    name
+    for name in DECODERS
+    if (need := NEEDS.get(name, "json")) is not None and importlib.util.find_spec(need) is not None
+]
+
+
+def test_the_plain_ones_and_those_of_the_dev_extra_are_here() -> None:
+    assert {*every_dialect, "httpx-sse", "httpx2", "openai"} <= set(HERE)
+
+
+@pytest.mark.parametrize("name", HERE)
+@pytest.mark.parametrize("how", decode.CUTS)
+def test_every_decoder_comes_to_the_text(name: str, how: str) -> None:
+    for dialect in STREAMS if name in every_dialect else ["openai"]:
+        stream = stream_of(dialect, 20)
+        run = DECODERS[name](dialect)
+        assert run(pieces_of(stream, how)) == stream.text
+        assert run(pieces_of(stream, how)) == stream.text  # once more, as in a second pass
+
+
+@pytest.mark.skipif(NODE is None or not PARSER.exists(), reason="npm ci --prefix benchmarks")
+@pytest.mark.parametrize("how", decode.CUTS)
+def test_eventsource_parser_comes_to_the_text(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.decoders.SECONDS", 0)
+    stream = stream_of("openai", 20)
+    assert len(measure_node(pieces_of(stream, how), stream.text)) == 3
+
+
+def test_pieces_are_events_or_of_a_size() -> None:
+    stream = Stream("text/plain", [b"abc", b"de"], "")
+    assert pieces_of(stream, "event") == [b"abc", b"de"]
+    assert pieces_of(stream, "4") == [b"abcd", b"e"]
+
+
+@pytest.mark.parametrize("size", [[], ["100"]])
+def test_a_process_measures_a_contestant(size: list[str]) -> None:
+    command = [sys.executable, "-m", "benchmarks.decoders", "tokenwire", "darkai", "event", "20"]
+    done = subprocess.run([*command, *size], capture_output=True, text=True, cwd=ROOT, check=True)
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert figures["pass_us"] == pytest.approx(figures["cpu_us"] * 20)
+
+
+def test_a_process_fails_at_another_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DECODERS, "by hand", lambda dialect: lambda pieces: "wrong")
+    monkeypatch.setattr(sys, "argv", ["decoders", "by hand", "openai", "event", "3"])
+    with pytest.raises(SystemExit, match="another text came out: 'wrong'"):
+        importlib.import_module("benchmarks.decoders").main()
+
+
+# Tables
+
+
+def test_a_contestant_is_compared_with_the_floor_and_with_tokenwire() -> None:
+    measured = {"floor": Figure(1, 0), "tokenwire": Figure(2, 0), "x": Figure(6, 1)}
+    assert decode.compare(measured)["x"] == [(6, 1), 6.0, 3.0]
+    assert decode.compare({"x": Figure(6, 1)})["x"] == [(6, 1), "", ""]
+
+
+def test_goals_are_judged_by_what_was_measured() -> None:
+    measured = {
+        "floor": Figure(1, 0),
+        "tokenwire": Figure(1.5, 0),
+        "openai": Figure(150, 0),
+        "httpx-sse": Figure(6, 0),
+    }
+    table = decode.goals({"65536": measured}, {"tokenwire": [5, 9]})
+    assert table is not None
+    assert dict(table.rows) == {
+        "tokenwire / floor, pieces of 64 KiB": ["at most 1.4", 1.5, "missed"],
+        "openai / tokenwire, pieces of 64 KiB": ["at least 80", 100.0, "met"],
+        "httpx-sse / tokenwire, pieces of 64 KiB": ["at least 5", 4.0, "missed"],
+        "tokenwire, one large event, ms a MiB": ["at most 8", 9, "missed"],
+    }
+    assert decode.goals({}, {}) is None
+
+
+def test_who_is_not_installed_is_left_out_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decode, "PEERS", tmp_path)
+    monkeypatch.setattr(decode, "NODE", None)
+    names, note = decode.lineup()
+    assert names == list(every_dialect)
+    assert note.startswith("Not installed here, and left out: httpx-sse, ")
+    assert EVENTSOURCE in note
+    assert decode.lineup(["floor"]) == (["floor"], "")
+    assert decode.contestant("floor", "openai", 1).command[0] == sys.executable
+
+
+def test_a_plot_of_the_same_figures_is_the_same_file(tmp_path: Path) -> None:
+    panels = [
+        growth.Panel(kind, [1, 10], ["one", "ten"], {"line": {1: 1.0, 10: 9.5}}, "ms", kind)
+        for kind in ("flat", "linear", "free")
+    ]
+    growth.plot(panels, tmp_path / "a.svg")
+    growth.plot(panels, tmp_path / "b.svg")
+    drawn = (tmp_path / "a.svg").read_text()
+    assert drawn == (tmp_path / "b.svg").read_text()
+    assert "ten</text>" in drawn
+    assert "<dc:date>" not in drawn
+
+
+def test_sizes_are_told_in_words() -> None:
+    assert [growth.words(size) for size in (100, 1024, 8 << 20)] == ["100 B", "1 KiB", "8 MiB"]
+
+
+def test_an_import_measures_itself() -> None:
+    command = [sys.executable, "-c", start.IMPORT, "tokenwire"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout).keys() == {"wall_ms", "cpu_ms", "mib"}
+
+
+def test_a_first_answer_is_timed_to_its_end() -> None:
+    with start.origin() as url:
+        command = [sys.executable, "-c", start.ASK_TOKENWIRE + start.NOW, url]
+        done = subprocess.run(
+            [sys.executable, "-c", start.SPAWN, *command],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            check=True,
+        )
+    assert json.loads(done.stdout)["wall_ms"] > 0
