@@ -19,12 +19,13 @@ class Said(Reading):
         self._batches = list(batches)
         self._failure = error
 
-    async def fill(self) -> None:
+    async def fill(self) -> list[Event]:
         self.calls.append("fill")
         if self._batches:
-            self.ready.extend(self._batches.pop(0))
-        elif self._failure is not None:
+            return self._batches.pop(0)
+        if self._failure is not None:
             raise self._failure
+        return []
 
     async def leave(self, *, at_once: bool) -> None:
         self.calls.append("leave at once" if at_once else "leave")
@@ -122,9 +123,9 @@ def test_leaving_by_an_error_waits_for_nothing(error: type[BaseException]) -> No
 
 def test_two_tasks_cannot_read_at_once() -> None:
     class Waiting(Said):
-        async def fill(self) -> None:
+        async def fill(self) -> list[Event]:
             await asyncio.sleep(0)
-            await super().fill()
+            return await super().fill()
 
     async def main() -> None:
         answer = AsyncAnswer(Waiting(EVENTS))

@@ -5,7 +5,6 @@ A transport supplies a `Reading`: coroutines that fill it with events. `AsyncAns
 """
 
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Coroutine, Iterator
 from typing import Any, Self, TypeVar
 
@@ -55,37 +54,36 @@ class Reading(ABC):
     was: it can be read on, or left."""
 
     def __init__(self) -> None:
-        self.ready: deque[Event] = deque()
-        """What has come, and was not handed out."""
+        self.ready: list[Event] = []
+        """What is left of a batch whose events are handed out one by one; the next is the last."""
         self._filling = False
         self._over = False
         self._error: TokenwireError | None = None
 
-    async def more(self) -> bool:
-        """Wait for events to be `ready`; False at the end. Raises, again and again, what ended the
-        answer."""
-        if not self.ready and not self._over:
-            if self._error is not None:
-                raise self._error
-            if self._filling:
-                raise LocalProtocolError("the answer is being read already, in another task")
-            self._filling = True
-            try:
-                await self.fill()
-            except TokenwireError as error:
-                self._error = error
-                raise
-            finally:
-                self._filling = False
-            if not self.ready:
-                self._over = True
-                self.stop()
-        return bool(self.ready)
-
-    def take(self) -> list[Event]:
-        """All that is ready."""
-        events = list(self.ready)
-        self.ready.clear()
+    async def batch(self) -> list[Event]:
+        """Wait for events: those that came together, none at the end. Raises, again and again, what
+        ended the answer."""
+        if self.ready:
+            events = self.ready[::-1]
+            self.ready.clear()
+            return events
+        if self._over:
+            return []
+        if self._error is not None:
+            raise self._error
+        if self._filling:
+            raise LocalProtocolError("the answer is being read already, in another task")
+        self._filling = True
+        try:
+            events = await self.fill()
+        except TokenwireError as error:
+            self._error = error
+            raise
+        finally:
+            self._filling = False
+        if not events:
+            self._over = True
+            self.stop()
         return events
 
     async def read(self) -> Reply:
@@ -94,8 +92,8 @@ class Reading(ABC):
             raise LocalProtocolError("the answer was read to its end already")
         reply = Reply()
         try:
-            while await self.more():
-                for event in self.take():
+            while events := await self.batch():
+                for event in events:
                     reply.add(event)
         except TokenwireError as error:
             error.answer = reply
@@ -103,8 +101,8 @@ class Reading(ABC):
         return reply
 
     @abstractmethod
-    async def fill(self) -> None:
-        """Wait until `ready` holds events. It holds none at the end. Raises TokenwireError."""
+    async def fill(self) -> list[Event]:
+        """Wait for the next events; none: it is the end. Raises TokenwireError."""
 
     @abstractmethod
     def stop(self) -> None:
@@ -140,9 +138,11 @@ class Answer:
         return self
 
     def __next__(self) -> Event:
-        if not self._ready and not without_loop(self._reading.more()):
-            raise StopIteration
-        return self._ready.popleft()
+        if not self._ready:
+            self._ready.extend(reversed(without_loop(self._reading.batch())))
+            if not self._ready:
+                raise StopIteration
+        return self._ready.pop()
 
     def batches(self) -> "Batches":
         """The same events, those together that came together: what a gateway hands on at once."""
@@ -184,9 +184,11 @@ class AsyncAnswer:
         return self
 
     async def __anext__(self) -> Event:
-        if not self._ready and not await self._reading.more():
-            raise StopAsyncIteration
-        return self._ready.popleft()
+        if not self._ready:
+            self._ready.extend(reversed(await self._reading.batch()))
+            if not self._ready:
+                raise StopAsyncIteration
+        return self._ready.pop()
 
     def batches(self) -> "AsyncBatches":
         """The same events, those together that came together: what a gateway hands on at once."""
@@ -218,9 +220,10 @@ class Batches:
         return self
 
     def __next__(self) -> list[Event]:
-        if not without_loop(self._reading.more()):
+        events = without_loop(self._reading.batch())
+        if not events:
             raise StopIteration
-        return self._reading.take()
+        return events
 
 
 class AsyncBatches:
@@ -233,6 +236,7 @@ class AsyncBatches:
         return self
 
     async def __anext__(self) -> list[Event]:
-        if not await self._reading.more():
+        events = await self._reading.batch()
+        if not events:
             raise StopAsyncIteration
-        return self._reading.take()
+        return events

@@ -7,6 +7,7 @@ async with Client() as client:
 """
 
 import asyncio
+import math
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -39,6 +40,8 @@ class Stream(asyncio.BufferedProtocol):
         self._error: Exception | None = None
         self._may_write = True
         self._waiter: asyncio.Future[None] | None = None
+        self._deadline = math.inf  # of who waits
+        self._alarm: asyncio.TimerHandle | None = None
 
     async def send(self, data: memoryview | bytes, deadline: float | None) -> int:
         while not self._may_write and not self._eof and not self._chunks:
@@ -56,8 +59,9 @@ class Stream(asyncio.BufferedProtocol):
             await self._wait(deadline)
         if not self._chunks and self._error is not None:
             raise OSError(f"the connection broke: {self._error}")
-        data = b"".join(self._chunks)
-        self._chunks.clear()
+        chunks = self._chunks
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
         if self._size > READ_AHEAD and self._transport is not None:
             self._transport.resume_reading()
         self._size = 0
@@ -70,17 +74,38 @@ class Stream(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.abort()
             self._transport = None
+        self._stop_alarm()
 
     async def _wait(self, deadline: float | None) -> None:
         """Wait until something happens."""
+        self._deadline = math.inf if deadline is None else deadline
+        if self._deadline < (math.inf if self._alarm is None else self._alarm.when()):
+            self._set_alarm()
         waiter = self._waiter = self._loop.create_future()
-        alarm = None if deadline is None else self._loop.call_at(deadline, _expire, waiter)
         try:
             await waiter
         finally:
             self._waiter = None
-            if alarm is not None:
-                alarm.cancel()
+
+    def _set_alarm(self) -> None:
+        # One alarm serves many waits: mostly each has its deadline behind that of the one before,
+        # and to set and cancel an alarm for each costs as much as all else that a wait does.
+        self._stop_alarm()
+        self._alarm = self._loop.call_at(self._deadline, self._ring)
+
+    def _stop_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if self._waiter is None or self._waiter.done():
+            return
+        if self._loop.time() < self._deadline:
+            self._set_alarm()
+        else:
+            self._waiter.set_exception(TimeoutError())
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -119,11 +144,6 @@ class Stream(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self._may_write = True
         self._wake()
-
-
-def _expire(waiter: "asyncio.Future[None]") -> None:
-    if not waiter.done():
-        waiter.set_exception(TimeoutError())
 
 
 class Sleeper:

@@ -24,9 +24,11 @@ class HTTP1:
 
     def __init__(self, head_limit: int) -> None:
         self._limit = head_limit
-        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=2**31)
-        self._head = HeadReader(self._h11, head_limit)
-        self._in_body = False
+        # None once the head is there: a stream has no need of h11 for the rest of its life.
+        self._h11: h11.Connection | None = h11.Connection(
+            h11.CLIENT, max_incomplete_event_size=2**31
+        )
+        self._head: HeadReader | None = HeadReader(self._h11, head_limit)
         self._bodiless = False  # the response has a head only, whatever that says
         self._chunked: ChunkedReader | None = None
         self._left: int | None = None  # of a body with a length; None: it ends with the connection
@@ -38,6 +40,7 @@ class HTTP1:
     def start(self, request: Request, *, through_proxy: str | None = None) -> bytes:
         """The bytes of `request`. `through_proxy`: its Proxy-Authorization (or an empty string),
         if it goes to a proxy, which wants the whole URL. Raises LocalProtocolError."""
+        assert self._h11 is not None
         self._bodiless = request.method == "HEAD"
         headers = list(request.headers)
         for name in (b"content-length", b"transfer-encoding"):
@@ -68,14 +71,14 @@ class HTTP1:
         if self.complete:
             self.reusable = False  # bytes that nobody asked for
             return
-        if not self._in_body:
+        if self._head is not None:
             self.begun = True
             found = self._head.feed(data)
             if found is None:
                 return
             response, data = found
-            self._in_body = True
             self._choose_framing(response)
+            self._h11 = self._head = None
             exchange.receive_response(response.status_code, list(response.headers))
         self._read_body(data, exchange, events)
 
@@ -83,7 +86,7 @@ class HTTP1:
         """The connection was closed; `clean` if the peer said so (by TCP, and by TLS if there is
         any)."""
         self.reusable = False
-        if self.complete or not self._in_body:
+        if self.complete or self._head is not None:
             return
         self.complete = True
         if clean and self._chunked is None and self._left is None:
@@ -99,6 +102,7 @@ class HTTP1:
         chunked = get_header(headers, b"transfer-encoding") is not None
         self.reusable = (
             response.http_version == b"1.1"
+            and self._h11 is not None
             and self._h11.our_state is h11.DONE
             # Both lengths are a sign of response splitting: trust nothing behind it.
             and not (chunked and length is not None)

@@ -33,6 +33,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar, assert_never
 
 from ..protocols.clocks import Clocks
 from ..protocols.errors import TransportError
+from ..protocols.events import Event
 from ..protocols.exchange import Exchange
 from ..protocols.http import Request
 from ..protocols.reply import Reply
@@ -162,7 +163,7 @@ class _Reading(Reading, Generic[HTTP]):
         self._response: Any = None
         self._aborted = Flag()
 
-    async def fill(self) -> None:
+    async def fill(self) -> list[Event]:
         if self._course is None:
             self._course = self._begin()
         course = self._course
@@ -172,7 +173,7 @@ class _Reading(Reading, Generic[HTTP]):
                 if self._aborted.is_set():
                     if course.finished:
                         await self._leave(answered=False)
-                        return
+                        return []
                     raise TransportError("the answer was closed, or aborted")
                 action = course.next(time.monotonic())
                 match action:
@@ -185,13 +186,13 @@ class _Reading(Reading, Generic[HTTP]):
                     case Leave():
                         await self._leave(answered=action.answered)
                     case None:
-                        return
+                        return []
                     case _:
                         assert_never(action)
         finally:
             course.pause(time.monotonic())
-            self.ready.extend(course.events)
-            course.events.clear()
+        events, course.events = course.events, []
+        return events
 
     async def leave(self, *, at_once: bool) -> None:
         answered = self._course is not None and self._course.finished

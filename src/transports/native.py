@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from ..protocols.clocks import Clocks
 from ..protocols.errors import TokenwireError, TransportError
+from ..protocols.events import Event
 from ..protocols.exchange import Exchange
 from ..protocols.retry import Retry
 from .answer import NOT_CLOSED, Reading, check_opening
@@ -76,7 +77,7 @@ class _WireReading(Reading):
         self._unsent: memoryview | bytes = b""
         self._aborted = False
 
-    async def fill(self) -> None:
+    async def fill(self) -> list[Event]:
         network = self._connections.network()
         if self._wire is None:
             self._wire = self._connections.wire(self._exchange)
@@ -88,7 +89,7 @@ class _WireReading(Reading):
                 if self._aborted:
                     self._drop()  # it may have been connected since
                     if wire.finished:
-                        return
+                        return []
                     raise TransportError("the answer was closed, or aborted")
                 action = wire.next(now)
                 match action:
@@ -101,7 +102,7 @@ class _WireReading(Reading):
                     case Sleep():
                         await self._sleep(action, network)
                     case None:
-                        return
+                        return []
                     case _:
                         assert_never(action)
                 if wire.events:
@@ -110,8 +111,8 @@ class _WireReading(Reading):
         except BaseException:
             wire.pause(network.now())
             raise
-        self.ready.extend(wire.events)
-        wire.events.clear()
+        events, wire.events = wire.events, []
+        return events
 
     async def leave(self, *, at_once: bool) -> None:
         try:
@@ -150,14 +151,11 @@ class _WireReading(Reading):
     async def _transfer(self, wire: Wire, action: Transfer, network: Network) -> None:
         assert self._kept is not None
         stream = self._kept.stream
-        if data := wire.data_to_send():
-            self._unsent = memoryview(bytes(self._unsent) + data)
         try:
-            try:
-                while self._unsent and (sent := await stream.send(self._unsent, action.deadline)):
-                    self._unsent = self._unsent[sent:]
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # a server may answer before it has read all: its answer can be read
+            if data := wire.data_to_send():
+                self._unsent = memoryview(bytes(self._unsent) + data)
+            if self._unsent:
+                await self._send(stream, action.deadline)
             data = await stream.receive(action.deadline)
         except TimeoutError:
             wire.timed_out(network.now())
@@ -168,6 +166,13 @@ class _WireReading(Reading):
                 wire.lost()  # it was us who closed it
             else:
                 wire.received(data, network.now())
+
+    async def _send(self, stream: Stream, deadline: float | None) -> None:
+        try:
+            while self._unsent and (sent := await stream.send(self._unsent, deadline)):
+                self._unsent = self._unsent[sent:]
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # a server may answer before it has read all: its answer can be read
 
     async def _connect(self, wire: Wire, action: Connect, network: Network) -> None:
         self._drop()  # a kept connection that turned out to be closed
