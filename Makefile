@@ -27,9 +27,9 @@ types: $(VENV)/ready
 	$(BIN)/mypy
 	$(BIN)/pyright
 
-bench: $(VENV)/ready
-	$(BIN)/python benchmarks/decode.py
-	$(BIN)/python benchmarks/growth.py
+# Everything beside its peers, into benchmarks/README.md; an hour or so.
+bench: $(VENV)/ready .peers/ready
+	$(BIN)/python -m benchmarks
 
 # Looks for counter-examples to the properties, elsewhere each time; an hour or so.
 search: $(VENV)/ready
@@ -53,10 +53,18 @@ outcomes: $(VENV)/ready
 	$(BIN)/python -m tests.outcomes
 
 clean:
-	rm -rf $(VENV) build dist demo-output .fuzz .mutants src/*.egg-info *.egg-info .coverage
+	rm -rf $(VENV) build dist demo-output .fuzz .mutants .peers src/*.egg-info *.egg-info .coverage
 
 $(VENV)/ready: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or later was found" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+.peers/ready: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or later was found" >&2; exit 1; }
+	for peers in bench bench-litellm; do \
+		$(PYTHON) -m venv .peers/$${peers#bench-} && \
+		.peers/$${peers#bench-}/bin/python -m pip install --quiet --disable-pip-version-check \
+			-e ".[$$peers]" || exit; done
 	@touch $@

@@ -13,7 +13,7 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from benchmarks.decode import contestant
 from benchmarks.rounds import Figure, Table, play
@@ -27,14 +27,15 @@ SEGMENT = 1400
 
 
 class Panel(NamedTuple):
-    """One plot: its lines by name, of one point for each of `at`, whose words are `ticks`."""
+    """One plot: its lines by name, each a cost by some of `at`, whose words are `ticks`."""
 
     title: str
     at: Sequence[int]
     ticks: Sequence[str]
-    lines: Mapping[str, Sequence[float]]
+    lines: Mapping[str, Mapping[int, float]]
     unit: str
-    linear: bool = False  # with a line that shows what linear time looks like
+    kind: Literal["flat", "linear", "free"] = "free"
+    """What to see: a cost that stays the same, one that is linear, or whatever comes."""
 
 
 class Growth(NamedTuple):
@@ -65,18 +66,22 @@ def by_events(rounds: int, quick: bool) -> Growth:
     counts = [10**n for n in range(2, 5 if quick else 6)]
     rows = measured(lambda dialect, count: (dialect, SEGMENT, count), counts, "cpu_us", rounds)
     ticks = [f"{count:,}" for count in counts]
-    panel = Panel("by events a stream", counts, ticks, medians(rows), "CPU µs an event")
+    panel = Panel(
+        "by events a stream", counts, ticks, lines_of(rows, counts), "CPU µs an event", "flat"
+    )
     return Growth("CPU µs an event, by events a stream", ticks, rows, [panel])
 
 
 def by_size(rounds: int, quick: bool) -> Growth:
-    """Events of 100 bytes to 8 MiB; in all a MiB of them, or one."""
+    """Events of 100 bytes to 8 MiB, in all 8 MiB of them."""
     sizes = [100, KIB, 10 * KIB, 100 * KIB, *([] if quick else [MIB, 8 * MIB])]
     rows = measured(
-        lambda dialect, size: (dialect, SEGMENT, max(1, MIB // size), size), sizes, "cpu_us", rounds
+        lambda dialect, size: (dialect, SEGMENT, 8 * MIB // size, size), sizes, "cpu_us", rounds
     )
     ticks = [words(size) for size in sizes]
-    panel = Panel("by size of an event", sizes, ticks, medians(rows), "CPU µs an event", True)
+    panel = Panel(
+        "by size of an event", sizes, ticks, lines_of(rows, sizes), "CPU µs an event", "linear"
+    )
     return Growth("CPU µs an event, by its size", ticks, rows, [panel])
 
 
@@ -101,7 +106,7 @@ def by_body(rounds: int, quick: bool) -> Growth:
                 figure.scaled(MIB / size / 1000)
                 for figure, size in zip(figures, sizes, strict=True)
             ]
-        panels.append(Panel(what, sizes, ticks, medians(found, 1 / 1000), "CPU ms", True))
+        panels.append(Panel(what, sizes, ticks, lines_of(found, sizes, 1e-3), "CPU ms", "linear"))
     return Growth("CPU ms a MiB, by the size of the body", ticks, rows, panels)
 
 
@@ -113,12 +118,13 @@ def _body(
 
 def by_streams(rounds: int, quick: bool) -> Growth:
     """1 to 1,000 streams at once, over sockets: `benchmarks.sockets` measures it."""
-    sockets: Any = importlib.import_module("benchmarks.sockets")  # with all that its peers need
-    found: dict[str, list[tuple[int, float]]] = sockets.streams_growth(rounds)
-    counts = [count for count, _ in next(iter(found.values()))]
-    rows = {name: [cost for _, cost in points] for name, points in found.items()}
+    from benchmarks.sockets import streams_growth  # here, as nothing else needs a server
+
+    lines = {name: dict(points) for name, points in streams_growth(rounds).items()}
+    counts = sorted({count for line in lines.values() for count in line})
+    rows = {name: [line.get(count, "") for count in counts] for name, line in lines.items()}
     ticks = [f"{count:,}" for count in counts]
-    panel = Panel("by streams at once", counts, ticks, rows, "CPU µs an event")
+    panel = Panel("by streams at once", counts, ticks, lines, "CPU µs an event")
     return Growth("CPU µs an event, by streams at once", ticks, rows, [panel])
 
 
@@ -148,9 +154,14 @@ def measured(
     }
 
 
-def medians(rows: Mapping[str, Sequence[Figure]], factor: float = 1) -> dict[str, list[float]]:
+def lines_of(
+    rows: Mapping[str, Sequence[Figure]], at: Sequence[int], factor: float = 1
+) -> dict[str, dict[int, float]]:
     """What is drawn of figures."""
-    return {name: [figure.median * factor for figure in row] for name, row in rows.items()}
+    return {
+        name: {x: figure.median * factor for x, figure in zip(at, row, strict=True)}
+        for name, row in rows.items()
+    }
 
 
 def words(size: int) -> str:
@@ -168,11 +179,14 @@ def plot(panels: Sequence[Panel], file: Path) -> None:
         canvas = figures.Figure(figsize=(4.5 * len(panels) + 1, 4), layout="constrained")
         for number, panel in enumerate(panels):
             axes = canvas.add_subplot(1, len(panels), number + 1)
-            for name, costs in panel.lines.items():
-                axes.loglog(panel.at, costs, marker=".", label=name)
-            if panel.linear:
-                slope = next(iter(panel.lines.values()))[-1] / panel.at[-1]
+            for name, line in panel.lines.items():
+                axes.loglog(list(line), list(line.values()), marker=".", label=name)
+            if panel.kind == "flat":
+                axes.set_yscale("linear")
+                axes.set_ylim(bottom=0)
+            if panel.kind == "linear":  # a line to compare with, below the others
                 ends = [panel.at[0], panel.at[-1]]
+                slope = min(line[ends[-1]] for line in panel.lines.values()) / ends[-1] / 2
                 axes.loglog(ends, [slope * end for end in ends], "--", color="grey", label="linear")
             axes.set_xticks(panel.at, panel.ticks)
             axes.minorticks_off()

@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from math import isnan, nan
 from statistics import median, quantiles
 from typing import Any, NamedTuple
 
@@ -23,13 +24,16 @@ class Contestant(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """The median of the rounds, and half the distance between the quartiles."""
+    """The median of the rounds, and half the distance between the quartiles. Not a number if it is
+    none in a round."""
 
     median: float
     spread: float
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Figure":
+        if any(isnan(value) for value in values):
+            return cls(nan, nan)
         if len(values) < 2:
             return cls(values[0], 0.0)
         low, _, high = quantiles(values, n=4, method="inclusive")
@@ -40,13 +44,15 @@ class Figure(NamedTuple):
         return Figure(self.median * factor, self.spread * factor)
 
     def __str__(self) -> str:
+        if isnan(self.median):
+            return "-"
         return f"{_three_digits(self.median)} ±{_three_digits(self.spread)}"
 
 
 def play(
     contestants: Iterable[Contestant], rounds: int, *, timeout: float = 300
 ) -> dict[str, dict[str, Figure]]:
-    """By contestant and name of the figure. One that fails is reported and left out."""
+    """By contestant and name of the figure. One that fails ends it all."""
     samples: dict[str, list[dict[str, Any]]] = {one.name: [] for one in contestants}
     order = list(contestants)
     for number in range(rounds):
@@ -101,6 +107,8 @@ def _cell(value: object) -> str:
 
 def _three_digits(value: float) -> str:
     """With as many digits as mean something."""
+    if isnan(value):
+        return "-"
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}" if abs(value) >= 1 else f"{value:.2f}"

@@ -34,7 +34,7 @@ def words(count: int) -> list[str]:
 
 
 def openai(count: int) -> Stream:
-    """Chat completion chunks of 200 to 330 bytes, as OpenAI and its relatives write them."""
+    """Chat completion chunks of 227 to 333 bytes, as OpenAI and its relatives write them."""
     texts = words(count)
     events = [
         b"data: " + _json(_chunk(number, text)) + b"\n\n" for number, text in enumerate(texts)

@@ -42,7 +42,7 @@ def test_what_had_come_before_a_reset_is_received(loop: Loop) -> None:
         stream.get_buffer(-1)[:] = b"x"
         stream.buffer_updated(1)
         stream.connection_lost(ConnectionResetError("reset"))
-        assert await stream.receive(None) == b"x"
+        assert await received(stream) == b"x"
         with pytest.raises(OSError, match="the connection broke: reset"):
             await stream.receive(None)
         assert not stream.is_quiet()

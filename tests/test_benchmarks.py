@@ -4,6 +4,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from math import nan
 from pathlib import Path
 from random import Random
 
@@ -14,9 +15,9 @@ from benchmarks import decode, growth, start
 from benchmarks.decoders import (
     DECODERS,
     EVENTSOURCE,
+    EVERY_DIALECT,
     NODE,
     PARSER,
-    every_dialect,
     measure_node,
     pieces_of,
     stream_of,
@@ -117,6 +118,7 @@ def test_a_figure_is_the_median_and_half_the_quartile_distance() -> None:
     assert Figure.of([4.0, 1.0, 2.0, 3.0, 100.0]) == (3.0, 1.0)
     assert Figure(2.0, 0.5).scaled(10) == (20.0, 5.0)
     assert str(Figure(1234.5, 0.123)) == "1,234 ±0.12"
+    assert str(Figure.of([1.0, nan])) == "-"
 
 
 def test_a_table_is_markdown() -> None:
@@ -172,13 +174,13 @@ HERE = [
 
 
 def test_the_plain_ones_and_those_of_the_dev_extra_are_here() -> None:
-    assert {*every_dialect, "httpx-sse", "httpx2", "openai"} <= set(HERE)
+    assert {*EVERY_DIALECT, "httpx-sse", "httpx2", "openai"} <= set(HERE)
 
 
 @pytest.mark.parametrize("name", HERE)
 @pytest.mark.parametrize("how", decode.CUTS)
 def test_every_decoder_comes_to_the_text(name: str, how: str) -> None:
-    for dialect in STREAMS if name in every_dialect else ["openai"]:
+    for dialect in STREAMS if name in EVERY_DIALECT else ["openai"]:
         stream = stream_of(dialect, 20)
         run = DECODERS[name](dialect)
         assert run(pieces_of(stream, how)) == stream.text
@@ -247,7 +249,7 @@ def test_who_is_not_installed_is_left_out_and_named(
     monkeypatch.setattr(decode, "PEERS", tmp_path)
     monkeypatch.setattr(decode, "NODE", None)
     names, note = decode.lineup()
-    assert names == list(every_dialect)
+    assert names == list(EVERY_DIALECT)
     assert note.startswith("Not installed here, and left out: httpx-sse, ")
     assert EVENTSOURCE in note
     assert decode.lineup(["floor"]) == (["floor"], "")

@@ -556,7 +556,7 @@ def test_cancelled_when_the_bytes_have_just_come(loop: str) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert await stream.receive(None) == b"x"
+        assert await received(stream) == b"x"
 
     LOOPS[loop][0](main)
 

@@ -59,7 +59,7 @@ class _ChatStep(LineStep):
 
     def line(self, line: bytes, events: list[Event]) -> None:
         name, colon, value = line.partition(b":")
-        if not line or (colon and not name):  # blank, or a comment
+        if colon and not name:  # a comment
             return
         if name != b"data" or not colon:
             events.append(Unrecognized(line))
@@ -79,7 +79,8 @@ class _ChatStep(LineStep):
         # Half a character shows that the answer was cut, whatever HTTP says of the body.
         rest = self._lines.rest
         _, size = utf_8_decode(rest, "replace", False)
-        self.line(rest[:size], events)
+        if size:
+            self.line(rest[:size], events)
         if size < len(rest):
             raise Truncated(f"{self.unfinished}, inside a character", data=rest)
 

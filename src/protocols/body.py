@@ -68,7 +68,8 @@ class Step:
 
 
 class LineStep(Step):
-    """A step whose answer is lines, each of which is a unit of its own: `line` decodes one."""
+    """A step whose answer is lines, each of which is a unit of its own: `line` decodes one. Blank
+    lines say nothing."""
 
     def __init__(self, request: Request, limits: Limits) -> None:
         self.request = request
@@ -76,22 +77,28 @@ class LineStep(Step):
         self._lines = Lines(limits.event)
 
     def line(self, line: bytes, events: list[Event]) -> None:
-        """One line without its end; it may be blank."""
+        """One line without its end; it is not empty."""
 
     @property
     def keepalive(self) -> bool:
         return self._lines.keepalive
 
     def data(self, data: bytes, events: list[Event]) -> None:
-        for line in self._lines.feed(data).splitlines():
-            self._lines.check(len(line))
-            self.line(line, events)
-            if self.evidence == "terminator":
-                return
-        self._lines.check_rest()
+        lines = self._lines
+        text = lines.feed(data)
+        for line in text.splitlines():
+            lines.check(len(line))
+            if line:
+                self.line(line, events)
+                if self.evidence == "terminator":
+                    return
+        if lines.too_long:
+            lines.check_rest()
 
     def eof(self, events: list[Event]) -> None:
         rest = self._lines.rest
+        if not rest:
+            return
         try:
             self.line(rest, events)
         except Malformed as error:

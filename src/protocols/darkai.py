@@ -73,7 +73,7 @@ class _Step(LineStep):
 
     def line(self, line: bytes, events: list[Event]) -> None:
         name, colon, value = line.partition(b":")
-        if not line or (colon and not name):  # blank, or a comment
+        if colon and not name:  # a comment
             return
         if name == b"event" and value.strip() == b"error":
             self._failing = True

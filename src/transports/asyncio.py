@@ -42,10 +42,11 @@ class Stream(asyncio.BufferedProtocol):
         self._waiter: asyncio.Future[None] | None = None
         self._deadline = math.inf  # of who waits
         self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = math.inf
 
     async def send(self, data: memoryview | bytes, deadline: float | None) -> int:
         while not self._may_write and not self._eof and not self._chunks:
-            await self._wait(deadline)
+            await self.wait(deadline)
         if self._eof or self._transport is None:
             raise BrokenPipeError("the connection is closed")
         if self._chunks:
@@ -54,18 +55,27 @@ class Stream(asyncio.BufferedProtocol):
         self._transport.write(piece)
         return len(piece)
 
-    async def receive(self, deadline: float | None) -> bytes:
-        while not self._chunks and not self._eof:
-            await self._wait(deadline)
-        if not self._chunks and self._error is not None:
-            raise OSError(f"the connection broke: {self._error}")
+    def take(self) -> bytes | None:
         chunks = self._chunks
+        if not chunks:
+            if self._error is not None:
+                raise OSError(f"the connection broke: {self._error}")
+            return b"" if self._eof else None
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
-        if self._size > READ_AHEAD and self._transport is not None:
-            self._transport.resume_reading()
-        self._size = 0
+        if self._size:
+            if self._size > READ_AHEAD and self._transport is not None:
+                self._transport.resume_reading()
+            self._size = 0
         return data
+
+    def wait(self, deadline: float | None) -> "asyncio.Future[None]":
+        # No coroutine, as this is awaited for each read: its frame would take longer than all else.
+        self._deadline = math.inf if deadline is None else deadline
+        if self._deadline < self._alarm_at:
+            self._set_alarm()
+        self._waiter = self._loop.create_future()
+        return self._waiter
 
     def is_quiet(self) -> bool:
         return not self._eof and not self._chunks
@@ -76,30 +86,20 @@ class Stream(asyncio.BufferedProtocol):
             self._transport = None
         self._stop_alarm()
 
-    async def _wait(self, deadline: float | None) -> None:
-        """Wait until something happens."""
-        self._deadline = math.inf if deadline is None else deadline
-        if self._deadline < (math.inf if self._alarm is None else self._alarm.when()):
-            self._set_alarm()
-        waiter = self._waiter = self._loop.create_future()
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-
     def _set_alarm(self) -> None:
         # One alarm serves many waits: mostly each has its deadline behind that of the one before,
         # and to set and cancel an alarm for each costs as much as all else that a wait does.
         self._stop_alarm()
+        self._alarm_at = self._deadline
         self._alarm = self._loop.call_at(self._deadline, self._ring)
 
     def _stop_alarm(self) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
-            self._alarm = None
+            self._alarm, self._alarm_at = None, math.inf
 
     def _ring(self) -> None:
-        self._alarm = None
+        self._alarm, self._alarm_at = None, math.inf
         if self._waiter is None or self._waiter.done():
             return
         if self._loop.time() < self._deadline:
@@ -108,8 +108,9 @@ class Stream(asyncio.BufferedProtocol):
             self._waiter.set_exception(TimeoutError())
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     # What asyncio calls.
 
@@ -122,11 +123,13 @@ class Stream(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._chunks.append(bytes(self._buffer[:nbytes]))
+        if self._waiter is not None:
+            self._wake()
+            return
         was_ahead = self._size > READ_AHEAD
         self._size += nbytes
         if self._size > READ_AHEAD and not was_ahead and self._transport is not None:
             self._transport.pause_reading()
-        self._wake()
 
     def eof_received(self) -> bool:
         self._eof = True

@@ -1,6 +1,7 @@
 """What the clients of all native transports have in common: their settings."""
 
 import os
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ClientSettings"]
 
 
-class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
+class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The arguments of a `Client`.
 
     `ssl_context`: your own, to trust another authority or to show a certificate; without it the
@@ -47,17 +48,20 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def wire(self, exchange: Exchange, *, now: float, wall_clock: float, jitter: float) -> Wire:
         """A wire for `exchange`."""
-        settings = WireSettings(
+        return Wire(exchange, self._of_wires, now=now, wall_clock=wall_clock, jitter=jitter)
+
+    def connection(self, route: Route) -> Connection:
+        """The stack of a new connection of `route`."""
+        return Connection(route, Limits().head, self._context)
+
+    @cached_property
+    def _of_wires(self) -> WireSettings:
+        return WireSettings(
             retry=self.retry or Retry(),
             clocks=self.clocks,
             proxy=self._proxy,
             allow_private_addresses=self.allow_private_addresses,
         )
-        return Wire(exchange, settings, now=now, wall_clock=wall_clock, jitter=jitter)
-
-    def connection(self, route: Route) -> Connection:
-        """The stack of a new connection of `route`."""
-        return Connection(route, Limits().head, self._context)
 
     def _proxy(self, origin: Origin) -> Proxy | None:
         if self.proxy is not None:

@@ -94,7 +94,25 @@ class _WireReading(Reading):
                 action = wire.next(now)
                 match action:
                     case Transfer():
-                        await self._transfer(wire, action, network)
+                        # In this place, as each read passes here: a coroutine costs as much again.
+                        assert self._kept is not None
+                        stream = self._kept.stream
+                        try:
+                            if data := wire.data_to_send():
+                                self._unsent = memoryview(bytes(self._unsent) + data)
+                            if self._unsent:
+                                await self._send(stream, action.deadline)
+                            while (data := stream.take()) is None:
+                                await stream.wait(action.deadline)
+                        except TimeoutError:
+                            wire.timed_out(network.now())
+                        except OSError:
+                            wire.lost()
+                        else:
+                            if self._aborted and not data:
+                                wire.lost()  # it was us who closed it
+                            else:
+                                wire.received(data, network.now())
                     case Connect():
                         await self._connect(wire, action, network)
                     case Release():
@@ -148,29 +166,10 @@ class _WireReading(Reading):
         # The garbage collector runs in any thread.
         self._connections.call_from_thread(self._kept.stream.close)
 
-    async def _transfer(self, wire: Wire, action: Transfer, network: Network) -> None:
-        assert self._kept is not None
-        stream = self._kept.stream
-        try:
-            if data := wire.data_to_send():
-                self._unsent = memoryview(bytes(self._unsent) + data)
-            if self._unsent:
-                await self._send(stream, action.deadline)
-            data = await stream.receive(action.deadline)
-        except TimeoutError:
-            wire.timed_out(network.now())
-        except OSError:
-            wire.lost()
-        else:
-            if self._aborted and not data:
-                wire.lost()  # it was us who closed it
-            else:
-                wire.received(data, network.now())
-
     async def _send(self, stream: Stream, deadline: float | None) -> None:
         try:
             while self._unsent and (sent := await stream.send(self._unsent, deadline)):
-                self._unsent = self._unsent[sent:]
+                self._unsent = self._unsent[sent:] or b""  # an empty view would keep it all
         except (BrokenPipeError, ConnectionResetError):
             pass  # a server may answer before it has read all: its answer can be read
 

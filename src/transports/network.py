@@ -3,7 +3,7 @@
 Over blocking sockets these coroutines never suspend; see `answer.without_loop`.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 __all__ = ["Network", "Sleeper", "Stream"]
@@ -19,8 +19,12 @@ class Stream(Protocol):
         which may be an answer to what was sent so far, from a peer that reads no more."""
         ...
 
-    async def receive(self, deadline: float | None) -> bytes:
-        """Some bytes; empty once the peer has closed."""
+    def take(self) -> bytes | None:
+        """What has come; empty once the peer has closed; None: nothing yet, so `wait`."""
+        ...
+
+    def wait(self, deadline: float | None) -> Awaitable[None]:
+        """Wait until there may be something to take."""
         ...
 
     def is_quiet(self) -> bool:

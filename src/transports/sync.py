@@ -36,6 +36,7 @@ class Stream:
         self._lock = threading.Lock()
         self._in_use = False
         self._closed = False
+        self._data: bytes | None = None
 
     async def send(self, data: memoryview | bytes, deadline: float | None) -> int:
         self._begin()
@@ -50,11 +51,15 @@ class Stream:
         finally:
             self._end()
 
-    async def receive(self, deadline: float | None) -> bytes:
+    def take(self) -> bytes | None:
+        data, self._data = self._data, None
+        return data
+
+    async def wait(self, deadline: float | None) -> None:
         self._begin()
         try:
             self._wake_before(deadline)
-            return self._socket.recv(READ_SIZE)
+            self._data = self._socket.recv(READ_SIZE)
         finally:
             self._end()
 

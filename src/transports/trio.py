@@ -42,10 +42,12 @@ def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 class Stream:
-    """A socket of trio's."""
+    """A socket of trio's. Read without it, which would try first, in vain, and then wait."""
 
-    def __init__(self, sock: trio.socket.SocketType) -> None:
+    def __init__(self, sock: trio.socket.SocketType, raw: socket.socket) -> None:
         self._socket = sock
+        self._raw = raw
+        self._data: bytes | None = None
 
     async def send(self, data: memoryview | bytes, deadline: float | None) -> int:
         if len(data) > WRITE_SIZE:  # what is smaller has room in the system's buffer
@@ -73,8 +75,21 @@ class Stream:
         except BaseExceptionGroup as group:
             raise _only(group) from None
 
-    async def receive(self, deadline: float | None) -> bytes:
-        return await _within(deadline, lambda: self._socket.recv(READ_SIZE))
+    def take(self) -> bytes | None:
+        data, self._data = self._data, None
+        return data
+
+    async def wait(self, deadline: float | None) -> None:
+        with trio.move_on_at(math.inf if deadline is None else deadline):
+            try:
+                await trio.lowlevel.wait_readable(self._raw)
+                self._data = self._raw.recv(READ_SIZE)
+            except BlockingIOError:
+                pass  # somebody was woken too early
+            except (trio.ClosedResourceError, ValueError) as error:  # ValueError: closed before
+                raise OSError("the connection was closed") from error
+            return
+        raise TimeoutError
 
     def is_quiet(self) -> bool:
         return not self._socket.is_readable()
@@ -114,14 +129,15 @@ class Network:
 
     async def connect(self, address: str, port: int, deadline: float | None) -> Stream:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        sock = trio.socket.socket(family, socket.SOCK_STREAM)
+        raw = socket.socket(family, socket.SOCK_STREAM)
+        sock = trio.socket.from_stdlib_socket(raw)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await _within(deadline, lambda: sock.connect((address, port)))
         except BaseException:
             sock.close()
             raise
-        return Stream(sock)
+        return Stream(sock, raw)
 
     def sleeper(self) -> Sleeper:
         return Sleeper()

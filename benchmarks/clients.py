@@ -1,0 +1,786 @@
+"""Each contestant's client over a socket, and the process that measures one.
+
+    python -m benchmarks.clients NAME --port PORT [--dialect darkai] [--events 1000] [--streams 100]
+
+The origin at PORT was started with the same dialect and number of events, and `--interval`. After
+a few short answers the case is measured: so many streams opened at once by one client, or one
+session of a peer's, without a limit to its connections. Each answer's text is checked. One line of
+JSON has the figures:
+
+- `cpu_us`: CPU time of the process an event, from before the first stream is opened to the end
+- `steady_us`: the same from the moment that all streams have begun, so without opening them; not
+  a number if half of all was read by then
+- `wall_s`, `events`
+- `first_event_p50_ms`, `first_event_p99_ms`: from the start to each stream's first event
+- `kib_a_stream`: growth of the resident memory from before the streams to when all are open and
+  half read, a stream; the texts read so far are in it. Not a number if they never were all open.
+- `faults`: page faults an event. asyncio reads into a new buffer of 256 KiB each time, unless a
+  protocol has one (`BufferedProtocol`, as ours): in a process whose heap has no such gap the
+  allocator asks the system for it each time, and gives it back. `TUNED` spares it that.
+- `origin_cpu_s`, `origin_late_ms`: what the server spent, and how late an event was at most
+"""
+
+import argparse
+import asyncio
+import gc
+import http.client
+import json
+import math
+import os
+import resource
+import shutil
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from functools import cache, partial
+from importlib import import_module
+from pathlib import Path
+from statistics import quantiles
+from typing import Any, NamedTuple, TypeAlias
+
+from tokenwire import PROVIDERS, Text, as_chat
+
+from .origin import WARM_EVENTS, lift_file_limit
+from .streams import STREAMS
+
+__all__ = ["CONTESTANTS", "PROGRAMS", "built_client"]
+
+WARM_UPS = 5
+LIMIT = 10_000  # of connections, where none at all can't be said to all
+PLACE = Path(__file__).parent
+QUESTION: dict[str, Any] = {
+    "openai": {"model": "m", "messages": [{"role": "user", "content": "q"}], "stream": True},
+    "darkai": {"model": "llama-3-70b", "query": "q"},
+}
+PATH = {"openai": "/v1/chat/completions", "darkai": "/chat"}
+ACCEPT = {"accept": "text/event-stream"}
+
+
+class Answer:
+    """One stream as it is read: a client gives each text to `take`."""
+
+    __slots__ = ("_began", "first_at", "take", "texts")
+
+    def __init__(self, began: Callable[[], None] = lambda: None) -> None:
+        self.texts: list[str] = []
+        self.take: Callable[[str], None] = self._take_first
+        self.first_at = math.nan
+        self._began = began
+
+    def _take_first(self, text: str) -> None:
+        self.first_at = time.perf_counter()
+        self.texts.append(text)
+        self.take = self.texts.append  # so that the rest costs all clients next to nothing
+        self._began()
+
+
+class Origin(NamedTuple):
+    """Where to ask."""
+
+    dialect: str
+    base: str
+    context: ssl.SSLContext | None
+
+    def warm(self) -> "Origin":
+        """The same, for short answers."""
+        return self._replace(base=self.base + "/warm")
+
+    @property
+    def url(self) -> str:
+        return self.base + PATH[self.dialect]
+
+    @property
+    def question(self) -> Any:
+        return QUESTION[self.dialect]
+
+
+Ask: TypeAlias = Callable[[Origin, Answer], Any]
+"""Asks a question, and gives what is answered to the `Answer`; awaited if the client is async."""
+
+
+# What the plain loops have in common.
+
+
+def text_of(dialect: str) -> Callable[[str | bytes], str | None]:
+    """A function of an event's data to the text in it."""
+
+    def openai(data: str | bytes) -> str | None:
+        if data in ("[DONE]", b"[DONE]"):
+            return None
+        text: str = json.loads(data)["choices"][0]["delta"]["content"]
+        return text
+
+    def darkai(data: str | bytes) -> str | None:
+        event = json.loads(data)
+        return event["data"]["text"] if event["event"] == "text-chunk" else None
+
+    return {"openai": openai, "darkai": darkai}[dialect]
+
+
+def splitter(dialect: str) -> Callable[[bytes, Answer], bytes]:
+    """A function that takes the whole events of some bytes, and returns the rest."""
+    text_of_data = text_of(dialect)
+
+    def split(data: bytes, answer: Answer) -> bytes:
+        *events, rest = data.split(b"\n\n")
+        for event in events:
+            if (text := text_of_data(event[6:])) is not None:
+                answer.take(text)
+        return rest
+
+    return split
+
+
+# Ours.
+
+
+def exchange(origin: Origin) -> Any:
+    provider = PROVIDERS[origin.dialect]
+    if origin.dialect == "openai":
+        chat = as_chat("q", model="m")
+        return provider.exchange(chat, base_url=origin.base + "/v1", key="k")
+    return provider.exchange(as_chat("q"), base_url=origin.base)
+
+
+@contextmanager
+def tokenwire_sync(origin: Origin) -> Generator[Ask]:
+    from tokenwire.transports.sync import Client
+
+    with Client(ssl_context=origin.context) as client:
+
+        def ask(origin: Origin, answer: Answer) -> None:
+            with client.open(exchange(origin)) as events:
+                for batch in events.batches():
+                    for event in batch:
+                        if type(event) is Text:
+                            answer.take(event.text)
+
+        yield ask
+
+
+async def read_batches(client: Any, origin: Origin, answer: Answer) -> None:
+    async with client.open(exchange(origin)) as events:
+        async for batch in events.batches():
+            for event in batch:
+                if type(event) is Text:
+                    answer.take(event.text)
+
+
+@asynccontextmanager
+async def tokenwire(name: str, origin: Origin) -> AsyncGenerator[Ask]:
+    """By the native transport `name`."""
+    transport = import_module(f"tokenwire.transports.{name}")
+    async with transport.Client(ssl_context=origin.context) as client:
+        yield partial(read_batches, client)
+
+
+@asynccontextmanager
+async def tokenwire_httpx(origin: Origin) -> AsyncGenerator[Ask]:
+    httpx, transport = import_module("httpx"), import_module("tokenwire.transports.httpx")
+    async with httpx_client(httpx, origin) as http, transport.AsyncClient(http) as client:
+        yield partial(read_batches, client)
+
+
+# Peers that are HTTP clients, and a plain loop over what they read.
+
+
+@asynccontextmanager
+async def aiohttp_session(origin: Origin) -> AsyncGenerator[Any]:
+    aiohttp = import_module("aiohttp")
+    ssl_option = True if origin.context is None else origin.context
+    connector = aiohttp.TCPConnector(limit=0, ssl=ssl_option)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        yield session
+
+
+@asynccontextmanager
+async def aiohttp_pieces(origin: Origin) -> AsyncGenerator[Ask]:
+    """`iter_any()`, split at blank lines: the faster of its two ways."""
+    split = splitter(origin.dialect)
+    async with aiohttp_session(origin) as session:
+
+        async def ask(origin: Origin, answer: Answer) -> None:
+            async with session.post(origin.url, json=origin.question, headers=ACCEPT) as response:
+                rest = b""
+                async for data in response.content.iter_any():
+                    rest = split(rest + data, answer)
+
+        yield ask
+
+
+@asynccontextmanager
+async def aiohttp_lines(origin: Origin) -> AsyncGenerator[Ask]:
+    """Iterating over the lines of `response.content`, as its documentation does."""
+    text_of_data = text_of(origin.dialect)
+    async with aiohttp_session(origin) as session:
+
+        async def ask(origin: Origin, answer: Answer) -> None:
+            async with session.post(origin.url, json=origin.question, headers=ACCEPT) as response:
+                async for line in response.content:
+                    if line.startswith(b"data: "):
+                        text = text_of_data(line[6:].rstrip(b"\n"))
+                        if text is not None:
+                            answer.take(text)
+
+        yield ask
+
+
+def httpx_client(httpx: Any, origin: Origin, make: Any = None) -> Any:
+    """An async client of httpx or httpx2; `make`: what derives from it."""
+    limits = httpx.Limits(max_connections=LIMIT, max_keepalive_connections=LIMIT)
+    verify = True if origin.context is None else origin.context
+    make = make or httpx.AsyncClient
+    return make(limits=limits, timeout=None, verify=verify, trust_env=False)
+
+
+@asynccontextmanager
+async def httpx_sse_async(origin: Origin) -> AsyncGenerator[Ask]:
+    """`aconnect_sse`, and `json.loads` of each event's data."""
+    httpx_sse, text_of_data = import_module("httpx_sse"), text_of(origin.dialect)
+    async with httpx_client(import_module("httpx"), origin) as http:
+
+        async def ask(origin: Origin, answer: Answer) -> None:
+            connect = httpx_sse.aconnect_sse
+            async with connect(http, "POST", origin.url, json=origin.question) as source:
+                async for event in source.aiter_sse():
+                    if (text := text_of_data(event.data)) is not None:
+                        answer.take(text)
+
+        yield ask
+
+
+@contextmanager
+def httpx_sse_sync(origin: Origin) -> Generator[Ask]:
+    """`connect_sse`, and `json.loads` of each event's data."""
+    httpx, httpx_sse = import_module("httpx"), import_module("httpx_sse")
+    text_of_data = text_of(origin.dialect)
+    with httpx.Client(timeout=None, trust_env=False) as http:
+
+        def ask(origin: Origin, answer: Answer) -> None:
+            connect = httpx_sse.connect_sse
+            with connect(http, "POST", origin.url, json=origin.question) as source:
+                for event in source.iter_sse():
+                    if (text := text_of_data(event.data)) is not None:
+                        answer.take(text)
+
+        yield ask
+
+
+@contextmanager
+def sseclient(origin: Origin) -> Generator[Ask]:
+    """sseclient-py over `httpx`, the faster of the two ways of its README."""
+    httpx, sseclient = import_module("httpx"), import_module("sseclient")
+    text_of_data = text_of(origin.dialect)
+    with httpx.Client(timeout=None, trust_env=False) as http:
+
+        def ask(origin: Origin, answer: Answer) -> None:
+            with http.stream("POST", origin.url, json=origin.question, headers=ACCEPT) as response:
+                for event in sseclient.SSEClient(response.iter_bytes()).events():
+                    if (text := text_of_data(event.data)) is not None:
+                        answer.take(text)
+
+        yield ask
+
+
+@contextmanager
+def sseclient_requests(origin: Origin) -> Generator[Ask]:
+    """sseclient-py over `requests`, as its README does."""
+    requests, sseclient = import_module("requests"), import_module("sseclient")
+    text_of_data = text_of(origin.dialect)
+    with requests.Session() as session:
+        session.trust_env = False
+
+        def ask(origin: Origin, answer: Answer) -> None:
+            with session.post(
+                origin.url, json=origin.question, headers=ACCEPT, stream=True
+            ) as response:
+                for event in sseclient.SSEClient(response).events():
+                    if (text := text_of_data(event.data)) is not None:
+                        answer.take(text)
+
+        yield ask
+
+
+@contextmanager
+def niquests(origin: Origin) -> Generator[Ask]:
+    """`iter_content()` of whatever has come, split at blank lines."""
+    split = splitter(origin.dialect)
+    with import_module("niquests").Session() as session:
+        session.trust_env = False
+
+        def ask(origin: Origin, answer: Answer) -> None:
+            with session.post(origin.url, json=origin.question, stream=True) as response:
+                rest = b""
+                for data in response.iter_content(-1):
+                    rest = split(rest + data, answer)
+
+        yield ask
+
+
+@asynccontextmanager
+async def niquests_async(origin: Origin) -> AsyncGenerator[Ask]:
+    """The same by its `AsyncSession`."""
+    split = splitter(origin.dialect)
+    async with import_module("niquests").AsyncSession(pool_maxsize=LIMIT) as session:
+        session.trust_env = False
+
+        async def ask(origin: Origin, answer: Answer) -> None:
+            response = await session.post(origin.url, json=origin.question, stream=True)
+            rest = b""
+            async for data in await response.iter_content(-1):
+                rest = split(rest + data, answer)
+            await response.close()
+
+        yield ask
+
+
+@contextmanager
+def curl_cffi(origin: Origin) -> Generator[Ask]:
+    """`iter_content()`, split at blank lines."""
+    split = splitter(origin.dialect)
+    with import_module("curl_cffi").Session() as session:
+
+        def ask(origin: Origin, answer: Answer) -> None:
+            with session.stream("POST", origin.url, json=origin.question) as response:
+                rest = b""
+                for data in response.iter_content():
+                    rest = split(rest + data, answer)
+
+        yield ask
+
+
+@asynccontextmanager
+async def curl_cffi_async(origin: Origin) -> AsyncGenerator[Ask]:
+    """The same by its `AsyncSession`."""
+    split = splitter(origin.dialect)
+    async with import_module("curl_cffi").AsyncSession(max_clients=LIMIT) as session:
+
+        async def ask(origin: Origin, answer: Answer) -> None:
+            async with session.stream("POST", origin.url, json=origin.question) as response:
+                rest = b""
+                async for data in response.aiter_content():
+                    rest = split(rest + data, answer)
+
+        yield ask
+
+
+# Peers that know the format.
+
+
+@asynccontextmanager
+async def g4f_darkai(origin: Origin) -> AsyncGenerator[Ask]:
+    """Its provider's generator; that makes a session a question, there is no other way."""
+    provider = import_module("g4f.Provider.not_working.DarkAI").DarkAI
+    messages = [{"role": "user", "content": "q"}]
+
+    async def ask(origin: Origin, answer: Answer) -> None:
+        provider.api_endpoint = origin.url
+        async for text in provider.create_async_generator("", messages):
+            answer.take(text)
+
+    yield ask
+
+
+@contextmanager
+def openai_sync(origin: Origin) -> Generator[Ask]:
+    """`create(stream=True)`."""
+    OpenAI = import_module("openai").OpenAI
+
+    @cache
+    def client(base: str) -> Any:
+        return OpenAI(api_key="k", base_url=base + "/v1")
+
+    def ask(origin: Origin, answer: Answer) -> None:
+        with client(origin.base).chat.completions.create(**origin.question) as stream:
+            for chunk in stream:
+                if text := chunk.choices[0].delta.content:
+                    answer.take(text)
+
+    yield ask
+
+
+@asynccontextmanager
+async def openai_async(origin: Origin, http_client: str = "AsyncClient") -> AsyncGenerator[Ask]:
+    """`create(stream=True)`, over a client without a limit to its connections."""
+    openai, httpx = import_module("openai"), import_module("httpx2")
+    make = getattr(httpx, http_client, None) or getattr(openai, http_client)
+    async with httpx_client(httpx, origin, make) as http:
+
+        @cache
+        def client(base: str) -> Any:
+            return openai.AsyncOpenAI(api_key="k", base_url=base + "/v1", http_client=http)
+
+        async def ask(origin: Origin, answer: Answer) -> None:
+            completions = client(origin.base).chat.completions
+            async with await completions.create(**origin.question) as stream:
+                async for chunk in stream:
+                    if text := chunk.choices[0].delta.content:
+                        answer.take(text)
+
+        yield ask
+
+
+@asynccontextmanager
+async def langchain_openai(origin: Origin) -> AsyncGenerator[Ask]:
+    """`ChatOpenAI.astream()`, over a client without a limit to its connections."""
+    ChatOpenAI = import_module("langchain_openai").ChatOpenAI
+    async with httpx_client(import_module("httpx2"), origin) as http:
+
+        @cache
+        def chat(base: str) -> Any:
+            how = {"base_url": base + "/v1", "api_key": "k", "http_async_client": http}
+            return ChatOpenAI(model="m", **how)
+
+        async def ask(origin: Origin, answer: Answer) -> None:
+            async for chunk in chat(origin.base).astream("q"):
+                if chunk.content:
+                    answer.take(chunk.content)
+
+        yield ask
+
+
+@asynccontextmanager
+async def litellm(origin: Origin) -> AsyncGenerator[Ask]:
+    """`acompletion(stream=True)`."""
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it asks the internet for one
+    acompletion = import_module("litellm").acompletion
+    messages = QUESTION["openai"]["messages"]
+
+    async def ask(origin: Origin, answer: Answer) -> None:
+        where = {"api_base": origin.base + "/v1", "api_key": "k"}
+        stream = await acompletion(model="openai/m", messages=messages, stream=True, **where)
+        async for chunk in stream:
+            if text := chunk.choices[0].delta.content:
+                answer.take(text)
+
+    yield ask
+
+
+TUNED = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "268435456"}
+"""The environment of a process whose allocator (glibc's) keeps what was freed."""
+
+
+class Contestant(NamedTuple):
+    """`open` is a context manager that gives an `Ask`. `loop`: which event loop it runs on."""
+
+    open: Callable[[Origin], Any]
+    loop: str = "asyncio"
+    dialects: tuple[str, ...] = ("openai", "darkai")
+    venv: str = "bench"
+    environment: Mapping[str, str] = {}
+
+
+OPENAI = ("openai",)
+CONTESTANTS: dict[str, Contestant] = {
+    "tokenwire sync": Contestant(tokenwire_sync, "none"),
+    "tokenwire asyncio": Contestant(partial(tokenwire, "asyncio")),
+    "tokenwire uvloop": Contestant(partial(tokenwire, "asyncio"), "uvloop"),
+    "tokenwire asyncio, tuned malloc": Contestant(partial(tokenwire, "asyncio"), environment=TUNED),
+    "tokenwire trio": Contestant(partial(tokenwire, "trio"), "trio"),
+    "tokenwire anyio": Contestant(partial(tokenwire, "anyio"), "anyio"),
+    "tokenwire httpx": Contestant(tokenwire_httpx),
+    "aiohttp": Contestant(aiohttp_pieces),
+    "aiohttp lines": Contestant(aiohttp_lines),
+    "aiohttp uvloop": Contestant(aiohttp_pieces, "uvloop"),
+    "aiohttp, tuned malloc": Contestant(aiohttp_pieces, environment=TUNED),
+    "g4f DarkAI": Contestant(g4f_darkai, dialects=("darkai",)),
+    "g4f DarkAI uvloop": Contestant(g4f_darkai, "uvloop", dialects=("darkai",)),
+    "httpx-sse": Contestant(httpx_sse_sync, "none"),
+    "httpx-sse async": Contestant(httpx_sse_async),
+    "sseclient-py": Contestant(sseclient, "none"),
+    "sseclient-py requests": Contestant(sseclient_requests, "none"),
+    "niquests": Contestant(niquests, "none"),
+    "niquests async": Contestant(niquests_async),
+    "curl_cffi": Contestant(curl_cffi, "none"),
+    "curl_cffi async": Contestant(curl_cffi_async),
+    "openai": Contestant(openai_sync, "none", OPENAI),
+    "openai async": Contestant(openai_async, dialects=OPENAI),
+    "openai async, aiohttp": Contestant(
+        partial(openai_async, http_client="DefaultAioHttpClient"), dialects=OPENAI
+    ),
+    "langchain-openai": Contestant(langchain_openai, dialects=OPENAI),
+    "litellm": Contestant(litellm, dialects=OPENAI, venv="litellm"),
+}
+
+
+# Measuring.
+
+
+class Case(NamedTuple):
+    """What is measured. `expected`: the text of each answer; `half`: seconds until they are half
+    read, of paced ones."""
+
+    origin: Origin
+    port: int
+    streams: int
+    events: int
+    expected: str
+    half: float
+
+
+class Meter:
+    """The clocks of one case, and its answers."""
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        self.answers = [Answer(self._began) for _ in range(case.streams)]
+        self._to_begin = case.streams
+        self._steady = (math.nan, 0)
+        self._resident_growth = math.nan
+
+    def __enter__(self) -> "Meter":
+        gc.collect()
+        report(self._case.port)
+        self._resident = resident()
+        if self._case.half and self._case.streams > 1:
+            threading.Thread(target=self._watch_memory, daemon=True).start()
+        self._faults = page_faults()
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cpu_end, self._wall_end = time.process_time(), time.perf_counter()
+        self._faults = page_faults() - self._faults
+
+    def figures(self) -> dict[str, float]:
+        for answer in self.answers:
+            check("".join(answer.texts), self._case.expected)
+        events = sum(len(answer.texts) for answer in self.answers)
+        cpu, past = self._steady
+        firsts = [(answer.first_at - self._wall) * 1000 for answer in self.answers]
+        hundredths = (
+            quantiles(firsts, n=100, method="inclusive") if len(firsts) > 1 else firsts * 99
+        )
+        server = report(self._case.port)
+        return {
+            "cpu_us": (self._cpu_end - self._cpu) / events * 1e6,
+            "steady_us": (self._cpu_end - cpu) / max(events - past, 1) * 1e6,
+            "wall_s": self._wall_end - self._wall,
+            "events": events,
+            "first_event_p50_ms": hundredths[49],
+            "first_event_p99_ms": hundredths[98],
+            "kib_a_stream": self._resident_growth / 1024 / self._case.streams,
+            "faults": self._faults / events,
+            "origin_cpu_s": server["cpu_s"],
+            "origin_late_ms": server["late_ms"],
+        }
+
+    def _began(self) -> None:
+        self._to_begin -= 1
+        if not self._to_begin:
+            self._steady = time.process_time(), self._read()[0]
+
+    def _read(self) -> tuple[int, int, int]:
+        """How many events were read: in all, and of the streams with the least and the most."""
+        read = [len(answer.texts) for answer in self.answers]
+        return sum(read), min(read), max(read)
+
+    def _watch_memory(self) -> None:
+        """In a thread, which sleeps."""
+        time.sleep(self._case.half)
+        while True:
+            _, least, most = self._read()
+            if most >= self._case.events:
+                return
+            if least >= self._case.events // 2:
+                self._resident_growth = resident() - self._resident
+                return
+            time.sleep(0.02)
+
+
+def resident() -> int:
+    """The bytes of memory that the process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def page_faults() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+def report(port: int) -> dict[str, float]:
+    """What the origin did since the last one."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("GET", "/report")
+    found: dict[str, float] = json.load(connection.getresponse())
+    connection.close()
+    return found
+
+
+def check(text: str, expected: str) -> None:
+    if text != expected:
+        raise SystemExit(f"another text: {text[:80]!r}, of {len(text)} characters")
+
+
+def warm_text(dialect: str) -> str:
+    return STREAMS[dialect](WARM_EVENTS).text
+
+
+def measure_sync(contestant: Contestant, case: Case) -> dict[str, float]:
+    if case.streams > 1:
+        raise SystemExit("a client that blocks reads one stream at a time")
+    with contestant.open(case.origin) as ask:
+        for _ in range(WARM_UPS):
+            answer = Answer()
+            ask(case.origin.warm(), answer)
+            check("".join(answer.texts), warm_text(case.origin.dialect))
+        with Meter(case) as meter:
+            ask(case.origin, meter.answers[0])
+        return meter.figures()
+
+
+async def measure_async(
+    contestant: Contestant, case: Case, at_once: Callable[[list[Any]], Awaitable[None]]
+) -> dict[str, float]:
+    """`at_once` runs calls that return something to await, all at the same time."""
+    async with contestant.open(case.origin) as ask:
+        for _ in range(WARM_UPS):
+            answer = Answer()
+            await ask(case.origin.warm(), answer)
+            check("".join(answer.texts), warm_text(case.origin.dialect))
+        with Meter(case) as meter:
+            if case.streams == 1:
+                await ask(case.origin, meter.answers[0])
+            else:
+                await at_once([partial(ask, case.origin, answer) for answer in meter.answers])
+        return meter.figures()
+
+
+async def at_once_by_asyncio(calls: list[Any]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for call in calls:
+            group.create_task(call())
+
+
+async def at_once_by_nursery(opening: Any, calls: list[Any]) -> None:
+    """`opening`: trio's `open_nursery`, or anyio's `create_task_group`."""
+    async with opening() as nursery:
+        for call in calls:
+            nursery.start_soon(call)
+
+
+def measure(contestant: Contestant, case: Case) -> dict[str, float]:
+    match contestant.loop:
+        case "asyncio":
+            return asyncio.run(measure_async(contestant, case, at_once_by_asyncio))
+        case "uvloop":
+            run = import_module("uvloop").run
+            figures: dict[str, float] = run(measure_async(contestant, case, at_once_by_asyncio))
+            return figures
+        case "trio":
+            import trio
+
+            at_once = partial(at_once_by_nursery, trio.open_nursery)
+            return trio.run(measure_async, contestant, case, at_once)
+        case "anyio":
+            import anyio
+
+            at_once = partial(at_once_by_nursery, anyio.create_task_group)
+            return anyio.run(measure_async, contestant, case, at_once)
+        case _:
+            return measure_sync(contestant, case)
+
+
+# The contestants that are programs.
+
+
+def built_client() -> Path | None:
+    """The program of client.c; None where there is no compiler."""
+    source, program = PLACE / "client.c", PLACE.parent / ".peers" / "client"
+    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+        if shutil.which("cc") is None:
+            return None
+        program.parent.mkdir(exist_ok=True)
+        subprocess.run(["cc", "-O2", "-o", program, source], check=True)
+    return program
+
+
+def measure_program(name: str, case: Case) -> dict[str, float]:
+    """The C client tells its own times. Of curl's, which throws the bytes away, those of a short
+    answer are taken off, and its number of bytes is checked."""
+    report(case.port)
+    if name == "C client":
+        program = built_client()
+        if program is None:
+            raise SystemExit("no C compiler")
+        command = [str(program), str(case.port), PATH[case.origin.dialect]]
+        said = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+        found = said["events"], said["bytes"]
+        if found != (case.events, len(case.expected.encode())):
+            raise SystemExit(f"the C client found {found[0]} events of {found[1]} bytes")
+        cpu, wall = said["cpu_s"], said["wall_s"]
+    else:
+        times = 1 if case.half else 10  # of so short a case
+        short_cpu, short_wall = run_curl(case.origin.warm(), WARM_EVENTS, times)
+        cpu, wall = run_curl(case.origin, case.events, times)
+        cpu, wall = (cpu - short_cpu) / times, (wall - short_wall) / times
+    server = report(case.port)
+    each = cpu / case.events * 1e6
+    return {
+        "cpu_us": each,
+        "steady_us": each,
+        "wall_s": wall,
+        "events": case.events,
+        "first_event_p50_ms": math.nan,
+        "first_event_p99_ms": math.nan,
+        "kib_a_stream": math.nan,
+        "faults": math.nan,
+        "origin_cpu_s": server["cpu_s"],
+        "origin_late_ms": server["late_ms"],
+    }
+
+
+def run_curl(origin: Origin, events: int, times: int) -> tuple[float, float]:
+    """The CPU time and the wall time that curl took to ask so many times."""
+    command = ["curl", "-sN", "--noproxy", "*", "-w", "%{size_download} "]
+    command += ["-H", "content-type: application/json", "-d", json.dumps(origin.question)]
+    command += [origin.url, "-o", os.devnull] * times
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.stdout.split() != [str(len(STREAMS[origin.dialect](events).body))] * times:
+        raise SystemExit(f"curl read {done.stdout} bytes")
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return cpu, wall
+
+
+PROGRAMS = ("C client", "curl")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("name", choices=[*CONTESTANTS, *PROGRAMS])
+    parser.add_argument("--port", type=int, required=True, help="the origin's, for plain")
+    parser.add_argument("--tls-port", type=int, help="ask by TLS, at this port")
+    parser.add_argument("--authority", help="the file with who certified it")
+    parser.add_argument("--dialect", choices=QUESTION, default="openai")
+    parser.add_argument("--events", type=int, default=1000)
+    parser.add_argument("--streams", type=int, default=1)
+    parser.add_argument("--interval", type=float, default=0, help="microseconds")
+    arguments = parser.parse_args()
+    lift_file_limit()
+    context = None
+    base = f"http://127.0.0.1:{arguments.port}"
+    if arguments.tls_port:
+        context = ssl.create_default_context(cafile=arguments.authority)
+        base = f"https://127.0.0.1:{arguments.tls_port}"
+    dialect, events = arguments.dialect, arguments.events
+    case = Case(
+        Origin(dialect, base, context),
+        arguments.port,
+        arguments.streams,
+        events,
+        STREAMS[dialect](events).text,
+        arguments.interval / 1e6 * events / 2,
+    )
+    if arguments.name in PROGRAMS:
+        figures = measure_program(arguments.name, case)
+    else:
+        figures = measure(CONTESTANTS[arguments.name], case)
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,308 @@
+"""Everyone's way from the bytes of an answer to its text, and the process that measures one.
+
+    python -m benchmarks.decoders NAME DIALECT CUT EVENTS [SIZE]
+
+CUT: `event` for one event a piece, else the bytes of a piece. SIZE: the bytes of each event;
+without it they are those of `benchmarks.streams`. After a few hundred events to warm up, the answer
+is decoded again and again, and its text checked each time; the last line printed is of JSON, with
+the median of the CPU time in microseconds: `cpu_us` an event, `pass_us` of all of them.
+
+What a contestant imports and what it needs once a process (a client, a parser's class) is made
+before; what it needs once a stream (an exchange, a request, a response) is measured.
+"""
+
+import argparse
+import gc
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from random import Random
+from statistics import median
+from typing import Any
+
+from benchmarks.loops import BY_HAND, FLOOR, Decode
+from benchmarks.streams import STREAMS, Stream, cut, sized
+
+__all__ = ["DECODERS", "EVERY_DIALECT", "pieces_of", "stream_of"]
+
+SECONDS = 0.3  # of CPU time, for passes
+NODE = shutil.which("node")
+PARSER = Path(__file__).with_name("node_modules") / "eventsource-parser"
+URL = "http://localhost/v1"
+QUESTION = [{"role": "user", "content": "q"}]
+SSE = [(b"content-type", b"text/event-stream")]
+
+
+def floor(dialect: str) -> Decode:
+    """`split` and one typed msgspec decoder; see `benchmarks.loops`."""
+    return FLOOR[dialect]
+
+
+def by_hand(dialect: str) -> Decode:
+    """`split` and `json.loads`; see `benchmarks.loops`."""
+    return BY_HAND[dialect]
+
+
+def by_tokenwire(dialect: str) -> Decode:
+    """An exchange, fed by hand: what its transports do."""
+    from tokenwire import PROVIDERS, Text, as_chat
+
+    provider = PROVIDERS[dialect]
+    chat = as_chat("q", model=provider.default_model or "m")
+    random = Random(1)
+
+    def decode(pieces: Iterable[bytes]) -> str:
+        exchange = provider.exchange(chat, random=random)
+        exchange.next_request()
+        if dialect == "aichatonline":  # its first request is for a token
+            exchange.receive_response(200, [(b"content-type", b"application/json")])
+            exchange.receive_data(b'{"code": 200, "data": "token-123"}')
+            exchange.receive_eof(framed=True)
+            exchange.next_request()
+        exchange.receive_response(200, SSE)
+        parts: list[str] = []
+        for piece in pieces:
+            for event in exchange.receive_data(piece):
+                if type(event) is Text:
+                    parts.append(event.text)
+        exchange.receive_eof(framed=True)
+        assert exchange.next_request() is None
+        return "".join(parts)
+
+    return decode
+
+
+def by_httpx_sse(dialect: str) -> Decode:
+    """`EventSource.iter_sse()` of the sync kind, and `json.loads` of each event's data."""
+    import httpx
+    import httpx_sse
+
+    body = body_of(httpx)
+
+    def decode(pieces: Iterable[bytes]) -> str:
+        response = httpx.Response(200, headers=SSE, stream=body(pieces))
+        return join(event.data for event in httpx_sse.EventSource(response).iter_sse())
+
+    return decode
+
+
+def by_httpx2(dialect: str) -> Decode:
+    """httpx2's own `EventSource`, and `json.loads` of each event's data. Its limit of 1 MiB an
+    event is lifted, so that it takes the large ones too."""
+    import httpx2
+
+    request = httpx2.Request("POST", "http://localhost/")
+    body = body_of(httpx2)
+
+    def decode(pieces: Iterable[bytes]) -> str:
+        response = httpx2.Response(200, headers=SSE, stream=body(pieces), request=request)
+        return join(event.data for event in httpx2.EventSource(response, max_event_size=None))
+
+    return decode
+
+
+def by_sseclient(dialect: str) -> Decode:
+    """sseclient-py: `SSEClient(response).events()`, and `json.loads` of each event's data."""
+    sseclient: Any = importlib.import_module("sseclient")
+
+    def decode(pieces: Iterable[bytes]) -> str:
+        return join(event.data for event in sseclient.SSEClient(pieces).events())
+
+    return decode
+
+
+def by_openai(dialect: str) -> Decode:
+    """`create(stream=True)` of the sync client, over a transport that hands out the pieces."""
+    openai: Any = importlib.import_module("openai")
+    http, serve = client_of("httpx2")
+    client = openai.OpenAI(api_key="k", base_url=URL, http_client=http)
+
+    def decode(pieces: Iterable[bytes]) -> str:
+        serve(pieces)
+        with client.chat.completions.create(model="m", messages=QUESTION, stream=True) as stream:
+            return "".join([chunk.choices[0].delta.content or "" for chunk in stream])
+
+    return decode
+
+
+def by_langchain(dialect: str) -> Decode:
+    """langchain-openai: `ChatOpenAI(http_client=...).stream()`, with tracing off."""
+    os.environ["LANGSMITH_TRACING"] = "false"
+    langchain: Any = importlib.import_module("langchain_openai")
+    http, serve = client_of("httpx2")
+    model = langchain.ChatOpenAI(
+        model="m", api_key="k", base_url=URL, http_client=http, stream_usage=False
+    )
+
+    def decode(pieces: Iterable[bytes]) -> str:
+        serve(pieces)
+        return "".join([chunk.content for chunk in model.stream("q")])
+
+    return decode
+
+
+def by_openai_2(dialect: str) -> Decode:
+    """The last openai before 3, as litellm wants it: `create(stream=True)` over httpx."""
+    openai: Any = importlib.import_module("openai")
+    http, serve = client_of("httpx")
+    client = openai.OpenAI(api_key="k", base_url=URL, http_client=http)
+
+    def decode(pieces: Iterable[bytes]) -> str:
+        serve(pieces)
+        with client.chat.completions.create(model="m", messages=QUESTION, stream=True) as stream:
+            return "".join([chunk.choices[0].delta.content or "" for chunk in stream])
+
+    return decode
+
+
+def by_litellm(dialect: str) -> Decode:
+    """`completion(stream=True, client=...)`, the client being openai's over httpx, as litellm
+    wants it; with its list of prices from the package, not from the internet, and without
+    logging what it streams, which would cost as much again."""
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    litellm: Any = importlib.import_module("litellm")
+    litellm.disable_streaming_logging = True
+    openai: Any = importlib.import_module("openai")
+    http, serve = client_of("httpx")
+    client = openai.OpenAI(api_key="k", base_url=URL, http_client=http)
+
+    def decode(pieces: Iterable[bytes]) -> str:
+        serve(pieces)
+        stream = litellm.completion(model="openai/m", messages=QUESTION, stream=True, client=client)
+        return "".join([chunk.choices[0].delta.content or "" for chunk in stream])
+
+    return decode
+
+
+EVENTSOURCE = "eventsource-parser (node)"
+
+DECODERS: dict[str, Callable[[str], Decode]] = {
+    "floor": floor,
+    "tokenwire": by_tokenwire,
+    "by hand": by_hand,
+    "httpx-sse": by_httpx_sse,
+    "httpx2": by_httpx2,
+    "sseclient-py": by_sseclient,
+    "openai": by_openai,
+    "openai 2": by_openai_2,
+    "langchain-openai": by_langchain,
+    "litellm": by_litellm,
+}
+"""By contestant, what makes its decoder of a dialect."""
+
+EVERY_DIALECT = ("floor", "tokenwire", "by hand")
+"""Those that decode more than openai's dialect."""
+
+
+def join(payloads: Iterable[str]) -> str:
+    parts: list[str] = []
+    for data in payloads:
+        if data == "[DONE]":
+            break
+        parts.append(json.loads(data)["choices"][0]["delta"]["content"])
+    return "".join(parts)
+
+
+def body_of(http: Any) -> Any:
+    """The class of a response's body that comes in given pieces, for httpx or httpx2."""
+
+    class Body(http.SyncByteStream):  # type: ignore[misc]  # its base is known when it runs
+        def __init__(self, pieces: Iterable[bytes]) -> None:
+            self._pieces = pieces
+
+        def __iter__(self) -> Iterator[bytes]:
+            return iter(self._pieces)
+
+    return Body
+
+
+def client_of(library: str) -> tuple[Any, Callable[[Iterable[bytes]], None]]:
+    """A client of httpx or httpx2, and what gives it the body of its next response."""
+    http: Any = importlib.import_module(library)
+    body = body_of(http)
+    bodies: list[Iterable[bytes]] = []
+
+    def answer(request: object) -> Any:
+        return http.Response(200, headers=SSE, stream=body(bodies.pop()))
+
+    return http.Client(transport=http.MockTransport(answer)), bodies.append
+
+
+def stream_of(dialect: str, events: int, size: int = 0) -> Stream:
+    """An answer of so many events; of `size` bytes each, if that is given."""
+    return sized(dialect, size, events) if size else STREAMS[dialect](events)
+
+
+def pieces_of(stream: Stream, how: str) -> list[bytes]:
+    """`stream` cut into pieces, after CUT."""
+    return stream.events if how == "event" else cut(stream.body, int(how))
+
+
+def measure(decode: Decode, pieces: list[bytes], text: str) -> list[float]:
+    """The CPU microseconds of each pass."""
+    passes: list[float] = []
+    while not enough(passes):
+        gc.collect()
+        start = time.process_time_ns()
+        found = decode(pieces)
+        passes.append((time.process_time_ns() - start) / 1000)
+        check(found, text)
+    return passes
+
+
+def enough(passes: list[float]) -> bool:
+    """Whether there are as many passes as fit into `SECONDS`: three at least, if they aren't slow,
+    and a hundred at most, as the garbage collection between them takes its time too."""
+    spent = sum(passes) / 1e6
+    return len(passes) >= 100 or spent > 10 * SECONDS or (len(passes) > 2 and spent > SECONDS)
+
+
+def measure_node(pieces: list[bytes], text: str) -> list[float]:
+    """The same, of eventsource-parser, which `eventsource.mjs` measures."""
+    assert NODE is not None
+    done = subprocess.run(
+        [NODE, str(Path(__file__).with_name("eventsource.mjs")), str(SECONDS)],
+        input=b"".join(len(piece).to_bytes(4, "big") + piece for piece in pieces),
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    check(found["text"], text)
+    passes: list[float] = found["passes"]
+    return passes
+
+
+def check(found: str, text: str) -> None:
+    """Ends the process if a contestant came to another text."""
+    if found != text:
+        raise SystemExit(f"another text came out: {found[:80]!r}... in the place of {text[:80]!r}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("name", choices=[*DECODERS, EVENTSOURCE])
+    parser.add_argument("dialect", choices=STREAMS)
+    parser.add_argument("cut")
+    parser.add_argument("events", type=int)
+    parser.add_argument("size", type=int, nargs="?", default=0)
+    args = parser.parse_args()
+    stream = stream_of(args.dialect, args.events, args.size)
+    pieces = pieces_of(stream, args.cut)
+    if args.name == EVENTSOURCE:
+        passes = measure_node(pieces, stream.text)
+    else:
+        decode = DECODERS[args.name](args.dialect)
+        warm_up = stream_of(args.dialect, 300)
+        check(decode(warm_up.events), warm_up.text)
+        passes = measure(decode, pieces, stream.text)
+    each = median(passes)
+    print(json.dumps({"cpu_us": each / args.events, "pass_us": each}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Plain loops over an answer's bytes, one for each dialect: what one would write by hand.
+
+`FLOOR` splits and has msgspec decode the one field that is needed: the least that Python can do.
+`BY_HAND` splits and has `json.loads` decode all. Neither checks anything, so that an error, a
+comment, a field that is missing or a stream that was cut would come out as nonsense.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+__all__ = ["BY_HAND", "FLOOR", "Decode"]
+
+Decode = Callable[[Iterable[bytes]], str]
+"""From the pieces of a body to the text that the answer says."""
+
+
+class Delta(msgspec.Struct):
+    content: str
+
+
+class Choice(msgspec.Struct):
+    delta: Delta
+
+
+class Chunk(msgspec.Struct):
+    choices: list[Choice]
+
+
+class Said(msgspec.Struct):
+    text: str = ""
+
+
+class DarkEvent(msgspec.Struct):
+    event: str
+    data: Said
+
+
+class Inner(msgspec.Struct):
+    message: str
+
+
+class Line(msgspec.Struct):
+    data: Inner
+
+
+decode_chunk = msgspec.json.Decoder(Chunk).decode
+decode_dark = msgspec.json.Decoder(DarkEvent).decode
+decode_line = msgspec.json.Decoder(Line).decode
+
+
+def floor_openai(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        *events, rest = (rest + piece).split(b"\n\n")
+        for event in events:
+            data = event[6:]
+            if data == b"[DONE]":
+                return "".join(parts)
+            parts.append(decode_chunk(data).choices[0].delta.content)
+    return "".join(parts)
+
+
+def floor_darkai(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        *events, rest = (rest + piece).split(b"\n\n")
+        for event in events:
+            said = decode_dark(event[6:])
+            if said.event == "stream-end":
+                return "".join(parts)
+            parts.append(said.data.text)
+    return "".join(parts)
+
+
+def floor_aichats(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            parts.append(line[6:].decode())
+    return "".join(parts)
+
+
+def floor_aichatonline(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            parts.append(decode_line(line).data.message)
+    return "".join(parts)
+
+
+def hand_openai(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        *events, rest = (rest + piece).split(b"\n\n")
+        for event in events:
+            data = event.removeprefix(b"data: ")
+            if data == b"[DONE]":
+                return "".join(parts)
+            parts.append(json.loads(data)["choices"][0]["delta"]["content"])
+    return "".join(parts)
+
+
+def hand_darkai(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        *events, rest = (rest + piece).split(b"\n\n")
+        for event in events:
+            said = json.loads(event.removeprefix(b"data: "))
+            if said["event"] == "stream-end":
+                return "".join(parts)
+            parts.append(said["data"]["text"])
+    return "".join(parts)
+
+
+def hand_aichats(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data: "):
+                parts.append(line.removeprefix(b"data: ").decode())
+    return "".join(parts)
+
+
+def hand_aichatonline(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            parts.append(json.loads(line)["data"]["message"])
+    return "".join(parts)
+
+
+FLOOR: dict[str, Decode] = {
+    "openai": floor_openai,
+    "darkai": floor_darkai,
+    "aichats": floor_aichats,
+    "aichatonline": floor_aichatonline,
+}
+BY_HAND: dict[str, Decode] = {
+    "openai": hand_openai,
+    "darkai": hand_darkai,
+    "aichats": hand_aichats,
+    "aichatonline": hand_aichatonline,
+}
