@@ -6,7 +6,7 @@ import pytest
 
 from tests.test_async_client import Loop, hello, peer, says
 from tests.test_sync import CHUNK, HEAD
-from tests.transports import LOOPS
+from tests.transports import LOOPS, received
 from tokenwire import Text
 from tokenwire.transports.asyncio import READ_AHEAD, Client, Stream
 
@@ -44,7 +44,7 @@ def test_what_had_come_before_a_reset_is_received(loop: Loop) -> None:
         stream.connection_lost(ConnectionResetError("reset"))
         assert await received(stream) == b"x"
         with pytest.raises(OSError, match="the connection broke: reset"):
-            await stream.receive(None)
+            await received(stream)
         assert not stream.is_quiet()
         with pytest.raises(BrokenPipeError):
             await stream.send(b"?", None)
@@ -61,8 +61,8 @@ def test_a_connection_that_is_lost_while_nobody_reads(loop: Loop) -> None:
         stream = Stream(bytearray(READ_AHEAD + 1))
         stream.connection_lost(None)
         stream.buffer_updated(READ_AHEAD + 1)
-        assert len(await stream.receive(None)) == READ_AHEAD + 1
-        assert await stream.receive(None) == b""
+        assert len(await received(stream)) == READ_AHEAD + 1
+        assert await received(stream) == b""
         stream.close()
 
     loop.run(main)
@@ -74,7 +74,7 @@ def test_bytes_that_come_as_the_clock_runs_out_are_received(loop: Loop) -> None:
     async def main() -> None:
         stream = Stream(bytearray(b"x"))
         past = asyncio.get_running_loop().time() - 1
-        task = asyncio.create_task(stream.receive(past))
+        task = asyncio.create_task(received(stream, past))
         await asyncio.sleep(0)
         stream.buffer_updated(1)
         assert await task == b"x"

@@ -32,7 +32,7 @@ from tests.certificates import client_context
 from tests.leftovers import nothing_left
 from tests.test_async_client import END, LARGE, WHOLE, Script, heard, peer, says, until_closed
 from tests.test_sync import CHUNK, HEAD, NO_CLOCKS
-from tests.transports import LOOPS, on_asyncio, on_trio
+from tests.transports import LOOPS, on_asyncio, on_trio, received
 from tokenwire import (
     Clocks,
     End,
@@ -549,7 +549,7 @@ def test_cancelled_when_the_bytes_have_just_come(loop: str) -> None:
 
     async def main() -> None:
         stream = Stream(bytearray(1))
-        task = asyncio.create_task(stream.receive(None))
+        task = asyncio.create_task(received(stream))
         await asyncio.sleep(0)
         stream.get_buffer(-1)[:] = b"x"
         stream.buffer_updated(1)

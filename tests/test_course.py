@@ -47,9 +47,7 @@ def course_of(exchange: Exchange | None = None, **how: Any) -> Course:
         "wall_clock": 1_000_000,
         "jitter": 0,
     }
-    course = Course(exchange or question(), **(settings | how))
-    course.wait(100)
-    return course
+    return Course(exchange or question(), **(settings | how))
 
 
 def send(course: Course, now: float = 100) -> Send:
@@ -167,7 +165,7 @@ def test_idle_after_an_event() -> None:
     course = begin(course_of())
     course.received(TEXT, 105)
     course.events.clear()
-    course.wait(105)
+    assert course.next(105) == Receive()
     course.received(b": keep-alive\n\n", 112)
     assert course.next(114.9) == Receive()
     error = run_out(course, 115)
@@ -179,11 +177,9 @@ def test_no_clock_but_total_runs_while_the_reader_is_busy() -> None:
     course = begin(course_of(clocks=Clocks(idle=10, total=1000)))
     course.received(TEXT, 100)
     course.pause(100)
-    course.wait(900)
     assert course.next(900) == Receive()
     course.received(TEXT, 901)
     course.pause(901)
-    course.wait(1100)
     error = run_out(course, 1100)
     assert isinstance(error, TimedOut)
     assert error.clock == "total"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.test_transports import QUESTION, ask
+from tests.transports import received
 from tokenwire import (
     NO_RETRY,
     BadRequest,
@@ -336,7 +337,7 @@ def test_a_stream_that_was_closed_says_so() -> None:
         stream.close()
         stream.close()
         with pytest.raises(OSError, match="was closed"):
-            without_loop(stream.receive(None))
+            without_loop(received(stream))
         with pytest.raises(OSError, match="was closed"):
             without_loop(stream.send(b"x", None))
         assert theirs.recv(1) == b""

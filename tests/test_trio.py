@@ -7,13 +7,15 @@ import trio
 
 from tests.test_async_client import hello, peer, says
 from tests.test_sync import CHUNK, HEAD
+from tests.transports import received
 from tokenwire import Text
 from tokenwire.transports.trio import Client, Stream
 
 
 def test_what_is_closed_breaks_and_does_not_wait() -> None:
     async def main() -> None:
-        stream = Stream(trio.socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        raw = socket.socket()
+        stream = Stream(trio.socket.from_stdlib_socket(raw), raw)
         stream.close()
         stream.close()
         with pytest.raises(OSError, match="closed"):
@@ -21,7 +23,7 @@ def test_what_is_closed_breaks_and_does_not_wait() -> None:
         with pytest.raises(OSError):  # noqa: PT011  the system's words
             await stream.send(b"x", None)
         with pytest.raises(OSError):  # noqa: PT011
-            await stream.receive(None)
+            await received(stream)
 
     trio.run(main, strict_exception_groups=True)
 

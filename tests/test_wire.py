@@ -108,7 +108,6 @@ def test_woken_for_nothing() -> None:
     network = Network(Script(ANSWER))
     exchange = question()
     wire = network.settings.wire(exchange, now=0, wall_clock=0, jitter=0)
-    wire.wait(0)
     connect = wire.next(0)
     assert isinstance(connect, Connect)
     wire.connected(network.settings.connection(connect.route), PUBLIC, reused=False)

@@ -21,6 +21,7 @@ from tokenwire.transports import asyncio as asyncio_transport
 from tokenwire.transports import httpx as httpx_transport
 from tokenwire.transports import trio as trio_transport
 from tokenwire.transports.async_client import AsyncClient
+from tokenwire.transports.network import Stream
 from tokenwire.transports.sync import Client
 
 
@@ -228,3 +229,10 @@ TRANSPORTS: dict[str, Run] = (
         "httpx2 sync": partial(run_httpx, module=httpx2),
     }
 )
+
+
+async def received(stream: Stream, deadline: float | None = None) -> bytes:
+    """What comes next by `stream`; empty once its peer has closed."""
+    while (data := stream.take()) is None:
+        await stream.wait(deadline)
+    return data

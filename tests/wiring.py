@@ -359,7 +359,6 @@ class Network:
         """Do all that the wire wants, as a transport does."""
         wire = self.settings.wire(exchange, now=self.now, wall_clock=1.7e9, jitter=jitter)
         outcome = Outcome([], None, [])
-        wire.wait(self.now)
         try:
             while (action := wire.next(self.now)) is not None:
                 outcome.actions.append(action)
@@ -377,7 +376,6 @@ class Network:
         outcome.events += wire.events
         wire.events.clear()
         self.now += self._think
-        wire.wait(self.now)
 
     def _do(self, wire: Wire, action: Action) -> None:
         match action:

@@ -47,6 +47,7 @@ class Timer:
         self._total = now + _seconds(clocks.total)
         self._connect = inf
         self._first_event_left = _seconds(clocks.first_event)
+        self._idle = _seconds(clocks.idle)
         self._idle_left = inf
         self._waiting_since = inf
 
@@ -77,22 +78,31 @@ class Timer:
     def body(self, now: float) -> None:
         """Bytes of a body came that are more than a comment or a blank line."""
         self._spend(now)
-        self._idle_left = _seconds(self._clocks.idle)
+        self._idle_left = self._idle
 
     def event(self) -> None:
         """An event came, so bytes of a body, too: the reader has what it wanted."""
         self._waiting_since = inf
         self._first_event_left = inf
-        self._idle_left = _seconds(self._clocks.idle)
+        self._idle_left = self._idle
 
     def deadline(self) -> float | None:
         """When the next clock runs out; None: none does."""
-        end = self._next()
+        # Without min(), which takes as long again as all else here; each read passes here.
+        left = self._first_event_left
+        if self._idle_left < left:
+            left = self._idle_left
+        end = self._waiting_since + left
+        if self._total < end:
+            end = self._total
+        if self._connect < end:
+            end = self._connect
         return None if end == inf else end
 
     def expired(self, now: float) -> TimedOut | None:
         """The error of the clock that has run out at `now`, if one has."""
-        if now < self._next():
+        end = self.deadline()
+        if end is None or now < end:
             return None
         since = self._waiting_since
         ends: list[tuple[float, Clock]] = [
@@ -103,16 +113,6 @@ class Timer:
         ]
         _, clock = min(ends)
         return TimedOut(_MESSAGES[clock].format(getattr(self._clocks, clock)), clock)
-
-    def _next(self) -> float:
-        # Without min(), which takes as long again as all else here; each read passes here.
-        left = self._first_event_left
-        if self._idle_left < left:
-            left = self._idle_left
-        end = self._waiting_since + left
-        if self._total < end:
-            end = self._total
-        return self._connect if self._connect < end else end
 
     def _spend(self, now: float) -> None:
         if self._waiting_since != inf:

@@ -106,12 +106,8 @@ class Course:
         self.over = False
         """Whether `next` has said that it is over, or why."""
 
-    def wait(self, now: float) -> None:
-        """The reader waits for events."""
-        self._timer.wait(now)
-
     def pause(self, now: float) -> None:
-        """The reader does something else."""
+        """The reader does something else, until `next` is called again."""
         self._timer.pause(now)
 
     @property
@@ -120,7 +116,9 @@ class Course:
         return self._exchange.answered and self._begun
 
     def next(self, now: float) -> Action | None:
-        """What to do next. Raises, again and again, the TokenwireError that ended the answer."""
+        """What to do next, for a reader who waits for events. Raises, again and again, the
+        TokenwireError that ended the answer."""
+        self._timer.wait(now)
         if self._begun:
             if self._exchange.wants_data and self._failure is None:
                 # Before each piece: keep-alives, and events that never end, stop no clock.

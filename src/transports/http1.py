@@ -80,7 +80,19 @@ class HTTP1:
             self._choose_framing(response)
             self._h11 = self._head = None
             exchange.receive_response(response.status_code, list(response.headers))
-        self._read_body(data, exchange, events)
+        if self._chunked is None:
+            self._read_body(data, exchange, events)
+            return
+        content: list[bytes] = []
+        try:
+            self._chunked.feed(data, content)
+        finally:
+            if content:
+                self._hand_over(
+                    content[0] if len(content) == 1 else b"".join(content), exchange, events
+                )
+        if self._chunked.done:
+            self._end(self._chunked.rest, exchange, events)
 
     def eof(self, clean: bool, exchange: Exchange, events: list[Event]) -> None:
         """The connection was closed; `clean` if the peer said so (by TCP, and by TLS if there is
@@ -117,27 +129,21 @@ class HTTP1:
             self.reusable = False
 
     def _read_body(self, data: bytes, exchange: Exchange, events: list[Event]) -> None:
-        if self._chunked is not None:
-            content: list[bytes] = []
-            try:
-                self._chunked.feed(data, content)
-            finally:
-                if content:
-                    self._hand_over(b"".join(content), exchange, events)
-            done, rest = self._chunked.done, self._chunked.rest
-        else:
-            length = len(data) if self._left is None else self._left
-            content_bytes, rest = data[:length], data[length:]
-            if self._left is not None:
-                self._left -= len(content_bytes)
-            if content_bytes:
-                self._hand_over(content_bytes, exchange, events)
-            done = self._left == 0
-        if done:
-            self.complete = True
-            if rest or (self._chunked is not None and self._chunked.suspect):
-                self.reusable = False
-            events += exchange.receive_eof(framed=True)
+        """A body with a length, or one that ends with the connection."""
+        length = len(data) if self._left is None else self._left
+        content = data[:length]
+        if self._left is not None:
+            self._left -= len(content)
+        if content:
+            self._hand_over(content, exchange, events)
+        if self._left == 0:
+            self._end(data[length:], exchange, events)
+
+    def _end(self, rest: bytes, exchange: Exchange, events: list[Event]) -> None:
+        self.complete = True
+        if rest or (self._chunked is not None and self._chunked.suspect):
+            self.reusable = False
+        events += exchange.receive_eof(framed=True)
 
     def _hand_over(self, data: bytes, exchange: Exchange, events: list[Event]) -> None:
         self.body_bytes += len(data)

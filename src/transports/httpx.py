@@ -167,7 +167,6 @@ class _Reading(Reading, Generic[HTTP]):
         if self._course is None:
             self._course = self._begin()
         course = self._course
-        course.wait(time.monotonic())
         try:
             while not course.events:
                 if self._aborted.is_set():

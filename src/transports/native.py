@@ -82,8 +82,6 @@ class _WireReading(Reading):
         if self._wire is None:
             self._wire = self._connections.wire(self._exchange)
         wire = self._wire
-        now = network.now()
-        wire.wait(now)
         try:
             while True:
                 if self._aborted:
@@ -91,7 +89,7 @@ class _WireReading(Reading):
                     if wire.finished:
                         return []
                     raise TransportError("the answer was closed, or aborted")
-                action = wire.next(now)
+                action = wire.next(network.now())
                 match action:
                     case Transfer():
                         # In this place, as each read passes here: a coroutine costs as much again.
@@ -102,17 +100,17 @@ class _WireReading(Reading):
                                 self._unsent = memoryview(bytes(self._unsent) + data)
                             if self._unsent:
                                 await self._send(stream, action.deadline)
-                            while (data := stream.take()) is None:
+                            while (came := stream.take()) is None:
                                 await stream.wait(action.deadline)
                         except TimeoutError:
                             wire.timed_out(network.now())
                         except OSError:
                             wire.lost()
                         else:
-                            if self._aborted and not data:
+                            if self._aborted and not came:
                                 wire.lost()  # it was us who closed it
                             else:
-                                wire.received(data, network.now())
+                                wire.received(came, network.now())
                     case Connect():
                         await self._connect(wire, action, network)
                     case Release():
@@ -125,7 +123,6 @@ class _WireReading(Reading):
                         assert_never(action)
                 if wire.events:
                     break
-                now = network.now()
         except BaseException:
             wire.pause(network.now())
             raise

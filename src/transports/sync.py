@@ -58,7 +58,12 @@ class Stream:
     async def wait(self, deadline: float | None) -> None:
         self._begin()
         try:
-            self._wake_before(deadline)
+            # A read that waits gives up at the deadline at the latest: who wakes too early waits
+            # again. A bit before it, so that it holds for the next reads, too: each change is a
+            # system call.
+            left, timeout = _seconds_until(deadline), self._socket.gettimeout()
+            if left is None or timeout is None or not timeout <= left <= 2 * timeout:
+                self._socket.settimeout(left if left is None or left < 1 else left * 0.9)
             self._data = self._socket.recv(READ_SIZE)
         finally:
             self._end()
@@ -90,14 +95,6 @@ class Stream:
         if not ready:
             raise TimeoutError
         return ready[0][1]
-
-    def _wake_before(self, deadline: float | None) -> None:
-        """Have a read that waits give up at `deadline` at the latest: who wakes too early waits
-        again. A bit before, so that it holds for the next reads, too: each change is a system
-        call."""
-        left, timeout = _seconds_until(deadline), self._socket.gettimeout()
-        if left is None or timeout is None or not timeout <= left <= 2 * timeout:
-            self._socket.settimeout(left if left is None or left < 1 else left * 0.9)
 
     def _begin(self) -> None:
         with self._lock:

@@ -131,16 +131,14 @@ class Wire:
         self._failure: TokenwireError | None = None
         self._home_is_private: bool | None = None  # whether the first request went to our network
 
-    def wait(self, now: float) -> None:
-        """The reader waits for events."""
-        self._timer.wait(now)
-
     def pause(self, now: float) -> None:
-        """The reader does something else."""
+        """The reader does something else, until `next` is called again."""
         self._timer.pause(now)
 
     def next(self, now: float) -> Action | None:
-        """What to do next. Raises, again and again, the TokenwireError that ended the answer."""
+        """What to do next, for a reader who waits for events. Raises, again and again, the
+        TokenwireError that ended the answer."""
+        self._timer.wait(now)
         if self._phase is _TALK:
             self._deadline = self._timer.deadline()
             return Transfer(self._deadline)
