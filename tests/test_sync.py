@@ -105,10 +105,10 @@ def test_a_large_request_waits_for_a_slow_reader(monkeypatch: pytest.MonkeyPatch
             while (line := reader.readline()) != b"\r\n":
                 if line.lower().startswith(b"content-length:"):
                     size = int(line.partition(b":")[2])
-            received.append(len(reader.read(size)))
+            lengths.append(len(reader.read(size)))
             stream.sendall(HEAD + CHUNK + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
 
-    received: list[int] = []
+    lengths: list[int] = []
     thread = threading.Thread(target=work)
     thread.start()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
@@ -116,7 +116,7 @@ def test_a_large_request_waits_for_a_slow_reader(monkeypatch: pytest.MonkeyPatch
         reply = client.read(make_exchange("ylokh", "x" * 20_000_000, base_url=url))
     thread.join()
     assert Telling.full.is_set()
-    assert received[0] > 20_000_000
+    assert lengths[0] > 20_000_000
     assert reply.text == "Hi"
 
 

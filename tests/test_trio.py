@@ -28,6 +28,27 @@ def test_what_is_closed_breaks_and_does_not_wait() -> None:
     trio.run(main, strict_exception_groups=True)
 
 
+def test_woken_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system may call a socket readable that is not, so that a read would block (select(2))."""
+    ours, theirs = socket.socketpair()
+
+    async def woken(sock: object) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def main() -> None:
+        with theirs:
+            stream = Stream(trio.socket.from_stdlib_socket(ours), ours)
+            with monkeypatch.context() as patch:
+                patch.setattr(trio.lowlevel, "wait_readable", woken)
+                await stream.wait(None)
+            assert stream.take() is None
+            theirs.send(b"x")
+            assert await received(stream) == b"x"
+            stream.close()
+
+    trio.run(main, strict_exception_groups=True)
+
+
 def test_the_own_scope_is_what_catches() -> None:
     async def main() -> None:
         async with Client(trust_env=False) as client, client.open(hello(url)) as answer:

@@ -80,13 +80,15 @@ class Stream:
         return data
 
     async def wait(self, deadline: float | None) -> None:
+        if self._raw.fileno() < 0:
+            raise OSError("the connection was closed")
         with trio.move_on_at(math.inf if deadline is None else deadline):
             try:
                 await trio.lowlevel.wait_readable(self._raw)
                 self._data = self._raw.recv(READ_SIZE)
             except BlockingIOError:
-                pass  # somebody was woken too early
-            except (trio.ClosedResourceError, ValueError) as error:  # ValueError: closed before
+                pass  # the system woke us for nothing, as it may: wait again
+            except trio.ClosedResourceError as error:
                 raise OSError("the connection was closed") from error
             return
         raise TimeoutError
