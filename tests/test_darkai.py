@@ -108,7 +108,8 @@ def test_ten_minutes_in_all() -> None:
 
 @pytest.mark.parametrize("ending", ["\n\n", "\n", "\r\n", "\r", "\r\n\r\n"])
 def test_answer(ending: str) -> None:
-    parts = (text("hel", ending), text("", ending), text("lo", ending))
+    repaired = b'data: {"event": "text-chunk", "data": {"text": "", "x": "\xff"}}' + ending.encode()
+    parts = (text("hel", ending), text("", ending), repaired, text("lo", ending))
     assert events_of(*parts, line("stream-end", None, ending)) == [Text("hel"), Text("lo")]
 
 

@@ -20,6 +20,9 @@ def test_an_unknown_name_is_told_the_known_ones(name: str) -> None:
         LocalProtocolError, match=f"^there is no provider '{name}' .known: darkai, .*, openai.$"
     ):
         provider_named(name)
+    assert name not in PROVIDERS
+    assert PROVIDERS.get(name) is None
+    assert len(PROVIDERS) == len(list(PROVIDERS))
 
 
 @pytest.mark.parametrize("name", PROVIDERS)

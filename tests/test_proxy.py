@@ -57,7 +57,7 @@ def test_what_is_no_proxy(url: str, words: str) -> None:
 
 def test_no_repr_has_the_password() -> None:
     proxy = Proxy.of(f"http://us:{PASSWORD}@a.example")
-    assert repr(proxy) == "Proxy(host='a.example', port=80)"
+    assert repr(proxy) == "<Proxy a.example:80>"
 
 
 HTTP = Origin("http", "api.example", 80)

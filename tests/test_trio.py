@@ -4,6 +4,7 @@ import socket
 
 import pytest
 import trio
+import trio.testing
 
 from tests.test_async_client import hello, peer, says
 from tests.test_sync import CHUNK, HEAD
@@ -26,6 +27,24 @@ def test_what_is_closed_breaks_and_does_not_wait() -> None:
             await received(stream)
 
     trio.run(main, strict_exception_groups=True)
+
+
+def test_closed_while_it_waits_to_send() -> None:
+    async def close() -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        stream.close()
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(close)
+            with pytest.raises(OSError, match="closed"):
+                while True:  # until the system's buffers are full
+                    await stream.send(b"x" * 1000, None)
+
+    ours, theirs = socket.socketpair()
+    with theirs:
+        stream = Stream(trio.socket.from_stdlib_socket(ours), ours)
+        trio.run(main, strict_exception_groups=True)
 
 
 def test_woken_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

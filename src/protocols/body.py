@@ -85,8 +85,7 @@ class LineStep(Step):
 
     def data(self, data: bytes, events: list[Event]) -> None:
         lines = self._lines
-        text = lines.feed(data)
-        for line in text.splitlines():
+        for line in lines.feed(data).splitlines():  # no name keeps what may be large
             lines.check(len(line))
             if line:
                 self.line(line, events)

@@ -90,20 +90,20 @@ class Connection:
     def receive(self, data: bytes, exchange: Exchange, events: list[Event]) -> None:
         """Bytes from the socket. Raises ConnectFailed before the way is open, then Malformed and
         LimitExceeded, after what came before."""
-        if self._tls is None and self._tunnel is None:
-            self.http.receive(data, exchange, events)
-            return
         if self._tunnel is not None and not self._tunnel.open:
             data = self._tunnel.receive(data)
             if not self._tunnel.open:
                 return
             self._open_tls()
-        if self._tls is not None:
-            data = self._tls.receive(data)
+        if self._tls is None:
+            if data:
+                self.http.receive(data, exchange, events)
+            return
+        data = self._tls.receive(data)
         self._flush()
         if data:
             self.http.receive(data, exchange, events)
-        if self._tls is not None and self._tls.closed:
+        if self._tls.closed:
             self.http.eof(True, exchange, events)
 
     def eof(self, clean: bool, exchange: Exchange, events: list[Event]) -> None:
