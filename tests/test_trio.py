@@ -1,22 +1,25 @@
 """The `trio` transport: what is trio's alone. See test_async_client for the rest."""
 
+import math
 import socket
+from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
 import trio.testing
 
+from tests.leftovers import trio_tasks
 from tests.test_async_client import hello, peer, says
 from tests.test_sync import CHUNK, HEAD
 from tests.transports import received
 from tokenwire import Text
-from tokenwire.transports.trio import Client, Stream
+from tokenwire.transports.trio import Alarms, Client, Stream
 
 
 def test_what_is_closed_breaks_and_does_not_wait() -> None:
     async def main() -> None:
         raw = socket.socket()
-        stream = Stream(trio.socket.from_stdlib_socket(raw), raw)
+        stream = Stream(trio.socket.from_stdlib_socket(raw), raw, Alarms())
         stream.close()
         stream.close()
         with pytest.raises(OSError, match="closed"):
@@ -29,6 +32,11 @@ def test_what_is_closed_breaks_and_does_not_wait() -> None:
     trio.run(main, strict_exception_groups=True)
 
 
+async def fill(stream: Stream) -> None:
+    while True:  # until the system's buffers are full
+        await stream.send(b"x" * 1000, None)
+
+
 def test_closed_while_it_waits_to_send() -> None:
     async def close() -> None:
         await trio.testing.wait_all_tasks_blocked()
@@ -38,12 +46,11 @@ def test_closed_while_it_waits_to_send() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(close)
             with pytest.raises(OSError, match="closed"):
-                while True:  # until the system's buffers are full
-                    await stream.send(b"x" * 1000, None)
+                await fill(stream)
 
     ours, theirs = socket.socketpair()
     with theirs:
-        stream = Stream(trio.socket.from_stdlib_socket(ours), ours)
+        stream = Stream(trio.socket.from_stdlib_socket(ours), ours, Alarms())
         trio.run(main, strict_exception_groups=True)
 
 
@@ -56,7 +63,7 @@ def test_woken_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def main() -> None:
         with theirs:
-            stream = Stream(trio.socket.from_stdlib_socket(ours), ours)
+            stream = Stream(trio.socket.from_stdlib_socket(ours), ours, Alarms())
             with monkeypatch.context() as patch:
                 patch.setattr(trio.lowlevel, "wait_readable", woken)
                 await stream.wait(None)
@@ -66,6 +73,80 @@ def test_woken_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
             stream.close()
 
     trio.run(main, strict_exception_groups=True)
+
+
+def waits(main: Callable[[Stream, socket.socket], Awaitable[None]]) -> None:
+    """Run `main` with a stream and its peer, by a clock that jumps when all wait. In the end no
+    task is left."""
+
+    async def run() -> None:
+        before = trio_tasks()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            stream = Stream(trio.socket.from_stdlib_socket(ours), ours, Alarms())
+            await main(stream, theirs)
+            stream.close()
+        await trio.testing.wait_all_tasks_blocked()
+        assert trio_tasks() == before
+
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    trio.run(run, clock=clock, strict_exception_groups=True)
+
+
+@pytest.mark.parametrize("second", [8, 10, 50])
+def test_the_deadline_of_each_read_holds(second: float) -> None:
+    """Before, at and behind that of the read before."""
+
+    async def main(stream: Stream, peer: socket.socket) -> None:
+        start = trio.current_time()
+        peer.send(b"x")
+        assert await received(stream, start + 10) == b"x"
+        with pytest.raises(TimeoutError):
+            await received(stream, start + second)
+        assert trio.current_time() == start + second
+        peer.send(b"y")
+        assert await received(stream, None) == b"y"
+
+    waits(main)
+
+
+def test_a_deadline_that_passes_while_nobody_reads() -> None:
+    async def main(stream: Stream, peer: socket.socket) -> None:
+        start = trio.current_time()
+        peer.send(b"x")
+        assert await received(stream, start + 10) == b"x"
+        await trio.sleep(20)
+        with pytest.raises(TimeoutError):
+            await received(stream, start + 30)
+        assert trio.current_time() == start + 30
+
+    waits(main)
+
+
+def test_a_deadline_that_has_passed() -> None:
+    async def main(stream: Stream, peer: socket.socket) -> None:
+        with pytest.raises(TimeoutError):
+            await received(stream, trio.current_time() - 1)
+
+    waits(main)
+
+
+def test_alarms_that_are_set_again_and_again_take_no_more_memory() -> None:
+    async def main(stream: Stream, peer: socket.socket) -> None:
+        alarms = Alarms()
+        raw = socket.socket()
+        other = Stream(trio.socket.from_stdlib_socket(raw), raw, alarms)
+        start = trio.current_time()
+        alarms.set(other, start + 20)
+        for number in range(1000):
+            alarms.set(stream, start + 1000 - number / 10)
+        assert len(alarms) <= 105
+        await trio.sleep(30)
+        assert (other.alarm_at, stream.alarm_at) == (math.inf, start + 1000 - 99.9)
+        alarms.forget(stream)
+        other.close()
+
+    waits(main)
 
 
 def test_the_own_scope_is_what_catches() -> None:

@@ -13,6 +13,7 @@ import anyio.lowlevel
 import httpx
 import httpx2
 import trio
+import trio.testing
 
 from tests.leftovers import assert_alone_on_asyncio, trio_tasks
 from tokenwire import Event, Exchange, Reply, TokenwireError
@@ -137,6 +138,7 @@ async def _alone_on_asyncio(main: Callable[[], Awaitable[Any]]) -> Any:
 async def _alone_on_trio(main: Callable[[], Awaitable[Any]]) -> Any:
     before = trio_tasks()
     result = await main()
+    await trio.testing.wait_all_tasks_blocked()  # the one that watches the clocks ends by itself
     assert trio_tasks() == before
     return result
 

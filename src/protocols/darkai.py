@@ -88,9 +88,10 @@ class _Step(LineStep):
         try:
             text = _text_chunk.decode(payload).data.text
         except (ValueError, RecursionError):
+            text = None  # what follows is outside, as a UnicodeDecodeError holds the whole payload
+        if text is None:
             self._take_other(line, payload, events)
-            return
-        if text:
+        elif text:
             events.append(Text(text))
 
     def _take_other(self, line: bytes, payload: bytes, events: list[Event]) -> None:

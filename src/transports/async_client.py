@@ -1,7 +1,8 @@
 """The client that all async transports share, over the network that each I/O library supplies.
 
-No async generator is handed out, and no task, nursery or cancel scope outlives a call. A reader
-that is cancelled in any `await` leaves the answer as it was: it can be read on, or closed.
+No async generator is handed out, and no task, nursery or cancel scope outlives a call, but for
+the one system task by which the trio network watches its clocks; it ends with the last connection.
+A reader that is cancelled in any `await` leaves the answer as it was: it can be read on, or closed.
 """
 
 from typing import Self

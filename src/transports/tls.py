@@ -1,7 +1,9 @@
 """TLS as a stage of bytes in and bytes out (`ssl.MemoryBIO`), the same for every event loop."""
 
 import ssl
+import threading
 from functools import cache
+from typing import cast
 
 from ..protocols.errors import ConnectFailed
 
@@ -14,6 +16,21 @@ def default_context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+RECORD = 16 * 1024
+"""Bytes of a record at most (RFC 8446 section 5.1); no more is read at once."""
+
+
+class _Shared(threading.local):
+    """What all connections of a thread read their plaintext into: without it each read would make
+    a buffer of this size."""
+
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(RECORD))
+
+
+_shared = _Shared()
 
 
 class TLS:
@@ -50,18 +67,19 @@ class TLS:
         if not self.established:
             self._shake()
         plain: list[bytes] = []
-        while self.established and not self.closed:
+        # Asked for more than there is, OpenSSL would raise, and that takes longer than to read.
+        while self.established and not self.closed and (self._in.pending or self._tls.pending()):
             try:
-                piece = self._tls.read(64 * 1024)
+                size = cast(int, self._tls.read(RECORD, _shared.buffer))
             except ssl.SSLWantReadError:
                 break
             except ssl.SSLError:
                 self.broken = True
                 break
-            if not piece:  # the peer's close_notify
+            if not size:  # the peer's close_notify
                 self.closed = True
-            plain.append(piece)
-        return b"".join(plain)
+            plain.append(bytes(_shared.buffer[:size]))
+        return plain[0] if len(plain) == 1 else b"".join(plain)
 
     def _shake(self) -> None:
         try:

@@ -10,6 +10,7 @@ import math
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from heapq import heapify, heappop, heappush
 from typing import TypeVar
 
 import trio
@@ -44,10 +45,15 @@ def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
 class Stream:
     """A socket of trio's. Read without it, which would try first, in vain, and then wait."""
 
-    def __init__(self, sock: trio.socket.SocketType, raw: socket.socket) -> None:
+    def __init__(self, sock: trio.socket.SocketType, raw: socket.socket, alarms: "Alarms") -> None:
         self._socket = sock
         self._raw = raw
+        self._alarms = alarms
         self._data: bytes | None = None
+        self._deadline = math.inf  # of who waits
+        self._waiting = False
+        self._rung = False
+        self.alarm_at = math.inf
 
     async def send(self, data: memoryview | bytes, deadline: float | None) -> int:
         if len(data) > WRITE_SIZE:  # what is smaller has room in the system's buffer
@@ -82,22 +88,97 @@ class Stream:
     async def wait(self, deadline: float | None) -> None:
         if self._raw.fileno() < 0:
             raise OSError("the connection was closed")
-        with trio.move_on_at(math.inf if deadline is None else deadline):
-            try:
-                await trio.lowlevel.wait_readable(self._raw)
-                self._data = self._raw.recv(READ_SIZE)
-            except BlockingIOError:
-                pass  # the system woke us for nothing, as it may: wait again
-            except trio.ClosedResourceError as error:
-                raise OSError("the connection was closed") from error
+        self._deadline = math.inf if deadline is None else deadline
+        if self._deadline < self.alarm_at:
+            self._alarms.set(self, self._deadline)
+        self._waiting, self._rung = True, False
+        try:
+            await trio.lowlevel.wait_readable(self._raw)
+            self._data = self._raw.recv(READ_SIZE)
+        except BlockingIOError:
+            pass  # the system woke us for nothing, as it may: wait again
+        except trio.ClosedResourceError as error:
+            if self._rung:
+                raise TimeoutError from None
+            raise OSError("the connection was closed") from error
+        finally:
+            self._waiting = False
+
+    def ring(self, now: float) -> None:
+        """What an alarm does: who waits waits no longer, unless the deadline has moved."""
+        if not self._waiting:
             return
-        raise TimeoutError
+        if now < self._deadline:
+            self._alarms.set(self, self._deadline)
+            return
+        self._rung = True
+        trio.lowlevel.notify_closing(self._raw)  # which closes nothing
 
     def is_quiet(self) -> bool:
         return not self._socket.is_readable()
 
     def close(self) -> None:
         self._socket.close()
+        self._alarms.forget(self)
+
+
+class Alarms:
+    """When the reads of a client's connections give up. A system task sees to it, as long as there
+    are alarms: a cancel scope for each read would cost nearly as much as all else that a read does.
+
+    Mostly a read has its deadline behind that of the one before, whose alarm then serves both.
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Stream]] = []  # old alarms are among them, for a while
+        self._set = 0  # how many there are
+        self._count = 0
+        self._news: trio.Event | None = None  # None: no task
+
+    def __len__(self) -> int:
+        """How many are remembered, old ones among them."""
+        return len(self._heap)
+
+    def set(self, stream: Stream, when: float) -> None:
+        """Ring `stream` at `when`, and no more at another time."""
+        self._set += stream.alarm_at == math.inf
+        self._count += 1
+        stream.alarm_at = when
+        if len(self._heap) > 2 * self._set + 100:
+            self._heap = [alarm for alarm in self._heap if alarm[0] == alarm[2].alarm_at]
+            heapify(self._heap)
+        heappush(self._heap, (when, self._count, stream))
+        if self._news is None:
+            self._news = trio.Event()
+            trio.lowlevel.spawn_system_task(self._run)
+        elif self._heap[0][2] is stream:
+            self._news.set()
+
+    def forget(self, stream: Stream) -> None:
+        """Do not ring `stream`."""
+        if stream.alarm_at == math.inf:
+            return
+        stream.alarm_at = math.inf
+        self._set -= 1
+        if not self._set and self._news is not None:
+            self._news.set()
+
+    async def _run(self) -> None:
+        while self._set:
+            self._news = trio.Event()
+            with trio.move_on_at(self._heap[0][0]):
+                await self._news.wait()
+            now = trio.current_time()
+            while self._heap and (self._heap[0][0] <= now or not self._is_set(self._heap[0])):
+                alarm = heappop(self._heap)
+                if self._is_set(alarm):
+                    self.forget(alarm[2])
+                    alarm[2].ring(now)
+        self._heap.clear()
+        self._news = None
+
+    def _is_set(self, alarm: tuple[float, int, Stream]) -> bool:
+        return alarm[0] == alarm[2].alarm_at
 
 
 class Sleeper:
@@ -119,6 +200,7 @@ class Network:
 
     def __init__(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
+        self._alarms = Alarms()
 
     def now(self) -> float:
         return trio.current_time()
@@ -139,7 +221,7 @@ class Network:
         except BaseException:
             sock.close()
             raise
-        return Stream(sock, raw)
+        return Stream(sock, raw, self._alarms)
 
     def sleeper(self) -> Sleeper:
         return Sleeper()
