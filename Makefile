@@ -53,7 +53,8 @@ outcomes: $(VENV)/ready
 	$(BIN)/python -m tests.outcomes
 
 clean:
-	rm -rf $(VENV) build dist demo-output .fuzz .mutants .peers src/*.egg-info *.egg-info .coverage
+	rm -rf $(VENV) build dist demo-output .fuzz .mutants .peers benchmarks/node_modules \
+		src/*.egg-info *.egg-info .coverage
 
 $(VENV)/ready: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or later was found" >&2; exit 1; }
@@ -61,10 +62,11 @@ $(VENV)/ready: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
-.peers/ready: pyproject.toml
+.peers/ready: pyproject.toml benchmarks/package-lock.json
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or later was found" >&2; exit 1; }
 	for peers in bench bench-litellm; do \
 		$(PYTHON) -m venv .peers/$${peers#bench-} && \
 		.peers/$${peers#bench-}/bin/python -m pip install --quiet --disable-pip-version-check \
 			-e ".[$$peers]" || exit; done
+	if command -v npm >/dev/null; then npm ci --prefix benchmarks --silent --no-audit --no-fund; fi
 	@touch $@

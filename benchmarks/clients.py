@@ -444,9 +444,11 @@ async def langchain_openai(origin: Origin) -> AsyncGenerator[Ask]:
 
 @asynccontextmanager
 async def litellm(origin: Origin) -> AsyncGenerator[Ask]:
-    """`acompletion(stream=True)`."""
+    """`acompletion(stream=True)`, without logging what it streams, as in `benchmarks.decoders`."""
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it asks the internet for one
-    acompletion = import_module("litellm").acompletion
+    litellm: Any = import_module("litellm")
+    litellm.disable_streaming_logging = True
+    acompletion = litellm.acompletion
     messages = QUESTION["openai"]["messages"]
 
     async def ask(origin: Origin, answer: Answer) -> None:

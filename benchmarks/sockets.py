@@ -294,7 +294,7 @@ def goals(results: Results) -> Table:
         met = ratio <= goal.bound if goal.at_most else ratio >= goal.bound
         bound = f"at {'most' if goal.at_most else 'least'} {goal.bound:g}"
         rows[goal.text] = [bound, ratio, "met" if met else "missed"]
-    return Table("Goals, sockets", ["goal", "measured", ""], rows)
+    return Table("Goals of sockets", ["goal", "measured", ""], rows)
 
 
 def run(
@@ -303,22 +303,17 @@ def run(
     quick: bool = False,
     cases: Sequence[str] = (),
     only: Sequence[str] = (),
-) -> list[Table]:
-    """The tables of `cases` (else all), with `only` some contestants (else all)."""
-    return list(tables(rounds, quick=quick, cases=cases, only=only))
-
-
-def tables(
-    rounds: int, *, quick: bool, cases: Sequence[str], only: Sequence[str]
 ) -> Iterator[Table]:
-    """The same, each as soon as it is there."""
+    """The tables of `cases` (else all), with `only` some contestants (else all), each as soon as
+    it is there."""
     results: Results = {}
     for key in cases or CASES:
         case = CASES[key].quick() if quick else CASES[key]
         names = [name for name in case.contestants() if not only or name in only]
         results[key] = play_case(case, names, rounds)
         yield table(case, results[key])
-    yield goals(results)
+    if (judged := goals(results)).rows:
+        yield judged
 
 
 def streams_growth(rounds: int) -> dict[str, list[tuple[int, float]]]:
@@ -350,7 +345,7 @@ def main() -> None:
         raise SystemExit("the peers are not installed: make .peers/ready")
     rounds = arguments.rounds or (2 if arguments.quick else 3)
     chosen = {"cases": arguments.case, "only": arguments.only}
-    for one in tables(rounds, quick=arguments.quick, **chosen):
+    for one in run(rounds, quick=arguments.quick, **chosen):
         print(one, flush=True)
 
 

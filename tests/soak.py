@@ -417,6 +417,7 @@ async def soak(setting: Setting, address: Address, make: type[AsyncClient]) -> F
             await _round(client, address, numbers, figures)
             figures.measure(address.process)
         figures.seconds = time.monotonic() - begun
+    await anyio.wait_all_tasks_blocked()  # the one that watches trio's clocks ends by itself
     if living_tasks() != tasks:
         figures.problems.append(f"{living_tasks()} tasks live, and {tasks} did before")
     return figures

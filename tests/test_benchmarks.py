@@ -4,6 +4,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from math import nan
 from pathlib import Path
 from random import Random
@@ -11,6 +12,7 @@ from random import Random
 import h11
 import pytest
 
+from benchmarks import __main__ as everything
 from benchmarks import decode, growth, start
 from benchmarks.decoders import (
     DECODERS,
@@ -302,3 +304,107 @@ def test_a_first_answer_is_timed_to_its_end() -> None:
             check=True,
         )
     assert json.loads(done.stdout)["wall_ms"] > 0
+
+
+# Everything
+
+PAGE = """# Page
+<!-- decode goals -->
+old
+<!-- end of decode goals -->
+between
+<!-- start -->
+old start
+<!-- end of start -->
+<!-- decode -->
+old decode
+<!-- end of decode -->
+behind
+"""
+
+
+def test_results_replace_what_stands_between_the_markers_of_their_place() -> None:
+    page = everything.replaced(PAGE, "decode", "new\n")
+    assert page == PAGE.replace("old decode\n", "\nnew\n\n")
+    assert everything.replaced(page, "decode", "old decode") == PAGE.replace(
+        "old decode\n", "\nold decode\n"
+    )
+
+
+@pytest.mark.parametrize("page", ["", "<!-- start -->\n", "<!-- end of start -->\n"])
+def test_a_page_without_both_markers_is_left_alone(page: str) -> None:
+    with pytest.raises(ValueError, match="no markers for start"):
+        everything.replaced(page, "start", "")
+
+
+def test_the_page_has_a_place_for_each_part_and_its_goals() -> None:
+    page = everything.README.read_text(encoding="utf-8")
+    for place in (*everything.PARTS, "start goals", "decode goals", "sockets goals"):
+        assert everything.replaced(page, place, "new") != page
+
+
+@pytest.fixture
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """PAGE, in which `main` is to write."""
+    (tmp_path / "ready").touch()
+    (tmp_path / "README.md").write_text(PAGE)
+    monkeypatch.setattr(everything, "PEERS", tmp_path)
+    monkeypatch.setattr(everything, "README", tmp_path / "README.md")
+    monkeypatch.setattr(everything, "circumstances", lambda: "by hand\n")
+    return tmp_path / "README.md"
+
+
+def run_start(rounds: int, *, quick: bool) -> Iterator[Table]:
+    """In the place of a part: one that fails."""
+    yield Table("Import", ("ms",), {"x": [rounds]})
+    raise SystemExit("x failed")
+
+
+def run_decode(rounds: int, *, quick: bool) -> list[Table]:
+    """In the place of a part."""
+    goals = Table("Goals of decoding", ("goal",), {"y": ["met"]})
+    return [Table("Decoding", ("µs",), {"y": [rounds]}), goals]
+
+
+def test_a_part_that_fails_keeps_the_others(
+    page: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(start, "run", run_start)
+    monkeypatch.setattr(decode, "run", run_decode)
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--only", "decode", "start"])
+    with pytest.raises(SystemExit, match="failed: start"):
+        everything.main()
+    text = page.read_text()
+    assert "old start" in text
+    assert "old decode" not in text
+    _, decoding = text.split("<!-- decode -->")
+    assert decoding.startswith("\n\nby hand\n\n### Decoding\n\n| | µs |\n|---|---|\n| y | 7 |\n")
+    assert text.index("| y | met |") < text.index("<!-- end of decode goals -->")
+    assert "x failed" in caplog.text
+    assert capsys.readouterr().out.count("### Import") == 1  # what there was is told, once
+
+
+def test_a_quick_run_is_only_printed(
+    page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(decode, "run", run_decode)
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--quick", "--only", "decode"])
+    everything.main()
+    assert page.read_text() == PAGE
+    assert "| y | 2 |" in capsys.readouterr().out
+
+
+def test_nothing_runs_without_the_peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(everything, "PEERS", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["benchmarks"])
+    with pytest.raises(SystemExit, match=r"make \.peers/ready"):
+        everything.main()
+
+
+def test_the_circumstances_are_told() -> None:
+    told = everything.circumstances()
+    assert f"CPython {sys.version.split()[0]}" in told or sys.implementation.name != "cpython"
+    assert "cores" in told

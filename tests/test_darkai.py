@@ -108,9 +108,15 @@ def test_ten_minutes_in_all() -> None:
 
 @pytest.mark.parametrize("ending", ["\n\n", "\n", "\r\n", "\r", "\r\n\r\n"])
 def test_answer(ending: str) -> None:
-    repaired = b'data: {"event": "text-chunk", "data": {"text": "", "x": "\xff"}}' + ending.encode()
-    parts = (text("hel", ending), text("", ending), repaired, text("lo", ending))
+    repaired = "data:\ufeff" + text("", ending).decode().removeprefix("data: ")
+    parts = (text("hel", ending), text("", ending), repaired.encode(), text("lo", ending))
     assert events_of(*parts, line("stream-end", None, ending)) == [Text("hel"), Text("lo")]
+
+
+def test_broken_utf8_in_a_text() -> None:
+    assert events_of(b'data: {"event": "text-chunk", "data": {"text": "a\xff"}}\n', STREAM_END) == [
+        Text("a\ufffd")
+    ]
 
 
 def test_only_the_event_error_is_a_failure() -> None:
