@@ -108,7 +108,7 @@ class Exchange:
         self._headers: Headers = []
         self._error: TokenwireError | None = None
         self._spoke = False  # whether the last data were more than that, before their last piece
-        self._secrets = self._step.request.secrets()
+        self._requests = [self._step.request]
 
     def __repr__(self) -> str:
         return f"<Exchange {self._state.name} {self._step.request!r}>"
@@ -242,7 +242,7 @@ class Exchange:
             return self._hand_out(events)
         if following is not None:
             self._step = following
-            self._secrets += following.request.secrets()
+            self._requests.append(following.request)
             self._state = State.READY
             return self._hand_out(events)
         self._step.settle(events)
@@ -279,7 +279,7 @@ class Exchange:
             error = self._body.error()  # whatever else is wrong with the body of an error
         error.status = self._status
         error.headers = [pair for pair in self._headers if pair[0] in _KEPT_HEADERS]
-        error.blot(self._secrets)
+        error.blot(secret for request in self._requests for secret in request.secrets())
         self._error = error
         self._state = State.FAILED
 

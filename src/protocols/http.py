@@ -3,6 +3,7 @@
 import re
 from base64 import b64decode
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -33,7 +34,8 @@ HeadersLike: TypeAlias = Mapping[str, str] | Iterable[tuple[bytes, bytes] | tupl
 
 # Headers with such a name are never shown, and are blotted out of what a server sends back.
 _CREDENTIALS = re.compile(rb"auth|cookie|cred|key|pass|secret|session|sign|token|uniqueid")
-_TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_TOKEN = re.compile("[-!#$%&'*+.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
 _HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-_~")  # RFC 3986's unreserved ones
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -52,6 +54,13 @@ class Origin(NamedTuple):
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
+@lru_cache(64)  # a program asks few services, and each question wants it several times
+def _origin(url: str) -> Origin:
+    parts = urlsplit(url)
+    port = _DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
+    return Origin(parts.scheme, parts.hostname or "", port)
+
+
 class Request(msgspec.Struct, frozen=True):
     """One HTTP request. `server_chosen`: its address came from the peer, so it carries no
     credentials, and a transport refuses it for addresses that the peer has no business with."""
@@ -65,9 +74,7 @@ class Request(msgspec.Struct, frozen=True):
     @property
     def origin(self) -> Origin:
         """The scheme, host and port of the URL."""
-        parts = urlsplit(self.url)
-        port = _DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
-        return Origin(parts.scheme, parts.hostname or "", port)
+        return _origin(self.url)
 
     @property
     def target(self) -> str:
@@ -120,10 +127,10 @@ def make_headers(pairs: Iterable[tuple[str, str]]) -> Headers:
     """
     headers: dict[bytes, bytes] = {}
     for name, value in pairs:
-        if not name.isascii() or not name or not _TOKEN.issuperset(name.encode()):
+        if _TOKEN.fullmatch(name) is None:
             raise LocalProtocolError(f"header name {name!r}: letters, digits and - only")
         check_plain(value, f"header {name}", show=False)
-        if any(c > "\xff" for c in value):
+        if not value.isascii() and max(value) > "\xff":
             raise LocalProtocolError(f"header {name}: only Latin-1 characters")
         headers[name.lower().encode()] = value.strip().encode("latin-1")
     return list(headers.items())
@@ -158,7 +165,7 @@ def content_type(headers: Headers) -> str:
 
 def check_plain(text: str, what: str, *, show: bool = True) -> str:
     """`text`, if no control character is in it. Raises LocalProtocolError, which names `what`."""
-    if any(c < " " or c == "\x7f" for c in text):
+    if _CONTROL.search(text) is not None:
         shown = f" {text[:100]!r}" if show else ""
         raise LocalProtocolError(f"{what}{shown} holds a control character: take it out")
     return text

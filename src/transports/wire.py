@@ -129,7 +129,7 @@ class Wire:
         self._drain_deadline = 0.0
         self._drained = 0
         self._failure: TokenwireError | None = None
-        self._home_is_private: bool | None = None  # whether the first request went to our network
+        self._home = ""  # where the first request went: its peer's address, or the name for a proxy
 
     def pause(self, now: float) -> None:
         """The reader does something else, until `next` is called again."""
@@ -178,9 +178,8 @@ class Wire:
         """`connection` is there; `address` is its peer's IP."""
         self._check("connected", _Phase.CONNECT)
         assert self._request is not None
-        if self._home_is_private is None:
-            route = connection.route
-            self._home_is_private = is_private(route.origin.host if route.proxy else address)
+        if not self._home:
+            self._home = connection.route.origin.host if connection.route.proxy else address
         self._connection = connection
         self._reused = reused
         self._phase = _Phase.TALK
@@ -269,7 +268,8 @@ class Wire:
         return (
             self._request is not None
             and self._request.server_chosen
-            and not (self._settings.allow_private_addresses or self._home_is_private)
+            # Who asks in a private network may be sent to another place of it.
+            and not (self._settings.allow_private_addresses or is_private(self._home))
         )
 
     def _refuse_private(self, address: str) -> None:
