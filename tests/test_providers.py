@@ -21,7 +21,8 @@ def test_an_unknown_name_is_told_the_known_ones(name: str) -> None:
     ):
         provider_named(name)
     assert name not in PROVIDERS
-    assert PROVIDERS.get(name) is None
+    with pytest.raises(KeyError, match=f"^'{name}'$"):
+        PROVIDERS[name]
     assert len(PROVIDERS) == len(list(PROVIDERS))
 
 
