@@ -54,6 +54,33 @@ def test_what_had_come_before_a_reset_is_received(loop: Loop) -> None:
     loop.run(main)
 
 
+def test_an_alarm_that_nobody_needs_any_more(loop: Loop) -> None:
+    """It rings while a read waits that has a later deadline, or none."""
+
+    async def main() -> None:
+        running = asyncio.get_running_loop()
+        stream = Stream(bytearray(b"x"))
+        deadline = running.time() + 0.01
+        stream.buffer_updated(1)
+        assert await received(stream, deadline) == b"x"
+        with pytest.raises(TimeoutError):
+            await received(stream, deadline)
+        for later in (0.03, None):
+            soon = running.time() + 0.01
+            waiting = asyncio.create_task(received(stream, soon))
+            await asyncio.sleep(0)
+            stream.buffer_updated(1)
+            assert await waiting == b"x"
+            if later is not None:
+                with pytest.raises(TimeoutError):
+                    await received(stream, soon + later)
+        running.call_at(soon + 0.05, stream.buffer_updated, 1)
+        assert await received(stream, None) == b"x"
+        stream.close()
+
+    loop.run(main)
+
+
 def test_a_connection_that_is_lost_while_nobody_reads(loop: Loop) -> None:
     """What came is received; to resume reading is nothing then."""
 

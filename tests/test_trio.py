@@ -131,6 +131,50 @@ def test_a_deadline_that_has_passed() -> None:
     waits(main)
 
 
+def test_an_alarm_that_nobody_needs_any_more() -> None:
+    """It rings while a read waits that has no deadline; then no alarm is left, and no task."""
+
+    async def main(stream: Stream, peer: socket.socket) -> None:
+        tasks = trio_tasks()
+        peer.send(b"x")
+        assert await received(stream, trio.current_time() + 10) == b"x"
+        assert trio_tasks() == tasks + 1
+
+        async def send_later() -> None:
+            await trio.sleep(20)
+            assert trio_tasks() == tasks + 1  # this one
+            peer.send(b"y")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send_later)
+            assert await received(stream, None) == b"y"
+
+    waits(main)
+
+
+def test_an_event_loop_takes_its_alarms_with_it() -> None:
+    alarms = Alarms()
+
+    async def first() -> None:
+        ours, theirs = socket.socketpair()
+        with theirs, ours:
+            stream = Stream(trio.socket.from_stdlib_socket(ours), ours, alarms)
+            theirs.send(b"x")
+            assert await received(stream, trio.current_time() + 10) == b"x"
+
+    async def second() -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            stream = Stream(trio.socket.from_stdlib_socket(ours), ours, alarms)
+            with pytest.raises(TimeoutError):
+                await received(stream, trio.current_time() + 10)
+            stream.close()
+
+    trio.run(first)
+    assert len(alarms) == 0
+    trio.run(second, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
 def test_alarms_that_are_set_again_and_again_take_no_more_memory() -> None:
     async def main(stream: Stream, peer: socket.socket) -> None:
         alarms = Alarms()

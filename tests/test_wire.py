@@ -34,6 +34,7 @@ from tests.wiring import (
     raw_exchange,
     refusal,
 )
+from tokenwire.protocols.body import BodyKind, Step
 from tokenwire.protocols.chat import Chat
 from tokenwire.protocols.clocks import Clocks
 from tokenwire.protocols.errors import (
@@ -51,7 +52,9 @@ from tokenwire.protocols.errors import (
     UnexpectedContent,
 )
 from tokenwire.protocols.events import End, Event, Image, Text, Unrecognized
+from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.http import Request
+from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.providers import provider_named
 from tokenwire.protocols.retry import NO_RETRY
 from tokenwire.protocols.service import Service
@@ -102,6 +105,36 @@ def test_what_can_not_be_written_is_not_sent() -> None:
     outcome = network.ask(raw_exchange(Request("GET", BASE, [(b"a", b"\n")])))
     outcome.failed(LocalProtocolError, "can't be written")
     assert outcome.releases == [False]
+
+
+class _Halves(Step):
+    """What it says comes with the end of its body, and another step follows."""
+
+    kind: BodyKind = "bytes"
+
+    def __init__(self, following: Step | None = None) -> None:
+        self.request = Request("GET", BASE, [])
+        self._following = following
+        self._said = b""
+
+    def data(self, data: bytes, events: list[Event]) -> None:
+        self._said += data
+
+    def eof(self, events: list[Event]) -> Step | None:
+        events.append(Text(self._said.decode()))
+        return self._following
+
+
+def test_no_clock_runs_while_the_reader_has_what_came_with_the_end_of_a_body() -> None:
+    body = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\nhalf"
+    exchange = Exchange(
+        lambda: _Halves(_Halves()),
+        owes="connection_close",
+        clocks=Clocks(first_event=10),
+        limits=Limits(),
+    )
+    outcome = Network(Script([body, CLOSE]), Script([body, CLOSE]), think=50).ask(exchange)
+    outcome.succeeded()
 
 
 def test_woken_for_nothing() -> None:

@@ -372,7 +372,6 @@ class Network:
         return outcome
 
     def _hand_over(self, wire: Wire, outcome: Outcome) -> None:
-        wire.pause(self.now)
         outcome.events += wire.events
         wire.events.clear()
         self.now += self._think

@@ -102,10 +102,10 @@ class Stream(asyncio.BufferedProtocol):
         self._alarm, self._alarm_at = None, math.inf
         if self._waiter is None or self._waiter.done():
             return
-        if self._loop.time() < self._deadline:
-            self._set_alarm()
-        else:
+        if self._loop.time() >= self._deadline:
             self._waiter.set_exception(TimeoutError())
+        elif self._deadline < math.inf:
+            self._set_alarm()
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None

@@ -83,7 +83,7 @@ class _WireReading(Reading):
             self._wire = self._connections.wire(self._exchange)
         wire = self._wire
         try:
-            while True:
+            while not wire.events:
                 if self._aborted:
                     self._drop()  # it may have been connected since
                     if wire.finished:
@@ -122,8 +122,6 @@ class _WireReading(Reading):
                         return []
                     case _:
                         assert_never(action)
-                if wire.events:
-                    break
         except BaseException:
             wire.pause(network.now())
             raise

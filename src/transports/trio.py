@@ -109,7 +109,8 @@ class Stream:
         if not self._waiting:
             return
         if now < self._deadline:
-            self._alarms.set(self, self._deadline)
+            if self._deadline < math.inf:
+                self._alarms.set(self, self._deadline)
             return
         self._rung = True
         trio.lowlevel.notify_closing(self._raw)  # which closes nothing
@@ -164,18 +165,23 @@ class Alarms:
             self._news.set()
 
     async def _run(self) -> None:
-        while self._set:
-            self._news = trio.Event()
-            with trio.move_on_at(self._heap[0][0]):
-                await self._news.wait()
-            now = trio.current_time()
-            while self._heap and (self._heap[0][0] <= now or not self._is_set(self._heap[0])):
-                alarm = heappop(self._heap)
-                if self._is_set(alarm):
-                    self.forget(alarm[2])
-                    alarm[2].ring(now)
-        self._heap.clear()
-        self._news = None
+        try:
+            while self._set and self._heap:
+                self._news = trio.Event()
+                with trio.move_on_at(self._heap[0][0]):
+                    await self._news.wait()
+                now = trio.current_time()
+                while self._heap and (self._heap[0][0] <= now or not self._is_set(self._heap[0])):
+                    alarm = heappop(self._heap)
+                    if self._is_set(alarm):
+                        self.forget(alarm[2])
+                        alarm[2].ring(now)
+        finally:  # trio ends it with the event loop, and there may be another one
+            for _, _, stream in self._heap:
+                stream.alarm_at = math.inf
+            self._heap.clear()
+            self._set = 0
+            self._news = None
 
     def _is_set(self, alarm: tuple[float, int, Stream]) -> bool:
         return alarm[0] == alarm[2].alarm_at

@@ -400,5 +400,7 @@ class Wire:
             self._give_back(keep=False)
 
     def _give_back(self, *, keep: bool) -> None:
+        if self.events:
+            self._timer.event()
         self._keep = keep
         self._phase = _Phase.RELEASE
