@@ -116,10 +116,10 @@ def by_sseclient(dialect: str) -> Decode:
     return decode
 
 
-def by_openai(dialect: str) -> Decode:
+def by_openai(dialect: str, over: str = "httpx2") -> Decode:
     """`create(stream=True)` of the sync client, over a transport that hands out the pieces."""
     openai: Any = importlib.import_module("openai")
-    http, serve = client_of("httpx2")
+    http, serve = client_of(over)
     client = openai.OpenAI(api_key="k", base_url=URL, http_client=http)
 
     def decode(pieces: Iterable[bytes]) -> str:
@@ -147,17 +147,8 @@ def by_langchain(dialect: str) -> Decode:
 
 
 def by_openai_2(dialect: str) -> Decode:
-    """The last openai before 3, as litellm wants it: `create(stream=True)` over httpx."""
-    openai: Any = importlib.import_module("openai")
-    http, serve = client_of("httpx")
-    client = openai.OpenAI(api_key="k", base_url=URL, http_client=http)
-
-    def decode(pieces: Iterable[bytes]) -> str:
-        serve(pieces)
-        with client.chat.completions.create(model="m", messages=QUESTION, stream=True) as stream:
-            return "".join([chunk.choices[0].delta.content or "" for chunk in stream])
-
-    return decode
+    """The last openai before 3, as litellm wants it and its environment has it: over httpx."""
+    return by_openai(dialect, "httpx")
 
 
 def by_litellm(dialect: str) -> Decode:

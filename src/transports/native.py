@@ -122,7 +122,7 @@ class _WireReading(Reading):
                         return []
                     case _:
                         assert_never(action)
-        except BaseException:
+        except BaseException:  # a reader who was cancelled, above all: he waits no longer
             wire.pause(network.now())
             raise
         events, wire.events = wire.events, []
