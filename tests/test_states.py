@@ -585,14 +585,13 @@ REPORTS: dict[str, Callable[[Wire], object]] = {
     "check_address": lambda wire: wire.check_address(PUBLIC),
     "connected": connect,
     "failed": lambda wire: wire.failed(ConnectFailed("no"), 1000),
-    "data_to_send": lambda wire: wire.data_to_send(),
     "received": lambda wire: wire.received(CHUNKED, 1000),
     "the end received": lambda wire: wire.received(b"", 1000),
     "lost": lambda wire: wire.lost(),
     "timed_out": lambda wire: wire.timed_out(1000),
 }
 CONNECTING = ("check_address", "connected", "failed")
-TRANSFERRING = ("data_to_send", "received", "the end received", "lost", "timed_out")
+TRANSFERRING = ("received", "the end received", "lost", "timed_out")
 
 
 def wire_at(place: str) -> Wire:
@@ -605,7 +604,6 @@ def wire_at(place: str) -> Wire:
         return wire
     connect(wire)
     assert isinstance(wire.next(1000), Transfer)
-    wire.data_to_send()
     if place == "Transfer":
         return wire
     if place == "Transfer, a part":

@@ -424,8 +424,8 @@ class Network:
     def _transfer(self, wire: Wire, action: Transfer) -> None:
         assert self._link is not None
         link = self._link
-        if data := wire.data_to_send():
-            self._deliver(link, data)
+        if action.data:
+            self._deliver(link, action.data)
         when, item = link.inbox[0] if link.inbox else (float("inf"), CLOSE)
         if action.deadline is not None and when > action.deadline:
             self.now = max(self.now, action.deadline)

@@ -5,7 +5,7 @@ A transport supplies a `Reading`: coroutines that fill it with events. `AsyncAns
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any, Self, TypeVar
 
 from ..protocols.errors import LocalProtocolError, TokenwireError
@@ -17,7 +17,6 @@ __all__ = [
     "NOT_CLOSED",
     "Answer",
     "AsyncAnswer",
-    "AsyncBatches",
     "Batches",
     "Reading",
     "check_opening",
@@ -50,8 +49,11 @@ def without_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
 
 
 class Reading(ABC):
-    """How the events of one answer come. A reader that is cancelled while it waits leaves it as it
-    was: it can be read on, or left."""
+    """How the events of one answer come: an iterator of lists of those that came together, none of
+    them empty. It raises, again and again, what ended the answer.
+
+    A reader that is cancelled while it waits leaves it as it was: it can be read on, or left.
+    """
 
     def __init__(self) -> None:
         self.ready: list[Event] = []
@@ -60,15 +62,16 @@ class Reading(ABC):
         self._over = False
         self._error: TokenwireError | None = None
 
-    async def batch(self) -> list[Event]:
-        """Wait for events: those that came together, none at the end. Raises, again and again, what
-        ended the answer."""
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> list[Event]:
         if self.ready:
             events = self.ready[::-1]
             self.ready.clear()
             return events
         if self._over:
-            return []
+            raise StopAsyncIteration
         if self._error is not None:
             raise self._error
         if self._filling:
@@ -84,6 +87,7 @@ class Reading(ABC):
         if not events:
             self._over = True
             self.stop()
+            raise StopAsyncIteration
         return events
 
     async def read(self) -> Reply:
@@ -92,7 +96,7 @@ class Reading(ABC):
             raise LocalProtocolError("the answer was read to its end already")
         reply = Reply()
         try:
-            while events := await self.batch():
+            async for events in self:
                 for event in events:
                     reply.add(event)
         except TokenwireError as error:
@@ -127,6 +131,7 @@ class Answer:
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._ready = reading.ready
+        self._batches = Batches(reading)
 
     def __enter__(self) -> Self:
         return self
@@ -139,14 +144,12 @@ class Answer:
 
     def __next__(self) -> Event:
         if not self._ready:
-            self._ready.extend(reversed(without_loop(self._reading.batch())))
-            if not self._ready:
-                raise StopIteration
+            self._ready.extend(reversed(next(self._batches)))
         return self._ready.pop()
 
     def batches(self) -> "Batches":
         """The same events, those together that came together: what a gateway hands on at once."""
-        return Batches(self._reading)
+        return self._batches
 
     def read(self) -> Reply:
         """The rest of the answer, folded. What is raised has in `answer` what had come.
@@ -185,14 +188,12 @@ class AsyncAnswer:
 
     async def __anext__(self) -> Event:
         if not self._ready:
-            self._ready.extend(reversed(await self._reading.batch()))
-            if not self._ready:
-                raise StopAsyncIteration
+            self._ready.extend(reversed(await self._reading.__anext__()))
         return self._ready.pop()
 
-    def batches(self) -> "AsyncBatches":
+    def batches(self) -> AsyncIterator[list[Event]]:
         """The same events, those together that came together: what a gateway hands on at once."""
-        return AsyncBatches(self._reading)
+        return self._reading
 
     async def read(self) -> Reply:
         """The rest of the answer, folded. What is raised has in `answer` what had come.
@@ -220,23 +221,7 @@ class Batches:
         return self
 
     def __next__(self) -> list[Event]:
-        events = without_loop(self._reading.batch())
-        if not events:
-            raise StopIteration
-        return events
-
-
-class AsyncBatches:
-    """The events of an answer, in lists of what came together; none is empty."""
-
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> list[Event]:
-        events = await self._reading.batch()
-        if not events:
-            raise StopAsyncIteration
-        return events
+        try:
+            return without_loop(self._reading.__anext__())
+        except StopAsyncIteration:
+            raise StopIteration from None

@@ -123,8 +123,11 @@ class Stream(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._chunks.append(bytes(self._buffer[:nbytes]))
-        if self._waiter is not None:
-            self._wake()
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
             return
         was_ahead = self._size > READ_AHEAD
         self._size += nbytes
@@ -170,9 +173,7 @@ class Network:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray(READ_SIZE)
-
-    def now(self) -> float:
-        return self._loop.time()
+        self.now = self._loop.time
 
     async def resolve(self, host: str, port: int, deadline: float | None) -> list[str]:
         async with asyncio.timeout_at(deadline):

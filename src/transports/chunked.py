@@ -27,6 +27,8 @@ class ChunkedReader:
     `limit`: bytes of a size line, and of the trailers together.
     """
 
+    ends_with_connection = False
+
     def __init__(self, limit: int = 64 * 1024) -> None:
         self.done = False
         self.rest = b""
@@ -51,9 +53,15 @@ class ChunkedReader:
                 self._after_data = not self._left
                 continue
             if not (self._after_data or self._in_trailers or self._line):
-                position = self._take_whole_chunks(data, position, content)
-                if position == end:
-                    return
+                # Whole chunks, as most are, take 0.3 us each like this, and 1.2 by what follows.
+                while 0 < (start := data.find(b"\n", position) + 1) <= position + self._plain:
+                    stop = start + _plain_size(data[position:start])
+                    if stop == start or data[stop : stop + 2] != b"\r\n":
+                        break
+                    content.append(data[start:stop])
+                    position = stop + 2
+                    if position == end:
+                        return
             line_end = data.find(b"\n", position)
             if line_end < 0:
                 self._line += data[position:]
@@ -67,18 +75,6 @@ class ChunkedReader:
             self._check(len(line))
             self._take_line(line)
         self.rest = data[position:]
-
-    def _take_whole_chunks(self, data: bytes, position: int, content: list[bytes]) -> int:
-        """Take those that stand at `position`, as most do: 0.4 us each in place of 1.2. Returns
-        where the first one is that has more than a size and data, or is not whole."""
-        while 0 < (start := data.find(b"\n", position) + 1) <= position + self._plain:
-            size = _plain_size(data[position:start])
-            end = start + size
-            if not size or data[end : end + 2] != b"\r\n":
-                break
-            content.append(data[start:end])
-            position = end + 2
-        return position
 
     def _take_line(self, line: bytes) -> None:
         bare = line[:-1] if line[-1:] == b"\r" else None

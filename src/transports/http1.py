@@ -30,8 +30,7 @@ class HTTP1:
         )
         self._head: HeadReader | None = HeadReader(self._h11, head_limit)
         self._bodiless = False  # the response has a head only, whatever that says
-        self._chunked: ChunkedReader | None = None
-        self._left: int | None = None  # of a body with a length; None: it ends with the connection
+        self._body: ChunkedReader | PlainReader = PlainReader(None)
         self.begun = False
         self.complete = False
         self.reusable = False
@@ -80,19 +79,20 @@ class HTTP1:
             self._choose_framing(response)
             self._h11 = self._head = None
             exchange.receive_response(response.status_code, list(response.headers))
-        if self._chunked is None:
-            self._read_body(data, exchange, events)
-            return
+        body = self._body
         content: list[bytes] = []
         try:
-            self._chunked.feed(data, content)
+            body.feed(data, content)
         finally:
             if content:
-                self._hand_over(
-                    content[0] if len(content) == 1 else b"".join(content), exchange, events
-                )
-        if self._chunked.done:
-            self._end(self._chunked.rest, exchange, events)
+                data = content[0] if len(content) == 1 else b"".join(content)
+                self.body_bytes += len(data)
+                events += exchange.receive_data(data)
+        if body.done:
+            self.complete = True
+            if body.rest or body.suspect:
+                self.reusable = False
+            events += exchange.receive_eof(framed=True)
 
     def eof(self, clean: bool, exchange: Exchange, events: list[Event]) -> None:
         """The connection was closed; `clean` if the peer said so (by TCP, and by TLS if there is
@@ -101,7 +101,7 @@ class HTTP1:
         if self.complete or self._head is not None:
             return
         self.complete = True
-        if clean and self._chunked is None and self._left is None:
+        if clean and self._body.ends_with_connection:
             events += exchange.receive_eof(framed=False)
         else:
             events += exchange.receive_disconnect()
@@ -120,34 +120,35 @@ class HTTP1:
             and not (chunked and length is not None)
         )
         if self._bodiless or response.status_code in (204, 304):
-            self._left = 0
+            self._body = PlainReader(0)
         elif chunked:
-            self._chunked = ChunkedReader(self._limit)
+            self._body = ChunkedReader(self._limit)
         elif length is not None:
-            self._left = int(length)
+            self._body = PlainReader(int(length))
         else:
             self.reusable = False
 
-    def _read_body(self, data: bytes, exchange: Exchange, events: list[Event]) -> None:
-        """A body with a length, or one that ends with the connection."""
-        length = len(data) if self._left is None else self._left
-        content = data[:length]
+
+class PlainReader:
+    """A body of `length` bytes; None: it ends with the connection. To be used as `ChunkedReader`
+    is."""
+
+    suspect = False
+
+    def __init__(self, length: int | None) -> None:
+        self.done = False
+        self.rest = b""
+        self.ends_with_connection = length is None
+        self._left = length
+
+    def feed(self, data: bytes, content: list[bytes]) -> None:
+        """Append to `content` what of `data` is in the body."""
         if self._left is not None:
-            self._left -= len(content)
-        if content:
-            self._hand_over(content, exchange, events)
-        if self._left == 0:
-            self._end(data[length:], exchange, events)
-
-    def _end(self, rest: bytes, exchange: Exchange, events: list[Event]) -> None:
-        self.complete = True
-        if rest or (self._chunked is not None and self._chunked.suspect):
-            self.reusable = False
-        events += exchange.receive_eof(framed=True)
-
-    def _hand_over(self, data: bytes, exchange: Exchange, events: list[Event]) -> None:
-        self.body_bytes += len(data)
-        events += exchange.receive_data(data)
+            data, self.rest = data[: self._left], data[self._left :]
+            self._left -= len(data)
+            self.done = not self._left
+        if data:
+            content.append(data)
 
 
 class HeadReader:

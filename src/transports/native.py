@@ -72,16 +72,17 @@ class _WireReading(Reading):
         self._connections = connections
         self._exchange = exchange
         self._wire: Wire | None = None
+        self._network: Network | None = None
         self._kept: Kept[Stream] | None = None
         self._sleeper: Sleeper | None = None
         self._unsent: memoryview | bytes = b""
         self._aborted = False
 
     async def fill(self) -> list[Event]:
-        network = self._connections.network()
-        if self._wire is None:
-            self._wire = self._connections.wire(self._exchange)
-        wire = self._wire
+        wire, network = self._wire, self._network
+        if wire is None or network is None:
+            network = self._network = self._connections.network()
+            wire = self._wire = self._connections.wire(self._exchange)
         try:
             while not wire.events:
                 if self._aborted:
@@ -97,8 +98,8 @@ class _WireReading(Reading):
                         assert self._kept is not None
                         stream = self._kept.stream
                         try:
-                            if data := wire.data_to_send():
-                                self._unsent = memoryview(bytes(self._unsent) + data)
+                            if action.data:
+                                self._unsent = memoryview(bytes(self._unsent) + action.data)
                             if self._unsent:
                                 await self._send(stream, action.deadline)
                             while (came := stream.take()) is None:

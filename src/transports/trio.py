@@ -208,8 +208,7 @@ class Network:
         self._token = trio.lowlevel.current_trio_token()
         self._alarms = Alarms()
 
-    def now(self) -> float:
-        return trio.current_time()
+    now = staticmethod(trio.current_time)
 
     async def resolve(self, host: str, port: int, deadline: float | None) -> list[str]:
         found = await _within(

@@ -5,7 +5,7 @@ A transport asks `next(now)` what to do, does it, and reports how it went:
 | action | what to do | what to report |
 |---|---|---|
 | `Connect` | a TCP connection to `route.address`, or a kept one | `connected`, `failed` |
-| `Transfer` | send `data_to_send()`, await bytes to `deadline` | `received`, `lost`, `timed_out` |
+| `Transfer` | send `data`, await bytes to `deadline` | `received`, `lost`, `timed_out` |
 | `Sleep` | wait until `until`, no longer | nothing |
 | `Release` | keep the connection, or close it | nothing |
 | None | nothing: the answer is over | |
@@ -54,8 +54,9 @@ class Connect(msgspec.Struct, frozen=True):
 
 
 class Transfer(msgspec.Struct, frozen=True):
-    """Send what there is, and wait for bytes until `deadline` (None: for ever)."""
+    """Send `data`, if there is any, and wait for bytes until `deadline` (None: for ever)."""
 
+    data: bytes
     deadline: float | None
 
 
@@ -140,8 +141,9 @@ class Wire:
         TokenwireError that ended the answer."""
         self._timer.wait(now)
         if self._phase is _TALK:
+            assert self._connection is not None
             self._deadline = self._timer.deadline()
-            return Transfer(self._deadline)
+            return Transfer(self._connection.data_to_send(), self._deadline)
         if self._phase is _Phase.ASK:
             action = self._ask(now)
             if action is not None:
@@ -150,7 +152,8 @@ class Wire:
             case _Phase.CONNECT:
                 return self._connect(now)
             case _Phase.DRAIN:
-                return Transfer(self._drain_deadline)
+                assert self._connection is not None
+                return Transfer(self._connection.data_to_send(), self._drain_deadline)
             case _Phase.RELEASE:
                 self._phase = _Phase.ASK
                 self._connection = None
@@ -196,13 +199,6 @@ class Wire:
         self._check("failed", _Phase.CONNECT)
         self._fail(self._timer.expired(now) or error)
 
-    def data_to_send(self) -> bytes:
-        """Bytes for the socket."""
-        if self._phase is not _TALK:
-            self._check("data_to_send", _Phase.DRAIN)
-        assert self._connection is not None
-        return self._connection.data_to_send()
-
     def received(self, data: bytes, now: float) -> None:
         """Bytes from the socket; empty: the peer has closed it. With `events`, the reader has what
         it waited for."""
@@ -222,20 +218,17 @@ class Wire:
         if self._connecting and connection.established:
             self._connecting = False
             self._timer.connected()
-        if connection.over and exchange.wants_data:
-            self._closed(clean=False)
-        elif self._phase is not _TALK:
+        if self.events:
+            self._timer.event()
+        elif connection.http.body_bytes > before and not exchange.keepalive:
+            self._timer.body(now)
+        if not exchange.wants_data:
             self._drained += len(data)
             self._settle(now)
-        else:
-            if self.events:
-                self._timer.event()
-            elif connection.http.body_bytes > before and not exchange.keepalive:
-                self._timer.body(now)
-            if not exchange.wants_data:
-                self._settle(now)
-            elif self._deadline is not None and now >= self._deadline:
-                self.timed_out(now)  # bytes that come all the time stop no clock
+        elif connection.over:
+            self._closed(clean=False)
+        elif self._deadline is not None and now >= self._deadline:
+            self.timed_out(now)  # bytes that come all the time stop no clock
 
     def lost(self) -> None:
         """The connection was reset, or broke in another way."""
