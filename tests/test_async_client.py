@@ -2,12 +2,14 @@
 
 See test_transports for what all transports have in common."""
 
+import gc
 import socket
 import struct
 import threading
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FunctionType, ModuleType
 from typing import Any
 
 import anyio
@@ -583,6 +585,43 @@ def test_a_server_that_is_faster_than_its_reader(loop: Loop) -> None:
 
 
 # In one line
+
+
+def belongings(thing: object) -> dict[int, object]:
+    """What `thing` leads to, itself among it."""
+    found: dict[int, object] = {}
+    ahead = [thing]
+    while ahead:
+        one = ahead.pop()
+        if id(one) not in found and not isinstance(one, type | ModuleType | FunctionType):
+            found[id(one)] = one
+            ahead += gc.get_referents(one)
+    return found
+
+
+def test_what_each_stream_has_of_its_own_has_slots(loop: Loop) -> None:
+    """A dict for each of a stream's objects would be a tenth of its memory, and a cache miss."""
+
+    seen = threading.Event()
+    with peer(says(HEAD + CHUNK, seen)) as url, peer(says(HEAD + CHUNK, seen)) as another:
+
+        async def main() -> list[object]:
+            async with (
+                loop.client() as client,
+                client.open(hello(url)) as answer,
+                client.open(hello(another)) as other,
+            ):
+                await anext(answer)
+                await anext(other)
+                shared = belongings(other)
+                return [one for id, one in belongings(answer).items() if id not in shared]
+
+        own = loop.run(main)
+        seen.set()
+    ours = [one for one in own if type(one).__module__.startswith("tokenwire")]
+    assert {"Wire", "Connection", "HTTP1", "Exchange"} <= {type(one).__name__ for one in ours}
+    # A dialect's step may be anything.
+    assert {type(one).__name__ for one in ours if hasattr(one, "__dict__")} == {"OpenAIStep"}
 
 
 def test_ask_async_and_stream_async(loop: Loop) -> None:

@@ -38,7 +38,7 @@ def test_what_had_come_before_a_reset_is_received(loop: Loop) -> None:
     """By the calls that the loop makes: when a reset arrives is up to the system."""
 
     async def main() -> None:
-        stream = Stream(bytearray(1))
+        stream = Stream(memoryview(bytearray(1)))
         stream.get_buffer(-1)[:] = b"x"
         stream.buffer_updated(1)
         stream.connection_lost(ConnectionResetError("reset"))
@@ -59,7 +59,7 @@ def test_an_alarm_that_nobody_needs_any_more(loop: Loop) -> None:
 
     async def main() -> None:
         running = asyncio.get_running_loop()
-        stream = Stream(bytearray(b"x"))
+        stream = Stream(memoryview(bytearray(b"x")))
         deadline = running.time() + 0.01
         stream.buffer_updated(1)
         assert await received(stream, deadline) == b"x"
@@ -85,7 +85,7 @@ def test_a_connection_that_is_lost_while_nobody_reads(loop: Loop) -> None:
     """What came is received; to resume reading is nothing then."""
 
     async def main() -> None:
-        stream = Stream(bytearray(READ_AHEAD + 1))
+        stream = Stream(memoryview(bytearray(READ_AHEAD + 1)))
         stream.connection_lost(None)
         stream.buffer_updated(READ_AHEAD + 1)
         assert len(await received(stream)) == READ_AHEAD + 1
@@ -99,7 +99,7 @@ def test_bytes_that_come_as_the_clock_runs_out_are_received(loop: Loop) -> None:
     """In the same round of the event loop, before the alarm."""
 
     async def main() -> None:
-        stream = Stream(bytearray(b"x"))
+        stream = Stream(memoryview(bytearray(b"x")))
         past = asyncio.get_running_loop().time() - 1
         task = asyncio.create_task(received(stream, past))
         await asyncio.sleep(0)

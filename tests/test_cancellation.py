@@ -548,7 +548,7 @@ def test_cancelled_when_the_bytes_have_just_come(loop: str) -> None:
     """In the same round of the event loop."""
 
     async def main() -> None:
-        stream = Stream(bytearray(1))
+        stream = Stream(memoryview(bytearray(1)))
         task = asyncio.create_task(received(stream))
         await asyncio.sleep(0)
         stream.get_buffer(-1)[:] = b"x"

@@ -217,7 +217,7 @@ def test_chats_can_be_asked(provider: Provider, data: st.DataObject) -> None:
 
 
 def test_chats_use_what_the_provider_can() -> None:
-    sample = drawn(chats(OPENAI), 100)
+    sample = drawn(chats(OPENAI), 300)
     messages = [message for chat in sample for message in chat.messages]
     contents = [m.content for m in messages if not isinstance(m.content, str)]
     assert any(message.tool_calls for message in messages)
@@ -298,7 +298,7 @@ def test_what_is_not_recognized_is_the_callers() -> None:
 def test_calls_are_whole_or_cut_or_empty() -> None:
     ends = {
         (event.complete, event.arguments)
-        for events in drawn(answers(OPENAI, CHAT))
+        for events in drawn(answers(OPENAI, CHAT), 300)
         for event in events
         if isinstance(event, ToolCallEnd)
     }

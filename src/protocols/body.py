@@ -172,6 +172,8 @@ class RefusedBody:
 class AnswerBody:
     """The body of a 2xx response: handed to the step, or kept until a document is whole."""
 
+    __slots__ = ("_blank", "_headers", "_is", "_kept", "_limit", "_limits", "_size", "_step")
+
     def __init__(self, step: Step, headers: Headers, limits: Limits) -> None:
         self._step = step
         self._headers = headers
@@ -233,6 +235,7 @@ class AnswerBody:
             if self._is in ("stream", "lines"):
                 head = bytes(self._kept)
                 self._kept = None
+                self._headers = []  # they are of use for a page only
                 self._step.data(head, events)
                 return
         limit = self._limits.error_body if self._is == "page" else self._limits.document

@@ -42,6 +42,16 @@ class Timer:
     All moments are infinite that will not come, as of a clock without an end.
     """
 
+    __slots__ = (
+        "_clocks",
+        "_connect",
+        "_first_event_left",
+        "_idle",
+        "_idle_left",
+        "_total",
+        "_waiting_since",
+    )
+
     def __init__(self, clocks: Clocks, now: float) -> None:
         self._clocks = clocks
         self._total = now + _seconds(clocks.total)

@@ -19,6 +19,8 @@ _TAKEN = 4 * 1024
 class ContentDecoder:
     """gzip and deflate, though identity was asked for; whatever else is UnexpectedContent."""
 
+    __slots__ = ("_coding", "_gzip", "_start", "_zlib", "identity")
+
     def __init__(self, headers: Headers) -> None:
         coding = (get_header(headers, b"content-encoding") or "identity").lower()
         if coding not in ("identity", "gzip", "x-gzip", "deflate"):

@@ -82,6 +82,8 @@ _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 _KEPT_HEADERS = frozenset(
     (b"content-type", b"retry-after", b"retry-after-ms", b"x-request-id", b"request-id", b"server")
 )
+# Of the twenty that a service sends these are wanted once the body has begun, which may take hours.
+_REMEMBERED = _FRAMING | _KEPT_HEADERS
 
 
 class Exchange:
@@ -90,6 +92,24 @@ class Exchange:
     `first` makes the first step, and is called again by `fresh`. `owes` is the evidence that a
     success needs. Attributes: `clocks`, `limits`; `started`, whether an event was handed out.
     """
+
+    __slots__ = (
+        "_body",
+        "_coding",
+        "_error",
+        "_first",
+        "_headers",
+        "_owes",
+        "_requests",
+        "_responded",
+        "_spoke",
+        "_state",
+        "_status",
+        "_step",
+        "clocks",
+        "limits",
+        "started",
+    )
 
     def __init__(
         self, first: Callable[[], Step], *, owes: Evidence, clocks: Clocks, limits: Limits
@@ -162,12 +182,13 @@ class Exchange:
         self._check("receive_response")
         if 100 <= status < 200:
             return
-        self._status, self._headers = status, as_headers(headers)
+        found = as_headers(headers)
+        self._status, self._headers = status, [pair for pair in found if pair[0] in _REMEMBERED]
         self._responded = True
         self._state = State.BODY
         try:
-            self._body = open_body(self._step, status, self._headers, self.limits)
-            self._coding = ContentDecoder(self._headers)
+            self._body = open_body(self._step, status, found, self.limits)
+            self._coding = ContentDecoder(found)
         except RemoteProtocolError as error:
             self._fail(error)
 

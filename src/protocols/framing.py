@@ -38,6 +38,8 @@ _LONGEST_RETRY = 10**18 - 1
 class Lines:
     """Splits a byte stream into lines. A byte order mark before the first one is taken off."""
 
+    __slots__ = ("_after_cr", "_first", "_limit", "_rest", "_silent", "too_long")
+
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._rest = bytearray()
@@ -143,6 +145,18 @@ class SSEDecoder:
     forget it and the finish reason would be lost; whether its payload is whole is the caller's to
     judge.
     """
+
+    __slots__ = (
+        "_data",
+        "_id",
+        "_limit",
+        "_lines",
+        "_size",
+        "_type",
+        "last_comment",
+        "last_event_id",
+        "retry",
+    )
 
     def __init__(self, limit: int = 16 * 1024 * 1024) -> None:
         self._lines = Lines(limit)

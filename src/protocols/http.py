@@ -127,13 +127,20 @@ def make_headers(pairs: Iterable[tuple[str, str]]) -> Headers:
     """
     headers: dict[bytes, bytes] = {}
     for name, value in pairs:
-        if _TOKEN.fullmatch(name) is None:
-            raise LocalProtocolError(f"header name {name!r}: letters, digits and - only")
+        key = _header_name(name)
         check_plain(value, f"header {name}", show=False)
         if not value.isascii() and max(value) > "\xff":
             raise LocalProtocolError(f"header {name}: only Latin-1 characters")
-        headers[name.lower().encode()] = value.strip().encode("latin-1")
+        headers[key] = value.strip().encode("latin-1")
     return list(headers.items())
+
+
+@lru_cache(256)
+def _header_name(name: str) -> bytes:
+    """`name` as headers have it, one object for all that use it. Raises LocalProtocolError."""
+    if _TOKEN.fullmatch(name) is None:
+        raise LocalProtocolError(f"header name {name!r}: letters, digits and - only")
+    return name.lower().encode()
 
 
 def as_headers(headers: HeadersLike) -> Headers:
@@ -196,6 +203,7 @@ def check_url(url: str, what: str = "URL") -> str:
     return _split(url, what)._replace(fragment="").geturl()
 
 
+@lru_cache(64)
 def join_url(base: str, path: str) -> str:
     """`path` below `base`, whose own path and query are kept (Azure's `?api-version=`)."""
     parts = _split(base, "base_url")

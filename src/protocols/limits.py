@@ -41,6 +41,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Parts:
     """Counts the choices, tool calls and sources of an answer."""
 
+    __slots__ = ("_count", "_limit")
+
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._count = 0

@@ -112,26 +112,31 @@ _CUT = ("length", "content_filter", "error")
 class Citations:
     """The sources of an answer, each of which is reported once."""
 
+    __slots__ = ("_cited", "_parts")
+
     def __init__(self, parts: Parts) -> None:
-        self._cited: set[str] = set()
+        self._cited: dict[str, None] = {}  # an empty set takes three times the memory
         self._parts = parts
 
     def cite(self, url: str, title: str, events: list[Event]) -> None:
         """Report a source, unless it was. Raises LimitExceeded."""
         if url not in self._cited:
             self._parts.add()
-            self._cited.add(url)
+            self._cited[url] = None
             events.append(Citation(url, title))
 
 
 class ChoiceReader:
     """Makes events of one choice. `finish_reason` is the last one that was sent."""
 
+    __slots__ = ("_citations", "_index", "_parts", "_settled", "_tool_calls", "finish_reason")
+
     def __init__(self, index: int, citations: Citations, parts: Parts) -> None:
         self.finish_reason: str | None = None
         self._index = index
         self._citations = citations
-        self._tool_calls = ToolCalls(index, parts)
+        self._parts = parts
+        self._tool_calls: ToolCalls | None = None  # with the first, as most answers have none
         self._settled = False
 
     def take(self, choice: WireChoice, events: list[Event]) -> None:
@@ -155,7 +160,8 @@ class ChoiceReader:
             return
         self._settled = True
         finish = Finish(self.finish_reason or "", self._index)
-        self._tool_calls.settle(finish.otel_reason in _CUT, events)
+        if self._tool_calls is not None:
+            self._tool_calls.settle(finish.otel_reason in _CUT, events)
         if self.finish_reason is not None:
             events.append(finish)
 
@@ -184,7 +190,7 @@ class ChoiceReader:
         if delta.function_call is not None:
             name, arguments = delta.function_call.name or "", _arguments(delta.function_call)
             if name or arguments:  # Snowflake has an empty one in every answer
-                self._tool_calls.fragment(0, "", name, arguments, events)
+                self._take_call(0, "", name, arguments, events)
         for raw in delta.annotations or ():
             self._take_annotation(bytes(raw), events)
 
@@ -196,7 +202,14 @@ class ChoiceReader:
             return
         place = fragment.index if place is None else place
         id, function = fragment.id or "", fragment.function
-        self._tool_calls.fragment(place, id, function.name or "", _arguments(function), events)
+        self._take_call(place, id, function.name or "", _arguments(function), events)
+
+    def _take_call(
+        self, place: int | None, id: str, name: str, arguments: str, events: list[Event]
+    ) -> None:
+        if self._tool_calls is None:
+            self._tool_calls = ToolCalls(self._index, self._parts)
+        self._tool_calls.fragment(place, id, name, arguments, events)
 
     def _take_part(self, raw: bytes, events: list[Event]) -> None:
         try:

@@ -118,7 +118,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
             key=None if key is None else check_plain(key, "key", show=False),
             base_url=self.base_url if base_url is None else base_url,
             headers=dict(headers or {}),
-            limits=limits or Limits(),
+            limits=limits or _LIMITS,
             random=random,
         )
         return Exchange(
@@ -199,4 +199,5 @@ class Question(msgspec.Struct, frozen=True):
         return Request(method, url, make_headers((n.lower(), v) for n, v in pairs), content)
 
 
+_LIMITS = Limits()
 _COMMON = {"user-agent": f"tokenwire/{VERSION}", "accept-encoding": "identity"}

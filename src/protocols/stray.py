@@ -22,6 +22,8 @@ class StrayLines:
     `limit`: bytes of an object that are kept until it is whole.
     """
 
+    __slots__ = ("_kept", "_limit")
+
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._kept = bytearray()

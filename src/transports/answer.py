@@ -55,6 +55,8 @@ class Reading(ABC):
     A reader that is cancelled while it waits leaves it as it was: it can be read on, or left.
     """
 
+    __slots__ = ("_error", "_filling", "_over", "ready")
+
     def __init__(self) -> None:
         self.ready: list[Event] = []
         """What is left of a batch whose events are handed out one by one; the next is the last."""
@@ -172,6 +174,8 @@ class AsyncAnswer:
 
     Leaving early closes the connection at once. Iterating on after an error raises it again.
     """
+
+    __slots__ = ("_reading", "_ready")
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading

@@ -30,8 +30,23 @@ class Stream(asyncio.BufferedProtocol):
     """A connection whose bytes are kept until they are received. `buffer` is for one read, whoever
     reads: asyncio would make one of 256 KiB for each."""
 
-    def __init__(self, buffer: bytearray) -> None:
-        self._buffer = memoryview(buffer)
+    __slots__ = (
+        "_alarm",
+        "_alarm_at",
+        "_buffer",
+        "_chunks",
+        "_deadline",
+        "_eof",
+        "_error",
+        "_loop",
+        "_may_write",
+        "_size",
+        "_transport",
+        "_waiter",
+    )
+
+    def __init__(self, buffer: memoryview) -> None:
+        self._buffer = buffer
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._chunks: list[bytes] = []
@@ -172,7 +187,7 @@ class Network:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._buffer = bytearray(READ_SIZE)
+        self._buffer = memoryview(bytearray(READ_SIZE))
         self.now = self._loop.time
 
     async def resolve(self, host: str, port: int, deadline: float | None) -> list[str]:

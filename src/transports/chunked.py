@@ -27,6 +27,19 @@ class ChunkedReader:
     `limit`: bytes of a size line, and of the trailers together.
     """
 
+    __slots__ = (
+        "_after_data",
+        "_in_trailers",
+        "_left",
+        "_limit",
+        "_line",
+        "_plain",
+        "_trailers",
+        "done",
+        "rest",
+        "suspect",
+    )
+
     ends_with_connection = False
 
     def __init__(self, limit: int = 64 * 1024) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientSettings"]
 
+_HEAD_LIMIT = Limits().head
+
 
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The arguments of a `Client`.
@@ -52,7 +54,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def connection(self, route: Route) -> Connection:
         """The stack of a new connection of `route`."""
-        return Connection(route, Limits().head, self._context)
+        return Connection(route, _HEAD_LIMIT, self._context)
 
     @cached_property
     def _of_wires(self) -> WireSettings:

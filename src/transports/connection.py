@@ -41,6 +41,8 @@ class Route(msgspec.Struct, frozen=True):
 class Connection:
     """The stack of one connection. `http` is the request under way."""
 
+    __slots__ = ("_out", "_ssl_context", "_tls", "_tunnel", "_unsent", "http", "route")
+
     def __init__(
         self, route: Route, head_limit: int, ssl_context: Callable[[], "ssl.SSLContext"]
     ) -> None:
@@ -50,7 +52,7 @@ class Connection:
         self._unsent = b""  # the request, until the way is open
         self._tls: TLS | None = None
         self._tunnel: Tunnel | None = None
-        self.http = HTTP1(head_limit)
+        self.http: HTTP1  # there is none before `start`
         if route.proxy is not None and route.origin.scheme == "https":
             self._tunnel = Tunnel(route.proxy, route.origin, head_limit)
             self._out += self._tunnel.request

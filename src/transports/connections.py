@@ -4,6 +4,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import ip_address
 from threading import Lock
 
@@ -112,12 +113,19 @@ class Connections:
         raise ConnectFailed(f"no connection to {host}:{port}: {reason}") from reason
 
 
+@lru_cache(64)
+def _literal(host: str) -> str | None:
+    """`host`, if it is an IP address."""
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return None
+
+
 async def _resolve(network: Network, host: str, port: int, deadline: float | None) -> list[str]:
     """The IP addresses of `host`. Raises ConnectFailed."""
-    try:
-        return [str(ip_address(host))]
-    except ValueError:
-        pass
+    if (address := _literal(host)) is not None:
+        return [address]
     try:
         return await network.resolve(host, port, deadline)
     except (OSError, UnicodeError) as error:

@@ -22,6 +22,18 @@ class HTTP1:
     of the body came so far.
     """
 
+    __slots__ = (
+        "_bodiless",
+        "_body",
+        "_h11",
+        "_head",
+        "_limit",
+        "begun",
+        "body_bytes",
+        "complete",
+        "reusable",
+    )
+
     def __init__(self, head_limit: int) -> None:
         self._limit = head_limit
         # None once the head is there: a stream has no need of h11 for the rest of its life.
@@ -132,6 +144,8 @@ class HTTP1:
 class PlainReader:
     """A body of `length` bytes; None: it ends with the connection. To be used as `ChunkedReader`
     is."""
+
+    __slots__ = ("_left", "done", "ends_with_connection", "rest")
 
     suspect = False
 

@@ -67,6 +67,17 @@ class NativeClient:
 class _WireReading(Reading):
     """Does what a wire asks for."""
 
+    __slots__ = (
+        "_aborted",
+        "_connections",
+        "_exchange",
+        "_kept",
+        "_network",
+        "_sleeper",
+        "_unsent",
+        "_wire",
+    )
+
     def __init__(self, connections: Connections, exchange: Exchange) -> None:
         super().__init__()
         self._connections = connections

@@ -45,6 +45,17 @@ def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
 class Stream:
     """A socket of trio's. Read without it, which would try first, in vain, and then wait."""
 
+    __slots__ = (
+        "_alarms",
+        "_data",
+        "_deadline",
+        "_raw",
+        "_rung",
+        "_socket",
+        "_waiting",
+        "alarm_at",
+    )
+
     def __init__(self, sock: trio.socket.SocketType, raw: socket.socket, alarms: "Alarms") -> None:
         self._socket = sock
         self._raw = raw

@@ -100,6 +100,30 @@ class Wire:
     """Drives one exchange over any connections. Times are seconds of a clock that only goes
     forward; `wall_clock` is seconds since 1970 at `now`, `jitter` a random number from 0 to 1."""
 
+    __slots__ = (
+        "_attempt",
+        "_connecting",
+        "_connection",
+        "_deadline",
+        "_drain_deadline",
+        "_drained",
+        "_exchange",
+        "_failure",
+        "_fresh",
+        "_home",
+        "_jitter",
+        "_keep",
+        "_phase",
+        "_proxy",
+        "_request",
+        "_reused",
+        "_settings",
+        "_timer",
+        "_wake",
+        "_wall_clock",
+        "events",
+    )
+
     def __init__(
         self,
         exchange: Exchange,
