@@ -75,6 +75,7 @@ class LineStep(Step):
         self.request = request
         self.evidence: Evidence | None = None
         self._lines = Lines(limits.event)
+        self._limit = limits.event
 
     def line(self, line: bytes, events: list[Event]) -> None:
         """One line without its end; it is not empty."""
@@ -84,9 +85,10 @@ class LineStep(Step):
         return self._lines.keepalive
 
     def data(self, data: bytes, events: list[Event]) -> None:
-        lines = self._lines
+        lines, limit = self._lines, self._limit
         for line in lines.feed(data).splitlines():  # no name keeps what may be large
-            lines.check(len(line))
+            if len(line) > limit:
+                lines.check(len(line))
             if line:
                 self.line(line, events)
                 if self.evidence == "terminator":

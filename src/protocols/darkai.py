@@ -73,16 +73,14 @@ class _Step(LineStep):
 
     def line(self, line: bytes, events: list[Event]) -> None:
         name, colon, value = line.partition(b":")
-        if colon and not name:  # a comment
-            return
-        if name == b"event" and value.strip() == b"error":
-            self._failing = True
-        elif name != b"data":
-            events.append(Unrecognized(line))
-        elif self._failing:
-            raise refusal_of_object(_failure(value), data=value)
-        else:
+        if name == b"data":
+            if self._failing:
+                raise refusal_of_object(_failure(value), data=value)
             self._take_data(line, value, events)
+        elif name == b"event" and value.strip() == b"error":
+            self._failing = True
+        elif name or not colon:  # else it is a comment
+            events.append(Unrecognized(line))
 
     def _take_data(self, line: bytes, payload: bytes, events: list[Event]) -> None:
         try:

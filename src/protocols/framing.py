@@ -150,16 +150,17 @@ class SSEDecoder:
         "_data",
         "_id",
         "_limit",
-        "_lines",
         "_size",
         "_type",
         "last_comment",
         "last_event_id",
+        "lines",
         "retry",
     )
 
     def __init__(self, limit: int = 16 * 1024 * 1024) -> None:
-        self._lines = Lines(limit)
+        self.lines = Lines(limit)
+        """What `feed` begins with."""
         self._limit = limit
         self._data = bytearray()  # each line of it with a line end
         self._size = 0
@@ -175,49 +176,52 @@ class SSEDecoder:
     @property
     def keepalive(self) -> bool:
         """Whether the last `feed` brought nothing but comments and blank lines."""
-        return self._lines.keepalive
+        return self.lines.keepalive
 
-    def feed(self, data: bytes, items: list[SSEItem], payloads: list[bytes] | None = None) -> None:
+    def feed(self, data: bytes, items: list[SSEItem]) -> None:
         """Append what `data` completes to `items`. Raises LimitExceeded, after what came before.
 
-        `payloads`, if given, is where a run of plain events goes, of one `data: ` line each: bare,
-        since to make items of them costs as much as to split them. Of both one is left as it was.
+        A decoder in a hurry may do the same by itself, and save making items of payloads, which
+        costs as much as to split them (see `openai`).
         """
-        text = self._lines.feed(data)
-        if not text:
-            return
-        run = self._run(text)
-        if run is None:
+        text = self.lines.feed(data)
+        payloads = self.payloads(text)
+        if payloads is None:
             lines = text.splitlines()
             del text  # it may be as large as an event may be, and so is its line
-            self._feed_lines(lines, items)
-        elif payloads is None:
-            items += [ServerSentEvent(data, "message", self._id) for data in run]
+            self.take(lines, items)
         else:
-            payloads += run
-        if self._lines.too_long:
-            self._lines.check_rest()
+            items += [ServerSentEvent(data, "message", self._id) for data in payloads]
+        if self.lines.too_long:
+            self.lines.check_rest()
 
     def eof(self, items: list[SSEItem]) -> None:
         """The stream ended cleanly: append the event that was not dispatched, if there is one."""
-        self._feed_lines([self._lines.rest, b""], items)
+        self.take([self.lines.rest, b""], items)
 
-    def _run(self, text: bytes) -> list[bytes] | None:
-        """The payloads, if `text` is nothing but events of one `data: ` line each, as most is."""
+    def payloads(self, text: bytes) -> list[bytes] | None:
+        """What `text`, some whole lines, has as data, if it is nothing but events of one `data: `
+        line each, as most is. None: `take` it."""
         size = len(text)
         if self._size or _CR in text or text[:6] != b"data: " or size > self._limit:
             return None
         if text.find(b"\n") == size - 2:  # the last of its lines is blank, and there is one more
             return [text[6:-2]]
-        # Counting line ends shows it in one pass of C: each event is its line and a blank one.
-        payloads = text[6:-2].split(b"\n\ndata: ")
-        if text[-2:] != b"\n\n" or text.count(b"\n") != 2 * len(payloads):
+        if text[-2:] != b"\n\n":
             return None
+        payloads = text[6:-2].split(b"\n\ndata: ")
+        for payload in payloads:  # to count the line ends of `text` takes five times as long
+            if _LF in payload:
+                return None
         return payloads
 
-    def _feed_lines(self, lines: list[bytes], items: list[SSEItem]) -> None:
-        for line in lines:
-            self._lines.check(len(line))
+    def take(self, lines: list[bytes], items: list[SSEItem]) -> None:
+        """Append what `lines` complete to `items`. Uses `lines` up, as they may be large. Raises
+        LimitExceeded, after what came before."""
+        lines.reverse()
+        while lines:
+            line = lines.pop()
+            self.lines.check(len(line))
             if line:
                 self._feed_line(line, items)
             else:
@@ -231,7 +235,7 @@ class SSEDecoder:
         value = value[1:] if value[:1] == b" " else value
         if name in _EVENT_FIELDS:
             self._size += len(line)
-            self._lines.check(self._size)
+            self.lines.check(self._size)
         if name == b"data":
             self._data += value
             self._data += b"\n"

@@ -125,23 +125,26 @@ class OpenAIStep(Step):
         return self._sse.keepalive
 
     def data(self, data: bytes, events: list[Event]) -> None:
-        items: list[SSEItem] = []
-        payloads: list[bytes] = []
-        try:
-            self._sse.feed(data, items, payloads)
-        except LimitExceeded:
-            self._take(items, payloads, events)
-            if self.evidence != "terminator":  # what stands behind it is no part of the answer
-                raise
+        sse = self._sse
+        text = sse.lines.feed(data)
+        if not text:
             return
-        if payloads or items:
-            self._take(items, payloads, events)
+        payloads = sse.payloads(text)
+        if payloads is None:
+            lines = text.splitlines()
+            del text  # it may be as large as an event may be
+            self._take_lines(lines, events)
+        else:
+            del text
+            self._take_payloads(payloads, events)
+        if sse.lines.too_long and self.evidence != "terminator":
+            sse.lines.check_rest()
 
     def eof(self, events: list[Event]) -> None:
         items: list[SSEItem] = []
         self._sse.eof(items)
         try:
-            self._take(items, [], events)
+            self._take_items(items, events)
         except Malformed as error:
             # A last event without its end whose payload is not whole: the stream was cut in it.
             events.append(Unrecognized(error.data))
@@ -171,7 +174,18 @@ class OpenAIStep(Step):
         for _, choice in sorted(self._choices.items()):
             choice.settle(self.evidence == "terminator", events)
 
-    def _take(self, items: list[SSEItem], payloads: list[bytes], events: list[Event]) -> None:
+    def _take_lines(self, lines: list[bytes], events: list[Event]) -> None:
+        items: list[SSEItem] = []
+        try:
+            self._sse.take(lines, items)
+        except LimitExceeded:
+            self._take_items(items, events)
+            if self.evidence != "terminator":  # what stands behind it is no part of the answer
+                raise
+        else:
+            self._take_items(items, events)
+
+    def _take_items(self, items: list[SSEItem], events: list[Event]) -> None:
         for item in items:
             if isinstance(item, StrayLine):
                 self._strays.take(item.line, events)
@@ -179,6 +193,8 @@ class OpenAIStep(Step):
                 self._take_payload(item.data, item.type, events)
                 if self.evidence == "terminator":
                     return
+
+    def _take_payloads(self, payloads: list[bytes], events: list[Event]) -> None:
         decode = _plain.decode
         append = events.append
         for payload in payloads:
