@@ -44,6 +44,8 @@ LAST = b"data: [DONE]\n\n"
 END = b"%x\r\n%b\r\n0\r\n\r\n" % (len(LAST), LAST)
 WHOLE = HEAD + CHUNK + END
 LARGE = "x" * 20_000_000
+WAIT = 40
+"""Seconds; longer than a machine stalls that has more to do."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def says(*pieces: bytes | threading.Event) -> Script:
 
 
 async def heard(event: threading.Event) -> None:
-    assert await anyio.to_thread.run_sync(event.wait, 10)
+    assert await anyio.to_thread.run_sync(event.wait, WAIT)
 
 
 # Leaving

@@ -30,7 +30,7 @@ import trio
 
 from tests.certificates import client_context
 from tests.leftovers import nothing_left
-from tests.test_async_client import END, LARGE, WHOLE, Script, heard, peer, says, until_closed
+from tests.test_async_client import END, LARGE, WAIT, WHOLE, Script, heard, peer, says, until_closed
 from tests.test_sync import CHUNK, HEAD, NO_CLOCKS
 from tests.transports import LOOPS, on_asyncio, on_trio, received
 from tokenwire import (
@@ -55,7 +55,7 @@ def nothing_is_left() -> Iterator[None]:
         yield
         for thread in threading.enumerate():
             if thread.name.startswith("AnyIO worker thread"):  # told to stop, and not waited for
-                thread.join(10)
+                thread.join(WAIT)
 
 
 # The points at which a reader is left, each with a server that tells when it is reached.
@@ -116,7 +116,7 @@ def refusing(point: Point) -> Script:
 def reading_nothing(point: Point) -> Script:
     def script(stream: socket.socket) -> None:
         point.reached.set()
-        assert point.go.wait(10)
+        assert point.go.wait(WAIT)
         until_closed(stream)
         point.left.set()
 
@@ -170,7 +170,7 @@ def _resolve_slowly(point: Point, monkeypatch: pytest.MonkeyPatch) -> None:
         if host not in ("slow.example", b"slow.example") or flags & socket.AI_NUMERICHOST:
             return resolve(host, port, family, type, proto, flags)
         point.reached.set()
-        assert point.go.wait(10)
+        assert point.go.wait(WAIT)
         raise socket.gaierror("late")
 
     monkeypatch.setattr(socket, "getaddrinfo", slowly)
@@ -648,7 +648,7 @@ def test_leaving_a_blocking_loop(blocking: Any, error: BaseException | None) -> 
                 if error is None:
                     break
                 raise error
-        assert point.left.wait(10)
+        assert point.left.wait(WAIT)
     assert raised == [error] * (error is not None)
 
 
@@ -678,7 +678,7 @@ def abort_at(point: Point, answer: Any) -> threading.Thread:
     """Abort from another thread, at `point`."""
 
     def work() -> None:
-        assert point.reached.wait(10)
+        assert point.reached.wait(WAIT)
         answer.abort()
         point.go.set()
 
@@ -741,7 +741,7 @@ def test_abort_of_a_blocking_reader(
                 list(answer)
         thread.join()
         answer.close()
-        assert point.left.wait(10)
+        assert point.left.wait(WAIT)
 
 
 # Forgotten
@@ -773,7 +773,7 @@ def test_a_forgotten_answer_of_a_blocking_client(blocking: Any) -> None:
         with pytest.warns(ResourceWarning, match="answer was not closed"):  # noqa: PT031
             del answer
             gc.collect()
-        assert point.left.wait(10)
+        assert point.left.wait(WAIT)
 
 
 def test_a_forgotten_client(native_transport: Transport) -> None:
@@ -812,7 +812,7 @@ def test_a_forgotten_blocking_client() -> None:
         with pytest.warns(ResourceWarning, match="client was not closed"):  # noqa: PT031
             del client
             gc.collect()
-        assert left.wait(10)
+        assert left.wait(WAIT)
 
 
 def test_the_end_of_the_interpreter_is_silent() -> None:
@@ -867,7 +867,7 @@ def _interrupt_at(point: Point, transport: str) -> str:
             raise KeyboardInterrupt
 
     def work() -> None:
-        if point.reached.wait(10):
+        if point.reached.wait(WAIT):
             os.kill(os.getpid(), signal.SIGINT)
             # A signal that comes just before a call blocks does not wake it: once more, then.
             while transport in SYNC and not interrupted.wait(0.1):
@@ -903,7 +903,7 @@ def _interrupt_at(point: Point, transport: str) -> str:
     except KeyboardInterrupt:
         point.go.set()
         thread.join()
-        return "closed" if point.left.wait(10) else "not closed"
+        return "closed" if point.left.wait(WAIT) else "not closed"
     return f"no KeyboardInterrupt: {raised}"
 
 

@@ -230,6 +230,24 @@ def test_started_by_the_end_of_the_body() -> None:
     assert exchange.started is True
 
 
+def test_a_request_is_let_go_once_its_response_has_begun() -> None:
+    exchange = PROVIDERS["openai"].exchange(as_chat("x" * 1000, model="m"), key="secret-key")
+    request = exchange.next_request()
+    assert request is not None
+    assert exchange.request is request
+    exchange.receive_response(100, [])
+    assert exchange.request is request
+    exchange.receive_response(400, JSON)
+    left = exchange.request
+    assert (left.url, left.method, left.body) == (request.url, "POST", b"")
+    assert left.headers == [(b"authorization", b"Bearer secret-key")]
+    exchange.receive_data(b'{"error":"secret-key is wrong"}')
+    exchange.receive_eof()
+    with pytest.raises(Refused, match="is wrong") as caught:
+        exchange.next_request()
+    assert "secret-key" not in repr(caught.value)
+
+
 def test_keepalive_before_and_in_an_answer() -> None:
     exchange = ask()
     assert not exchange.keepalive

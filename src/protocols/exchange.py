@@ -128,10 +128,15 @@ class Exchange:
         self._headers: Headers = []
         self._error: TokenwireError | None = None
         self._spoke = False  # whether the last data were more than that, before their last piece
-        self._requests = [self._step.request]
+        self._requests: list[Request] = []  # those whose responses have begun
 
     def __repr__(self) -> str:
         return f"<Exchange {self._state.name} {self._step.request!r}>"
+
+    @property
+    def request(self) -> Request:
+        """The last request; once its response has begun, only what `Request.remembered` leaves."""
+        return self._step.request
 
     @property
     def wants_data(self) -> bool:
@@ -186,6 +191,8 @@ class Exchange:
         self._status, self._headers = status, [pair for pair in found if pair[0] in _REMEMBERED]
         self._responded = True
         self._state = State.BODY
+        self._step.request = self._step.request.remembered()
+        self._requests.append(self._step.request)
         try:
             self._body = open_body(self._step, status, found, self.limits)
             self._coding = ContentDecoder(found)
@@ -263,7 +270,6 @@ class Exchange:
             return self._hand_out(events)
         if following is not None:
             self._step = following
-            self._requests.append(following.request)
             self._state = State.READY
             return self._hand_out(events)
         self._step.settle(events)

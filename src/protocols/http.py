@@ -82,6 +82,12 @@ class Request(msgspec.Struct, frozen=True):
         parts = urlsplit(self.url)
         return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
+    def remembered(self) -> "Request":
+        """What is still of use once the response has begun, which may take hours: where it went,
+        and what of it is secret."""
+        secret = [pair for pair in self.headers if _CREDENTIALS.search(pair[0])]
+        return Request(self.method, self.url, secret, b"", self.server_chosen)
+
     def secrets(self) -> list[str]:
         """What must never be shown, longest first: credentials, and the parts they are made of."""
         found: set[str] = set()

@@ -218,8 +218,7 @@ class Network:
     def __init__(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
         self._alarms = Alarms()
-
-    now = staticmethod(trio.current_time)
+        self.now = trio.lowlevel.current_clock().current_time
 
     async def resolve(self, host: str, port: int, deadline: float | None) -> list[str]:
         found = await _within(

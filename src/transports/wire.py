@@ -31,7 +31,7 @@ from ..protocols.errors import (
 )
 from ..protocols.events import Event
 from ..protocols.exchange import Exchange
-from ..protocols.http import Origin, Request
+from ..protocols.http import Origin
 from ..protocols.retry import Retry
 from .addresses import is_private
 from .connection import Connection, Route
@@ -115,7 +115,6 @@ class Wire:
         "_keep",
         "_phase",
         "_proxy",
-        "_request",
         "_reused",
         "_settings",
         "_timer",
@@ -144,7 +143,6 @@ class Wire:
         self._phase = _Phase.ASK
         self._deadline: float | None = None  # of the last Transfer
         self._wake = now
-        self._request: Request | None = None
         self._connection: Connection | None = None
         self._connecting = False  # TLS, or a tunnel
         self._reused = False
@@ -204,7 +202,6 @@ class Wire:
     def connected(self, connection: Connection, address: str, *, reused: bool) -> None:
         """`connection` is there; `address` is its peer's IP."""
         self._check("connected", _Phase.CONNECT)
-        assert self._request is not None
         if not self._home:
             self._home = connection.route.origin.host if connection.route.proxy else address
         self._connection = connection
@@ -214,7 +211,7 @@ class Wire:
         if not self._connecting:
             self._timer.connected()
         try:
-            connection.start(self._request, self._exchange.limits.head)
+            connection.start(self._exchange.request, self._exchange.limits.head)
         except TokenwireError as error:
             self._fail(error)
 
@@ -283,8 +280,7 @@ class Wire:
     @property
     def _guarded(self) -> bool:
         return (
-            self._request is not None
-            and self._request.server_chosen
+            self._exchange.request.server_chosen
             # Who asks in a private network may be sent to another place of it.
             and not (self._settings.allow_private_addresses or is_private(self._home))
         )
@@ -304,7 +300,7 @@ class Wire:
         try:
             if self._failure is not None:
                 raise self._failure
-            self._request = self._exchange.next_request()
+            request = self._exchange.next_request()
         except TokenwireError as error:
             if self._proxy is not None and isinstance(error, RemoteProtocolError):
                 error.blot(self._proxy.secrets)  # the exchange knows those of its requests only
@@ -319,7 +315,7 @@ class Wire:
             self._wake = now + pause
             return Sleep(self._wake)
         self._fresh = False
-        self._phase = _Phase.OVER if self._request is None else _Phase.CONNECT
+        self._phase = _Phase.OVER if request is None else _Phase.CONNECT
         return None
 
     def _pause(self, error: TokenwireError, now: float) -> float | None:
@@ -337,8 +333,7 @@ class Wire:
         return pause if in_time else None
 
     def _connect(self, now: float) -> Action | None:
-        assert self._request is not None
-        origin = self._request.origin
+        origin = self._exchange.request.origin
         try:
             self._refuse_private(origin.host)
             proxy = self._settings.proxy(origin)
@@ -378,8 +373,8 @@ class Wire:
             self.events += self._exchange.receive_disconnect()
             if self._exchange.failed and self._cut_off():
                 self._failure = error
-                if isinstance(error, RemoteProtocolError) and self._request is not None:
-                    error.blot(self._request.secrets())
+                if isinstance(error, RemoteProtocolError):
+                    error.blot(self._exchange.request.secrets())
         self._give_back(keep=False)
 
     def _cut_off(self) -> bool:
