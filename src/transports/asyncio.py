@@ -198,10 +198,11 @@ class Network:
     async def connect(self, address: str, port: int, deadline: float | None) -> Stream:
         async with asyncio.timeout_at(deadline):
             # asyncio and uvloop set TCP_NODELAY by themselves.
-            _, stream = await self._loop.create_connection(
-                lambda: Stream(self._buffer), address, port
-            )
+            _, stream = await self._loop.create_connection(self._stream, address, port)
         return stream
+
+    def _stream(self) -> Stream:
+        return Stream(self._buffer)
 
     def sleeper(self) -> Sleeper:
         return Sleeper()

@@ -55,20 +55,40 @@ class Connections:
         now = self.network().now()
         return self._settings.wire(exchange, now=now, wall_clock=time.time(), jitter=jitter)
 
-    async def take(self, action: Connect, wire: Wire) -> tuple[Kept[Stream], bool]:
-        """A connection, and whether it is a kept one. Raises ConnectFailed, UnexpectedContent."""
+    def take(self, action: Connect) -> Kept[Stream] | None:
+        """A kept connection, if there is one, and it may be that."""
         while not action.fresh:
             with self._lock:
                 expired = self._pool.expire(self.network().now())
                 kept = self._pool.take(action.route)
             for stream in expired:
                 stream.close()
-            if kept is None:
-                break
-            if kept.stream.is_quiet():
-                return kept, True
+            if kept is None or kept.stream.is_quiet():
+                return kept
             kept.stream.close()
-        return await self._connect(action, wire), False
+        return None
+
+    async def connect(self, action: Connect, wire: Wire) -> Kept[Stream]:
+        """A new connection. Raises ConnectFailed, UnexpectedContent."""
+        network = self.network()
+        host, port = action.route.address
+        connection = self._settings.connection(action.route)
+        addresses = await _resolve(network, host, port, action.deadline)
+        reason: OSError | None = None
+        for tried, address in enumerate(addresses):
+            wire.check_address(address)
+            deadline = action.deadline
+            if deadline is not None:
+                # Each address gets its share of the time, so that a dead one leaves some.
+                now = network.now()
+                deadline = now + (deadline - now) / (len(addresses) - tried)
+            try:
+                stream = await network.connect(address, port, deadline)
+            except OSError as error:
+                reason = error
+                continue
+            return Kept(stream, connection, address, 0)
+        raise ConnectFailed(f"no connection to {host}:{port}: {reason}") from reason
 
     def keep(self, kept: Kept[Stream]) -> None:
         """Put a connection aside for the next question."""
@@ -90,27 +110,6 @@ class Connections:
         """Have `call` called where the network's calls may be made, if anything was ever read."""
         if self._network is not None:
             self._network.call_from_thread(call)
-
-    async def _connect(self, action: Connect, wire: Wire) -> Kept[Stream]:
-        network = self.network()
-        host, port = action.route.address
-        connection = self._settings.connection(action.route)
-        addresses = await _resolve(network, host, port, action.deadline)
-        reason: OSError | None = None
-        for tried, address in enumerate(addresses):
-            wire.check_address(address)
-            deadline = action.deadline
-            if deadline is not None:
-                # Each address gets its share of the time, so that a dead one leaves some.
-                now = network.now()
-                deadline = now + (deadline - now) / (len(addresses) - tried)
-            try:
-                stream = await network.connect(address, port, deadline)
-            except OSError as error:
-                reason = error
-                continue
-            return Kept(stream, connection, address, 0)
-        raise ConnectFailed(f"no connection to {host}:{port}: {reason}") from reason
 
 
 @lru_cache(64)

@@ -184,11 +184,13 @@ class _WireReading(Reading):
     async def _connect(self, wire: Wire, action: Connect, network: Network) -> None:
         self._drop()  # a kept connection that turned out to be closed
         try:
-            self._kept, reused = await self._connections.take(action, wire)
+            self._kept = self._connections.take(action)
+            reused = self._kept is not None
+            kept = self._kept = self._kept or await self._connections.connect(action, wire)
         except TokenwireError as error:
             wire.failed(error, network.now())
             return
-        wire.connected(self._kept.connection, self._kept.address, reused=reused)
+        wire.connected(kept.connection, kept.address, reused=reused)
 
     async def _sleep(self, action: Sleep, network: Network) -> None:
         self._sleeper = network.sleeper()
