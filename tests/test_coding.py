@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.asking import chunk, question
 from tests.cutting import cuts, every_way, whole
 from tests.driving import SSE, Response, alike, drive
-from tokenwire.protocols.coding import PIECE, ContentDecoder
+from tokenwire.protocols.coding import PIECE, ContentDecoder, content_decoder
 from tokenwire.protocols.errors import LimitExceeded, Malformed, UnexpectedContent
 from tokenwire.protocols.events import End, Text
 from tokenwire.protocols.limits import Limits
@@ -24,7 +24,7 @@ def bare(data: bytes) -> bytes:
 
 
 def decoder(coding: str) -> ContentDecoder:
-    return ContentDecoder([(b"content-encoding", coding.encode())])
+    return content_decoder([(b"content-encoding", coding.encode())])
 
 
 def decode(coding: str, pieces: list[bytes]) -> tuple[bytes, bool, str]:
@@ -141,7 +141,7 @@ def test_any_bytes_give_the_same_however_cut(coding: str, data: bytes, draw: st.
 
 
 def test_identity() -> None:
-    for undo in (ContentDecoder([]), decoder("identity"), decoder(" Identity ")):
+    for undo in (content_decoder([]), decoder("identity"), decoder(" Identity ")):
         assert undo.identity
         assert undo.whole
 

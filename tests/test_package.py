@@ -56,8 +56,11 @@ def run(*command: str | Path) -> str:
 def clean_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Python with the built wheel and what that requires, and nothing else."""
     folder = tmp_path_factory.mktemp("wheel")
-    shutil.rmtree(ROOT / "build", ignore_errors=True)  # what setuptools left there is packed, too
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT)
+    # Of a copy: setuptools works in the place of the sources, as another of the tests may, too.
+    shutil.copytree(ROOT / "src", folder / "sources" / "src")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder / "sources")
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, folder / "sources")
     (wheel,) = folder.glob("*.whl")
     run(sys.executable, "-m", "venv", folder / "clean")
     python = folder / "clean" / ("Scripts" if sys.platform == "win32" else "bin") / "python"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from .errors import Malformed, UnexpectedContent, brief
 from .http import Headers, get_header
 
-__all__ = ["ContentDecoder"]
+__all__ = ["ContentDecoder", "content_decoder"]
 
 PIECE = 16 * 1024
 """As much is handed on at once, so that a bomb, or a caller's huge piece, meets the limits before
@@ -17,32 +17,44 @@ _TAKEN = 4 * 1024
 
 
 class ContentDecoder:
-    """gzip and deflate, though identity was asked for; whatever else is UnexpectedContent."""
+    """Hands on what has no coding; derived from this is what undoes one."""
 
-    __slots__ = ("_coding", "_gzip", "_start", "_zlib", "identity")
+    __slots__ = ()
 
-    def __init__(self, headers: Headers) -> None:
-        coding = (get_header(headers, b"content-encoding") or "identity").lower()
-        if coding not in ("identity", "gzip", "x-gzip", "deflate"):
-            raise UnexpectedContent(
-                f"the body has content-encoding {brief(coding)!r} though identity was asked for"
-            )
-        self.identity = coding == "identity"
-        """Whether there is nothing to undo."""
+    identity = True
+    """Whether there is nothing to undo."""
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """The decoded bytes of `data`, in pieces of at most `PIECE`. Raises Malformed."""
+        for start in range(0, len(data), PIECE):
+            yield data[start : start + PIECE]
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is missing at this place."""
+        return True
+
+
+class _Inflater(ContentDecoder):
+    """gzip and deflate, though identity was asked for."""
+
+    __slots__ = ("_coding", "_gzip", "_start", "_zlib")
+
+    identity = False
+
+    def __init__(self, coding: str) -> None:
         self._coding = coding
         self._gzip = "gzip" in coding
         self._zlib = zlib.decompressobj(31) if self._gzip else None
         self._start: bytes = b""
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """The decoded bytes of `data`, in pieces of at most `PIECE`. Raises Malformed."""
-        size = PIECE if self.identity else _TAKEN
-        for start in range(0, len(data), size):
-            part = data[start : start + size]
-            if self.identity:
-                yield part
-            else:
-                yield from self._undo(part)
+        for start in range(0, len(data), _TAKEN):
+            yield from self._undo(data[start : start + _TAKEN])
+
+    @property
+    def whole(self) -> bool:
+        return self._zlib is not None and self._zlib.eof
 
     def _undo(self, data: bytes) -> Iterator[bytes]:
         if self._zlib is None:
@@ -70,10 +82,21 @@ class ContentDecoder:
             if not data and len(piece) < PIECE:  # a full piece: more may stand in the window
                 return
 
-    @property
-    def whole(self) -> bool:
-        """Whether nothing is missing at this place."""
-        return self.identity or (self._zlib is not None and self._zlib.eof)
+
+_identity = ContentDecoder()  # one for all, as it has no state
+
+
+def content_decoder(headers: Headers) -> ContentDecoder:
+    """What undoes the coding of a body with `headers`. Raises UnexpectedContent if it is neither
+    identity, nor gzip, nor deflate."""
+    coding = (get_header(headers, b"content-encoding") or "identity").lower()
+    if coding == "identity":
+        return _identity
+    if coding not in ("gzip", "x-gzip", "deflate"):
+        raise UnexpectedContent(
+            f"the body has content-encoding {brief(coding)!r} though identity was asked for"
+        )
+    return _Inflater(coding)
 
 
 def _before_fault(decompress: Callable[[bytes], bytes], data: bytes) -> Iterator[bytes]:

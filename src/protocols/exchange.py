@@ -23,7 +23,7 @@ from enum import Enum, auto
 
 from .body import Body, RefusedBody, Step, open_body
 from .clocks import Clocks
-from .coding import PIECE, ContentDecoder
+from .coding import PIECE, ContentDecoder, content_decoder
 from .errors import (
     Clock,
     Disconnected,
@@ -128,7 +128,7 @@ class Exchange:
         self._headers: Headers = []
         self._error: TokenwireError | None = None
         self._spoke = False  # whether the last data were more than that, before their last piece
-        self._requests: list[Request] = []  # those whose responses have begun
+        self._requests: tuple[Request, ...] = ()  # those whose responses have begun
 
     def __repr__(self) -> str:
         return f"<Exchange {self._state.name} {self._step.request!r}>"
@@ -192,10 +192,10 @@ class Exchange:
         self._responded = True
         self._state = State.BODY
         self._step.request = self._step.request.remembered()
-        self._requests.append(self._step.request)
+        self._requests += (self._step.request,)
         try:
             self._body = open_body(self._step, status, found, self.limits)
-            self._coding = ContentDecoder(found)
+            self._coding = content_decoder(found)
         except RemoteProtocolError as error:
             self._fail(error)
 

@@ -61,7 +61,7 @@ def _origin(url: str) -> Origin:
     return Origin(parts.scheme, parts.hostname or "", port)
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, gc=False):
     """One HTTP request. `server_chosen`: its address came from the peer, so it carries no
     credentials, and a transport refuses it for addresses that the peer has no business with."""
 

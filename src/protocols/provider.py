@@ -122,7 +122,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
             random=random,
         )
         return Exchange(
-            lambda: self.dialect.ask(question),
+            question.ask,
             owes=self.owes,
             clocks=clocks or self.clocks,
             limits=question.limits,
@@ -144,6 +144,10 @@ class Question(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         # Not more: keys may stand in the headers, and in the address.
         return f"<Question to {self.provider.name} {self.model}>"
+
+    def ask(self) -> Step:
+        """The first step of an answer to it."""
+        return self.provider.dialect.ask(self)
 
     def post(self, path: str, body: dict[str, Any], headers: Mapping[str, str] = {}) -> Request:
         """A POST of `body` as JSON, with the provider's fields below and the chat's extra ones

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "Route"]
 
 
-class Route(msgspec.Struct, frozen=True):
+class Route(msgspec.Struct, frozen=True, gc=False):
     """Where a connection leads, and how. Kept connections of one route are alike.
 
     `guarded`: a server chose the address, and must not lead us into our own network.
