@@ -41,7 +41,7 @@ class Route(msgspec.Struct, frozen=True, gc=False):
 class Connection:
     """The stack of one connection. `http` is the request under way."""
 
-    __slots__ = ("_out", "_ssl_context", "_tls", "_tunnel", "_unsent", "http", "route")
+    __slots__ = ("_out", "_ssl_context", "_tls", "_tunnel", "_unsent", "http", "over", "route")
 
     def __init__(
         self, route: Route, head_limit: int, ssl_context: Callable[[], "ssl.SSLContext"]
@@ -53,6 +53,8 @@ class Connection:
         self._tls: TLS | None = None
         self._tunnel: Tunnel | None = None
         self.http: HTTP1  # there is none before `start`
+        self.over = False
+        """Whether TLS has ended, and nothing more will come, though the socket may be open."""
         if route.proxy is not None and route.origin.scheme == "https":
             self._tunnel = Tunnel(route.proxy, route.origin, head_limit)
             self._out += self._tunnel.request
@@ -65,11 +67,6 @@ class Connection:
         return (self._tunnel is None or self._tunnel.open) and (
             self._tls is None or self._tls.established
         )
-
-    @property
-    def over(self) -> bool:
-        """Whether TLS has ended, and nothing more will come, though the socket may be open."""
-        return self._tls is not None and (self._tls.closed or self._tls.broken)
 
     def start(self, request: Request, head_limit: int) -> None:
         """Send `request`; the head of its response may have `head_limit` bytes. Raises
@@ -103,6 +100,7 @@ class Connection:
             return
         data = self._tls.receive(data)
         self._flush()
+        self.over = self._tls.closed or self._tls.broken
         if data:
             self.http.receive(data, exchange, events)
         if self._tls.closed:
