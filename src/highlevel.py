@@ -42,7 +42,7 @@ def make_exchange(
         headers=headers,
         limits=limits,
         clocks=clocks,
-        random=_SystemRandom(),
+        random=_system_random,
     )
 
 
@@ -53,6 +53,9 @@ class _SystemRandom:
         from random import SystemRandom
 
         return SystemRandom().choices(population, k=k)
+
+
+_system_random = _SystemRandom()
 
 
 def ask(

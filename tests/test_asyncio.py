@@ -54,6 +54,17 @@ def test_what_had_come_before_a_reset_is_received(loop: Loop) -> None:
     loop.run(main)
 
 
+def test_what_comes_when_the_reader_has_just_given_up_is_received(loop: Loop) -> None:
+    async def main() -> None:
+        stream = Stream(memoryview(bytearray(b"x")))
+        stream.wait(None).cancel()
+        stream.buffer_updated(1)
+        assert await received(stream) == b"x"
+        stream.close()
+
+    loop.run(main)
+
+
 def test_an_alarm_that_nobody_needs_any_more(loop: Loop) -> None:
     """It rings while a read waits that has a later deadline, or none."""
 
