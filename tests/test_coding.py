@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.asking import chunk, question
 from tests.cutting import cuts, every_way, whole
 from tests.driving import SSE, Response, alike, drive
-from tokenwire.protocols.coding import PIECE, ContentDecoder, content_decoder
+from tokenwire.protocols.coding import IDENTITY, PIECE, ContentDecoder, content_decoder
 from tokenwire.protocols.errors import LimitExceeded, Malformed, UnexpectedContent
 from tokenwire.protocols.events import End, Text
 from tokenwire.protocols.limits import Limits
@@ -142,8 +142,12 @@ def test_any_bytes_give_the_same_however_cut(coding: str, data: bytes, draw: st.
 
 def test_identity() -> None:
     for undo in (content_decoder([]), decoder("identity"), decoder(" Identity ")):
-        assert undo.identity
+        assert undo is IDENTITY
         assert undo.whole
+        data = bytes(range(256)) * 256
+        pieces = list(undo.decode(data + b"rest"))
+        assert [len(piece) for piece in pieces] == [PIECE, PIECE, PIECE, PIECE, 4]
+        assert b"".join(pieces) == data + b"rest"
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, br", "compress"])

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.cutting import cuts
 from tests.driving import JSON, SSE, Ending, Outcome, Response, alike, drive, finish
+from tokenwire.protocols.body import BodyKind, Step
 from tokenwire.protocols.chat import Chat, as_chat
 from tokenwire.protocols.clocks import Clocks
 from tokenwire.protocols.coding import PIECE
@@ -246,6 +247,37 @@ def test_a_request_is_let_go_once_its_response_has_begun() -> None:
     with pytest.raises(Refused, match="is wrong") as caught:
         exchange.next_request()
     assert "secret-key" not in repr(caught.value)
+
+
+class _Polling(Step):
+    """Asks the same again until it is told."""
+
+    kind: BodyKind = "document"
+
+    def __init__(self) -> None:
+        self.request = Request("POST", "http://h/x", [(b"x-job", b"1")], b"{}")
+
+    def document(self, body: bytes, events: list[Event]) -> Step | None:
+        if body == b"[]":
+            return self
+        events.append(Text(body.decode()))
+        return None
+
+
+def test_a_step_may_follow_itself() -> None:
+    step = _Polling()
+    exchange = Exchange(lambda: step, owes="body_end", clocks=Clocks(), limits=Limits())
+    asked: list[Request] = []
+    for body in (b"[]", b"[]", b"[1]"):
+        request = exchange.next_request()
+        assert request is not None
+        asked.append(request)
+        exchange.receive_response(200, JSON)
+        exchange.receive_data(body)
+        events = exchange.receive_eof(framed=True)
+    assert asked == [step.request] * 3
+    assert step.request.body == b"{}"
+    assert events == [Text("[1]"), End("body_end")]
 
 
 def test_keepalive_before_and_in_an_answer() -> None:

@@ -23,6 +23,15 @@ from tokenwire.protocols.http import (
 )
 
 
+def test_what_is_remembered_of_a_request() -> None:
+    url = "https://a.test/x?key=SESAME-OPEN"
+    headers = [(b"accept", b"*/*"), (b"x-api-key", b"sesame-2"), (b"cookie", b"a=sesame-3")]
+    for chosen in (False, True):
+        request = Request("POST", url, headers, b"a prompt", chosen)
+        assert request.remembered() == Request("POST", url, headers[1:], b"", chosen)
+        assert request.remembered().secrets() == request.secrets()
+
+
 def test_a_key_in_the_query_is_a_secret() -> None:
     request = Request("GET", "https://a.test/x?key=SESAME-OPEN&b=short-one", [])
     assert request.secrets() == ["SESAME-OPEN", "short-one"]

@@ -291,6 +291,28 @@ def test_quirk_7_events_after_done(comment: bytes) -> None:
     assert alike(ask(), body).events == [Text("a"), Finish("stop"), END]
 
 
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_a_last_event_without_its_blank_line(end: bytes) -> None:
+    body = sse(say("a"), stop(), say("b")).removesuffix(b"\n\n") + end
+    outcome = alike(ask(), body).succeeded()
+    assert outcome.events == [Text("a"), Text("b"), Finish("stop"), End("finish")]
+
+
+def test_what_is_too_long_fails_before_it_is_whole() -> None:
+    """What came with it is handed out first; behind [DONE] it is no fault."""
+    rest = b"data: " + b"x" * 300
+    for body, events in (
+        (sse(say("a")), [Text("a")]),
+        (sse(say("a"), DONE), [Text("a"), END]),
+    ):
+        exchange = ask(limits=Limits(event=300))
+        exchange.next_request()
+        exchange.receive_response(200, SSE)
+        assert exchange.receive_data(body + rest) == events
+        assert exchange.answered == (END in events)
+        assert exchange.failed == (END not in events)
+
+
 def test_what_is_too_long_after_done_is_no_fault() -> None:
     body = sse(say("a"), stop(), DONE, "x" * 500)
     assert alike(ask(limits=Limits(event=300)), body).succeeded()

@@ -12,8 +12,21 @@ from tests.leftovers import trio_tasks
 from tests.test_async_client import hello, peer, says
 from tests.test_sync import CHUNK, HEAD
 from tests.transports import received
-from tokenwire import Text
+from tokenwire import Clocks, Event, Text
 from tokenwire.transports.trio import Alarms, Client, Stream
+
+
+def test_a_client_has_the_clock_of_the_run_that_it_is_used_in() -> None:
+    """Each run's begins at a random time."""
+    client = Client(trust_env=False, clocks=Clocks(connect=5, first_event=5))
+
+    async def main() -> Event:
+        async with client.open(hello(url)) as answer:
+            return await anext(answer)
+
+    with peer(*[says(HEAD + CHUNK)] * 4) as url:
+        assert [trio.run(main) for _ in range(4)] == [Text("Hi")] * 4
+    client.close()
 
 
 def test_what_is_closed_breaks_and_does_not_wait() -> None:

@@ -104,6 +104,18 @@ def test_what_a_transport_is_asked_to_do() -> None:
     assert release == Release(keep=True)
 
 
+def test_what_is_sent_is_not_shown() -> None:
+    network, asked = Network(), question("openai", key="sk-secret")
+    wire = network.settings.wire(asked, now=0, wall_clock=0, jitter=0)
+    connect = wire.next(0)
+    assert isinstance(connect, Connect)
+    wire.connected(network.settings.connection(connect.route), PUBLIC, reused=False)
+    transfer = wire.next(0)
+    assert isinstance(transfer, Transfer)
+    assert b"sk-secret" in transfer.data
+    assert repr(transfer) == f"Transfer({len(transfer.data)} bytes, deadline=120)"
+
+
 def test_what_can_not_be_written_is_not_sent() -> None:
     network = Network(Script())
     outcome = network.ask(raw_exchange(Request("GET", BASE, [(b"a", b"\n")])))

@@ -75,7 +75,9 @@ class LineStep(Step):
         self.request = request
         self.evidence: Evidence | None = None
         self._lines = Lines(limits.event)
-        self._limit = limits.event
+
+    def response(self, status: int, headers: Headers) -> None:
+        self.request = self.request.remembered()  # a prompt may be large
 
     def line(self, line: bytes, events: list[Event]) -> None:
         """One line without its end; it is not empty."""
@@ -85,9 +87,10 @@ class LineStep(Step):
         return self._lines.keepalive
 
     def data(self, data: bytes, events: list[Event]) -> None:
-        lines, limit = self._lines, self._limit
+        lines = self._lines
+        limit = lines.limit
         for line in lines.feed(data).splitlines():  # no name keeps what may be large
-            if len(line) > limit:
+            if len(line) > limit:  # looked at here, too, as it is called for each line
                 lines.check(len(line))
             if line:
                 self.line(line, events)

@@ -2,11 +2,12 @@
 
 import zlib
 from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 from .errors import Malformed, UnexpectedContent, brief
 from .http import Headers, get_header
 
-__all__ = ["ContentDecoder", "content_decoder"]
+__all__ = ["IDENTITY", "ContentDecoder", "content_decoder"]
 
 PIECE = 16 * 1024
 """As much is handed on at once, so that a bomb, or a caller's huge piece, meets the limits before
@@ -16,16 +17,13 @@ _TAKEN = 4 * 1024
 """As much is decompressed at once: what zlib does not take, it copies, at each member's end."""
 
 
-class ContentDecoder:
-    """Hands on what has no coding; derived from this is what undoes one."""
+class Identity:
+    """Hands on what has no coding."""
 
     __slots__ = ()
 
-    identity = True
-    """Whether there is nothing to undo."""
-
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """The decoded bytes of `data`, in pieces of at most `PIECE`. Raises Malformed."""
+        """`data`, in pieces of at most `PIECE`."""
         for start in range(0, len(data), PIECE):
             yield data[start : start + PIECE]
 
@@ -35,12 +33,10 @@ class ContentDecoder:
         return True
 
 
-class _Inflater(ContentDecoder):
-    """gzip and deflate, though identity was asked for."""
+class Inflater:
+    """Undoes gzip and deflate."""
 
     __slots__ = ("_coding", "_gzip", "_start", "_zlib")
-
-    identity = False
 
     def __init__(self, coding: str) -> None:
         self._coding = coding
@@ -49,11 +45,13 @@ class _Inflater(ContentDecoder):
         self._start: bytes = b""
 
     def decode(self, data: bytes) -> Iterator[bytes]:
+        """The decoded bytes of `data`, in pieces of at most `PIECE`. Raises Malformed."""
         for start in range(0, len(data), _TAKEN):
             yield from self._undo(data[start : start + _TAKEN])
 
     @property
     def whole(self) -> bool:
+        """Whether nothing is missing at this place."""
         return self._zlib is not None and self._zlib.eof
 
     def _undo(self, data: bytes) -> Iterator[bytes]:
@@ -83,20 +81,23 @@ class _Inflater(ContentDecoder):
                 return
 
 
-_identity = ContentDecoder()  # one for all, as it has no state
+ContentDecoder: TypeAlias = Identity | Inflater
+
+IDENTITY = Identity()
+"""One for all, as it has no state."""
 
 
 def content_decoder(headers: Headers) -> ContentDecoder:
-    """What undoes the coding of a body with `headers`. Raises UnexpectedContent if it is neither
-    identity, nor gzip, nor deflate."""
+    """What undoes the coding of a body with `headers`: identity was asked for, gzip and deflate
+    come all the same. Raises UnexpectedContent for any other."""
     coding = (get_header(headers, b"content-encoding") or "identity").lower()
     if coding == "identity":
-        return _identity
+        return IDENTITY
     if coding not in ("gzip", "x-gzip", "deflate"):
         raise UnexpectedContent(
             f"the body has content-encoding {brief(coding)!r} though identity was asked for"
         )
-    return _Inflater(coding)
+    return Inflater(coding)
 
 
 def _before_fault(decompress: Callable[[bytes], bytes], data: bytes) -> Iterator[bytes]:

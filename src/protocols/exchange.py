@@ -23,7 +23,7 @@ from enum import Enum, auto
 
 from .body import Body, RefusedBody, Step, open_body
 from .clocks import Clocks
-from .coding import PIECE, ContentDecoder, content_decoder
+from .coding import IDENTITY, PIECE, ContentDecoder, content_decoder
 from .errors import (
     Clock,
     Disconnected,
@@ -82,7 +82,8 @@ _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 _KEPT_HEADERS = frozenset(
     (b"content-type", b"retry-after", b"retry-after-ms", b"x-request-id", b"request-id", b"server")
 )
-# Of the twenty that a service sends these are wanted once the body has begun, which may take hours.
+# The headers that are of use once the body has begun. A service sends twenty, and a body may take
+# hours.
 _REMEMBERED = _FRAMING | _KEPT_HEADERS
 
 
@@ -90,16 +91,19 @@ class Exchange:
     """One question and its answer. `provider.exchange(chat)` makes one; see the module for rules.
 
     `first` makes the first step, and is called again by `fresh`. `owes` is the evidence that a
-    success needs. Attributes: `clocks`, `limits`; `started`, whether an event was handed out.
+    success needs. Attributes: `clocks`, `limits`; `request`; `started`, whether an event was handed
+    out.
     """
 
     __slots__ = (
+        "__weakref__",
         "_body",
         "_coding",
         "_error",
         "_first",
         "_headers",
         "_owes",
+        "_request",
         "_requests",
         "_responded",
         "_spoke",
@@ -120,6 +124,7 @@ class Exchange:
         self._first = first
         self._owes: Evidence = owes
         self._step = first()
+        self._request = self._step.request
         self._state = State.READY
         self._responded = False
         self._body: Body | None = None
@@ -131,12 +136,13 @@ class Exchange:
         self._requests: tuple[Request, ...] = ()  # those whose responses have begun
 
     def __repr__(self) -> str:
-        return f"<Exchange {self._state.name} {self._step.request!r}>"
+        where = self._request.url.partition("?")[0]  # a query may hold a key
+        return f"<Exchange {self._state.name} {self._request.method} {where}>"
 
     @property
     def request(self) -> Request:
         """The last request; once its response has begun, only what `Request.remembered` leaves."""
-        return self._step.request
+        return self._request
 
     @property
     def wants_data(self) -> bool:
@@ -179,7 +185,7 @@ class Exchange:
         if self._state is State.SETTLED:
             return None
         self._state = State.SENT
-        return self._step.request
+        return self._request
 
     def receive_response(self, status: int, headers: HeadersLike) -> None:
         """The status and headers of the response. Names may be in any case, and all may be text.
@@ -191,8 +197,8 @@ class Exchange:
         self._status, self._headers = status, [pair for pair in found if pair[0] in _REMEMBERED]
         self._responded = True
         self._state = State.BODY
-        self._step.request = self._step.request.remembered()
-        self._requests += (self._step.request,)
+        self._request = self._request.remembered()
+        self._requests += (self._request,)
         try:
             self._body = open_body(self._step, status, found, self.limits)
             self._coding = content_decoder(found)
@@ -209,7 +215,7 @@ class Exchange:
         step = self._step
         self._spoke = False
         try:
-            if coding.identity and len(data) <= PIECE:
+            if coding is IDENTITY and len(data) <= PIECE:
                 body.data(data, events)
             else:
                 for piece in coding.decode(data):
@@ -269,7 +275,7 @@ class Exchange:
             self._fail(error)
             return self._hand_out(events)
         if following is not None:
-            self._step = following
+            self._step, self._request = following, following.request
             self._state = State.READY
             return self._hand_out(events)
         self._step.settle(events)

@@ -204,15 +204,19 @@ def _split(url: str, what: str) -> SplitResult:
     return parts
 
 
+@lru_cache(64)
+def _split_base(base: str) -> SplitResult:
+    return _split(base, "base_url")
+
+
 def check_url(url: str, what: str = "URL") -> str:
     """`url`, if it is an absolute http(s) URL without credentials. Raises LocalProtocolError."""
     return _split(url, what)._replace(fragment="").geturl()
 
 
-@lru_cache(64)
 def join_url(base: str, path: str) -> str:
     """`path` below `base`, whose own path and query are kept (Azure's `?api-version=`)."""
-    parts = _split(base, "base_url")
+    parts = _split_base(base)
     path, _, query = path.partition("?")
     return parts._replace(
         path=parts.path.rstrip("/") + path,

@@ -24,7 +24,7 @@ from .events import (
     Usage,
 )
 from .framing import SSEDecoder, SSEItem, StrayLine, decode_json, is_list, is_object
-from .http import Request
+from .http import Headers, Request
 from .limits import Parts
 from .openai_choice import ChoiceReader, Citations, WireChoice
 from .openai_server import OpenAIResponder
@@ -123,6 +123,9 @@ class OpenAIStep(Step):
     @property
     def keepalive(self) -> bool:
         return self._sse.keepalive
+
+    def response(self, status: int, headers: Headers) -> None:
+        self.request = self.request.remembered()  # a prompt may be large
 
     def data(self, data: bytes, events: list[Event]) -> None:
         sse = self._sse

@@ -175,7 +175,7 @@ class AsyncAnswer:
     Leaving early closes the connection at once. Iterating on after an error raises it again.
     """
 
-    __slots__ = ("_reading", "_ready")
+    __slots__ = ("__weakref__", "_reading", "_ready")
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
@@ -227,5 +227,5 @@ class Batches:
     def __next__(self) -> list[Event]:
         try:
             return without_loop(self._reading.__anext__())
-        except StopAsyncIteration:
+        except StopAsyncIteration:  # the same word, for who is not async
             raise StopIteration from None

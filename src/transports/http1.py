@@ -97,9 +97,9 @@ class HTTP1:
             body.feed(data, content)
         finally:
             if content:
-                data = content[0] if len(content) == 1 else b"".join(content)
-                self.body_bytes += len(data)
-                events += exchange.receive_data(data)
+                plain = content[0] if len(content) == 1 else b"".join(content)
+                self.body_bytes += len(plain)
+                events += exchange.receive_data(plain)
         if body.done:
             self.complete = True
             if body.rest or body.suspect:

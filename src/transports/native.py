@@ -81,7 +81,7 @@ class _WireReading(Reading):
     def __init__(self, connections: Connections, exchange: Exchange) -> None:
         super().__init__()
         self._connections = connections
-        self._exchange = exchange
+        self._exchange: Exchange | None = exchange  # until the wire has it
         self._wire: Wire | None = None
         self._network: Network | None = None
         self._kept: Kept[Stream] | None = None
@@ -90,10 +90,13 @@ class _WireReading(Reading):
         self._aborted = False
 
     async def fill(self) -> list[Event]:
+        if self._exchange is not None:
+            self._network = self._connections.network()
+            self._wire = self._connections.wire(self._exchange)
+            self._exchange = None
         wire, network = self._wire, self._network
-        if wire is None or network is None:
-            network = self._network = self._connections.network()
-            wire = self._wire = self._connections.wire(self._exchange)
+        assert wire is not None
+        assert network is not None
         try:
             while not wire.events:
                 if self._aborted:
@@ -184,12 +187,14 @@ class _WireReading(Reading):
     async def _connect(self, wire: Wire, action: Connect, network: Network) -> None:
         self._drop()  # a kept connection that turned out to be closed
         try:
-            self._kept = self._connections.take(action)
-            reused = self._kept is not None
-            kept = self._kept = self._kept or await self._connections.connect(action, wire)
+            kept = self._connections.take(action)
+            reused = kept is not None
+            if kept is None:
+                kept = await self._connections.connect(action, wire)
         except TokenwireError as error:
             wire.failed(error, network.now())
             return
+        self._kept = kept
         wire.connected(kept.connection, kept.address, reused=reused)
 
     async def _sleep(self, action: Sleep, network: Network) -> None:

@@ -54,10 +54,15 @@ class Connect(msgspec.Struct, frozen=True):
 
 
 class Transfer(msgspec.Struct, frozen=True):
-    """Send `data`, if there is any, and wait for bytes until `deadline` (None: for ever)."""
+    """Send `data`, if there is any, and wait for bytes until `deadline` (None: for ever). `data`
+    comes once: what of it was not sent is to be sent with the next `Transfer`."""
 
     data: bytes
     deadline: float | None
+
+    def __repr__(self) -> str:
+        # Not more: a key and a prompt stand in it.
+        return f"Transfer({len(self.data)} bytes, deadline={self.deadline})"
 
 
 class Sleep(msgspec.Struct, frozen=True):
