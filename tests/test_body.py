@@ -351,6 +351,13 @@ class Numbers(LineStep):
             events.append(Text(line.decode()))
 
 
+def test_the_step_lets_go_of_its_prompt() -> None:
+    step = Numbers(Limits())
+    step.request = Request("POST", "http://h/x", [(b"accept", b"*/*")], b"a prompt")
+    step.response(200, [])
+    assert step.request == Request("POST", "http://h/x", [])
+
+
 def numbers(pieces: Iterable[bytes]) -> tuple[list[Event], RemoteProtocolError | None, str | None]:
     """The events, the error, and the evidence."""
     step = Numbers(Limits(event=4))

@@ -249,6 +249,14 @@ def test_a_request_is_let_go_once_its_response_has_begun() -> None:
     assert "secret-key" not in repr(caught.value)
 
 
+def test_its_repr_has_no_query() -> None:
+    chat = as_chat("hi", model="m")
+    exchange = PROVIDERS["openai"].exchange(chat, base_url="http://h/v1?key=SECRET")
+    assert repr(exchange) == "<Exchange READY POST http://h/v1/chat/completions>"
+    exchange = PROVIDERS["openai"].exchange(chat, base_url="http://h/v1")
+    assert repr(exchange) == "<Exchange READY POST http://h/v1/chat/completions>"
+
+
 class _Polling(Step):
     """Asks the same again until it is told."""
 

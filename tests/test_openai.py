@@ -43,6 +43,7 @@ from tokenwire.protocols.events import (
 )
 from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.limits import Limits
+from tokenwire.protocols.provider import Question
 from tokenwire.protocols.service import Service, pair
 
 CHAT = as_chat("hi", model="m")
@@ -289,6 +290,15 @@ def test_stray_line() -> None:
 def test_quirk_7_events_after_done(comment: bytes) -> None:
     body = comment + sse(say("a"), stop(), DONE, {"cost": 1}, say("b"), "junk")
     assert alike(ask(), body).events == [Text("a"), Finish("stop"), END]
+
+
+def test_the_step_lets_go_of_its_prompt() -> None:
+    question = Question(openai.PROVIDER, CHAT, "m", "http://h/v1", Limits(), key="key-secret")
+    step = openai.PROVIDER.dialect.ask(question)
+    remembered = step.request.remembered()
+    assert remembered != step.request
+    step.response(200, [])
+    assert step.request == remembered
 
 
 @pytest.mark.parametrize("end", [b"", b"\n"])
