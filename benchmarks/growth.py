@@ -34,8 +34,8 @@ class Panel(NamedTuple):
     ticks: Sequence[str]
     lines: Mapping[str, Mapping[int, float]]
     unit: str
-    kind: Literal["flat", "linear", "free"] = "free"
-    """What to see: a cost that stays the same, one that is linear, or whatever comes."""
+    kind: Literal["flat", "linear"]
+    """What to see: a cost that stays the same, or one that is linear."""
 
 
 class Growth(NamedTuple):
@@ -124,7 +124,7 @@ def by_streams(rounds: int, quick: bool) -> Growth:
     counts = sorted({count for line in lines.values() for count in line})
     rows = {name: [line.get(count, "") for count in counts] for name, line in lines.items()}
     ticks = [f"{count:,}" for count in counts]
-    panel = Panel("by streams at once", counts, ticks, lines, "CPU µs an event")
+    panel = Panel("by streams at once", counts, ticks, lines, "CPU µs an event", "flat")
     return Growth("CPU µs an event, by streams at once", ticks, rows, [panel])
 
 
