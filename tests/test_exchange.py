@@ -238,12 +238,11 @@ def test_a_request_is_let_go_once_its_response_has_begun() -> None:
     assert exchange.request is request
     exchange.receive_response(100, [])
     assert exchange.request is request
-    exchange.receive_response(400, JSON)
+    exchange.receive_response(200, SSE)
     left = exchange.request
     assert (left.url, left.method, left.body) == (request.url, "POST", b"")
     assert left.headers == [(b"authorization", b"Bearer secret-key")]
-    exchange.receive_data(b'{"error":"secret-key is wrong"}')
-    exchange.receive_eof()
+    exchange.receive_data(b'data: {"error":{"message":"secret-key is wrong"}}\n\n')
     with pytest.raises(Refused, match="is wrong") as caught:
         exchange.next_request()
     assert "secret-key" not in repr(caught.value)

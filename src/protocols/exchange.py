@@ -99,12 +99,11 @@ class Exchange:
         "__weakref__",
         "_body",
         "_coding",
+        "_earlier",
         "_error",
         "_first",
         "_headers",
         "_owes",
-        "_request",
-        "_requests",
         "_responded",
         "_spoke",
         "_state",
@@ -124,7 +123,6 @@ class Exchange:
         self._first = first
         self._owes: Evidence = owes
         self._step = first()
-        self._request = self._step.request
         self._state = State.READY
         self._responded = False
         self._body: Body | None = None
@@ -133,16 +131,16 @@ class Exchange:
         self._headers: Headers = []
         self._error: TokenwireError | None = None
         self._spoke = False  # whether the last data were more than that, before their last piece
-        self._requests: tuple[Request, ...] = ()  # those whose responses have begun
+        self._earlier: tuple[Request, ...] = ()  # of the steps before this one
 
     def __repr__(self) -> str:
-        where = self._request.url.partition("?")[0]  # a query may hold a key
-        return f"<Exchange {self._state.name} {self._request.method} {where}>"
+        where = self.request.url.partition("?")[0]  # a query may hold a key
+        return f"<Exchange {self._state.name} {self.request.method} {where}>"
 
     @property
     def request(self) -> Request:
-        """The last request; once its response has begun, only what `Request.remembered` leaves."""
-        return self._request
+        """The last request; once its response has begun, what its step has kept of it."""
+        return self._step.request
 
     @property
     def wants_data(self) -> bool:
@@ -185,7 +183,7 @@ class Exchange:
         if self._state is State.SETTLED:
             return None
         self._state = State.SENT
-        return self._request
+        return self._step.request
 
     def receive_response(self, status: int, headers: HeadersLike) -> None:
         """The status and headers of the response. Names may be in any case, and all may be text.
@@ -197,8 +195,6 @@ class Exchange:
         self._status, self._headers = status, [pair for pair in found if pair[0] in _REMEMBERED]
         self._responded = True
         self._state = State.BODY
-        self._request = self._request.remembered()
-        self._requests += (self._request,)
         try:
             self._body = open_body(self._step, status, found, self.limits)
             self._coding = content_decoder(found)
@@ -275,7 +271,8 @@ class Exchange:
             self._fail(error)
             return self._hand_out(events)
         if following is not None:
-            self._step, self._request = following, following.request
+            self._earlier += (self._step.request.remembered(),)
+            self._step = following
             self._state = State.READY
             return self._hand_out(events)
         self._step.settle(events)
@@ -312,7 +309,8 @@ class Exchange:
             error = self._body.error()  # whatever else is wrong with the body of an error
         error.status = self._status
         error.headers = [pair for pair in self._headers if pair[0] in _KEPT_HEADERS]
-        error.blot(secret for request in self._requests for secret in request.secrets())
+        asked = (*self._earlier, self.request)
+        error.blot(secret for request in asked for secret in request.secrets())
         self._error = error
         self._state = State.FAILED
 

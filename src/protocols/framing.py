@@ -149,7 +149,6 @@ class SSEDecoder:
     __slots__ = (
         "_data",
         "_id",
-        "_limit",
         "_size",
         "_type",
         "last_comment",
@@ -161,7 +160,6 @@ class SSEDecoder:
     def __init__(self, limit: int = 16 * 1024 * 1024) -> None:
         self.lines = Lines(limit)
         """What `feed` begins with."""
-        self._limit = limit
         self._data = bytearray()  # each line of it with a line end
         self._size = 0
         self._type = ""
@@ -203,7 +201,7 @@ class SSEDecoder:
         """What `text`, some whole lines, has as data, if it is nothing but events of one `data: `
         line each, as most is. None: `take` it."""
         size = len(text)
-        if self._size or _CR in text or text[:6] != b"data: " or size > self._limit:
+        if self._size or _CR in text or text[:6] != b"data: " or size > self.lines.limit:
             return None
         if text.find(b"\n") == size - 2:  # the last of its lines is blank, and there is one more
             return [text[6:-2]]

@@ -138,11 +138,8 @@ class Stream(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._chunks.append(bytes(self._buffer[:nbytes]))
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
+        if self._waiter is not None:
+            self._wake()
             return
         was_ahead = self._size > READ_AHEAD
         self._size += nbytes

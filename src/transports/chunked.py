@@ -66,7 +66,7 @@ class ChunkedReader:
                 self._after_data = not self._left
                 continue
             if not (self._after_data or self._in_trailers or self._line):
-                # Whole chunks, as most are, take 0.3 us each like this, and 1.2 by what follows.
+                # Whole chunks, as most are, take 0.4 us each like this, and 1.2 by what follows.
                 while 0 < (start := data.find(b"\n", position) + 1) <= position + self._plain:
                     stop = start + _plain_size(data[position:start])
                     if stop == start or data[stop : stop + 2] != b"\r\n":
