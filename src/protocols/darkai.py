@@ -53,7 +53,7 @@ class _TextChunk(msgspec.Struct, gc=False):
     data: _Said
 
 
-_text_chunk = msgspec.json.Decoder(_TextChunk)
+_decode_text_chunk = msgspec.json.Decoder(_TextChunk).decode
 _line = msgspec.json.Decoder(_Line)
 _value = msgspec.json.Decoder()
 
@@ -76,21 +76,18 @@ class _Step(LineStep):
         if name == b"data":
             if self._failing:
                 raise refusal_of_object(_failure(value), data=value)
-            self._take_data(line, value, events)
+            try:
+                text = _decode_text_chunk(value).data.text
+            except (ValueError, RecursionError):
+                text = None  # what follows is outside: a UnicodeDecodeError holds the payload
+            if text is None:
+                self._take_other(line, value, events)
+            elif text:
+                events.append(Text(text))
         elif name == b"event" and value.strip() == b"error":
             self._failing = True
         elif name or not colon:  # else it is a comment
             events.append(Unrecognized(line))
-
-    def _take_data(self, line: bytes, payload: bytes, events: list[Event]) -> None:
-        try:
-            text = _text_chunk.decode(payload).data.text
-        except (ValueError, RecursionError):
-            text = None  # what follows is outside, as a UnicodeDecodeError holds the whole payload
-        if text is None:
-            self._take_other(line, payload, events)
-        elif text:
-            events.append(Text(text))
 
     def _take_other(self, line: bytes, payload: bytes, events: list[Event]) -> None:
         said = decode_json(_line, payload)

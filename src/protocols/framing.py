@@ -200,14 +200,14 @@ class SSEDecoder:
     def payloads(self, text: bytes) -> list[bytes] | None:
         """What `text`, some whole lines, has as data, if it is nothing but events of one `data: `
         line each, as most is. None: `take` it."""
-        size = len(text)
-        if self._size or _CR in text or text[:6] != b"data: " or size > self.lines.limit:
+        if self._size or _CR in text or text[:6] != b"data: " or text[-2:] != b"\n\n":
             return None
-        if text.find(b"\n") == size - 2:  # the last of its lines is blank, and there is one more
-            return [text[6:-2]]
-        if text[-2:] != b"\n\n":
+        if len(text) > self.lines.limit:
             return None
-        payloads = text[6:-2].split(b"\n\ndata: ")
+        payload = text[6:-2]
+        if _LF not in payload:
+            return [payload]
+        payloads = payload.split(b"\n\ndata: ")
         for payload in payloads:  # to count the line ends of `text` takes longer
             if _LF in payload:
                 return None

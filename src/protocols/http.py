@@ -204,19 +204,16 @@ def _split(url: str, what: str) -> SplitResult:
     return parts
 
 
-@lru_cache(64)
-def _split_base(base: str) -> SplitResult:
-    return _split(base, "base_url")
-
-
 def check_url(url: str, what: str = "URL") -> str:
     """`url`, if it is an absolute http(s) URL without credentials. Raises LocalProtocolError."""
     return _split(url, what)._replace(fragment="").geturl()
 
 
+@lru_cache(64)
 def join_url(base: str, path: str) -> str:
-    """`path` below `base`, whose own path and query are kept (Azure's `?api-version=`)."""
-    parts = _split_base(base)
+    """`path` below `base`, whose own path and query are kept (Azure's `?api-version=`). Raises
+    LocalProtocolError if `base` is no http(s) URL."""
+    parts = _split(base, "base_url")
     path, _, query = path.partition("?")
     return parts._replace(
         path=parts.path.rstrip("/") + path,

@@ -92,7 +92,7 @@ class _PlainChunk(msgspec.Struct, gc=False):
 
 
 _chunk = msgspec.json.Decoder(_Chunk)
-_plain = msgspec.json.Decoder(_PlainChunk)
+_decode_plain = msgspec.json.Decoder(_PlainChunk).decode
 _value = msgspec.json.Decoder()
 
 
@@ -198,21 +198,21 @@ class OpenAIStep(Step):
                     return
 
     def _take_payloads(self, payloads: list[bytes], events: list[Event]) -> None:
-        decode = _plain.decode
-        append = events.append
+        plain = self._plain
         for payload in payloads:
-            if self._plain:
+            if plain:
                 try:
-                    text = decode(payload).choices[0].delta.content
+                    text = _decode_plain(payload).choices[0].delta.content
                 except (ValueError, RecursionError):
                     pass
                 else:
                     if text:
-                        append(Text(text))
+                        events.append(Text(text))
                     continue
             self._take_payload(payload, "message", events)
             if self.evidence == "terminator":
                 return
+            plain = self._plain
 
     def _take_payload(self, payload: bytes, type: str, events: list[Event]) -> None:
         try:

@@ -124,7 +124,7 @@ class Connection:
             self._flush()
 
     def _flush(self) -> None:
-        if self.established and self._unsent:
+        if self._unsent and self.established:
             if self._tls is None:
                 self._out += self._unsent
             else:
