@@ -9,7 +9,7 @@ from .http import Headers, get_header
 
 __all__ = ["IDENTITY", "ContentDecoder", "content_decoder"]
 
-PIECE = 16 * 1024
+PIECE = 32 * 1024
 """As much is handed on at once, so that a bomb, or a caller's huge piece, meets the limits before
 it fills the memory."""
 

@@ -88,8 +88,7 @@ class Lines:
         self._after_cr = data[-1:] == b"\r"
         complete = data[:end]
         if self._rest:
-            self._rest += complete
-            complete = bytes(self._rest)
+            complete = b"".join((self._rest, complete))
             self._rest.clear()
         if end != len(data):
             self._rest += data[end:]
