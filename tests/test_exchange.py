@@ -287,6 +287,36 @@ def test_a_step_may_follow_itself() -> None:
     assert events == [Text("[1]"), End("body_end")]
 
 
+class _Tour(Step):
+    """Asks at three places, with a key for each."""
+
+    kind: BodyKind = "document"
+
+    def __init__(self, place: int = 1) -> None:
+        self._place = place
+        key = (b"authorization", b"Bearer key-of-place-%d" % place)
+        self.request = Request("GET", f"http://h/{place}", [key])
+
+    def document(self, body: bytes, events: list[Event]) -> Step | None:
+        return _Tour(self._place + 1) if self._place < 3 else None
+
+
+def test_the_keys_of_all_requests_are_blotted_out_of_the_last_ones_error() -> None:
+    exchange = Exchange(_Tour, owes="body_end", clocks=Clocks(), limits=Limits())
+    for _ in range(2):
+        exchange.next_request()
+        exchange.receive_response(200, JSON)
+        exchange.receive_data(b"{}")
+        exchange.receive_eof(framed=True)
+    exchange.next_request()
+    exchange.receive_response(401, [])
+    exchange.receive_data(b"not one of key-of-place-1, key-of-place-2, key-of-place-3")
+    exchange.receive_eof(framed=True)
+    with pytest.raises(AuthenticationFailed, match="not one of") as caught:
+        exchange.next_request()
+    assert "key-of-place" not in f"{caught.value!r} {caught.value.data!r}"
+
+
 def test_keepalive_before_and_in_an_answer() -> None:
     exchange = ask()
     assert not exchange.keepalive
