@@ -67,10 +67,11 @@ class TLS:
         if not self.established:
             self._shake()
         plain: list[bytes] = []
+        buffer = _shared.buffer
         # Asked for more than there is, OpenSSL would raise, and that takes longer than to read.
         while self.established and not self.closed and (self._in.pending or self._tls.pending()):
             try:
-                size = cast(int, self._tls.read(RECORD, _shared.buffer))
+                size = cast(int, self._tls.read(RECORD, buffer))
             except ssl.SSLWantReadError:
                 break
             except ssl.SSLError:
@@ -78,7 +79,7 @@ class TLS:
                 break
             if not size:  # the peer's close_notify
                 self.closed = True
-            plain.append(bytes(_shared.buffer[:size]))
+            plain.append(bytes(buffer[:size]))
         return plain[0] if len(plain) == 1 else b"".join(plain)
 
     def _shake(self) -> None:
