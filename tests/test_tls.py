@@ -12,7 +12,7 @@ from tests.certificates import client_context, server_context
 from tests.cutting import bytewise, random_cut, whole
 from tests.wiring import TLSPeer
 from tokenwire.protocols.errors import ConnectFailed
-from tokenwire.transports.tls import TLS, default_context
+from tokenwire.transports.tls import RECORD, TLS, default_context
 
 Cut = Callable[[bytes], Iterable[bytes]]
 CUTS: list[Cut] = [whole, bytewise, lambda data: filter(None, random_cut(data, 1))]
@@ -46,6 +46,34 @@ def test_both_ways(cut: Cut) -> None:
     server.send(b"answer" * 20_000)
     assert exchange(client, server, cut) == (b"answer" * 20_000, b"question")
     assert (client.closed, client.broken) == (False, False)
+
+
+def test_openssl_is_given_little_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a BIO needed once, it keeps: 41 KiB of each stream that ever had 60 KiB at once."""
+    given: list[int] = []
+
+    class Noted:
+        """A BIO, which can't be derived from."""
+
+        def __init__(self, bio: ssl.MemoryBIO) -> None:
+            self._bio = bio
+
+        def write(self, data: bytes) -> int:
+            given.append(len(data))
+            return self._bio.write(data)
+
+        @property
+        def pending(self) -> int:
+            return self._bio.pending
+
+    client = TLS(client_context(), "peer.example")
+    monkeypatch.setattr(client, "_in", Noted(vars(client)["_in"]))
+    server = TLSPeer()
+    exchange(client, server)
+    assert 0 < max(given) <= 512
+    server.send(b"x" * 60_000)
+    assert exchange(client, server)[0] == b"x" * 60_000
+    assert max(given) == RECORD
 
 
 @pytest.mark.parametrize("cut", CUTS)
