@@ -22,6 +22,7 @@ RECORD = 16 * 1024
 """Bytes of a record at most (RFC 8446 section 5.1); no more is read at once."""
 
 _PART_OF_HANDSHAKE = 512
+"""Bytes of a handshake that are handed to OpenSSL at once."""
 
 
 class _Shared(threading.local):
@@ -38,6 +39,8 @@ _shared = _Shared()
 class TLS:
     """One TLS connection. `established` once the handshake is done; `closed` once the peer has
     said that nothing more will come; `broken` once it has sent what it must not, or an alert."""
+
+    __slots__ = ("_host", "_in", "_out", "_tls", "broken", "closed", "established")
 
     def __init__(self, context: ssl.SSLContext, host: str) -> None:
         self._in = ssl.MemoryBIO()
@@ -68,7 +71,7 @@ class TLS:
         plain: list[bytes] = []
         start = 0
         while start < len(data):
-            # In parts, as a BIO keeps the room that it once needed: 41 KiB after 60 KiB at once.
+            # In parts, as a BIO keeps the room that it once needed as long as the stream lives.
             end = start + (RECORD if self.established else _PART_OF_HANDSHAKE)
             self._in.write(data[start:end])
             start = end
