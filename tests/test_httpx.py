@@ -495,6 +495,19 @@ def test_abort_where_there_is_no_socket() -> None:
                 next(answer)
 
 
+def test_abort_while_a_whole_answer_is_left_is_no_error() -> None:
+    class Aborting(Body):
+        def close(self) -> None:
+            answer.abort()
+
+    body = Aborting(WHOLE)
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, headers=SSE, stream=body))
+    with httpx.Client(transport=transport) as http, Client(http) as client:
+        answer = client.open(hello())
+        with answer:
+            assert list(answer) == [Text("Hi"), End("terminator")]
+
+
 def test_abort_wakes_a_retry_from_its_pause() -> None:
     with (
         serve("ylokh", fault=RefuseWith(429, "50")) as server,

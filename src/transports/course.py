@@ -112,8 +112,8 @@ class Course:
 
     @property
     def finished(self) -> bool:
-        """Whether the answer is complete; what is left to do is to leave its response."""
-        return self._exchange.answered and self._begun
+        """Whether the answer is complete; all that may be left to do is to leave its response."""
+        return self._exchange.answered
 
     def next(self, now: float) -> Action | None:
         """What to do next, for a reader who waits for events. Raises, again and again, the
