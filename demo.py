@@ -17,13 +17,13 @@ import trustme
 
 import tokenwire
 from tokenwire import Text, Truncated
+from tokenwire.server import serve
+from tokenwire.server.faults import CloseAfter, Cutting
 from tokenwire.transports import anyio as anyio_transport
 from tokenwire.transports import asyncio as asyncio_transport
 from tokenwire.transports import httpx as httpx_transport
 from tokenwire.transports import trio as trio_transport
-from tokenwire.transports.async_client import AsyncClient
-from tokenwire.transports.faults import CloseAfter, Cutting
-from tokenwire.transports.server import serve
+from tokenwire.transports.client.async_client import AsyncClient
 from tokenwire.transports.sync import Client
 
 FOUNDING = ("darkai", "ylokh", "aichats", "aichatonline")

@@ -53,13 +53,13 @@ from .protocols.events import (
     Usage,
 )
 from .protocols.exchange import Exchange
-from .protocols.http import Headers, Request
 from .protocols.limits import Limits
 from .protocols.provider import VERSION, Provider
-from .protocols.providers import PROVIDERS
+from .protocols.registry import PROVIDERS
 from .protocols.reply import Reply
 from .protocols.retry import NO_RETRY, Retry
 from .protocols.service import Responder, Service, pair
+from .protocols.toolkit.http import Headers, Request
 
 __version__ = VERSION
 

@@ -20,17 +20,18 @@ from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 import msgspec
 
 from .highlevel import make_exchange
-from .protocols import aichatonline, aichats, darkai, ylokh
 from .protocols.body import BodyKind, Step
 from .protocols.chat import Message
 from .protocols.clocks import Clocks
 from .protocols.errors import LocalProtocolError, TokenwireError
 from .protocols.events import Event, Image, Text
-from .protocols.http import get_header
+from .protocols.formats.founding.aichatonline.client import AiChatOnline as AiChatOnlineDialect
 from .protocols.provider import Provider, Question
+from .protocols.registry import PROVIDERS
 from .protocols.reply import Reply
+from .protocols.toolkit.http import get_header
 from .transports.anyio import Client  # which uses the loop that runs, and needs no anyio itself
-from .transports.async_client import AsyncAnswer
+from .transports.client.async_client import AsyncAnswer
 
 __all__ = ["AiChatOnline", "AiChats", "Chunks", "DarkAI", "ImageResponse", "Messages", "Ylokh"]
 
@@ -246,7 +247,7 @@ class _OfText(_Documented):
         return Chunks(cls._open(model, messages, proxy, kwargs), _text)
 
 
-class DarkAI(_OfText, provider=darkai.PROVIDER):
+class DarkAI(_OfText, provider=PROVIDERS["darkai"]):
     """darkai.foundation."""
 
     url = "https://darkai.foundation/chat"
@@ -256,7 +257,7 @@ class DarkAI(_OfText, provider=darkai.PROVIDER):
     _path = "/chat"
 
 
-class Ylokh(_Documented, provider=ylokh.PROVIDER):
+class Ylokh(_Documented, provider=PROVIDERS["ylokh"]):
     """chat.ylokh.xyz."""
 
     url = "https://chat.ylokh.xyz"
@@ -286,7 +287,7 @@ class Ylokh(_Documented, provider=ylokh.PROVIDER):
         return Chunks(cls._open(model, messages, proxy, options), _text, whole=not stream)
 
 
-class AiChats(_Documented, provider=aichats.PROVIDER):
+class AiChats(_Documented, provider=PROVIDERS["aichats"]):
     """ai-chats.org. By the model `dalle` it makes a picture."""
 
     url = "https://ai-chats.org"
@@ -311,7 +312,7 @@ class AiChats(_Documented, provider=aichats.PROVIDER):
         return Chunks(cls._open(model, messages, proxy, kwargs), _text_or_image)
 
 
-class AiChatOnline(_OfText, provider=aichatonline.PROVIDER):
+class AiChatOnline(_OfText, provider=PROVIDERS["aichatonline"]):
     """aichatonline.org. `url` is where its API is."""
 
     site_url: ClassVar[str] = "https://aichatonline.org"
@@ -334,7 +335,7 @@ class AiChatOnline(_OfText, provider=aichatonline.PROVIDER):
             return (await answer.read()).text
 
 
-class _UniqueId(aichatonline.AiChatOnline):
+class _UniqueId(AiChatOnlineDialect):
     """The first request alone: its answer's text is the unique id."""
 
     def ask(self, question: Question) -> Step:

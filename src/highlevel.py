@@ -9,11 +9,11 @@ from .protocols.clocks import Clocks
 from .protocols.exchange import Exchange
 from .protocols.limits import Limits
 from .protocols.provider import Provider
-from .protocols.providers import provider_named
+from .protocols.registry import provider_named
 from .protocols.reply import Reply
 
 if TYPE_CHECKING:
-    from .transports.async_client import AsyncAnswer, AsyncClient
+    from .transports.client.async_client import AsyncAnswer, AsyncClient
     from .transports.sync import Answer, Client
 
 __all__ = ["ask", "ask_async", "make_exchange", "stream", "stream_async"]
@@ -113,7 +113,7 @@ def stream_async(
     """`stream`, for asyncio and trio (and so anyio), whichever runs: iterate with `async for` in an
     `async with` statement. Raises LocalProtocolError where no event loop runs."""
     from .transports.anyio import Client
-    from .transports.loops import running_library
+    from .transports.client.loops import running_library
 
     running_library()
     exchange = make_exchange(provider, chat, **how)

@@ -56,10 +56,11 @@ from .protocols.events import (
     Usage,
 )
 from .protocols.exchange import Exchange
-from .protocols.http import Headers, Request
 from .protocols.provider import Provider
 from .protocols.service import Responder, Service, pair
-from .transports.faults import (
+from .protocols.toolkit.http import Headers, Request
+from .server.embedded import Server, serve
+from .server.faults import (
     BreakEvent,
     CloseAfter,
     CloseIdle,
@@ -78,7 +79,6 @@ from .transports.faults import (
     StallAfter,
     Unframed,
 )
-from .transports.server import Server, serve
 
 __all__ = [
     "BreakEvent",

@@ -4,9 +4,9 @@ from random import Random
 
 from tokenwire.protocols.chat import as_chat
 from tokenwire.protocols.exchange import Exchange
-from tokenwire.protocols.http import Headers
 from tokenwire.protocols.limits import Limits
-from tokenwire.protocols.providers import provider_named
+from tokenwire.protocols.registry import provider_named
+from tokenwire.protocols.toolkit.http import Headers
 
 HTML: Headers = [(b"content-type", b"text/html; charset=utf-8")]
 

@@ -30,7 +30,7 @@ from tokenwire import (
 )
 from tokenwire.cli import main
 from tokenwire.cli.show import Show
-from tokenwire.transports.server import serve
+from tokenwire.server import serve
 
 COMMAND = [sys.executable, "-m", "tokenwire"]
 CLEAN = {
@@ -57,7 +57,7 @@ from tokenwire import (
 )
 from tokenwire.cli import main
 from tokenwire.cli.show import Show
-from tokenwire.transports.server import serve
+from tokenwire.server import serve
 sys.exit(main())
 """
 ON_TERMINAL = (

@@ -1,8 +1,8 @@
 """Counts the bytes that code searches and copies, where a clock would say how busy the machine is.
 
-`instrumented("protocols.framing")` is that module of tokenwire from its own source, in which each
-operation that Python evaluates goes through a counter: every call, `+`, `+=`, slice, `in`, `==`,
-f-string and `[*...]`. What they cost in bytes (for text, characters) is charged to `work`:
+`instrumented("protocols.toolkit.sse")` is that module of tokenwire from its own source, in which
+each operation that Python evaluates goes through a counter: every call, `+`, `+=`, slice, `in`,
+`==`, f-string and `[*...]`. What they cost in bytes (for text, characters) is charged to `work`:
 
 - what is made anew is copied: the length of the result;
 - what is searched is read: from the start to where it was found, or to the end;

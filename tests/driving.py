@@ -9,8 +9,8 @@ from tests.cutting import bytewise, random_cut, whole
 from tokenwire.protocols.errors import RemoteProtocolError, TokenwireError
 from tokenwire.protocols.events import End, Event
 from tokenwire.protocols.exchange import Exchange
-from tokenwire.protocols.http import Headers
 from tokenwire.protocols.reply import Reply
+from tokenwire.protocols.toolkit.http import Headers
 
 Ending = Literal["eof", "close", "disconnect", "timeout"]
 """How a body ends: as HTTP says, as only a closed connection says, not at all, or too late."""

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from tests.certificates import server_context
+from tests.every_transport import TRANSPORTS, Outcome
 from tests.leftovers import connections_to, nothing_left
 from tests.settings import (
     CHUNKED,
@@ -39,7 +40,6 @@ from tests.settings import (
     through_a_proxy,
     unknown_name,
 )
-from tests.transports import TRANSPORTS, Outcome
 from tokenwire import (
     NO_RETRY,
     Clocks,
@@ -50,7 +50,8 @@ from tokenwire import (
     make_exchange,
 )
 from tokenwire.protocols.service import AnswerFunction
-from tokenwire.transports.faults import (
+from tokenwire.server import serve
+from tokenwire.server.faults import (
     BreakEvent,
     CloseAfter,
     Cutting,
@@ -67,7 +68,6 @@ from tokenwire.transports.faults import (
     StallAfter,
     Unframed,
 )
-from tokenwire.transports.server import serve
 
 # The clocks are as quick as a case is about, and patient with a busy machine in all else.
 PATIENT = Clocks(connect=20, first_event=20, idle=20, total=20)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.every_transport import TRANSPORTS
 from tests.matrix import (
     CASES,
     CUTS,
@@ -19,7 +20,6 @@ from tests.matrix import (
     describe,
     observe,
 )
-from tests.transports import TRANSPORTS
 
 PAGE = Path(__file__).parent.parent / "docs" / "outcomes.md"
 

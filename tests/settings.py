@@ -24,8 +24,8 @@ from tokenwire import (
     make_exchange,
 )
 from tokenwire.protocols.service import AnswerFunction, refuse
-from tokenwire.transports.faults import Cutting, Faults
-from tokenwire.transports.server import serve
+from tokenwire.server import serve
+from tokenwire.server.faults import Cutting, Faults
 
 HELLO = b'data: {"event":"text-chunk","data":{"text":"Hello, "}}\n\n'
 WORLD = 'data: {"event":"text-chunk","data":{"text":"wörld"}}\n\n'.encode()

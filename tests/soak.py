@@ -54,12 +54,9 @@ from tokenwire import (
     as_chat,
 )
 from tokenwire.protocols.echo import echo
-from tokenwire.protocols.providers import provider_named
-from tokenwire.transports import anyio as anyio_transport
-from tokenwire.transports import asyncio as asyncio_transport
-from tokenwire.transports import trio as trio_transport
-from tokenwire.transports.async_client import AsyncClient
-from tokenwire.transports.faults import (
+from tokenwire.protocols.registry import provider_named
+from tokenwire.server.embedded import Server, serve
+from tokenwire.server.faults import (
     BreakEvent,
     CloseAfter,
     CloseIdle,
@@ -77,7 +74,10 @@ from tokenwire.transports.faults import (
     StallAfter,
     Unframed,
 )
-from tokenwire.transports.server import Server, serve
+from tokenwire.transports import anyio as anyio_transport
+from tokenwire.transports import asyncio as asyncio_transport
+from tokenwire.transports import trio as trio_transport
+from tokenwire.transports.client.async_client import AsyncClient
 
 SPAWN = multiprocessing.get_context("spawn")
 

@@ -31,9 +31,9 @@ from tokenwire import (
 )
 from tokenwire.compat import AiChatOnline, AiChats, Chunks, DarkAI, ImageResponse, Messages, Ylokh
 from tokenwire.protocols.echo import picture
-from tokenwire.transports.async_client import AsyncAnswer
-from tokenwire.transports.faults import CloseAfter, DropTerminator, RefuseWith, StallAfter
-from tokenwire.transports.server import Server, serve
+from tokenwire.server.embedded import Server, serve
+from tokenwire.server.faults import CloseAfter, DropTerminator, RefuseWith, StallAfter
+from tokenwire.transports.client.async_client import AsyncAnswer
 
 SCRIPTS = Path(__file__).parent / "scripts"
 HELLO: Messages = [{"role": "user", "content": "Hello"}]

@@ -28,10 +28,10 @@ from tokenwire.protocols.errors import (
 )
 from tokenwire.protocols.events import End
 from tokenwire.protocols.exchange import Exchange
-from tokenwire.protocols.framing import is_object
-from tokenwire.protocols.http import Headers
-from tokenwire.protocols.openai import PROVIDER
+from tokenwire.protocols.formats.openai_chat.client import PROVIDER
 from tokenwire.protocols.reply import Choice, Reply
+from tokenwire.protocols.toolkit.http import Headers
+from tokenwire.protocols.toolkit.json import is_object
 
 _FOLDER = os.environ.get("TOKENWIRE_CORPUS")
 if not _FOLDER:

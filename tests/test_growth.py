@@ -33,12 +33,12 @@ from tokenwire.protocols.errors import (
 )
 from tokenwire.protocols.events import End, Event, Image
 from tokenwire.protocols.exchange import Exchange
-from tokenwire.protocols.http import Headers, Origin
 from tokenwire.protocols.limits import Limits
-from tokenwire.protocols.providers import PROVIDERS
+from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.retry import NO_RETRY
-from tokenwire.transports.http1 import HTTP1
-from tokenwire.transports.proxy import Proxy, Tunnel
+from tokenwire.protocols.toolkit.http import Headers, Origin
+from tokenwire.transports.client.http1 import HTTP1
+from tokenwire.transports.client.proxy import Proxy, Tunnel
 
 KIB = 1024
 GZIP: Headers = [*SSE, (b"content-encoding", b"gzip")]

@@ -18,8 +18,8 @@ from tokenwire import (
     make_exchange,
     stream,
 )
-from tokenwire.transports.faults import CloseAfter
-from tokenwire.transports.server import serve
+from tokenwire.server import serve
+from tokenwire.server.faults import CloseAfter
 from tokenwire.transports.sync import Client
 
 

@@ -8,8 +8,8 @@ import threading
 import pytest
 import trio
 
+from tests.every_transport import LOOPS
 from tests.leftovers import connections_to, nothing_left
-from tests.transports import LOOPS
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is open")
 

@@ -5,6 +5,7 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
+from tests.every_transport import TRANSPORTS
 from tests.matrix import (
     A_DATE,
     CASES,
@@ -18,10 +19,9 @@ from tests.matrix import (
     observe,
 )
 from tests.outcomes import PAGE, page
-from tests.transports import TRANSPORTS
 from tokenwire import NO_RETRY, Refused, Retry, make_exchange
-from tokenwire.transports.faults import RefuseWith, ResetAfter
-from tokenwire.transports.server import serve
+from tokenwire.server import serve
+from tokenwire.server.faults import RefuseWith, ResetAfter
 
 transports = pytest.mark.parametrize("transport", TRANSPORTS)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tokenwire.transports.server import serve
+from tokenwire.server import serve
 
 ROOT = Path(__file__).parent.parent
 
@@ -16,7 +16,7 @@ import importlib, pkgutil, sys, tokenwire
 assert "site-packages" in tokenwire.__file__, tokenwire.__file__
 names = [m.name for m in pkgutil.walk_packages(tokenwire.__path__, "tokenwire.")]
 assert len(names) > 40, names
-NEEDS_AN_EXTRA = {"tokenwire.testing", "tokenwire.transports.server", "tokenwire.transports.trio"}
+NEEDS_AN_EXTRA = {"tokenwire.testing", "tokenwire.server.embedded", "tokenwire.transports.trio"}
 COMMAND = ("chat", "commands", "decode", "providers", "show", "terminal")
 NEEDS_AN_EXTRA |= {f"tokenwire.cli.{name}" for name in COMMAND}
 names.remove("tokenwire.__main__")

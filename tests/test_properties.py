@@ -53,7 +53,7 @@ from tokenwire.protocols.events import (
 from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.provider import Provider
-from tokenwire.protocols.providers import PROVIDERS
+from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.reply import Reply
 from tokenwire.protocols.service import Service, pair
 from tokenwire.testing import Recorded, answers, chats, cuts, mutations, record

@@ -23,8 +23,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.certificates import client_context, server_context
-from tests.test_transports import QUESTION, ask, port_of
-from tests.transports import TRANSPORTS, Outcome, Run
+from tests.every_transport import TRANSPORTS, Outcome, Run
+from tests.transports.test_transports import QUESTION, ask, port_of
 from tokenwire import (
     NO_RETRY,
     PROVIDERS,
@@ -44,16 +44,16 @@ from tokenwire import (
     UnexpectedContent,
     make_exchange,
 )
-from tokenwire.protocols.http import Origin, Request, check_url
-from tokenwire.protocols.openai import OpenAI
+from tokenwire.protocols.formats.openai_chat.client import OpenAI
 from tokenwire.protocols.provider import Question
+from tokenwire.protocols.toolkit.http import Origin, Request, check_url
+from tokenwire.server import serve
+from tokenwire.server.faults import RefuseWith
 from tokenwire.transports import httpx as httpx_transport
-from tokenwire.transports.client import ClientSettings
-from tokenwire.transports.connection import Route
-from tokenwire.transports.faults import RefuseWith
-from tokenwire.transports.http1 import HTTP1
-from tokenwire.transports.proxy import Proxy
-from tokenwire.transports.server import serve
+from tokenwire.transports.client.connection import Route
+from tokenwire.transports.client.http1 import HTTP1
+from tokenwire.transports.client.proxy import Proxy
+from tokenwire.transports.client.settings import ClientSettings
 from tokenwire.transports.sync import Client
 
 CONTROLS = [*map(chr, range(0x20)), "\x7f"]

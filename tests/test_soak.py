@@ -14,9 +14,9 @@ from tests import soak
 from tests.soak import EARLY, FAULTY, KINDS, LOOPS, Address, Figures, Setting, Stream
 from tokenwire import Chat, Disconnected, End, Event, Service, Text, Truncated, pair
 from tokenwire.protocols.echo import echo
-from tokenwire.protocols.providers import provider_named
+from tokenwire.protocols.registry import provider_named
+from tokenwire.server import serve
 from tokenwire.transports import asyncio as asyncio_transport
-from tokenwire.transports.server import serve
 
 SETTING = Setting("asyncio", tls=False, streams=20, seconds=0, rounds=1)
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-import tokenwire.transports.faults
-import tokenwire.transports.server
+import tokenwire.server.embedded
+import tokenwire.server.faults
 from tokenwire import testing
 from tokenwire.protocols.body import LineStep
 from tokenwire.protocols.chat import Chat, ImagePart, Message, as_chat
@@ -33,10 +33,10 @@ from tokenwire.protocols.events import (
     Unrecognized,
     Usage,
 )
-from tokenwire.protocols.http import Request
 from tokenwire.protocols.provider import Provider, Question
-from tokenwire.protocols.providers import PROVIDERS
+from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.service import Responder, Service
+from tokenwire.protocols.toolkit.http import Request
 from tokenwire.testing import answers, chats, cut_at, cuts, mutations, pair, record, serve
 
 each_provider = pytest.mark.parametrize("provider", PROVIDERS.values(), ids=PROVIDERS)
@@ -69,7 +69,7 @@ def test_it_is_loaded_only_by_who_asks_for_it() -> None:
 
 
 def test_the_faults_are_all_there() -> None:
-    for module in (tokenwire.transports.faults, tokenwire.transports.server):
+    for module in (tokenwire.server.faults, tokenwire.transports.server):
         assert set(module.__all__) <= set(testing.__all__)
     for name in testing.__all__:
         assert hasattr(testing, name)

@@ -18,14 +18,14 @@ from tokenwire.protocols.clocks import Clocks
 from tokenwire.protocols.errors import RemoteProtocolError, TokenwireError
 from tokenwire.protocols.events import End, Event, Text, Unrecognized
 from tokenwire.protocols.exchange import Exchange
-from tokenwire.protocols.http import Request
 from tokenwire.protocols.limits import Limits
-from tokenwire.protocols.providers import provider_named
+from tokenwire.protocols.registry import provider_named
 from tokenwire.protocols.reply import Reply
 from tokenwire.protocols.service import AnswerFunction, Responder, Service
-from tokenwire.transports.client import ClientSettings
-from tokenwire.transports.connection import Connection, Route
-from tokenwire.transports.wire import Action, Connect, Release, Sleep, Transfer, Wire
+from tokenwire.protocols.toolkit.http import Request
+from tokenwire.transports.client.connection import Connection, Route
+from tokenwire.transports.client.settings import ClientSettings
+from tokenwire.transports.client.wire import Action, Connect, Release, Sleep, Transfer, Wire
 
 BASE = "http://peer.example"
 PUBLIC, PRIVATE = "93.184.216.34", "10.0.0.7"

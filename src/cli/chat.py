@@ -16,7 +16,7 @@ from ..protocols.chat import Chat, ImagePart, Message, Part, TextPart
 from ..protocols.errors import LocalProtocolError, TokenwireError
 from ..protocols.events import Event
 from ..protocols.provider import Provider
-from ..protocols.providers import PROVIDERS
+from ..protocols.registry import PROVIDERS
 from ..protocols.reply import Reply
 from . import Settings, complain
 from .server import embedded_server, takes_key

@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem, get_completion_class, shell_c
 
 from ..protocols.errors import LocalProtocolError
 from ..protocols.provider import VERSION
-from ..protocols.providers import PROVIDERS
+from ..protocols.registry import PROVIDERS
 from . import EXIT_CODES, Exit, Settings
 
 __all__ = ["run"]

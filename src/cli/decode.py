@@ -19,7 +19,7 @@ from ..protocols.errors import (
 )
 from ..protocols.events import Event, Image
 from ..protocols.exchange import Exchange
-from ..protocols.providers import PROVIDERS
+from ..protocols.registry import PROVIDERS
 from ..protocols.service import Service
 from . import visible
 from .server import any_chat, exchange_at_chat

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..protocols.provider import Provider
-from ..protocols.providers import PROVIDERS
+from ..protocols.registry import PROVIDERS
 
 __all__ = ["run_providers"]
 

@@ -7,11 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ..protocols.errors import LocalProtocolError
-from ..protocols.openai import OpenAI
+from ..protocols.formats.openai_chat.client import OpenAI
 from ..protocols.provider import Provider
-from ..protocols.providers import PROVIDERS
+from ..protocols.registry import PROVIDERS
 from ..protocols.service import Service
-from ..transports.faults import (
+from ..server.faults import (
     BreakEvent,
     CloseAfter,
     CloseIdle,

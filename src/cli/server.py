@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from ..protocols.chat import Chat, as_chat
 from ..protocols.errors import LocalProtocolError
 from ..protocols.exchange import Exchange
-from ..protocols.http import Request
 from ..protocols.provider import Provider
 from ..protocols.service import Service
+from ..protocols.toolkit.http import Request
 
 if TYPE_CHECKING:
-    from ..transports.server import Server
+    from ..server.embedded import Server
 
 __all__ = ["any_chat", "embedded_server", "exchange_at_chat", "takes_key"]
 
@@ -21,7 +21,7 @@ __all__ = ["any_chat", "embedded_server", "exchange_at_chat", "takes_key"]
 def embedded_server() -> "Callable[..., Server]":
     """`serve`. Raises LocalProtocolError if it is not installed."""
     try:
-        from ..transports.server import serve
+        from ..server.embedded import serve
     except ModuleNotFoundError:
         raise LocalProtocolError(
             "the embedded server is not installed: pip install 'tokenwire[server]'"

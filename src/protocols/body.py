@@ -8,10 +8,11 @@ from typing import Literal, Protocol, TypeAlias
 
 from .errors import LimitExceeded, Malformed, RemoteProtocolError, Truncated, UnexpectedContent
 from .events import Event, Evidence
-from .framing import Lines, is_whole_json
-from .http import Headers, Request, content_type
 from .limits import Limits
-from .refusals import (
+from .toolkit.http import Headers, Request, content_type
+from .toolkit.json import is_whole_json
+from .toolkit.lines import Lines
+from .toolkit.refusals import (
     incomplete,
     refusal_of_document,
     refusal_of_response,

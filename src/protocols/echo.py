@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 import msgspec
 
-from .aichats import AiChats
 from .chat import Chat, Message, TextPart, Tool
 from .errors import BadRequest
 from .events import (
@@ -26,7 +25,8 @@ from .events import (
     ToolCallStart,
     Usage,
 )
-from .openai import OpenAI
+from .formats.founding.aichats.client import AiChats
+from .formats.openai_chat.client import OpenAI
 from .provider import Provider
 from .service import AnswerFunction, refuse
 

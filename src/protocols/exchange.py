@@ -23,7 +23,6 @@ from enum import Enum, auto
 
 from .body import Body, RefusedBody, Step, open_body
 from .clocks import Clocks
-from .coding import IDENTITY, PIECE, ContentDecoder, content_decoder
 from .errors import (
     Clock,
     Disconnected,
@@ -34,8 +33,9 @@ from .errors import (
     Truncated,
 )
 from .events import End, Event, Evidence, proves
-from .http import Headers, HeadersLike, Request, as_headers
 from .limits import Limits
+from .toolkit.coding import IDENTITY, PIECE, ContentDecoder, content_decoder
+from .toolkit.http import Headers, HeadersLike, Request, as_headers
 
 __all__ = ["Exchange"]
 

@@ -11,8 +11,8 @@ from .clocks import Clocks
 from .errors import LocalProtocolError
 from .events import Evidence
 from .exchange import Exchange
-from .http import Request, check_plain, check_url, join_url, make_headers
 from .limits import Limits
+from .toolkit.http import Request, check_plain, check_url, join_url, make_headers
 
 if TYPE_CHECKING:
     from .service import Responder, Service

@@ -1,7 +1,7 @@
 """The server side: a `Service` is a provider, a `Responder` its side of one request.
 
 A responder decodes tolerantly and encodes strictly. Whoever drives it, as `pair` does in memory
-and `tokenwire.transports.server` on sockets, calls
+and `tokenwire.server.embedded` on sockets, calls
 
     chat = responder.receive_request(request)     # raises Refused: give that to fail()
     responder.head()                              # then the status and headers are known
@@ -27,10 +27,10 @@ from .errors import (
 )
 from .events import Event
 from .exchange import Exchange
-from .framing import decode_json
-from .http import Headers, Request, content_type, get_header
 from .limits import Limits
 from .provider import Provider
+from .toolkit.http import Headers, Request, content_type, get_header
+from .toolkit.json import decode_json
 
 __all__ = ["Responder", "Service", "pair", "status_of"]
 

@@ -9,9 +9,9 @@ cancel it on either.
                 ...
 """
 
-from .async_client import AsyncAnswer, AsyncClient
-from .loops import running_library
-from .network import Network
+from .client.async_client import AsyncAnswer, AsyncClient
+from .client.loops import running_library
+from .client.network import Network
 
 __all__ = ["Answer", "Client"]
 

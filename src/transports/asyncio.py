@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
-from .async_client import AsyncAnswer, AsyncClient
+from .client.async_client import AsyncAnswer, AsyncClient
 
 __all__ = ["Answer", "Client", "Network"]
 

@@ -35,12 +35,12 @@ from ..protocols.clocks import Clocks
 from ..protocols.errors import TransportError
 from ..protocols.events import Event
 from ..protocols.exchange import Exchange
-from ..protocols.http import Request
 from ..protocols.reply import Reply
 from ..protocols.retry import Retry
-from .answer import NOT_CLOSED, Answer, AsyncAnswer, Reading, check_opening
-from .course import Course, Leave, Receive, Send, Sleep
-from .wire import DRAIN_BYTES, DRAIN_SECONDS
+from ..protocols.toolkit.http import Request
+from .client.answer import NOT_CLOSED, Answer, AsyncAnswer, Reading, check_opening
+from .client.course import Course, Leave, Receive, Send, Sleep
+from .client.wire import DRAIN_BYTES, DRAIN_SECONDS
 
 __all__ = ["Answer", "AsyncAnswer", "AsyncClient", "AsyncHTTPClient", "Client", "HTTPClient"]
 

@@ -19,8 +19,8 @@ from typing import Self
 
 from ..protocols.exchange import Exchange
 from ..protocols.reply import Reply
-from .answer import Answer
-from .native import NativeClient
+from .client.answer import Answer
+from .client.native import NativeClient
 
 __all__ = ["Answer", "Client", "Network"]
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import trio
 
-from .async_client import AsyncAnswer, AsyncClient
+from .client.async_client import AsyncAnswer, AsyncClient
 
 __all__ = ["Answer", "Client", "Network"]
 

@@ -37,11 +37,11 @@ from tokenwire.protocols.events import (
     proves,
 )
 from tokenwire.protocols.exchange import Exchange
-from tokenwire.protocols.http import Headers, Request
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.provider import Question
-from tokenwire.protocols.providers import PROVIDERS
+from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.service import Service, pair
+from tokenwire.protocols.toolkit.http import Headers, Request
 
 __all__ = ["CLIENTS", "SMALL", "asked"]
 

@@ -24,8 +24,8 @@ from tokenwire.protocols.errors import (
 )
 from tokenwire.protocols.events import End, Event, Text
 from tokenwire.protocols.exchange import TRANSITIONS, Exchange, State
-from tokenwire.protocols.http import Headers
 from tokenwire.protocols.limits import Limits
+from tokenwire.protocols.toolkit.http import Headers
 
 __all__ = ["EXCHANGE"]
 

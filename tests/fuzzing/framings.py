@@ -13,18 +13,10 @@ from tests.fuzzing.seeds import JSON_WORDS, LINE_WORDS
 from tests.fuzzing.source import CUTS, Target, cut_by, split
 from tests.whatwg import Ignored, Item, Message, interpret
 from tokenwire.protocols.errors import LimitExceeded, Malformed
-from tokenwire.protocols.framing import (
-    Lines,
-    ServerSentEvent,
-    SSEDecoder,
-    SSEItem,
-    decode_json,
-    encode_sse,
-    is_list,
-    is_object,
-    is_whole_json,
-)
-from tokenwire.transports.chunked import ChunkedReader
+from tokenwire.protocols.toolkit.json import decode_json, is_list, is_object, is_whole_json
+from tokenwire.protocols.toolkit.lines import Lines
+from tokenwire.protocols.toolkit.sse import ServerSentEvent, SSEDecoder, SSEItem, encode_sse
+from tokenwire.transports.client.chunked import ChunkedReader
 
 __all__ = ["CHUNKED", "LINES", "SSE"]
 

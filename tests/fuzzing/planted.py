@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tokenwire.protocols import exchange
-from tokenwire.protocols.framing import Lines
+from tokenwire.protocols.toolkit.lines import Lines
 
 __all__ = ["PLANTS"]
 

@@ -21,7 +21,7 @@ from tokenwire.protocols.events import (
     ToolCallStart,
     Usage,
 )
-from tokenwire.protocols.providers import PROVIDERS
+from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.service import Service
 
 __all__ = [

@@ -47,10 +47,10 @@ from tokenwire.protocols.errors import (
 )
 from tokenwire.protocols.events import End, Text
 from tokenwire.protocols.exchange import Exchange
-from tokenwire.protocols.http import Request
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.retry import NO_RETRY, Retry
-from tokenwire.transports.wire import Connect, Release, Sleep, Transfer
+from tokenwire.protocols.toolkit.http import Request
+from tokenwire.transports.client.wire import Connect, Release, Sleep, Transfer
 
 __all__ = ["WIRE"]
 

@@ -1,0 +1,1 @@
+"""A folder for each wire format; `registry` finds them by name."""

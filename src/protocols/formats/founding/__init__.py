@@ -1,0 +1,1 @@
+"""The services that the project was founded on. They no longer answer."""

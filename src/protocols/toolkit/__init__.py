@@ -1,0 +1,1 @@
+"""What formats are built of. It imports `errors`, `events` and `limits` only."""

@@ -1,0 +1,222 @@
+"""HTTP messages as values (RFC 9110): `Request`, `Headers`, and what may stand in them."""
+
+import re
+from base64 import b64decode
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeAlias
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import msgspec
+
+from ..errors import LocalProtocolError
+
+__all__ = [
+    "Headers",
+    "HeadersLike",
+    "Origin",
+    "Request",
+    "as_headers",
+    "basic_secrets",
+    "check_plain",
+    "check_url",
+    "content_type",
+    "get_header",
+    "join_url",
+    "make_headers",
+]
+
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+"""(lower-case name, value) pairs, as h11 has them."""
+
+HeadersLike: TypeAlias = Mapping[str, str] | Iterable[tuple[bytes, bytes] | tuple[str, str]]
+"""Headers as HTTP clients have them."""
+
+# Headers with such a name are never shown, and are blotted out of what a server sends back.
+_CREDENTIALS = re.compile(rb"auth|cookie|cred|key|pass|secret|session|sign|token|uniqueid")
+_TOKEN = re.compile("[-!#$%&'*+.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
+_HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-_~")  # RFC 3986's unreserved ones
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Origin(NamedTuple):
+    """Where to connect for a URL (RFC 9110 section 4.3). `host` has no brackets."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def authority(self) -> str:
+        """Host and port as a `Host` header has them: the scheme's own port left out."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+@lru_cache(64)  # a program asks few services, and each question wants it several times
+def _origin(url: str) -> Origin:
+    parts = urlsplit(url)
+    port = _DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
+    return Origin(parts.scheme, parts.hostname or "", port)
+
+
+class Request(msgspec.Struct, frozen=True, gc=False):
+    """One HTTP request. `server_chosen`: its address came from the peer, so it carries no
+    credentials, and a transport refuses it for addresses that the peer has no business with."""
+
+    method: str
+    url: str
+    headers: Headers
+    body: bytes = b""
+    server_chosen: bool = False
+
+    @property
+    def origin(self) -> Origin:
+        """The scheme, host and port of the URL."""
+        return _origin(self.url)
+
+    @property
+    def target(self) -> str:
+        """The path and query, as a request line has them."""
+        parts = urlsplit(self.url)
+        return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+    def remembered(self) -> "Request":
+        """What is still of use once the response has begun, which may take hours: where it went,
+        and what of it is secret."""
+        secret = [pair for pair in self.headers if _CREDENTIALS.search(pair[0])]
+        return Request(self.method, self.url, secret, b"", self.server_chosen)
+
+    def secrets(self) -> list[str]:
+        """What must never be shown, longest first: credentials, and the parts they are made of."""
+        found: set[str] = set()
+        for name, value in self.headers:
+            if _CREDENTIALS.search(name):
+                text = value.decode("latin-1")
+                found.add(text)
+                found.update(part.partition("=")[2].strip() for part in text.split(";"))
+                found.update(text.split(" "))
+                found.add(text.partition(" ")[2])  # a key that has a space in itself
+                if text[:6].lower() == "basic ":
+                    found.update(basic_secrets(text[6:]))
+        values = [part.partition("=")[2] for part in urlsplit(self.url).query.split("&")]
+        found.update(values, map(unquote, values))
+        # What is shorter than this is no secret, and blotting it out would garble a message.
+        return sorted((s for s in found if len(s) >= 6 and s != "Bearer"), key=len, reverse=True)
+
+    def __repr__(self) -> str:
+        headers = [
+            (name, b"[secret]" if _CREDENTIALS.search(name) else value)
+            for name, value in self.headers
+        ]
+        url = self.url.partition("?")
+        return (
+            f"Request({self.method} {url[0]}{'?...' if url[1] else ''}, headers={headers}, "
+            f"body of {len(self.body)} bytes, server_chosen={self.server_chosen})"
+        )
+
+
+def basic_secrets(coded: str) -> list[str]:
+    """What the credentials of the scheme Basic (RFC 7617) hold: the pair, and its password."""
+    try:
+        pair = b64decode(coded.strip()).decode()
+    except ValueError:
+        return []
+    return [pair, pair.partition(":")[2]]
+
+
+def make_headers(pairs: Iterable[tuple[str, str]]) -> Headers:
+    """Headers of `pairs`; of a name that comes several times, the last value in the first place.
+
+    Raises LocalProtocolError for what can't stand in a header. The message has no value in it.
+    """
+    headers: dict[bytes, bytes] = {}
+    for name, value in pairs:
+        key = _header_name(name)
+        check_plain(value, f"header {name}", show=False)
+        if not value.isascii() and max(value) > "\xff":
+            raise LocalProtocolError(f"header {name}: only Latin-1 characters")
+        headers[key] = value.strip().encode("latin-1")
+    return list(headers.items())
+
+
+@lru_cache(256)
+def _header_name(name: str) -> bytes:
+    """`name` as headers have it, one object for all that use it. Raises LocalProtocolError."""
+    if _TOKEN.fullmatch(name) is None:
+        raise LocalProtocolError(f"header name {name!r}: letters, digits and - only")
+    return name.lower().encode()
+
+
+def as_headers(headers: HeadersLike) -> Headers:
+    """Headers as h11 has them. Raises LocalProtocolError for what are no pairs."""
+
+    def to_bytes(text: str | bytes) -> bytes:
+        return text if isinstance(text, bytes) else text.encode("latin-1", "replace")
+
+    given: Any = headers
+    pairs: Iterable[tuple[Any, Any]] = given.items() if hasattr(given, "items") else given
+    try:
+        return [(to_bytes(name).lower(), to_bytes(value)) for name, value in pairs]
+    except (TypeError, ValueError, AttributeError):
+        raise LocalProtocolError("headers: give (name, value) pairs of bytes or text") from None
+
+
+def get_header(headers: Headers, name: bytes) -> str | None:
+    """The first value of the header `name` (lower case), or None."""
+    for key, value in headers:
+        if key.lower() == name:
+            return value.decode("latin-1").strip()
+    return None
+
+
+def content_type(headers: Headers) -> str:
+    """The media type in lower case without parameters; empty if there is none."""
+    return (get_header(headers, b"content-type") or "").partition(";")[0].strip().lower()
+
+
+def check_plain(text: str, what: str, *, show: bool = True) -> str:
+    """`text`, if no control character is in it. Raises LocalProtocolError, which names `what`."""
+    if _CONTROL.search(text) is not None:
+        shown = f" {text[:100]!r}" if show else ""
+        raise LocalProtocolError(f"{what}{shown} holds a control character: take it out")
+    return text
+
+
+def _split(url: str, what: str) -> SplitResult:
+    if "@" in re.split("[/?#]", url.partition("://")[2])[0]:
+        raise LocalProtocolError(f"{what}: give credentials by key= or headers=, not in the URL")
+    shown = f"{what} {url.partition('?')[0]!r}"  # a query may hold a key
+    check_plain(url, shown, show=False)
+    if not url.isascii() or " " in url:
+        raise LocalProtocolError(f"{shown}: percent-encode spaces and non-ASCII characters")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise LocalProtocolError(f"{shown}: {error}") from None
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or port == 0:
+        raise LocalProtocolError(f"{shown}: give http:// or https://, a host, and a port above 0")
+    if "[" not in parts.netloc and not _HOST.issuperset(parts.hostname):
+        # Others read such a host in their own ways: it is not the one that was judged.
+        raise LocalProtocolError(f"{shown}: no host has such a character in it")
+    return parts
+
+
+def check_url(url: str, what: str = "URL") -> str:
+    """`url`, if it is an absolute http(s) URL without credentials. Raises LocalProtocolError."""
+    return _split(url, what)._replace(fragment="").geturl()
+
+
+@lru_cache(64)
+def join_url(base: str, path: str) -> str:
+    """`path` below `base`, whose own path and query are kept (Azure's `?api-version=`). Raises
+    LocalProtocolError if `base` is no http(s) URL."""
+    parts = _split(base, "base_url")
+    path, _, query = path.partition("?")
+    return parts._replace(
+        path=parts.path.rstrip("/") + path,
+        query="&".join(filter(None, (parts.query, query))),
+        fragment="",
+    ).geturl()

@@ -1,0 +1,75 @@
+"""JSON as services send it: decoded leniently where that is safe, and never guessed."""
+
+import re
+from typing import Any, TypeGuard, TypeVar
+
+import msgspec
+
+from ..errors import Malformed
+
+__all__ = ["decode_json", "is_list", "is_object", "is_whole_json"]
+
+_T = TypeVar("_T")
+
+
+def decode_json(decoder: "msgspec.json.Decoder[_T]", payload: bytes) -> _T:
+    """`payload` as `decoder`'s type. Invalid UTF-8 and lone surrogates become U+FFFD.
+
+    Raises Malformed, with the payload, if it is not JSON or not of that type.
+    """
+    try:
+        return decoder.decode(payload)
+    except msgspec.ValidationError as error:
+        raise Malformed(f"JSON of an unexpected shape ({error})", data=payload) from error
+    except (ValueError, RecursionError):
+        pass  # what follows is not a part of this: a UnicodeDecodeError holds the whole payload
+    return _decode_repaired(decoder, payload)
+
+
+def _decode_repaired(decoder: "msgspec.json.Decoder[_T]", payload: bytes) -> _T:
+    """What msgspec refuses and others send: half a character, cut at a token's border."""
+    if payload.isascii() and b"\\u" not in payload:
+        raise Malformed("not JSON", data=payload)
+    try:
+        text = payload.decode(errors="replace").removeprefix("\ufeff")
+        return decoder.decode(_ESCAPE.sub(_whole_character, text.encode()))
+    except msgspec.ValidationError as error:
+        problem = f"JSON of an unexpected shape ({error})"
+    except (ValueError, RecursionError):
+        problem = "not JSON"
+    # Raised here, as a UnicodeDecodeError holds the whole payload, where no key is blotted out.
+    raise Malformed(problem, data=payload)
+
+
+# An escape; six bytes of it are half a surrogate pair, twelve are a whole one.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}(?:\\u[dD][c-fC-F][0-9a-fA-F]{2})?"
+    rb"|u[dD][c-fC-F][0-9a-fA-F]{2}|.)",
+    re.DOTALL,
+)
+
+
+def _whole_character(escape: "re.Match[bytes]") -> bytes:
+    return b"\\ufffd" if len(escape[0]) == 6 else escape[0]
+
+
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether a decoded JSON value is an object."""
+    return isinstance(value, dict)
+
+
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Whether a decoded JSON value is an array."""
+    return isinstance(value, list)
+
+
+_any = msgspec.json.Decoder()
+
+
+def is_whole_json(payload: bytes) -> bool:
+    """Whether `payload` is one JSON value with nothing missing."""
+    try:
+        decode_json(_any, payload)
+    except Malformed:
+        return False
+    return True

@@ -1,0 +1,98 @@
+"""From bytes to lines, whatever the cutting.
+
+Lines end at LF, CRLF and CR only: U+2028, U+2029 and U+0085 are data, and UTF-8 is decoded after
+framing. Time is linear in bytes: what was searched once is not searched again. A line may have
+`limit` bytes without its end.
+"""
+
+from ..errors import LimitExceeded
+
+__all__ = ["CR", "LF", "Lines"]
+
+_BOM = b"\xef\xbb\xbf"
+LF, CR = b"\n\r"
+"""Numbers: to look for one in bytes takes a fifth of the time that b"\\n" does."""
+_SILENT = b":\n\r"
+"""How a run of lines begins that may be comments and blank ones alone."""
+
+
+class Lines:
+    """Splits a byte stream into lines. A byte order mark before the first one is taken off."""
+
+    __slots__ = ("_after_cr", "_first", "_rest", "_silent", "limit", "too_long")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._rest = bytearray()
+        self._after_cr = False
+        self._first = True
+        self._silent = False
+        self.too_long = False
+        """Whether the partial line is longer than `limit`: then `check_rest`, after the others."""
+
+    @property
+    def keepalive(self) -> bool:
+        """Whether the last `feed` brought nothing but blank lines and lines that begin with `:`."""
+        return self._silent and (not self._rest or self._rest[0] == 0x3A)
+
+    def feed(self, data: bytes) -> bytes:
+        """The lines that `data` completes, as one run of bytes for `splitlines()`; empty if none.
+
+        Raises LimitExceeded (after this, nothing more may be fed) on a partial line that is too
+        long already; complete ones are the caller's to check, with `check`.
+        """
+        if LF not in data and CR not in data:
+            if data:
+                self._after_cr = False
+            self._silent = True
+            rest = self._rest
+            rest += data
+            if len(rest) > self.limit:
+                self.check_rest()
+            return b""
+        if data[-1] == LF and not (self._rest or self._after_cr or self._first):
+            complete = data  # whole lines, as they are
+        else:
+            complete = self._complete(data)
+            if self.too_long and not complete:  # an LF, whose line was complete without it
+                self.check_rest()
+        # The first line settles it for all but keep-alives.
+        self._silent = (not complete or complete[0] in _SILENT) and all(
+            line[:1] in (b":", b"") for line in complete.splitlines()
+        )
+        return complete
+
+    def _complete(self, data: bytes) -> bytes:
+        if self._after_cr and data[0] == LF:  # the LF of a CRLF that was cut in two
+            data = data[1:]
+        end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
+        self._after_cr = data[-1:] == b"\r"
+        complete = data[:end]
+        if self._rest:
+            complete = b"".join((self._rest, complete))
+            self._rest.clear()
+        if end != len(data):
+            self._rest += data[end:]
+            self.too_long = len(self._rest) > self.limit
+        if self._first:
+            self._first = False
+            complete = complete.removeprefix(_BOM)
+        return complete
+
+    def check(self, size: int) -> None:
+        """Raises LimitExceeded if a line or an event of `size` bytes is too long."""
+        if size > self.limit:
+            raise LimitExceeded(f"an event of more than {self.limit} bytes")
+
+    def check_rest(self) -> None:
+        """Raises LimitExceeded if the partial line is too long. For after the complete ones."""
+        size = len(self._rest)
+        if self._first and _BOM.startswith(self._rest[:3]):  # the mark, or its beginning
+            size -= 3
+        self.check(size)
+
+    @property
+    def rest(self) -> bytes:
+        """The bytes of the line that is not complete."""
+        rest = bytes(self._rest)
+        return rest.removeprefix(_BOM) if self._first else rest

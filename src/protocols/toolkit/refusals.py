@@ -1,0 +1,253 @@
+"""How services say no: error bodies of many shapes, made into one typed error.
+
+The shapes are those of quirk 44: `{error: {message, code, type}}`, `{error: "text"}`, `{message}`,
+`{detail}` as text or list, `{code, error: "text"}`, and a page of HTML.
+"""
+
+from typing import Any
+
+import msgspec
+
+from ..errors import (
+    AuthenticationFailed,
+    BadRequest,
+    Challenged,
+    ContentFiltered,
+    Malformed,
+    Overloaded,
+    RateLimited,
+    Redirected,
+    Refused,
+    RemoteProtocolError,
+    Truncated,
+    UnexpectedContent,
+    brief,
+)
+from .http import Headers, content_type, get_header
+from .json import decode_json, is_list, is_object, is_whole_json
+
+__all__ = [
+    "is_refusal",
+    "looks_like_html",
+    "refusal_of_object",
+    "refusal_of_response",
+    "refusal_of_text",
+    "unexpected",
+]
+
+_json = msgspec.json.Decoder()
+
+_BY_STATUS: dict[int, type[Refused]] = {
+    401: AuthenticationFailed,
+    403: AuthenticationFailed,
+    407: AuthenticationFailed,
+    429: RateLimited,
+    502: Overloaded,
+    503: Overloaded,
+    504: Overloaded,
+    529: Overloaded,
+}
+
+# Parts of `code` and `type` values, the telling ones first.
+_BY_WORD: tuple[tuple[str, type[Refused]], ...] = (
+    ("content_filter", ContentFiltered),
+    ("content_policy", ContentFiltered),
+    ("moderation", ContentFiltered),
+    ("rate_limit", RateLimited),
+    ("quota", RateLimited),
+    ("too_many_requests", RateLimited),
+    ("throttl", RateLimited),
+    ("overloaded", Overloaded),
+    ("unavailable", Overloaded),
+    ("api_key", AuthenticationFailed),
+    ("auth", AuthenticationFailed),
+    ("permission", AuthenticationFailed),
+    ("invalid_request", BadRequest),
+    ("bad_request", BadRequest),
+    ("not_found", BadRequest),
+    ("context_length", BadRequest),
+    ("tool_use_failed", BadRequest),
+)
+
+_CHALLENGE = (b"just a moment", b"cf-chl", b"challenge-platform", b"captcha", b"attention required")
+
+
+def looks_like_html(body: bytes) -> bool:
+    """Whether a body that should be an answer is a page of markup."""
+    return body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"
+
+
+def is_refusal(value: Any) -> bool:
+    """Whether a JSON value that came in the place of an answer is an error object."""
+    return is_object(value) and (
+        bool(value.get("error"))
+        or (
+            "choices" not in value
+            and any(isinstance(value.get(key), str | list) for key in ("detail", "message"))
+        )
+    )
+
+
+def refusal_of_object(value: Any, *, status: int | None = None, data: bytes = b"") -> Refused:
+    """The error that a JSON value tells of; `status` is that of its response if not 2xx."""
+    code, type_, message = _read(value)
+    kind = _kind(code, type_, status)
+    said = (
+        message or f"no reason given (status {status})" if status else message or "no reason given"
+    )
+    return kind(f"the service refused: {said[:2000]}", data=data, code=code, type=type_)
+
+
+def refusal_of_text(data: bytes) -> Refused:
+    """The error that `data` tells of: a JSON value, or else the words themselves."""
+    try:
+        value = decode_json(_json, data)
+    except Malformed:
+        value = data.decode(errors="replace")
+    return refusal_of_object(value, data=data)
+
+
+def refusal_of_response(status: int, headers: Headers, body: bytes) -> Refused:
+    """The error that a response with a status other than 2xx is. `body` may be cut."""
+    error: Refused
+    if 300 <= status < 400:
+        redirected = Redirected(f"the service redirects (status {status}); it is not followed")
+        redirected.location = get_header(headers, b"location") or ""
+        error = redirected
+    elif _is_challenge(headers, body):
+        error = Challenged(
+            f"a page that asks for a human stands before the service (status {status})", data=body
+        )
+    else:
+        try:
+            error = refusal_of_object(_decode_error(body), status=status, data=body)
+        except Malformed:
+            what = "a page of HTML" if looks_like_html(body) else _one_line(body) or "no body"
+            error = _kind(None, None, status)(
+                f"the service answered with status {status}: {what}", data=body
+            )
+    error.retry_after = get_header(headers, b"retry-after-ms")
+    if error.retry_after is not None:
+        error.retry_after += "ms"
+    else:
+        error.retry_after = get_header(headers, b"retry-after")
+    error.request_id = get_header(headers, b"x-request-id") or get_header(headers, b"request-id")
+    return error
+
+
+def unexpected(headers: Headers, body: bytes) -> RemoteProtocolError:
+    """The error that a 2xx response is when its body is no answer. `body` may be cut."""
+    if _is_challenge(headers, body):
+        return Challenged("a page that asks for a human stands before the service", data=body)
+    if looks_like_html(body):
+        return UnexpectedContent("a page of HTML came in the place of an answer", data=body)
+    kind = content_type(headers) or "no content type"
+    return UnexpectedContent(
+        f"content of type {brief(kind)!r} came in the place of an answer", data=body
+    )
+
+
+def refusal_of_document(body: bytes) -> RemoteProtocolError:
+    """The error that one JSON document is which came in the place of a stream."""
+    try:
+        value = _json_value(body)
+    except Malformed as error:
+        return error
+    if is_refusal(value):
+        return refusal_of_object(value, data=body)
+    return UnexpectedContent("a JSON document came in the place of a stream", data=body)
+
+
+def incomplete(body: bytes) -> bool:
+    """Whether `body` is the beginning of a JSON document."""
+    try:
+        msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"))
+    except msgspec.DecodeError as error:
+        # msgspec says it of a lone surrogate at a string's end, too.
+        return "truncated" in str(error) and not is_whole_json(body)
+    except (ValueError, RecursionError):
+        return False
+    return False
+
+
+def truncated_document(body: bytes) -> Truncated:
+    """The error of a JSON document that was cut."""
+    return Truncated("the body ended inside its JSON document", data=body)
+
+
+def _json_value(body: bytes) -> Any:
+    return decode_json(_json, body)
+
+
+def _decode_error(body: bytes) -> Any:
+    """An error body's JSON value: the body itself, or the data of a server-sent event in it."""
+    try:
+        return _json_value(body)
+    except Malformed:
+        for line in body.splitlines():
+            name, _, value = line.partition(b":")
+            if name in (b"data", b"error") and value.strip()[:1] == b"{":
+                return _json_value(value)
+        raise
+
+
+# As deep as a reason may lie: a hostile body is nested deeper than Python's stack.
+_DEPTH = 8
+
+
+def _read(value: Any, depth: int = _DEPTH) -> tuple[str | None, str | None, str]:
+    """Code, type and message of an error object, whatever its shape."""
+    if is_list(value):  # Gemini wraps its error in a list
+        value = next(iter(value), None)
+    if not is_object(value):
+        return None, None, _text(value)
+    inner = value.get("error")
+    if is_object(inner) and depth:
+        code, type_, message = _read(inner, depth - 1)
+        return code or _word(value.get("code")), type_, message
+    code, type_ = _word(value.get("code")), _word(value.get("type"))
+    if code is None:
+        code = _word(value.get("status_code"))
+    for key in ("message", "detail", "error", "msg", "reason", "data"):
+        if message := _text(value.get(key)):
+            return code, type_, message
+    return code, type_, ""
+
+
+def _text(value: Any, depth: int = _DEPTH) -> str:
+    if isinstance(value, str):
+        return value
+    if is_list(value) and depth:
+        return "; ".join(filter(None, (_text(item, depth - 1) for item in value)))
+    if is_object(value) and depth:
+        said = value.get("msg") or value.get("message") or value.get("detail")
+        return _text(said, depth - 1)
+    return ""
+
+
+def _word(value: Any) -> str | None:
+    return str(value) if isinstance(value, str | int) and value != "" else None
+
+
+def _kind(code: str | None, type_: str | None, status: int | None) -> type[Refused]:
+    words = f"{code or ''} {type_ or ''}".lower()
+    for word, kind in _BY_WORD[:3]:  # a filter's verdict comes with a plain 400
+        if word in words:
+            return kind
+    if status is None and code is not None and code.isdecimal() and 400 <= int(code[:9]) <= 599:
+        status = int(code[:9])
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if status is not None:
+        return BadRequest if 400 <= status < 500 else Refused
+    return next((kind for word, kind in _BY_WORD if word in words), Refused)
+
+
+def _is_challenge(headers: Headers, body: bytes) -> bool:
+    if get_header(headers, b"cf-mitigated") == "challenge":
+        return True
+    return looks_like_html(body) and any(mark in body.lower() for mark in _CHALLENGE)
+
+
+def _one_line(body: bytes) -> str:
+    return " ".join(body[:400].decode(errors="replace").split())

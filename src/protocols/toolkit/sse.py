@@ -1,0 +1,170 @@
+"""From bytes to server-sent events, whatever the cutting, and back.
+
+Limits: a line, and the lines of one event together, may have `limit` bytes without their ends.
+"""
+
+from typing import TypeAlias
+
+import msgspec
+
+from .lines import CR, LF, Lines
+
+__all__ = ["SSEDecoder", "SSEItem", "ServerSentEvent", "StrayLine", "encode_sse"]
+
+_EVENT_FIELDS = frozenset((b"data", b"event", b"id"))
+_LONGEST_RETRY = 10**18 - 1
+"""Milliseconds; the standard has no bound, but int() refuses thousands of digits."""
+
+
+class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):
+    """A dispatched event, in WHATWG's words. `data` is UTF-8 as it came, not yet decoded."""
+
+    data: bytes
+    type: str = "message"
+    last_event_id: str = ""
+
+
+class StrayLine(msgspec.Struct, frozen=True, gc=False):
+    """A line whose field name the standard does not know, so that a browser would ignore it.
+
+    Services put errors there: `error: {...}`, or JSON with no field name at all.
+    """
+
+    line: bytes
+
+
+SSEItem: TypeAlias = ServerSentEvent | StrayLine
+
+
+class SSEDecoder:
+    """An event stream after https://html.spec.whatwg.org/multipage/server-sent-events.html.
+
+    With one difference: `eof` hands out a last event that lacks its blank line, since vendors
+    forget it and the finish reason would be lost; whether its payload is whole is the caller's to
+    judge.
+    """
+
+    __slots__ = (
+        "_data",
+        "_id",
+        "_size",
+        "_type",
+        "last_comment",
+        "last_event_id",
+        "lines",
+        "retry",
+    )
+
+    def __init__(self, limit: int = 16 * 1024 * 1024) -> None:
+        self.lines = Lines(limit)
+        """What `feed` begins with."""
+        self._data = bytearray()  # each line of it with a line end
+        self._size = 0
+        self._type = ""
+        self._id = ""
+        self.last_event_id = ""
+        """The last `id` up to the last blank line: an event that was cut takes its id with it."""
+        self.retry: int | None = None
+        """The reconnection time in milliseconds that the server last asked for."""
+        self.last_comment = b""
+        """The last comment, without its colon; some services hide an error there."""
+
+    @property
+    def keepalive(self) -> bool:
+        """Whether the last `feed` brought nothing but comments and blank lines."""
+        return self.lines.keepalive
+
+    def feed(self, data: bytes, items: list[SSEItem]) -> None:
+        """Append what `data` completes to `items`. Raises LimitExceeded, after what came before.
+
+        A decoder in a hurry may do the same by itself, and save making items of payloads, which
+        costs as much as to split them (see `openai`).
+        """
+        text = self.lines.feed(data)
+        payloads = self.payloads(text)
+        if payloads is None:
+            lines = text.splitlines()
+            del text  # it may be as large as an event may be, and so is its line
+            self.take(lines, items)
+        else:
+            items += [ServerSentEvent(data, "message", self._id) for data in payloads]
+        if self.lines.too_long:
+            self.lines.check_rest()
+
+    def eof(self, items: list[SSEItem]) -> None:
+        """The stream ended cleanly: append the event that was not dispatched, if there is one."""
+        self.take([self.lines.rest, b""], items)
+
+    def payloads(self, text: bytes) -> list[bytes] | None:
+        """What `text`, some whole lines, has as data, if it is nothing but events of one `data: `
+        line each, as most is. None: `take` it."""
+        if self._size or CR in text or text[:6] != b"data: " or text[-2:] != b"\n\n":
+            return None
+        if len(text) > self.lines.limit:
+            return None
+        payload = text[6:-2]
+        if LF not in payload:
+            return [payload]
+        payloads = payload.split(b"\n\ndata: ")
+        for payload in payloads:  # to count the line ends of `text` takes longer
+            if LF in payload:
+                return None
+        return payloads
+
+    def take(self, lines: list[bytes], items: list[SSEItem]) -> None:
+        """Append what `lines` complete to `items`. Uses `lines` up, as they may be large. Raises
+        LimitExceeded, after what came before."""
+        lines.reverse()
+        while lines:
+            line = lines.pop()
+            self.lines.check(len(line))
+            if line:
+                self._feed_line(line, items)
+            else:
+                self._dispatch(items)
+
+    def _feed_line(self, line: bytes, items: list[SSEItem]) -> None:
+        name, _, value = line.partition(b":")
+        if not name:
+            self.last_comment = value
+            return
+        value = value[1:] if value[:1] == b" " else value
+        if name in _EVENT_FIELDS:
+            self._size += len(line)
+            self.lines.check(self._size)
+        if name == b"data":
+            self._data += value
+            self._data += b"\n"
+        elif name == b"event":
+            self._type = value.decode(errors="replace")
+        elif name == b"id":
+            if b"\0" not in value:
+                self._id = value.decode(errors="replace")
+        elif name == b"retry":
+            if value.isdigit():
+                digits = value.lstrip(b"0")
+                self.retry = int(digits or b"0") if len(digits) <= 18 else _LONGEST_RETRY
+        else:
+            items.append(StrayLine(line))
+
+    def _dispatch(self, items: list[SSEItem]) -> None:
+        self.last_event_id = self._id
+        if self._data:
+            del self._data[-1:]
+            data = bytes(self._data)
+            self._data.clear()
+            items.append(ServerSentEvent(data, self._type or "message", self.last_event_id))
+        self._size = 0
+        self._type = ""
+
+
+def encode_sse(data: bytes, *, type: str = "") -> bytes:
+    """One server-sent event: a `data:` line for each line of `data`, and the blank line.
+
+    What SSE can't say is which of CR, LF and CRLF ended a line: LF is what arrives.
+    """
+    lines = [f"event: {type}".encode()] if type else []
+    lines += [b"data: " + line for line in data.splitlines()]
+    if not data or data.endswith((b"\r", b"\n")):  # the empty line behind the last end, too
+        lines.append(b"data: ")
+    return b"\n".join(lines) + b"\n\n"

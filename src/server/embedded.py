@@ -1,0 +1,402 @@
+"""The embedded server: any provider on a socket of this machine, to test clients against.
+
+    with serve("ylokh") as server:                       # or `async with`, on asyncio or trio
+        exchange = provider.exchange(chat, base_url=server.url)
+
+It answers with an answer function (`echo`, unless another one is given), writes the bytes of its
+answers as a `Cutting` says, and does wrong what `faults` say. No request and no client makes it
+fail. It needs anyio: `pip install tokenwire[server]`. Don't put it on a public address.
+"""
+
+import math
+import ssl
+import struct
+import sys
+from collections import deque
+from collections.abc import Iterable
+from contextlib import ExitStack, closing, suppress
+from socket import SO_LINGER, SOL_SOCKET
+from types import TracebackType
+from typing import Any, TypeAlias, assert_never, cast
+from urllib.parse import urlsplit
+
+import anyio
+import h11
+from anyio.abc import Listener, SocketAttribute, SocketStream
+from anyio.from_thread import start_blocking_portal
+from anyio.streams.tls import TLSStream
+
+from ..protocols.echo import echo
+from ..protocols.errors import BadRequest, LocalProtocolError, Refused
+from ..protocols.limits import Limits
+from ..protocols.provider import Provider
+from ..protocols.registry import provider_named
+from ..protocols.service import AnswerFunction, Service, refuse
+from ..protocols.toolkit.http import Origin, Request
+from .faults import Cutting, Faults
+from .scripts import Answer, Ending, Pause, Plan, Write, plan
+
+__all__ = ["Server", "serve"]
+
+_Stream: TypeAlias = SocketStream | TLSStream
+
+_GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, OSError)
+"""What a client that leaves looks like; ssl.SSLError is an OSError."""
+
+_GRACE = 1.0
+"""Seconds for which a client that was told that the connection closes is waited for."""
+
+_RELIEF = 0.05
+"""Seconds until connections are accepted again after one could not be."""
+
+_HISTORY = 1000
+"""How many requests and errors are remembered."""
+
+
+def serve(
+    provider: str | Provider,
+    answer: AnswerFunction | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    key: str | None = None,
+    cutting: Cutting | None = None,
+    fault: Faults = None,
+    faults: Iterable[Faults] = (),
+    ssl_context: ssl.SSLContext | None = None,
+    request_limit: int = Limits().document,
+    patience: float = 60,
+) -> "Server":
+    """A server of `provider`, as a context manager: with `with` it runs in a thread of its own,
+    with `async with` in the running event loop.
+
+    `answer` runs in the server's event loop and so must not block; Refused that it raises is sent
+    as such, any other exception is kept in `Server.errors`. `port` 0: any free one. `key`: what
+    requests must carry (None: any, or none). `faults`: those of the first request, the second and
+    so on; `fault`: that of each request behind them. Each HTTP request counts, one for a token or a
+    picture too. `request_limit`: bytes of a request body, beyond which it is refused (413).
+    `patience`: seconds for which a client is waited for, be it for its TLS, for the head of a
+    request, for its body, or until it takes what is written of an answer; then its connection is
+    closed.
+
+    Raises LocalProtocolError for an unknown provider, and, on entering, if the port can't be had or
+    the server was entered before.
+    """
+    provider = provider_named(provider)
+    return Server(
+        provider,
+        answer or echo(provider),
+        address=(host, port),
+        key=key,
+        cutting=cutting or Cutting.per_event(),
+        fault=fault,
+        faults=faults,
+        ssl_context=ssl_context,
+        request_limit=request_limit,
+        patience=patience,
+    )
+
+
+class Server:
+    """An embedded server; `serve` makes one. To be entered once.
+
+    `url`: the base URL to give to `provider.exchange(base_url=...)`. `requests`: what came, in
+    order; the last 1,000, and of large ones as many as have `request_limit` bytes in all.
+    `connections`: how many were accepted. `errors`: the last 1,000 that answer functions raised, or
+    that came of something else that no client is to blame for.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        answer: AnswerFunction,
+        *,
+        address: tuple[str, int],
+        key: str | None,
+        cutting: Cutting,
+        fault: Faults,
+        faults: Iterable[Faults],
+        ssl_context: ssl.SSLContext | None,
+        request_limit: int,
+        patience: float,
+    ) -> None:
+        self.url = ""
+        self.requests: list[Request] = []
+        self.connections = 0
+        self.errors: list[Exception] = []
+        self.answer = answer
+        self.cutting = cutting
+        self.request_limit = request_limit
+        self.patience = patience
+        self.service = Service(provider, key=key)
+        self.origin = ""
+        self._address = address
+        self._fault = fault
+        self._faults = deque(faults)
+        self._ssl_context = ssl_context
+        self._thread = ExitStack()
+
+    def __enter__(self) -> "Server":
+        with ExitStack() as stack:
+            portal = stack.enter_context(start_blocking_portal("asyncio"))
+            stack.enter_context(portal.wrap_async_context_manager(self))
+            self._thread = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._thread.close()
+
+    async def __aenter__(self) -> "Server":
+        if self.url:
+            raise LocalProtocolError("a server can be entered once: make another one")
+        host, port = self._address
+        try:
+            self._listener = await anyio.create_tcp_listener(local_host=host, local_port=port)
+        except OSError as error:
+            raise LocalProtocolError(f"no server can listen at {host}:{port}: {error}") from None
+        scheme = "http" if self._ssl_context is None else "https"
+        port = self._listener.extra(SocketAttribute.local_port)  # noqa: S610  no Django
+        self.origin = f"{scheme}://{Origin(scheme, host, port).authority}"
+        self.url = self.origin + urlsplit(self.service.provider.base_url).path.rstrip("/")
+        self.service.base_url = self.url
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        for listener in self._listener.listeners:
+            self._tasks.start_soon(self._listen, listener)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._tasks.cancel_scope.cancel()
+        try:
+            # Not told of the error: it would come out wrapped in a group.
+            await self._tasks.__aexit__(None, None, None)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._listener.aclose()
+
+    def plan_next(self, request: Request) -> Plan:
+        """Takes note of `request`, and gives what goes wrong with it."""
+        self.requests.append(request)
+        del self.requests[:-_HISTORY]
+        size = sum(len(request.body) for request in self.requests)
+        while size > self.request_limit and len(self.requests) > 1:
+            size -= len(self.requests.pop(0).body)
+        fault = self._faults.popleft() if self._faults else self._fault
+        # A status of 2xx would open a tunnel (RFC 9110 section 9.3.6), in which there is no HTTP.
+        return plan(None if request.method == "CONNECT" else fault)
+
+    def report(self, error: Exception) -> Refused:
+        """The error to send for one that came of a request. Keeps it if it is the server's."""
+        if isinstance(error, Refused):
+            return error
+        self._keep_error(error)
+        # Only the name: what it says is for whoever runs the server.
+        return refuse(Refused, 500, f"the answer function raised {type(error).__name__}")
+
+    def _keep_error(self, error: Exception) -> None:
+        self.errors.append(error)
+        del self.errors[:-_HISTORY]
+
+    async def _listen(self, listener: Listener[SocketStream]) -> None:
+        while True:
+            with suppress(OSError):  # too many are open, or who came has gone
+                await listener.serve(self._connected, self._tasks)
+            await anyio.sleep(_RELIEF)
+
+    async def _connected(self, transport: SocketStream) -> None:
+        self.connections += 1
+        try:
+            with anyio.CancelScope(deadline=anyio.current_time() + self.patience) as watch:
+                stream: _Stream = transport
+                if self._ssl_context is not None:
+                    stream = await TLSStream.wrap(
+                        transport, ssl_context=self._ssl_context, server_side=True
+                    )
+                await _Connection(self, stream, transport, watch).run()
+        except _GONE:
+            pass
+        except Exception as error:  # noqa: BLE001  it must not end the other connections
+            self._keep_error(error)
+        finally:
+            await anyio.aclose_forcefully(transport)
+
+
+class _Connection:
+    """One connection: requests in, answers out. `transport` is what lies under TLS, if that is
+    there. `watch` ends it all when its deadline has passed; one scope whose deadline is moved takes
+    a third of one for each write."""
+
+    def __init__(
+        self,
+        server: Server,
+        stream: _Stream,
+        transport: SocketStream,
+        watch: anyio.CancelScope,
+    ) -> None:
+        self._server = server
+        self._stream = stream
+        self._transport = transport
+        self._watch = watch
+        self._http = h11.Connection(h11.SERVER)
+
+    async def run(self) -> None:
+        """Serves until the connection is to be closed, which is the caller's to do."""
+        try:
+            while (request := await self._receive_request()) is not None:
+                if not await self._respond(request):
+                    return
+                self._http.start_next_cycle()
+        except h11.RemoteProtocolError as error:
+            await self._refuse(error)
+
+    async def _receive_request(self) -> Request | None:
+        """The next request; None if the client leaves. Raises h11.RemoteProtocolError."""
+        self._expect_the_client()
+        head = await self._next_event()
+        if not isinstance(head, h11.Request):
+            return None
+        self._expect_the_client()
+        body = bytearray()
+        while isinstance(event := await self._next_event(), h11.Data):
+            body += event.data
+            if len(body) > self._server.request_limit:
+                raise h11.RemoteProtocolError("the request body is too large", 413)
+        target = head.target.decode("ascii")
+        if "://" not in target.partition("?")[0]:  # else it is one for a proxy, with its address
+            target = f"{self._server.origin}/{target.removeprefix('/')}"
+        try:
+            urlsplit(target)
+        except ValueError as error:
+            raise h11.RemoteProtocolError(f"the request's target: {error}") from None
+        return Request(head.method.decode("ascii"), target, list(head.headers), bytes(body))
+
+    async def _next_event(self) -> h11.Event:
+        while True:
+            event = self._http.next_event()
+            if isinstance(event, h11.Event):
+                return event
+            if self._http.they_are_waiting_for_100_continue:
+                await self._send(h11.InformationalResponse(status_code=100, headers=[]))
+            try:
+                data = await self._stream.receive()
+            except anyio.EndOfStream:
+                data = b""
+            self._http.receive_data(data)
+
+    async def _respond(self, request: Request) -> bool:
+        """Answers; whether the connection is kept."""
+        plan = self._server.plan_next(request)
+        server = self._server
+        answer = Answer(
+            request,
+            plan,
+            responder=server.service.responder(),
+            answer=server.answer,
+            cutting=server.cutting,
+            report=server.report,
+        )
+        with closing(answer.actions()) as actions:
+            for action in actions if plan.head else ():
+                match action:
+                    case Write(data):
+                        if not answer.began:
+                            await self._begin(answer)
+                        if answer.bodiless:
+                            break
+                        if plan.framed:
+                            await self._send(h11.Data(data=data))
+                        else:
+                            await self._write(data)
+                    case Pause(seconds):
+                        self._watch.deadline = math.inf
+                        await anyio.sleep(seconds)
+                    case _:
+                        assert_never(action)
+        if plan.head and not answer.began:
+            await self._begin(answer)
+        return await self._end(Ending.CLOSE if answer.failed else plan.ending, plan.framed)
+
+    async def _begin(self, answer: Answer) -> None:
+        answer.began = True
+        headers = answer.headers
+        if answer.plan.gzip:
+            headers = [*headers, (b"content-encoding", b"gzip")]
+        if not answer.plan.framed:
+            lines = [b"HTTP/1.0 %d " % answer.status, *map(b": ".join, headers), b"", b""]
+            await self._write(b"\r\n".join(lines))
+            return
+        if answer.length is not None:
+            headers = [*headers, (b"content-length", b"%d" % answer.length)]
+        await self._send(h11.Response(status_code=answer.status, headers=headers))
+
+    async def _end(self, ending: Ending, framed: bool) -> bool:
+        """Ends a response; whether the connection is kept."""
+        match ending:
+            case Ending.KEEP | Ending.CLOSE_IDLE:
+                if framed:
+                    await self._send(h11.EndOfMessage())
+                if framed and self._http.our_state is h11.DONE:
+                    return ending is Ending.KEEP
+                await self._part()
+            case Ending.WAIT:
+                self._watch.deadline = math.inf
+                while True:
+                    await self._stream.receive()
+            case Ending.RESET:
+                linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+                socket = self._transport.extra(SocketAttribute.raw_socket)  # noqa: S610
+                socket.setsockopt(SOL_SOCKET, SO_LINGER, linger)
+                # Up to anyio 4.15, closing says FIN first on asyncio, and there is no public way
+                # around that; without this, clients there see an end in the place of the reset.
+                with suppress(AttributeError):
+                    cast(Any, self._transport)._transport.abort()
+            case Ending.CLOSE:
+                pass
+            case _:
+                assert_never(ending)
+        return False
+
+    async def _refuse(self, error: h11.RemoteProtocolError) -> None:
+        """Answers what is no HTTP request."""
+        responder = self._server.service.responder()
+        body = responder.fail(refuse(BadRequest, error.error_status_hint, str(error)))
+        status, headers = responder.head()
+        length = (b"content-length", b"%d" % len(body))
+        close = (b"connection", b"close")
+        await self._send(h11.Response(status_code=status, headers=[*headers, length, close]))
+        await self._send(h11.Data(data=body))
+        await self._send(h11.EndOfMessage())
+        await self._part()
+
+    async def _part(self) -> None:
+        """Says that nothing more will come, and waits a little for the client to leave: closed
+        with bytes unread, a connection is reset, and the client may lose the response."""
+        with anyio.move_on_after(_GRACE):
+            if isinstance(self._stream, TLSStream):
+                await self._stream.unwrap()
+            await self._transport.send_eof()
+            while True:
+                await self._transport.receive()
+
+    async def _send(self, event: h11.Event) -> None:
+        # Each write is a send of its own, and anyio sets TCP_NODELAY: the cutting is real.
+        if data := self._http.send(event):
+            await self._write(data)
+
+    async def _write(self, data: bytes) -> None:
+        self._expect_the_client()
+        await self._stream.send(data)
+
+    def _expect_the_client(self) -> None:
+        """From now on the client is waited for, as long as the patience lasts."""
+        self._watch.deadline = anyio.current_time() + self._server.patience

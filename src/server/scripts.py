@@ -1,0 +1,288 @@
+"""What the embedded server does for one request, worked out without I/O.
+
+`plan` sums up the faults of a response. An `Answer` asks the answer function, and makes of what it
+says a script: the writes and pauses to be done, up to the plan's `Ending`.
+"""
+
+import zlib
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from itertools import chain
+from typing import TypeAlias, assert_never
+
+import msgspec
+
+from ..protocols.chat import Chat
+from ..protocols.errors import BadRequest, Malformed, Refused
+from ..protocols.events import End
+from ..protocols.service import AnswerFunction, Responder, refuse
+from ..protocols.toolkit.http import Headers, Request, make_headers
+from .faults import (
+    BreakEvent,
+    CloseAfter,
+    CloseIdle,
+    Cutting,
+    DropTerminator,
+    EndAfter,
+    ErrorObject,
+    Fault,
+    Faults,
+    Gzip,
+    HtmlPage,
+    KeepAlives,
+    Linger,
+    RefuseWith,
+    ResetAfter,
+    StallAfter,
+    Unframed,
+)
+
+__all__ = ["Action", "Answer", "Ending", "Pause", "Plan", "Write", "plan"]
+
+
+class Ending(Enum):
+    """How a response ends once its script is done."""
+
+    KEEP = auto()  # complete; the connection is kept if the client wants that
+    CLOSE_IDLE = auto()  # complete; the connection is closed all the same
+    CLOSE = auto()  # the connection is closed, with nothing more said
+    RESET = auto()  # likewise, by an RST
+    WAIT = auto()  # nothing more is said, and the connection is kept until the client leaves
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """A whole response, sent in the place of an answer."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Write:
+    """Bytes of the body to send."""
+
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Seconds to wait."""
+
+    seconds: float
+
+
+Action: TypeAlias = Write | Pause
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The sum of the faults of one response."""
+
+    replacement: Replacement | None = None
+    head: bool = True
+    framed: bool = True
+    gzip: bool = False
+    terminator: bool = True
+    broken: BreakEvent | None = None
+    end_after: int | None = None
+    """Bytes of body that are given out for the whole of it."""
+    stop_after: int | None = None
+    interval: float | None = None
+    """Seconds between the keep-alives that go on for ever after the body."""
+    ending: Ending = Ending.KEEP
+
+
+def plan(faults: Faults) -> Plan:
+    """What `faults` come to."""
+    result = Plan()
+    for fault in faults if isinstance(faults, tuple) else (faults,):
+        if fault is not None:
+            result = _add(result, fault)
+    return result
+
+
+class Answer:
+    """The response to one request, as it is made. `status`, `headers` and `length` (None: it is not
+    known) are settled with the first action."""
+
+    def __init__(
+        self,
+        request: Request,
+        plan: Plan,
+        *,
+        responder: Responder,
+        answer: AnswerFunction,
+        cutting: Cutting,
+        report: Callable[[Exception], Refused],
+    ) -> None:
+        self.plan = plan
+        self.status = responder.status
+        self.headers: Headers = []
+        self.length: int | None = None
+        self.began = False
+        """Set by who sends the head: from then on an error can't change the status."""
+        self.failed = False
+        """Whether the answer function failed after that."""
+        self._request = request
+        self._responder = responder
+        self._answer = answer
+        self._cutting = cutting
+        self._report = report
+        self._streams = False
+
+    @property
+    def bodiless(self) -> bool:
+        """Whether HTTP allows no body here, whatever the length says."""
+        return self._request.method == "HEAD" or self.status in (204, 304)
+
+    def actions(self) -> Generator[Action]:
+        """What to do, up to the ending."""
+        try:
+            yield from _script(self.plan, self._pieces(), self._cutting)
+        except Exception as error:  # noqa: BLE001  the answer function may raise anything
+            body = self._responder.fail(self._report(error))
+            self.status, self.headers = self._responder.head()
+            yield from _script(self.plan, self._whole(body), self._cutting)
+
+    def _pieces(self) -> Iterator[bytes]:
+        replacement = self.plan.replacement
+        if replacement is not None:
+            self.status, self.headers = replacement.status, replacement.headers
+            return self._whole(replacement.body)
+        try:
+            chat = self._responder.receive_request(self._request)
+        except Malformed as error:  # here the client is to blame; of an answer, the server is
+            raise refuse(BadRequest, 400, error.message) from None
+        said = filter(None, () if chat is None else self._say(chat))
+        first = next(said, None)
+        self.status, self.headers = self._responder.head()
+        if first is None:  # nothing to say before the end: this is no stream
+            return self._whole(self._responder.end())
+        self._streams = True
+        return _encode(self.plan, chain((first,), said))
+
+    def _whole(self, body: bytes) -> Iterator[bytes]:
+        """A body that is known before it is sent."""
+        pieces = list(_encode(self.plan, (body,)))
+        if self.plan.framed and self.plan.interval is None:
+            self.length = sum(map(len, pieces))
+        return iter(pieces)
+
+    def _say(self, chat: Chat) -> Iterator[bytes]:
+        try:
+            for event in self._answer(chat):
+                if self.plan.terminator or not isinstance(event, End):
+                    yield self._responder.send(event)
+            if self._streams:
+                yield self._responder.end()
+        except Exception as error:
+            if not self.began:
+                raise
+            self.failed = True
+            yield self._responder.fail_midway(self._report(error))
+
+
+def _encode(plan: Plan, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The `pieces` of a body, one an event, as they are to be sent: with a broken one, gzipped,
+    ended early."""
+    pieces = filter(None, pieces)
+    if plan.broken is not None:
+        pieces = _break(pieces, plan.broken)
+    if plan.gzip:
+        pieces = _gzip(pieces)
+    return iter(pieces) if plan.end_after is None else _first(pieces, plan.end_after)
+
+
+def _script(plan: Plan, pieces: Iterable[bytes], cutting: Cutting) -> Iterator[Action]:
+    """What to do for a body that comes in `pieces`, up to `plan.ending`."""
+    left = plan.stop_after
+    first = True
+    for data in () if left == 0 else cutting.cut(pieces):
+        if not first and cutting.pause:
+            yield Pause(cutting.pause)
+        first = False
+        yield Write(data[:left])
+        if left is not None:
+            left = max(0, left - len(data))
+            if not left:
+                break
+    while plan.interval is not None:
+        yield Write(b": keepalive\n\n")
+        yield Pause(plan.interval)
+
+
+def _add(plan: Plan, fault: Fault) -> Plan:
+    match fault:
+        case CloseAfter(count, head):
+            return replace(plan, stop_after=count, head=head, ending=Ending.CLOSE)
+        case ResetAfter(count, head):
+            return replace(plan, stop_after=count, head=head, ending=Ending.RESET)
+        case EndAfter(count):
+            return replace(plan, end_after=count)
+        case StallAfter(count, head):
+            return replace(plan, stop_after=count, head=head, ending=Ending.WAIT)
+        case KeepAlives(count, interval):
+            return replace(plan, stop_after=count, interval=interval)
+        case Linger():
+            return replace(plan, ending=Ending.WAIT)
+        case CloseIdle():
+            return replace(plan, ending=Ending.CLOSE_IDLE)
+        case RefuseWith():
+            return replace(plan, replacement=_refusal(fault))
+        case HtmlPage(status, page):
+            kind: Headers = [(b"content-type", b"text/html; charset=utf-8")]
+            return replace(plan, replacement=Replacement(status, kind, page.encode()))
+        case ErrorObject(message):
+            return replace(plan, replacement=_error(200, [], message))
+        case BreakEvent():
+            return replace(plan, broken=fault)
+        case DropTerminator():
+            return replace(plan, terminator=False)
+        case Gzip():
+            return replace(plan, gzip=True)
+        case Unframed():
+            return replace(plan, framed=False)
+        case _:
+            assert_never(fault)
+
+
+def _refusal(fault: RefuseWith) -> Replacement:
+    pairs = list(fault.headers)
+    if fault.retry_after is not None:
+        pairs.append(("retry-after", fault.retry_after))
+    return _error(fault.status, make_headers(pairs), fault.message)
+
+
+def _error(status: int, headers: Headers, message: str) -> Replacement:
+    body = msgspec.json.encode({"error": {"message": message, "type": None, "code": None}})
+    return Replacement(status, [(b"content-type", b"application/json"), *headers], body)
+
+
+def _break(pieces: Iterable[bytes], broken: BreakEvent) -> Iterator[bytes]:
+    number = 0
+    for piece in pieces:
+        if number == broken.after:
+            yield broken.data
+        yield piece
+        number += 1
+    if number <= broken.after:
+        yield broken.data
+
+
+def _gzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    packer = zlib.compressobj(wbits=31)  # 16 + 15: gzip, not zlib
+    for piece in pieces:
+        yield packer.compress(piece) + packer.flush(zlib.Z_SYNC_FLUSH)
+    yield packer.flush()
+
+
+def _first(pieces: Iterable[bytes], count: int) -> Iterator[bytes]:
+    """The first `count` bytes of `pieces`."""
+    for piece in pieces if count else ():
+        yield piece[:count]
+        count -= len(piece)
+        if count <= 0:
+            return

@@ -1,0 +1,1 @@
+"""The I/O-free wire, and what the transports share."""

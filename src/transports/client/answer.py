@@ -1,0 +1,231 @@
+"""An answer as it is read. What is the same for every transport is here, once.
+
+A transport supplies a `Reading`: coroutines that fill it with events. `AsyncAnswer` awaits them;
+`Answer` runs them over blocking calls, where no coroutine ever suspends.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from typing import Any, Self, TypeVar
+
+from ...protocols.errors import LocalProtocolError, TokenwireError
+from ...protocols.events import Event
+from ...protocols.exchange import Exchange
+from ...protocols.reply import Reply
+
+__all__ = [
+    "NOT_CLOSED",
+    "Answer",
+    "AsyncAnswer",
+    "Batches",
+    "Reading",
+    "check_opening",
+    "without_loop",
+]
+
+NOT_CLOSED = "{} was not closed: use a with statement (async with in async code)"
+
+_T = TypeVar("_T")
+
+
+def check_opening(exchange: Exchange, *, closed: bool) -> None:
+    """Raises LocalProtocolError if a client can't open an answer to `exchange`."""
+    if closed:
+        raise LocalProtocolError("the client is closed: open the answer inside its with block")
+    if not exchange.unstarted:
+        raise LocalProtocolError("the exchange was used already: open exchange.fresh()")
+
+
+def without_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """What `coroutine` returns, which runs to its end here and now: all that it awaits are
+    coroutines that block in the place of suspending."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: _T = done.value
+        return result
+    coroutine.close()
+    raise RuntimeError("it waits for an event loop, and none runs here")
+
+
+class Reading(ABC):
+    """How the events of one answer come: an iterator of lists of those that came together, none of
+    them empty. It raises, again and again, what ended the answer.
+
+    A reader that is cancelled while it waits leaves it as it was: it can be read on, or left.
+    """
+
+    __slots__ = ("_error", "_filling", "_over", "ready")
+
+    def __init__(self) -> None:
+        self.ready: list[Event] = []
+        """What is left of a batch whose events are handed out one by one; the next is the last."""
+        self._filling = False
+        self._over = False
+        self._error: TokenwireError | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> list[Event]:
+        if self.ready:
+            events = self.ready[::-1]
+            self.ready.clear()
+            return events
+        if self._over:
+            raise StopAsyncIteration
+        if self._error is not None:
+            raise self._error
+        if self._filling:
+            raise LocalProtocolError("the answer is being read already, in another task")
+        self._filling = True
+        try:
+            events = await self.fill()
+        except TokenwireError as error:
+            self._error = error
+            raise
+        finally:
+            self._filling = False
+        if not events:
+            self._over = True
+            self.stop()
+            raise StopAsyncIteration
+        return events
+
+    async def read(self) -> Reply:
+        """The rest of the answer, folded. What is raised has in `answer` what had come."""
+        if self._over:
+            raise LocalProtocolError("the answer was read to its end already")
+        reply = Reply()
+        try:
+            async for events in self:
+                for event in events:
+                    reply.add(event)
+        except TokenwireError as error:
+            error.answer = reply
+            raise
+        return reply
+
+    @abstractmethod
+    async def fill(self) -> list[Event]:
+        """Wait for the next events; none: it is the end. Raises TokenwireError."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Read no more. May come twice."""
+
+    @abstractmethod
+    async def leave(self, *, at_once: bool) -> None:
+        """Stop, and close the connection; unless `at_once`, one whose answer is complete, and the
+        rest of it short, is kept. May come twice."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Stop, from any thread."""
+
+
+class Answer:
+    """The events of an answer as they come: iterate over it inside a `with` statement.
+
+    Leaving early closes the connection at once. Iterating on after an error raises it again.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._ready = reading.ready
+        self._batches = Batches(reading)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        without_loop(self._reading.leave(at_once=kind is not None))
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        if not self._ready:
+            self._ready.extend(reversed(next(self._batches)))
+        return self._ready.pop()
+
+    def batches(self) -> "Batches":
+        """The same events, those together that came together: what a gateway hands on at once."""
+        return self._batches
+
+    def read(self) -> Reply:
+        """The rest of the answer, folded. What is raised has in `answer` what had come.
+
+        Raises LocalProtocolError if the answer was read to its end already."""
+        return without_loop(self._reading.read())
+
+    def close(self) -> None:
+        """Stop, and close the connection unless the answer is complete and its rest is short."""
+        without_loop(self._reading.leave(at_once=False))
+
+    def abort(self) -> None:
+        """Stop, from any thread: who is reading gets a TransportError at once; who waits for a
+        connection, when that is there or its clock has run out."""
+        self._reading.abort()
+
+
+class AsyncAnswer:
+    """The events of an answer as they come: iterate over it inside an `async with` statement.
+
+    Leaving early closes the connection at once. Iterating on after an error raises it again.
+    """
+
+    __slots__ = ("__weakref__", "_reading", "_ready")
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._ready = reading.ready
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        await self._reading.leave(at_once=kind is not None)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        if not self._ready:
+            self._ready.extend(reversed(await self._reading.__anext__()))
+        return self._ready.pop()
+
+    def batches(self) -> AsyncIterator[list[Event]]:
+        """The same events, those together that came together: what a gateway hands on at once."""
+        return self._reading
+
+    async def read(self) -> Reply:
+        """The rest of the answer, folded. What is raised has in `answer` what had come.
+
+        Raises LocalProtocolError if the answer was read to its end already."""
+        return await self._reading.read()
+
+    async def aclose(self) -> None:
+        """Stop, and close the connection unless the answer is complete and its rest is short."""
+        await self._reading.leave(at_once=False)
+
+    def abort(self) -> None:
+        """Stop, from any thread: who is reading gets a TransportError at once; who waits for a
+        connection, when that is there or its clock has run out."""
+        self._reading.abort()
+
+
+class Batches:
+    """The events of an answer, in lists of what came together; none is empty."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+
+    def __iter__(self) -> Iterator[list[Event]]:
+        return self
+
+    def __next__(self) -> list[Event]:
+        try:
+            return without_loop(self._reading.__anext__())
+        except StopAsyncIteration:  # the same word, for who is not async
+            raise StopIteration from None

@@ -1,0 +1,130 @@
+"""The chunked transfer coding, RFC 9112 section 7.1, and nothing else.
+
+h11 reads it too, but so that it would be most of what a stream costs. This is as strict as h11, and
+held to it by differential fuzzing.
+"""
+
+import re
+from functools import lru_cache
+
+from ...protocols.errors import LimitExceeded, Malformed
+
+__all__ = ["ChunkedReader"]
+
+# chunk-size [chunk-ext]; white space before the line end is what some servers pad sizes with, and
+# h11 takes it. More than 20 digits are no size.
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,20})(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?[ \t]*\Z")
+_TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00\x0a-\x0d]*\Z")
+_FRAMING = re.compile(rb"(?i)(?:content-length|transfer-encoding):")
+_FOLDED = re.compile(rb"[ \t][^\x00\x0a-\x0d]*\Z")  # a line that continues a trailer, section 5.2
+
+
+class ChunkedReader:
+    """Takes a chunked body apart. `done` once it is complete; `rest` is what came behind it.
+    `suspect`: a trailer spoke of framing, which means nothing there (RFC 9110 section 6.5.1), so
+    that the connection is not to be trusted any longer.
+
+    `limit`: bytes of a size line, and of the trailers together.
+    """
+
+    __slots__ = (
+        "_after_data",
+        "_in_trailers",
+        "_left",
+        "_limit",
+        "_line",
+        "_plain",
+        "_trailers",
+        "done",
+        "rest",
+        "suspect",
+    )
+
+    ends_with_connection = False
+
+    def __init__(self, limit: int = 64 * 1024) -> None:
+        self.done = False
+        self.rest = b""
+        self.suspect = False
+        self._limit = limit
+        self._plain = min(limit, _PLAIN_SIZE)
+        self._left = 0  # bytes of the chunk that are still to come
+        self._after_data = False  # the CRLF behind a chunk is to come
+        self._in_trailers = False
+        self._trailers = 0
+        self._line = bytearray()
+
+    def feed(self, data: bytes, content: list[bytes]) -> None:
+        """Append the content that `data` has to `content`. Raises Malformed, LimitExceeded."""
+        position, end = 0, len(data)
+        while position < end and not self.done:
+            if self._left:
+                piece = data[position : position + self._left]
+                content.append(piece)
+                position += len(piece)
+                self._left -= len(piece)
+                self._after_data = not self._left
+                continue
+            if not (self._after_data or self._in_trailers or self._line):
+                # Whole chunks, as most are, take 0.4 us each like this, and 1.2 by what follows.
+                while 0 < (start := data.find(b"\n", position) + 1) <= position + self._plain:
+                    stop = start + _plain_size(data[position:start])
+                    if stop == start or data[stop : stop + 2] != b"\r\n":
+                        break
+                    content.append(data[start:stop])
+                    position = stop + 2
+                    if position == end:
+                        return
+            line_end = data.find(b"\n", position)
+            if line_end < 0:
+                self._line += data[position:]
+                self._check(len(self._line))
+                return
+            line = data[position:line_end]
+            if self._line:
+                line = bytes(self._line + line)
+                self._line.clear()
+            position = line_end + 1
+            self._check(len(line))
+            self._take_line(line)
+        self.rest = data[position:]
+
+    def _take_line(self, line: bytes) -> None:
+        bare = line[:-1] if line[-1:] == b"\r" else None
+        if self._in_trailers:
+            self._take_trailer(line if bare is None else bare)
+        elif self._after_data:
+            if bare != b"":
+                raise Malformed("a chunk is longer than its size says", data=line)
+            self._after_data = False
+        else:
+            match = None if bare is None else _SIZE_LINE.match(bare)
+            if match is None:
+                raise Malformed("a chunk of the body has no valid size", data=line)
+            self._left = int(match[1], 16)
+            self._in_trailers = not self._left
+
+    def _take_trailer(self, line: bytes) -> None:
+        valid = _TRAILER.match(line) or (self._trailers and _FOLDED.match(line))
+        self._trailers += len(line)
+        self._check(self._trailers)
+        if not line:
+            self.done = True
+        elif not valid:
+            raise Malformed("a trailer of the body is not valid", data=line)
+        elif _FRAMING.match(line):
+            self.suspect = True
+
+    def _check(self, size: int) -> None:
+        if size > self._limit:
+            raise LimitExceeded(f"a line of more than {self._limit} bytes in a chunked body")
+
+
+_PLAIN_SIZE = 10  # bytes of a size line, with its end; no stream has more
+
+
+@lru_cache(1024)
+def _plain_size(line: bytes) -> int:
+    """The size of a chunk that is not the last, 0 if the line has more to it. A stream has few."""
+    match = _SIZE_LINE.match(line[:-2]) if line.endswith(b"\r\n") else None
+    return int(match[1], 16) if match is not None else 0

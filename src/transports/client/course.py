@@ -1,0 +1,299 @@
+"""The course of an exchange over an HTTP client of somebody else's: all of it but the client.
+
+A transport asks `next(now)` what to do, does it by the client, and reports how it went:
+
+| action | what to do | what to report |
+|---|---|---|
+| `Send` | send the request, and await the head of its response | `responded`, `failed` |
+| `Receive` | await a piece of the body | `received`, `ended`, `failed` |
+| `Sleep` | wait until `until`, no longer | nothing |
+| `Leave` | close the response; `answered`: its rest may be read before, within a bound | nothing |
+| None | nothing: the answer is over | |
+
+It is to such clients what `Wire` is to sockets: events, errors, clocks and retry are the same.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import TypeAlias
+
+import msgspec
+
+from ...protocols.clocks import Clocks, Timer
+from ...protocols.errors import (
+    Clock,
+    ConnectFailed,
+    Disconnected,
+    LimitExceeded,
+    LocalProtocolError,
+    Malformed,
+    RemoteProtocolError,
+    TimedOut,
+    TokenwireError,
+    Truncated,
+    UnexpectedContent,
+    blot,
+)
+from ...protocols.events import Event
+from ...protocols.exchange import Exchange
+from ...protocols.retry import Retry
+from ...protocols.toolkit.http import Headers, Request
+from .addresses import is_private
+from .wire import Sleep
+
+__all__ = ["Action", "Course", "Leave", "Receive", "Send", "Sleep"]
+
+LONGEST = 20 * 86_400.0  # seconds; poll() takes no more than 24 days
+EARLY = 0.1  # a timeout may come this much before the clock that it stands for has run out
+
+# How httpcore and h11 word it when the peer goes away: they have no class for it.
+_GONE = re.compile(
+    "Server disconnected|peer (unexpectedly )?closed connection|<ConnectionTerminated|<StreamReset"
+)
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Send `request` with `timeouts`: what httpx calls connect, read, write and pool."""
+
+    request: Request
+    timeouts: dict[str, float | None]
+
+
+class Receive(msgspec.Struct, frozen=True):
+    """Await a piece of the body."""
+
+
+class Leave(msgspec.Struct, frozen=True):
+    """The response has done its work."""
+
+    answered: bool
+
+
+Action: TypeAlias = Send | Receive | Sleep | Leave
+
+
+class Course:
+    """Drives one exchange. Times are as for `Wire`. `events` holds what has come, to be taken."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        clocks: Clocks | None,
+        retry: Retry,
+        allow_private_addresses: bool,
+        now: float,
+        wall_clock: float,
+        jitter: float,
+    ) -> None:
+        self.events: list[Event] = []
+        self._exchange = exchange
+        self._clocks = clocks or exchange.clocks
+        self._retry = retry
+        self._allow_private = allow_private_addresses
+        self._timer = Timer(self._clocks, now)
+        self._end = None if self._clocks.total is None else now + self._clocks.total
+        self._wall_clock = wall_clock - now
+        self._jitter = jitter
+        self._attempt = 1
+        self._wake = now
+        self._request: Request | None = None
+        self._begun = False  # a response is there, and has not been left
+        self._framed: bool | None = None
+        self._failure: TokenwireError | None = None
+        self.secrets: list[str] = []
+        """What the client adds to requests, and must never be shown."""
+        self.over = False
+        """Whether `next` has said that it is over, or why."""
+
+    def pause(self, now: float) -> None:
+        """The reader does something else, until `next` is called again."""
+        self._timer.pause(now)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the answer is complete; all that may be left to do is to leave its response."""
+        return self._exchange.answered
+
+    def next(self, now: float) -> Action | None:
+        """What to do next, for a reader who waits for events. Raises, again and again, the
+        TokenwireError that ended the answer."""
+        self._timer.wait(now)
+        if self._begun:
+            if self._exchange.wants_data and self._failure is None:
+                # Before each piece: keep-alives, and events that never end, stop no clock.
+                expired = self._timer.expired(now)
+                if expired is None:
+                    return Receive()
+                self._run_out(expired)
+            self._begun = False
+            return Leave(self._exchange.answered)
+        self._timer.request_over()
+        if now < self._wake:
+            return Sleep(self._wake)
+        try:
+            if self._failure is not None:
+                raise self._failure
+            self._request = self._exchange.next_request()
+            if self._request is None:
+                self.over = True
+                return None
+            self._check(self._request)
+        except TokenwireError as error:
+            if isinstance(error, RemoteProtocolError):
+                error.blot(self.secrets)  # the exchange knows those of its requests only
+            self._failure = error
+            pause = None if self.over else self._pause(error, now)
+            if pause is None:
+                self.over = True
+                raise
+            self._attempt += 1
+            self._failure = None
+            self._exchange = self._exchange.fresh()
+            self._wake = now + pause
+            return Sleep(self._wake)
+        return Send(self._request, self._timeouts(now))
+
+    def responded(self, status: int, headers: Headers, *, http2: bool = False) -> None:
+        """The head of the response. HTTP/2 frames each body by itself."""
+        self._begun = True
+        self._framed = True if http2 else None
+        self._timer.connected()
+        self._exchange.receive_response(status, headers)
+        if 100 <= status < 200:  # httpx keeps all but 101 to itself
+            self._break(Malformed(f"the status {status} was not asked for"))
+
+    def received(self, data: bytes, now: float) -> None:
+        """A piece of the body."""
+        self.events += self._exchange.receive_data(data)
+        if self.events:
+            self._timer.event()
+        elif data and not self._exchange.keepalive:
+            self._timer.body(now)
+
+    def ended(self) -> None:
+        """The body is complete."""
+        self.events += self._exchange.receive_eof(self._framed)
+
+    def failed(self, error: Exception, now: float) -> bool:
+        """The client raised `error`. False if that does not tell of the network, nor of the
+        request. Classes go by their names, which httpx and httpx2 share."""
+        assert self._request is not None
+        names = {kind.__name__ for kind in type(error).__mro__}
+        said = blot(_words(error), [*self._request.secrets(), *self.secrets])
+        if "TimeoutException" in names:
+            connecting = bool(names & {"ConnectTimeout", "PoolTimeout"})
+            if not connecting:
+                self._timer.connected()
+            clock: Clock = "connect" if connecting else "idle"
+            silence = TimedOut(f"nothing came in time: {said} (clock {clock})", clock)
+            self._run_out(self._timer.expired(now + EARLY) or silence)
+        elif names & {"ConnectError", "ProxyError", "UnicodeError"}:
+            failure = self._not_connected(error, said, refused="ProxyError" in names)
+            # As for Wire, a clock that has run out meanwhile is the better reason: who resolves a
+            # name without an event loop waits for the system's word, whatever the timeout.
+            late = None if failure.lasting else self._timer.expired(now)
+            self._failure = late or failure
+        elif names & {"LocalProtocolError", "UnsupportedProtocol", "InvalidURL", "StreamError"} or (
+            type(error) is RuntimeError  # the client is closed, or belongs to another event loop
+        ):
+            what = f"the HTTP client can't do this: {said}"
+            chosen = self._request.server_chosen
+            self._failure = UnexpectedContent(what) if chosen else LocalProtocolError(what)
+        elif names & {"RemoteProtocolError", "DecodingError"} and not _GONE.match(said):
+            kind = LimitExceeded if said.startswith("Receive buffer too long") else Malformed
+            self._break(kind(f"what came is not HTTP: {said}"))
+        elif names & {"TransportError", "OSError", "BrokenResourceError", "ClosedResourceError"}:
+            self.events += self._exchange.receive_disconnect()
+            if not self._begun:
+                self._failure = Disconnected(f"the connection closed before a response: {said}")
+        elif "HTTPError" in names:  # by an event hook of the client's
+            self._failure = LocalProtocolError(f"the HTTP client refuses the response: {said}")
+        else:
+            return False
+        return True
+
+    # What follows decides.
+
+    def _timeouts(self, now: float) -> dict[str, float | None]:
+        """The read timeout is one for the whole response: it must not come before any clock."""
+        self._timer.connecting(now)
+        first_event, idle = self._clocks.first_event, self._clocks.idle
+        latest = None if first_event is None or idle is None else now + max(first_event, idle)
+        ends = [end for end in (latest, self._end) if end is not None]
+        connect, read = (
+            None if end is None else min(max(end - now, 0.001), LONGEST)
+            for end in (self._timer.deadline(), min(ends, default=None))
+        )
+        return {"connect": connect, "pool": connect, "read": read, "write": read}
+
+    def _check(self, request: Request) -> None:
+        host = request.origin.host
+        if not request.server_chosen:
+            # Who asks in a private network may be sent to another place of it.
+            self._allow_private = self._allow_private or is_private(host)
+        elif not self._allow_private and is_private(host):
+            raise UnexpectedContent(
+                f"the server sends us to {host}, an address in a private network; "
+                "if that is right, give allow_private_addresses=True"
+            )
+
+    def _pause(self, error: TokenwireError, now: float) -> float | None:
+        """Seconds until the question is asked again; None: it is not."""
+        if self._exchange.started:
+            return None
+        pause = self._retry.pause(
+            error,
+            self._attempt,
+            wall_clock=self._wall_clock + now,
+            jitter=self._jitter * self._attempt % 1,
+        )
+        deadline = self._timer.deadline()
+        in_time = pause is not None and (deadline is None or now + pause < deadline)
+        return pause if in_time else None
+
+    def _run_out(self, expired: TimedOut) -> None:
+        self.events += self._exchange.receive_timeout(expired.clock, str(expired))
+
+    def _not_connected(self, error: Exception, said: str, *, refused: bool) -> ConnectFailed:
+        assert self._request is not None
+        origin = self._request.origin
+        untrusted = "SSLCertVerificationError" in [type(cause).__name__ for cause in _chain(error)]
+        if untrusted:
+            failure = ConnectFailed(
+                f"the certificate of {origin.host} is not trusted ({said}); if it is one of your "
+                "own, give the HTTP client a context that trusts it with verify="
+            )
+        else:
+            # Its status alone: its words may quote its password, which only the client knows.
+            by = "the proxy refused: " if refused else ""
+            said = said[:3] if refused and said[:3].isdigit() else said
+            failure = ConnectFailed(f"no connection to {origin.authority}: {by}{said}")
+        failure.lasting = untrusted or (refused and said.startswith("4"))
+        return failure
+
+    def _break(self, error: RemoteProtocolError) -> None:
+        """The response can't be followed any more. What the answer proved before holds, and what
+        it was, an error for one, is the better reason."""
+        self.events += self._exchange.receive_disconnect()
+        if self._exchange.failed:
+            try:
+                self._exchange.next_request()
+            except (Disconnected, Truncated):
+                self._failure = error
+            except TokenwireError:
+                pass
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """`error`, and what it came from."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _words(error: Exception) -> str:
+    """What `error` says; httpx says nothing of some causes."""
+    said = (str(cause) for cause in _chain(error))
+    return next((words for words in said if words), type(error).__name__)

@@ -1,0 +1,207 @@
+"""HTTP/1.1 as a client (RFC 9112), I/O-free: one request and its response at a time.
+
+h11 writes requests and reads heads; bodies are cut by `ChunkedReader`, or are taken as they come.
+"""
+
+import h11
+
+from ...protocols.errors import LimitExceeded, LocalProtocolError, Malformed
+from ...protocols.events import Event
+from ...protocols.exchange import Exchange
+from ...protocols.toolkit.http import Request, get_header
+from .chunked import ChunkedReader
+
+__all__ = ["HTTP1", "HeadReader"]
+
+
+class HTTP1:
+    """Feeds an exchange with the response to one request. Make another one for the next request.
+
+    Attributes: `begun`, whether a byte of the response came; `complete`, whether it is over;
+    `reusable`, whether the connection can then take another request; `body_bytes`, how many bytes
+    of the body came so far.
+    """
+
+    __slots__ = (
+        "_bodiless",
+        "_body",
+        "_h11",
+        "_head",
+        "_limit",
+        "begun",
+        "body_bytes",
+        "complete",
+        "reusable",
+    )
+
+    def __init__(self, head_limit: int) -> None:
+        self._limit = head_limit
+        # None once the head is there: a stream has no need of h11 for the rest of its life.
+        self._h11: h11.Connection | None = h11.Connection(
+            h11.CLIENT, max_incomplete_event_size=2**31
+        )
+        self._head: HeadReader | None = HeadReader(self._h11, head_limit)
+        self._bodiless = False  # the response has a head only, whatever that says
+        self._body: ChunkedReader | PlainReader = PlainReader(None)
+        self.begun = False
+        self.complete = False
+        self.reusable = False
+        self.body_bytes = 0
+
+    def start(self, request: Request, *, through_proxy: str | None = None) -> bytes:
+        """The bytes of `request`. `through_proxy`: its Proxy-Authorization (or an empty string),
+        if it goes to a proxy, which wants the whole URL. Raises LocalProtocolError."""
+        assert self._h11 is not None
+        self._bodiless = request.method == "HEAD"
+        headers = list(request.headers)
+        for name in (b"content-length", b"transfer-encoding"):
+            if get_header(headers, name) is not None:
+                raise LocalProtocolError(f"header {name.decode()}: leave it out, it is seen to")
+        if get_header(headers, b"host") is None:
+            headers.insert(0, (b"host", request.origin.authority.encode()))
+        if request.body or request.method == "POST":
+            headers.append((b"content-length", b"%d" % len(request.body)))
+        if through_proxy:
+            headers.append((b"proxy-authorization", through_proxy.encode()))
+        target = request.target if through_proxy is None else request.url
+        try:
+            parts = (
+                h11.Request(method=request.method, target=target, headers=headers),
+                h11.Data(data=request.body),
+                h11.EndOfMessage(),
+            )
+            return b"".join(self._h11.send(part) or b"" for part in parts)
+        except (h11.LocalProtocolError, UnicodeEncodeError):
+            # h11 says which value is wrong, and that may be a key.
+            raise LocalProtocolError(
+                f"the {request.method} request can't be written: use make_headers and check_url"
+            ) from None
+
+    def receive(self, data: bytes, exchange: Exchange, events: list[Event]) -> None:
+        """Bytes from the server. Raises Malformed and LimitExceeded, after what came before."""
+        if self.complete:
+            self.reusable = False  # bytes that nobody asked for
+            return
+        if self._head is not None:
+            self.begun = True
+            found = self._head.feed(data)
+            if found is None:
+                return
+            response, data = found
+            self._choose_framing(response)
+            self._h11 = self._head = None
+            exchange.receive_response(response.status_code, list(response.headers))
+        body = self._body
+        content: list[bytes] = []
+        try:
+            body.feed(data, content)
+        finally:
+            if content:
+                plain = content[0] if len(content) == 1 else b"".join(content)
+                self.body_bytes += len(plain)
+                events += exchange.receive_data(plain)
+        if body.done:
+            self.complete = True
+            if body.rest or body.suspect:
+                self.reusable = False
+            events += exchange.receive_eof(framed=True)
+
+    def eof(self, clean: bool, exchange: Exchange, events: list[Event]) -> None:
+        """The connection was closed; `clean` if the peer said so (by TCP, and by TLS if there is
+        any)."""
+        self.reusable = False
+        if self.complete or self._head is not None:
+            return
+        self.complete = True
+        if clean and self._body.ends_with_connection:
+            events += exchange.receive_eof(framed=False)
+        else:
+            events += exchange.receive_disconnect()
+
+    def _choose_framing(self, response: h11.Response) -> None:
+        """How the body ends: RFC 9112 section 6.3. h11 has refused contradictory lengths, and
+        knows whether either side has said that the connection closes."""
+        headers = list(response.headers)
+        length = get_header(headers, b"content-length")
+        chunked = get_header(headers, b"transfer-encoding") is not None
+        self.reusable = (
+            response.http_version == b"1.1"
+            and self._h11 is not None
+            and self._h11.our_state is h11.DONE
+            # Both lengths are a sign of response splitting: trust nothing behind it.
+            and not (chunked and length is not None)
+        )
+        if self._bodiless or response.status_code in (204, 304):
+            self._body = PlainReader(0)
+        elif chunked:
+            self._body = ChunkedReader(self._limit)
+        elif length is not None:
+            self._body = PlainReader(int(length))
+        else:
+            self.reusable = False
+
+
+class PlainReader:
+    """A body of `length` bytes; None: it ends with the connection. To be used as `ChunkedReader`
+    is."""
+
+    __slots__ = ("_left", "done", "ends_with_connection", "rest")
+
+    suspect = False
+
+    def __init__(self, length: int | None) -> None:
+        self.done = False
+        self.rest = b""
+        self.ends_with_connection = length is None
+        self._left = length
+
+    def feed(self, data: bytes, content: list[bytes]) -> None:
+        """Append to `content` what of `data` is in the body."""
+        if self._left is not None:
+            data, self.rest = data[: self._left], data[self._left :]
+            self._left -= len(data)
+            self.done = not self._left
+        if data:
+            content.append(data)
+
+
+class HeadReader:
+    """Reads the head of a response by h11. h11 would measure partial heads only, so that its limit
+    would rest on how the bytes are cut; so would what it says of bytes that are no HTTP."""
+
+    def __init__(self, connection: h11.Connection, limit: int) -> None:
+        self._h11 = connection
+        self._limit = limit
+        self._size = 0
+        self._read = bytearray()  # from the begin of the head, interim responses left out
+
+    def feed(self, data: bytes) -> tuple[h11.Response, bytes] | None:
+        """The response, and what follows its head in `data`; None until it is complete. Raises
+        Malformed, LimitExceeded."""
+        taken = data[: self._limit - self._size]
+        if taken:
+            self._size += len(taken)
+            self._read += taken
+            self._h11.receive_data(taken)
+            event = self._next()
+            if isinstance(event, h11.Response):
+                return event, self._rest + data[len(taken) :]
+        if len(taken) < len(data):
+            raise LimitExceeded(f"a response head of more than {self._limit} bytes")
+        return None
+
+    def _next(self) -> object:
+        try:
+            while isinstance(event := self._h11.next_event(), h11.InformationalResponse):
+                self._read = bytearray(self._rest)
+        except h11.RemoteProtocolError:
+            # h11 sees a control character at the start at once, all else when the head is there.
+            size = 1 if self._read[0] < 0x21 else len(self._read) - len(self._rest)
+            raise Malformed(
+                "what the server sent is not HTTP/1.1", data=bytes(self._read[:size])
+            ) from None
+        return event
+
+    @property
+    def _rest(self) -> bytes:
+        return self._h11.trailing_data[0]

@@ -1,0 +1,114 @@
+"""TLS as a stage of bytes in and bytes out (`ssl.MemoryBIO`), the same for every event loop."""
+
+import ssl
+import threading
+from functools import cache
+from typing import cast
+
+from ...protocols.errors import ConnectFailed
+
+__all__ = ["TLS", "default_context"]
+
+
+@cache
+def default_context() -> ssl.SSLContext:
+    """One context with verification for all: making it is slow, for the system's roots."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+RECORD = 16 * 1024
+"""Bytes of a record at most (RFC 8446 section 5.1); no more is read at once."""
+
+_PART_OF_HANDSHAKE = 512
+"""Bytes of a handshake that are handed to OpenSSL at once."""
+
+
+class _Shared(threading.local):
+    """What all connections of a thread read their plaintext into: without it each read would make
+    a buffer of this size."""
+
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(RECORD))
+
+
+_shared = _Shared()
+
+
+class TLS:
+    """One TLS connection. `established` once the handshake is done; `closed` once the peer has
+    said that nothing more will come; `broken` once it has sent what it must not, or an alert."""
+
+    __slots__ = ("_host", "_in", "_out", "_tls", "broken", "closed", "established")
+
+    def __init__(self, context: ssl.SSLContext, host: str) -> None:
+        self._in = ssl.MemoryBIO()
+        self._out = ssl.MemoryBIO()
+        try:
+            self._tls = context.wrap_bio(self._in, self._out, server_hostname=host)
+        except (ValueError, ssl.SSLError) as error:
+            raise ConnectFailed(f"TLS with {host}: {error}") from None
+        self._host = host
+        self.established = False
+        self.closed = False
+        self.broken = False
+        self._shake()
+
+    def data_to_send(self) -> bytes:
+        """Bytes for the peer."""
+        return self._out.read()
+
+    def send(self, data: bytes) -> None:
+        """Encrypt `data`. Only when established; in vain once broken."""
+        try:
+            self._tls.write(data)
+        except ssl.SSLError:
+            self.broken = True
+
+    def receive(self, data: bytes) -> bytes:
+        """What the peer's bytes say. Raises ConnectFailed while the handshake goes on."""
+        plain: list[bytes] = []
+        start = 0
+        while start < len(data):
+            # In parts, as a BIO keeps the room that it once needed as long as the stream lives.
+            end = start + (RECORD if self.established else _PART_OF_HANDSHAKE)
+            self._in.write(data[start:end])
+            start = end
+            if not self.established:
+                self._shake()
+            if self.established:
+                self._read(plain)
+        return plain[0] if len(plain) == 1 else b"".join(plain)
+
+    def _read(self, plain: list[bytes]) -> None:
+        """Append what can be decrypted to `plain`."""
+        buffer = _shared.buffer
+        # Asked for more than there is, OpenSSL would raise, and that takes longer than to read.
+        while not self.closed and (self._in.pending or self._tls.pending()):
+            try:
+                size = cast(int, self._tls.read(RECORD, buffer))
+            except ssl.SSLWantReadError:
+                return
+            except ssl.SSLError:
+                self.broken = True
+                return
+            if not size:  # the peer's close_notify
+                self.closed = True
+            plain.append(bytes(buffer[:size]))
+
+    def _shake(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return
+        except ssl.SSLCertVerificationError as error:
+            untrusted = ConnectFailed(
+                f"the certificate of {self._host} is not trusted ({error.verify_message}); "
+                "if it is one of your own, give a context that trusts it with ssl_context="
+            )
+            untrusted.lasting = True
+            raise untrusted from error
+        except ssl.SSLError as error:
+            raise ConnectFailed(f"TLS with {self._host} failed: {error.reason}") from error
+        self.established = True

@@ -1,0 +1,185 @@
+"""`tokenwire serve`."""
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from unittest.mock import patch
+
+import pytest
+
+import tokenwire
+from tests.commanding import CLEAN, INTERRUPTIBLE, run
+from tokenwire import PROVIDERS, LocalProtocolError
+from tokenwire.cli import Exit
+from tokenwire.cli.serve import cutting_of, examples, fault_of
+from tokenwire.server import serve
+from tokenwire.server.faults import (
+    BreakEvent,
+    CloseAfter,
+    CloseIdle,
+    Cutting,
+    DropTerminator,
+    EndAfter,
+    ErrorObject,
+    Fault,
+    Gzip,
+    HtmlPage,
+    KeepAlives,
+    Linger,
+    RefuseWith,
+    ResetAfter,
+    StallAfter,
+    Unframed,
+)
+
+FAULTS: dict[str, Fault] = {
+    "close:300": CloseAfter(300),
+    "close:head": CloseAfter(0, head=False),
+    "reset:0": ResetAfter(0),
+    "end:5": EndAfter(5),
+    "stall:5": StallAfter(5),
+    "keepalives": KeepAlives(),
+    "keepalives:7": KeepAlives(7),
+    "keepalives:7,0.5": KeepAlives(7, 0.5),
+    "linger": Linger(),
+    "close-idle": CloseIdle(),
+    "refuse:429": RefuseWith(429),
+    "refuse:503,2": RefuseWith(503, retry_after="2"),
+    "html": HtmlPage(),
+    "html:502": HtmlPage(502),
+    "error": ErrorObject(),
+    "error:too: bad": ErrorObject("too: bad"),
+    "break": BreakEvent(),
+    "break:3": BreakEvent(3),
+    "drop-terminator": DropTerminator(),
+    "gzip": Gzip(),
+    "unframed": Unframed(),
+}
+
+
+@pytest.mark.parametrize("text", FAULTS)
+def test_faults(text: str) -> None:
+    assert fault_of(text) == FAULTS[text]
+
+
+def test_every_fault_can_be_told_and_is_in_the_help() -> None:
+    assert {type(fault) for fault in FAULTS.values()} == set(Fault.__args__)
+    shown = run("serve", "--help", width=80).out
+    for text in FAULTS:
+        assert re.search(rf"^ +{text.partition(':')[0]}\b", shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("frob", "the faults are close, reset, "),
+        ("close", "needs a : and a number"),
+        ("close:x", "not what goes behind the colon"),
+        ("refuse:99", "not what goes behind the colon"),
+        ("refuse:1000", "not what goes behind the colon"),
+        ("gzip:9", "not what goes behind the colon"),
+    ],
+)
+def test_what_is_no_fault(text: str, words: str) -> None:
+    with pytest.raises(LocalProtocolError, match=words):
+        fault_of(text)
+
+
+def test_cuttings() -> None:
+    assert cutting_of("whole", 0.5) == Cutting("whole", pause=0.5)
+    assert cutting_of("event", 0) == Cutting.per_event()
+    assert cutting_of("1", 0) == Cutting.byte_by_byte()
+    assert cutting_of("3,7", 0.1) == Cutting.of_sizes(3, 7, pause=0.1)
+    with pytest.raises(LocalProtocolError, match="give whole, event, or numbers"):
+        cutting_of("halves", 0)
+    with pytest.raises(LocalProtocolError, match="sizes above 0"):
+        cutting_of("0", 0)
+
+
+@contextmanager
+def serving(*arguments: str, **environment: str) -> Generator[tuple[str, "subprocess.Popen[str]"]]:
+    """`tokenwire serve` in a process of its own: its URL."""
+    with subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTIBLE, "serve", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**CLEAN, **environment},
+    ) as process:
+        assert process.stdout is not None
+        found = re.search(r"http://\S+", process.stdout.readline())
+        assert found
+        try:
+            yield found[0], process
+        finally:
+            process.kill()
+
+
+def test_it_serves_until_ctrl_c() -> None:
+    with serving("-p", "darkai", "--cut", "1", "-f", "close:200", "--times", "1") as (url, process):
+        with pytest.raises(tokenwire.Truncated):
+            tokenwire.ask("darkai", "Hello", base_url=url)
+        assert tokenwire.ask("darkai", "Hello", base_url=url).text.endswith("Hello")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == Exit.OK
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+async def _stop() -> None:
+    raise KeyboardInterrupt
+
+
+def test_in_this_process_with_a_key() -> None:
+    with patch("anyio.sleep_forever", _stop):
+        outcome = run("serve", "--require-key", environment={"TOKENWIRE_KEY": "sesame"})
+        assert outcome.code == Exit.OK
+        assert "$TOKENWIRE_KEY" in outcome.out
+        assert "sesame" not in outcome.out
+        assert run("serve", "-f", "gzip").code == Exit.OK
+
+
+def test_a_key_that_is_not_there() -> None:
+    outcome = run("serve", "--require-key")
+    assert outcome.code == Exit.USAGE
+    assert "put the key into TOKENWIRE_KEY" in outcome.err
+
+
+def test_a_port_that_is_taken() -> None:
+    with serve("ylokh") as server:
+        port = server.origin.rpartition(":")[2]
+        outcome = run("serve", "--port", port)
+    assert outcome.code == Exit.USAGE
+    assert "no server can listen at 127.0.0.1" in outcome.err
+
+
+def test_a_dialect_without_keys() -> None:
+    outcome = run("serve", "-p", "darkai", "--require-key", environment={"TOKENWIRE_KEY": "sesame"})
+    assert outcome.code == Exit.USAGE
+    assert "darkai knows no keys" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("provider", "key"),
+    [*((provider, None) for provider in PROVIDERS), ("openai", "sesame"), ("ylokh", "sesame")],
+)
+def test_the_examples_work_as_they_are_pasted(provider: str, key: str | None) -> None:
+    with serve(provider, key=key) as server:
+        text = examples(server.service, key)
+        _, curl, *sdk, command = re.split(r"^# .*\n", text, flags=re.MULTILINE)
+        environment = {**CLEAN, "TOKENWIRE_KEY": key or ""}
+        asked = [["bash", "-c", curl], [sys.executable, "-c", "\n".join(sdk)]]
+        outputs = [
+            subprocess.run(
+                line, capture_output=True, text=True, env=environment, timeout=30, check=True
+            ).stdout
+            for line in asked
+            if line[-1].strip()
+        ]
+        arguments = command.split()[1:]
+        outputs.append(run(*arguments, environment={"TOKENWIRE_KEY": key or ""}).out)
+    assert all("Hello" in output for output in outputs)
+    assert len(outputs) == (3 if provider in ("openai", "ylokh") else 2)

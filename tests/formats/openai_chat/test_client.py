@@ -1,0 +1,1179 @@
+"""The `openai` dialect, client half: requests, and answers with every quirk of spec's 15 to 26."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.driving import JSON, SSE, Ending, Outcome, Response, alike, drive
+from tokenwire.protocols.chat import Chat, ImagePart, Message, TextPart, Tool, ToolCall, as_chat
+from tokenwire.protocols.errors import (
+    BadRequest,
+    ContentFiltered,
+    LimitExceeded,
+    LocalProtocolError,
+    Malformed,
+    Overloaded,
+    RateLimited,
+    Refused,
+    RemoteProtocolError,
+    Truncated,
+    UnexpectedContent,
+)
+from tokenwire.protocols.events import (
+    Citation,
+    End,
+    Event,
+    Finish,
+    LogProbs,
+    Reasoning,
+    Refusal,
+    Start,
+    Text,
+    TokenLogProb,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    Unrecognized,
+    Usage,
+)
+from tokenwire.protocols.exchange import Exchange
+from tokenwire.protocols.formats.openai_chat.client import OpenAI
+from tokenwire.protocols.limits import Limits
+from tokenwire.protocols.provider import Question
+from tokenwire.protocols.registry import PROVIDERS
+from tokenwire.protocols.service import Service, pair
+
+CHAT = as_chat("hi", model="m")
+DONE = "[DONE]"
+END = End("terminator")
+
+
+def ask(chat: Chat = CHAT, limits: Limits | None = None) -> Exchange:
+    return PROVIDERS["openai"].exchange(chat, limits=limits)
+
+
+def sse(*payloads: Any) -> bytes:
+    """An event each: JSON of anything but text, which is as it is."""
+    texts = [p if isinstance(p, str) else json.dumps(p) for p in payloads]
+    return b"".join(b"data: %b\n\n" % text.encode() for text in texts)
+
+
+def choice(delta: Any = None, index: int = 0, **more: Any) -> dict[str, Any]:
+    """A choice of a chunk; without a `delta` if that is None."""
+    return {"index": index, **({} if delta is None else {"delta": delta}), **more}
+
+
+def chunk(*choices: Any, **more: Any) -> dict[str, Any]:
+    return {"choices": list(choices), **more}
+
+
+def say(text: str, index: int = 0, **more: Any) -> dict[str, Any]:
+    return chunk(choice({"content": text}, index), **more)
+
+
+def stop(reason: str = "stop", index: int = 0, **more: Any) -> dict[str, Any]:
+    return chunk(choice({}, index, finish_reason=reason), **more)
+
+
+def receive(*payloads: Any, n: int | None = None) -> Outcome:
+    return alike(ask(CHAT.replace(n=n)), sse(*payloads))
+
+
+def events_of(*payloads: Any, n: int | None = None) -> list[Event]:
+    """The events of a success but for its last, which is `[DONE]`'s."""
+    *events, end = receive(*payloads, n=n).succeeded().events
+    assert end == END
+    return events
+
+
+def calls(*fragments: Any, reason: str | None = "tool_calls") -> list[Event]:
+    """The events that a choice gives whose deltas have these lists of tool call fragments."""
+    chunks = [chunk(choice({"tool_calls": fragment})) for fragment in fragments]
+    return events_of(*chunks, *([stop(reason)] if reason else []), DONE)
+
+
+# Requests
+
+
+def request_of(chat: Chat = CHAT, **options: Any) -> tuple[dict[bytes, bytes], Any]:
+    request = PROVIDERS["openai"].exchange(chat, **options).next_request()
+    assert request is not None
+    assert request.method == "POST"
+    assert request.url == "https://api.openai.com/v1/chat/completions"
+    return dict(request.headers), json.loads(request.body)
+
+
+def test_request() -> None:
+    headers, body = request_of(key="sk-1234567890")
+    assert headers[b"authorization"] == b"Bearer sk-1234567890"
+    assert headers[b"accept"] == b"text/event-stream"
+    assert headers[b"accept-encoding"] == b"identity"
+    assert headers[b"content-type"] == b"application/json"
+    assert body == {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+
+
+def test_request_without_key_or_stream() -> None:
+    headers, body = request_of(CHAT.replace(stream=False))
+    assert b"authorization" not in headers
+    assert headers[b"accept"] == b"application/json"
+    assert body["stream"] is False
+
+
+def test_request_with_all_there_is() -> None:
+    schema = {"type": "object", "properties": {"x": {"type": "integer"}}}
+    chat = Chat(
+        model="m",
+        messages=(
+            Message("system", "be brief"),
+            Message("user", (TextPart("what is"), ImagePart("https://x.test/a.png"))),
+            Message("assistant", "", tool_calls=(ToolCall("c1", "f", '{"x":1}'),)),
+            Message("tool", "7", tool_call_id="c1"),
+        ),
+        tools=(Tool("f", "does f", schema), Tool("g")),
+        tool_choice="f",
+        temperature=0.5,
+        top_p=0.9,
+        max_tokens=7,
+        stop=("a", "b"),
+        n=2,
+        seed=3,
+        extra={"user": "u", "seed": 4},
+    )
+    called = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"x":1}'}}
+    picture = {"type": "image_url", "image_url": {"url": "https://x.test/a.png"}}
+    nothing: dict[str, Any] = {"type": "object", "properties": {}}
+    f = {"name": "f", "description": "does f", "parameters": schema}
+    assert request_of(chat)[1] == {
+        "model": "m",
+        "messages": [
+            {"role": "system", "content": "be brief"},
+            {"role": "user", "content": [{"type": "text", "text": "what is"}, picture]},
+            {"role": "assistant", "content": None, "tool_calls": [called]},
+            {"role": "tool", "content": "7", "tool_call_id": "c1"},
+        ],
+        "stream": True,
+        "tools": [
+            {"type": "function", "function": f},
+            {"type": "function", "function": {"name": "g", "parameters": nothing}},
+        ],
+        "tool_choice": {"type": "function", "function": {"name": "f"}},
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "max_tokens": 7,
+        "stop": ["a", "b"],
+        "n": 2,
+        "seed": 4,
+        "user": "u",
+    }
+
+
+@pytest.mark.parametrize("mode", ["auto", "none", "required"])
+def test_tool_choice_that_is_no_name(mode: str) -> None:
+    assert request_of(CHAT.replace(tool_choice=mode))[1]["tool_choice"] == mode
+
+
+def test_no_message() -> None:
+    with pytest.raises(LocalProtocolError, match=r"^no message: a chat needs at least one$"):
+        ask(Chat(messages=(), model="m"))
+
+
+# Streams as they should be
+
+
+def test_plain_stream() -> None:
+    head: dict[str, Any] = {"id": "c1", "model": "m-1"}
+    assert events_of(
+        chunk(choice({"role": "assistant", "content": ""}), **head),
+        say("Hel", **head),
+        say("", **head),
+        say("lo", **head),
+        stop(**head),
+        DONE,
+    ) == [Start("c1", "m-1"), Text("Hel"), Text("lo"), Finish("stop")]
+
+
+def test_finish_without_terminator_is_enough() -> None:
+    outcome = receive(say("a"), stop()).succeeded()
+    assert outcome.events == [Text("a"), Finish("stop"), End("finish")]
+
+
+@pytest.mark.parametrize("ending", ["close", "disconnect", "timeout"])
+def test_finish_then_nothing_more(ending: Ending) -> None:
+    outcome = alike(ask(), Response(sse(say("a"), stop()), ending=ending)).succeeded()
+    assert outcome.events[-1] == End("finish")
+
+
+@pytest.mark.parametrize("ending", ["eof", "close", "disconnect"])
+def test_no_finish_is_truncated(ending: Ending) -> None:
+    outcome = alike(ask(), Response(sse(say("a")), ending=ending))
+    assert outcome.refused_by(Truncated, "before data: [DONE] or a finish_reason").events == [
+        Text("a")
+    ]
+
+
+def test_keepalive() -> None:
+    exchange = ask()
+    exchange.next_request()
+    exchange.receive_response(200, SSE)
+    fed = [(b"\n", True), (b": ping\n", True), (sse(say("a")), False), (b":\n", True)]
+    for data, keepalive in fed:
+        exchange.receive_data(data)
+        assert exchange.keepalive is keepalive, data
+
+
+# Framing (quirks 1 to 13)
+
+
+def test_quirk_1_crlf() -> None:
+    body = sse(say("a"), stop(), DONE)
+    crlf = alike(ask(), body.replace(b"\n", b"\r\n"))
+    assert crlf.what == alike(ask(), body.replace(b"\n", b"\r")).what == alike(ask(), body).what
+
+
+@pytest.mark.parametrize(
+    "idle", [b": OPENROUTER PROCESSING\n\n", b":\n", b": ping - 2025\n\n" * 3, b"\n" * 50, b"\r\n"]
+)
+def test_quirks_2_and_3_comments_and_blank_lines(idle: bytes) -> None:
+    body = idle + sse(say("a")) + idle + sse(stop()) + idle + sse(DONE)
+    assert alike(ask(), body).succeeded().events == [Text("a"), Finish("stop"), END]
+
+
+def test_quirk_4_error_field() -> None:
+    body = sse(say("a")) + b'error: {"message": "out of memory", "code": 503}\n\n'
+    outcome = alike(ask(), body).refused_by(Overloaded, "out of memory")
+    assert outcome.events == [Text("a")]
+
+
+def test_quirk_4_error_field_that_is_text() -> None:
+    alike(ask(), sse(say("a")) + b"error: it broke\n\n").refused_by(Refused, "it broke")
+
+
+PRETTY = b'{\n  "error": {\n    "message": "boom",\n    "code": 429\n  }\n}\n'
+
+
+@pytest.mark.parametrize("behind", [b"", b"\n", b"data: [DONE]\n\n"])
+def test_quirk_5_pretty_printed_error(behind: bytes) -> None:
+    outcome = alike(ask(), sse(say("a")) + PRETTY + behind)
+    assert outcome.refused_by(RateLimited, "boom").events == [Text("a")]
+
+
+def test_quirk_5_json_that_is_no_error() -> None:
+    stray = b'{\n"cost": {"eur": 1}\n}\n'
+    outcome = alike(ask(), sse(say("a")) + stray + sse(stop(), DONE)).succeeded()
+    assert outcome.events == [Text("a"), Unrecognized(stray), Finish("stop"), END]
+
+
+def test_json_without_its_end_is_not_lost() -> None:
+    outcome = alike(ask(), sse(say("a")) + b'{"cost":\n1\n' + sse(stop(), DONE)).succeeded()
+    assert outcome.events[1:] == [Unrecognized(b'{"cost":\n1\n'), Finish("stop"), END]
+    cut = alike(ask(), sse(say("a")) + PRETTY[:20]).refused_by(Truncated)
+    assert cut.events[0] == Text("a")
+    assert isinstance(cut.events[1], Unrecognized)
+
+
+def test_json_without_its_end_is_not_kept_for_ever() -> None:
+    body = sse(say("a")) + b"{\n" + b"1,\n" * 9 + sse(stop(), DONE)
+    outcome = alike(ask(limits=Limits(error_body=20)), body).succeeded()
+    strays = [e.raw for e in outcome.events if isinstance(e, Unrecognized)]
+    assert b"".join(strays).startswith(b"{\n1,\n1,\n")
+
+
+def test_stray_line() -> None:
+    outcome = alike(ask(), sse(say("a")) + b"hello there\n" + sse(stop(), DONE)).succeeded()
+    assert outcome.events[1] == Unrecognized(b"hello there")
+
+
+@pytest.mark.parametrize("comment", [b"", b": hm\n"])  # with one, lines are read one by one
+def test_quirk_7_events_after_done(comment: bytes) -> None:
+    body = comment + sse(say("a"), stop(), DONE, {"cost": 1}, say("b"), "junk")
+    assert alike(ask(), body).events == [Text("a"), Finish("stop"), END]
+
+
+def test_the_step_lets_go_of_its_prompt() -> None:
+    question = Question(PROVIDERS["openai"], CHAT, "m", "http://h/v1", Limits(), key="key-secret")
+    step = PROVIDERS["openai"].dialect.ask(question)
+    remembered = step.request.remembered()
+    assert remembered != step.request
+    step.response(200, [])
+    assert step.request == remembered
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_a_last_event_without_its_blank_line(end: bytes) -> None:
+    body = sse(say("a"), stop(), say("b")).removesuffix(b"\n\n") + end
+    outcome = alike(ask(), body).succeeded()
+    assert outcome.events == [Text("a"), Text("b"), Finish("stop"), End("finish")]
+
+
+def test_what_is_too_long_fails_before_it_is_whole() -> None:
+    """What came with it is handed out first; behind [DONE] it is no fault."""
+    rest = b"data: " + b"x" * 300
+    for body, events in (
+        (sse(say("a")), [Text("a")]),
+        (sse(say("a"), DONE), [Text("a"), END]),
+    ):
+        exchange = ask(limits=Limits(event=300))
+        exchange.next_request()
+        exchange.receive_response(200, SSE)
+        assert exchange.receive_data(body + rest) == events
+        assert exchange.answered == (END in events)
+        assert exchange.failed == (END not in events)
+
+
+def test_what_is_too_long_after_done_is_no_fault() -> None:
+    body = sse(say("a"), stop(), DONE, "x" * 500)
+    assert alike(ask(limits=Limits(event=300)), body).succeeded()
+    early = sse(say("a"), stop(), "x" * 500, DONE)
+    outcome = alike(ask(limits=Limits(event=300)), early)
+    outcome.refused_by(LimitExceeded, "300 bytes")
+    assert outcome.events == [Text("a"), Finish("stop")]
+
+
+@pytest.mark.parametrize("mark", ["data:[DONE]", "data: [DONE] ", "data:  [DONE]"])
+def test_quirk_9_spaces(mark: str) -> None:
+    body = sse(say("a")).replace(b"data: ", b"data:") + mark.encode() + b"\n\n"
+    assert alike(ask(), body).succeeded().events == [Text("a"), END]
+
+
+def test_quirk_10_last_event_without_its_blank_line() -> None:
+    for ends in (1, 2):
+        body = sse(say("a"), stop())[:-ends]
+        assert alike(ask(), body).succeeded().events[-2:] == [Finish("stop"), End("finish")]
+        body = sse(say("a"), DONE)[:-ends]
+        assert alike(ask(), body).succeeded().events == [Text("a"), END]
+    # Not where nobody says that the line is whole.
+    alike(ask(), Response(body, ending="disconnect")).refused_by(Truncated)
+
+
+def test_last_event_that_was_cut_is_no_malformed_one() -> None:
+    body = sse(say("a"), say("bcd"))[:-8]
+    outcome = alike(ask(), body).refused_by(Truncated)
+    assert outcome.events == [Text("a"), Unrecognized(body.rpartition(b"data: ")[2])]
+
+
+def test_quirk_11_several_data_lines_id_and_retry() -> None:
+    body = (
+        b'retry: 100\n\nid: 1\ndata: {"choices": [{"index": 0,\ndata:  "delta": {"content": "a"}}'
+        b"]}\n\nid: 2\ndata: [DONE]\n\n"
+    )
+    assert alike(ask(), body).succeeded().events == [Text("a"), END]
+
+
+def test_quirk_11_data_that_is_not_json() -> None:
+    outcome = receive(say("a"), "<b>oops", "", say("b"), DONE).succeeded()
+    handed_on = [Unrecognized(b"<b>oops"), Unrecognized(b"")]
+    assert outcome.events == [Text("a"), *handed_on, Text("b"), END]
+    outcome = receive(say("a"), '{"id":}]}', say("b")).refused_by(Malformed, "not JSON", "id")
+    assert outcome.events == [Text("a")]
+
+
+def test_quirk_12_line_separators_are_data() -> None:
+    text = "a\u2028b\u2029c\u0085d"
+    body = "data: " + json.dumps(say(text), ensure_ascii=False) + "\n\ndata: [DONE]\n\n"
+    assert alike(ask(), body.encode()).succeeded().events == [Text(text), END]
+
+
+def test_quirk_13_bom_and_half_characters() -> None:
+    body = b"\xef\xbb\xbf" + sse(say("\u20ac")) + b'data: {"choices":[{"index":0,"delta":{'
+    body += b'"content":"\xe2\x82"}}]}\n\n' + sse('{"choices":[{"delta":{"content":"\\ud83d"}}]}')
+    outcome = alike(ask(), body + sse(DONE)).succeeded()
+    assert outcome.events == [Text("\u20ac"), Text("\ufffd"), Text("\ufffd"), END]
+
+
+# Chat completions and their relatives (quirks 15 to 26)
+
+
+def test_quirk_15_chunks_without_choices() -> None:
+    usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+    assert events_of(
+        chunk(id="", model="", object="", prompt_filter_results=[{"prompt_index": 0}]),
+        say("a", id="c", model="m"),
+        stop(),
+        chunk(usage=usage),
+        chunk(moderation={"flagged": False}),
+        DONE,
+    ) == [
+        Start("c", "m"),
+        Text("a"),
+        Usage(1, 2, 3, raw=usage),
+        Finish("stop"),
+    ]
+
+
+def test_quirk_16_deltas_of_every_poverty() -> None:
+    assert events_of(
+        chunk(choice(None)),
+        chunk(choice({"role": None, "content": None})),
+        chunk(choice({"role": "assistant", "content": "a"})),
+        chunk(choice({"role": "assistant", "content": "b"})),
+        chunk(choice({"content": ""})),
+        chunk({"delta": {"content": "c"}}),
+        stop(),
+        chunk(choice({})),
+        DONE,
+    ) == [Text("a"), Text("b"), Text("c"), Finish("stop")]
+
+
+def test_quirk_17_finish_reason_twice() -> None:
+    usage = {"total_tokens": 3}
+    assert events_of(say("a"), stop(), stop(usage=usage), DONE) == [
+        Text("a"),
+        Usage(total_tokens=3, raw=usage),
+        Finish("stop"),
+    ]
+
+
+def test_quirk_17_finish_reason_never() -> None:
+    assert events_of(say("a"), DONE) == [Text("a")]
+
+
+def test_quirk_17_finish_reason_beside_content() -> None:
+    last = chunk(choice({"content": "b"}, finish_reason="stop"))
+    assert events_of(say("a"), last, DONE) == [Text("a"), Text("b"), Finish("stop")]
+
+
+def test_quirk_17_empty_finish_reason_is_none() -> None:
+    empty = chunk(choice({"content": "a"}, finish_reason=""))
+    assert events_of(empty, DONE) == [Text("a")]
+    receive(empty).refused_by(Truncated)
+
+
+def test_quirk_17_content_after_finish() -> None:
+    assert events_of(stop(), say("a"), DONE) == [Text("a"), Finish("stop")]
+
+
+def test_quirk_18_stop_with_tool_calls() -> None:
+    call = [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}]
+    assert calls(call, reason="stop") == [
+        ToolCallStart(0, "c", "f"),
+        ToolCallDelta(0, "{}"),
+        ToolCallEnd(0, "c", "f", "{}", True),
+        Finish("stop"),
+    ]
+
+
+@pytest.mark.parametrize(("arguments", "kept"), [('{"a": [1', '{"a": [1'), ("", "{}")])
+def test_quirk_18_length_with_cut_arguments(arguments: str, kept: str) -> None:
+    call = [{"index": 0, "id": "c", "function": {"name": "f", "arguments": arguments}}]
+    assert calls(call, reason="length")[-2:] == [
+        ToolCallEnd(0, "c", "f", kept, False),
+        Finish("length"),
+    ]
+
+
+def test_a_cut_stream_ends_no_tool_call() -> None:
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
+    outcome = receive(chunk(choice({"tool_calls": [call]}))).refused_by(Truncated)
+    assert outcome.events == [ToolCallStart(0, "c", "f"), ToolCallDelta(0, "{}")]
+
+
+def test_quirk_19_usage_on_every_chunk() -> None:
+    first, last = {"total_tokens": 1, "prompt_tokens_details": None}, {"total_tokens": 2}
+    outcome = receive(say("a", usage=first), say("b", usage=last), stop(usage=None), DONE)
+    assert [e for e in outcome.events if isinstance(e, Usage)] == [
+        Usage(total_tokens=1, raw=first),
+        Usage(total_tokens=2, raw=last),
+    ]
+    assert outcome.reply.usage == Usage(total_tokens=2, raw=last)
+
+
+def test_quirk_19_usage_in_x_groq() -> None:
+    assert events_of(
+        say("a", x_groq={"id": "r"}),
+        stop(x_groq={"usage": {"total_tokens": 1}}),
+        chunk(x_groq="?"),
+        chunk(usage={"total_tokens": 2}, x_groq={"usage": {"total_tokens": 1}}),
+        DONE,
+    ) == [
+        Text("a"),
+        Usage(total_tokens=1, raw={"total_tokens": 1}),
+        Usage(total_tokens=2, raw={"total_tokens": 2}),
+        Finish("stop"),
+    ]
+
+
+def test_usage_without_choices() -> None:
+    """Without `choices`, and of no use at all."""
+    assert events_of(say("a"), {"usage": {"total_tokens": 1}}, {"usage": 5}, DONE) == [
+        Text("a"),
+        Usage(total_tokens=1, raw={"total_tokens": 1}),
+    ]
+
+
+def test_usage_in_detail() -> None:
+    usage = {
+        "prompt_tokens": 1,
+        "completion_tokens": 2,
+        "total_tokens": "many",
+        "prompt_tokens_details": {"cached_tokens": 4},
+        "completion_tokens_details": {"reasoning_tokens": 5},
+    }
+    assert events_of(say("a", usage=usage), DONE)[1] == Usage(1, 2, None, 4, 5, usage)
+
+
+def test_quirk_20_id_and_model_change() -> None:
+    assert events_of(say("a", id="x", model="m"), say("b", id="stub", model="n"), DONE) == [
+        Start("x", "m"),
+        Text("a"),
+        Text("b"),
+    ]
+
+
+@pytest.mark.parametrize("head", [{"id": "x"}, {"model": "n"}])
+def test_half_a_start(head: dict[str, Any]) -> None:
+    start = Start(head.get("id", ""), head.get("model", ""))
+    assert events_of(say("a", **head), DONE) == [start, Text("a")]
+
+
+def test_quirk_21_cumulative_duplicates() -> None:
+    def both(delta: str, whole: str) -> dict[str, Any]:
+        return chunk(
+            choice({"content": delta}, message={"role": "assistant", "content": whole}, text=delta)
+        )
+
+    assert events_of(both("a", "a"), both("b", "ab"), DONE) == [Text("a"), Text("b")]
+
+
+def test_old_completion() -> None:
+    assert events_of(chunk(choice(text="a")), DONE) == [Text("a")]
+
+
+NO_ARGUMENTS: dict[str, list[dict[str, Any]]] = {
+    "empty": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": ""}}],
+    "null in a string": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "null"}}],
+    "null": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": None}}],
+    "none": [{"index": 0, "id": "c", "function": {"name": "f"}}],
+    "an empty object": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": {}}}],
+}
+
+
+@pytest.mark.parametrize("form", NO_ARGUMENTS)
+def test_quirk_22_call_without_arguments(form: str) -> None:
+    end = ToolCallEnd(0, "c", "f", "{}", True)
+    assert [e for e in calls(NO_ARGUMENTS[form]) if isinstance(e, ToolCallEnd)] == [end]
+
+
+def fragment(arguments: str = "", **more: Any) -> dict[str, Any]:
+    name = {"name": more.pop("name")} if "name" in more else {}
+    return {"function": {**name, "arguments": arguments}, **more}
+
+
+F = fragment('{"a":', index=0, id="c1", name="f")
+G = fragment('{"b":', index=1, id="c2", name="g")
+F_AND_G: dict[str, list[list[dict[str, Any]]]] = {
+    "whole, in a fragment each": [
+        [fragment('{"a":1}', index=0, id="c1", name="f")],
+        [fragment('{"b":2}', index=1, id="c2", name="g")],
+    ],
+    "several in one delta": [[F, G], [fragment("1}", index=0), fragment("2}", index=1)]],
+    "interleaved": [[F], [G], [fragment("1}", index=0)], [fragment("2}", index=1)]],
+    "no index, whole": [
+        [fragment('{"a":1}', id="c1", name="f")],
+        [fragment('{"b":2}', id="c2", name="g")],
+    ],
+    "no index, in pieces": [
+        [fragment('{"a":', id="c1", name="f")],
+        [fragment("1}")],
+        [fragment('{"b":', id="c2", name="g")],
+        [fragment("2}")],
+    ],
+    "index from 1": [
+        [fragment('{"a":', index=1, id="c1", name="f")],
+        [fragment("1}", index=1)],
+        [fragment('{"b":2}', index=2, id="c2", name="g")],
+    ],
+    "the same index": [
+        [fragment('{"a":1}', index=0, id="c1", name="f")],
+        [fragment('{"b":2}', index=0, id="c2", name="g")],
+    ],
+    "null and empty ids": [
+        [F],
+        [fragment("1}", index=0, id=None)],
+        [G],
+        [fragment("2", index=1, id="")],
+        [fragment("}", index=1, id="", name=None)],
+    ],
+    "ids on every fragment": [
+        [F],
+        [fragment("1}", index=0, id="c1")],
+        [G],
+        [fragment("2}", index=1, id="c2")],
+    ],
+    "an object": [
+        [{"index": 0, "id": "c1", "function": {"name": "f", "arguments": {"a": 1}}}],
+        [{"index": 1, "id": "c2", "function": {"name": "g", "arguments": {"b": 2}}}],
+    ],
+}
+
+
+@pytest.mark.parametrize("form", F_AND_G)
+def test_quirk_22_two_calls(form: str) -> None:
+    events = calls(*F_AND_G[form])
+    assert [e for e in events if isinstance(e, ToolCallStart)] == [
+        ToolCallStart(0, "c1", "f"),
+        ToolCallStart(1, "c2", "g"),
+    ]
+    assert events[-3:] == [
+        ToolCallEnd(0, "c1", "f", '{"a":1}', True),
+        ToolCallEnd(1, "c2", "g", '{"b":2}', True),
+        Finish("tool_calls"),
+    ]
+
+
+def test_tool_calls_end_with_the_stream_too() -> None:
+    assert calls([fragment("{}", index=0, id="c", name="f")], reason=None)[-1] == (
+        ToolCallEnd(0, "c", "f", "{}", True)
+    )
+
+
+def test_old_function_call() -> None:
+    for more in ({}, {"name": "f"}):
+        deltas = [{"name": "f", "arguments": '{"a":'}, {"arguments": "1}", **more}]
+        chunks = [chunk(choice({"function_call": delta})) for delta in deltas]
+        assert events_of(*chunks, stop("function_call"), DONE)[-2:] == [
+            ToolCallEnd(0, "", "f", '{"a":1}', True),
+            Finish("function_call"),
+        ]
+
+
+@pytest.mark.parametrize(
+    "deltas",
+    [
+        [{"reasoning_content": "thi"}, {"reasoning_content": "nk"}],
+        [{"reasoning": "thi"}, {"reasoning": "nk"}],
+        [{"reasoning": "thi", "reasoning_content": "thi"}, {"reasoning_content": "nk"}],
+        [
+            {"reasoning_details": [{"type": "reasoning.text", "text": "thi"}]},
+            {"reasoning_details": [{"type": "reasoning.summary", "summary": "nk"}]},
+        ],
+        [
+            {"reasoning": "thi", "reasoning_details": [{"type": "reasoning.text", "text": "thi"}]},
+            {"reasoning": "nk", "reasoning_details": [{"type": "x", "summary": "nk"}]},
+        ],
+        [
+            {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "thi"}]}]},
+            {"content": [{"type": "thinking", "thinking": [{"text": "n"}, {"text": "k"}]}]},
+        ],
+    ],
+)
+def test_quirk_23_reasoning_counts_once(deltas: list[dict[str, Any]]) -> None:
+    chunks = [chunk(choice(delta)) for delta in deltas]
+    assert events_of(*chunks, say("so"), DONE) == [Reasoning("thi"), Reasoning("nk"), Text("so")]
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        {"type": "reasoning.encrypted", "data": "AAAA"},
+        {"type": "reasoning.encrypted", "data": "AAAA", "summary": ""},
+        {"type": "reasoning.text", "text": "", "signature": "s"},
+        {"kind": "unheard of"},
+        "text",
+    ],
+)
+def test_quirk_23_details_that_say_nothing_are_handed_on(detail: Any) -> None:
+    place = "choices[0].delta.reasoning_details"
+    assert events_of(chunk(choice({"reasoning_details": [detail]})), DONE) == [
+        Unrecognized(json.dumps(detail).encode(), place)
+    ]
+
+
+def test_quirk_23_signed_text_is_read_and_handed_on() -> None:
+    detail = {"type": "reasoning.text", "text": "a", "signature": "s"}
+    assert events_of(chunk(choice({"reasoning_details": [detail]})), DONE) == [
+        Reasoning("a"),
+        Unrecognized(json.dumps(detail).encode(), "choices[0].delta.reasoning_details"),
+    ]
+
+
+def test_quirk_23_content_as_a_list() -> None:
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}], "closed": True}
+    parts: list[Any] = [
+        thought,
+        {"type": "text", "text": "a"},
+        {"type": "text", "text": ""},
+        {"type": "thinking", "thinking": []},
+        {"type": "reference", "reference_ids": [1]},
+        {"type": "text"},
+        {"type": "thinking"},
+        {"type": "text", "thinking": [{"text": "hm"}]},
+        "b",
+    ]
+    place = "choices[0].delta.content"
+    assert events_of(chunk(choice({"content": parts})), say("c"), DONE) == [
+        Reasoning("hm"),
+        Text("a"),
+        Unrecognized(b'{"type": "reference", "reference_ids": [1]}', place),
+        Unrecognized(b'{"type": "text"}', place),
+        Unrecognized(b'{"type": "thinking"}', place),
+        Unrecognized(b'{"type": "text", "thinking": [{"text": "hm"}]}', place),
+        Unrecognized(b'"b"', place),
+        Text("c"),
+    ]
+
+
+def test_what_a_choice_says_has_its_index() -> None:
+    deltas: list[dict[str, Any]] = [
+        {"content": [{"type": "text", "text": "a"}]},
+        {"content": [{"type": "thinking", "thinking": [{"text": "b"}]}]},
+        {"content": {"c": 1}},
+        {"reasoning_details": [{"type": "reasoning.text", "text": "d"}]},
+        {"reasoning": "e"},
+        {"refusal": "f"},
+        {"content": ["g"]},
+    ]
+    logprobs = {"content": [{"token": "h", "logprob": -0.5}]}
+    chunks = [chunk(choice(delta, 1)) for delta in deltas]
+    chunks += [chunk(choice({}, 1, logprobs=logprobs)), chunk(choice(None, 1, text="i"))]
+    assert events_of(*chunks, DONE) == [
+        Text("a", 1),
+        Reasoning("b", 1),
+        Text('{"c":1}', 1),
+        Reasoning("d", 1),
+        Reasoning("e", 1),
+        Refusal("f", 1),
+        Unrecognized(b'"g"', "choices[1].delta.content"),
+        LogProbs([TokenLogProb("h", -0.5)], index=1),
+        Text("i", 1),
+    ]
+
+
+def test_cloudflare_answers_with_an_object() -> None:
+    answer = chunk(choice({"content": {"name": "x", "list": [1, 2.50]}}))
+    assert events_of(answer, DONE) == [Text('{"name":"x","list":[1, 2.5]}')]
+
+
+def test_an_object_with_broken_utf8_is_still_text() -> None:
+    answer = b'data: {"choices":[{"delta":{"content":{"name":"a\xff"}}}]}\n\n' + sse(DONE)
+    assert alike(ask(), answer).succeeded().events == [Text('{"name":"a\ufffd"}'), END]
+
+
+ERRORS: dict[str, tuple[bytes, type[Refused], str]] = {
+    "an error alone": (sse({"error": {"message": "m1", "code": 429}}), RateLimited, "m1"),
+    "code as text": (sse({"error": {"message": "m1", "code": "502"}}), Overloaded, "m1"),
+    "code in words": (sse({"error": {"code": "moderation", "message": ""}}), ContentFiltered, ""),
+    "error is text": (sse({"error": "m1"}), Refused, "m1"),
+    "a message": (sse({"object": "error", "message": "m1", "code": 400}), BadRequest, "m1"),
+    "detail": (sse({"detail": [{"msg": "m1"}, {"msg": "m2"}]}), Refused, "m1; m2"),
+    "beside no choices": (sse(chunk(error={"message": "m1", "code": 502})), Overloaded, "m1"),
+    "event: error": (b'event: error\ndata: {"message": "m1"}\n\n', Refused, "m1"),
+    "event: error of text": (b"event: error\ndata: m1\n\n", Refused, "m1"),
+    "event: error in its own words": (
+        b'event: error\ndata: {"error": {"message": "m1", "type": "rate_limit_error"}}\n\n',
+        RateLimited,
+        "m1",
+    ),
+    "event: error that looks like an answer": (
+        b"event: error\n" + sse(chunk(choice({"content": "b"}), message="m1")),
+        Refused,
+        "m1",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ERRORS)
+@pytest.mark.parametrize("ending", [b"", b"data: [DONE]\n\n"])
+def test_quirk_24_errors_in_a_stream(form: str, ending: bytes) -> None:
+    body, kind, message = ERRORS[form]
+    begin = sse(say("a", id="x"))
+    outcome = alike(ask(), begin + body + ending).refused_by(kind, message)
+    assert outcome.events == [Start("x", ""), Text("a")]
+    assert isinstance(outcome.error, Refused)
+    assert outcome.error.data == body.rpartition(b"data: ")[2].strip()
+    alike(ask(), body + ending).refused_by(kind, message)
+
+
+def test_quirk_24_error_beside_choices_after_the_finish() -> None:
+    usage = {"total_tokens": 9}
+    last = stop("error", error={"message": "lost it", "code": 503}, usage=usage)
+    outcome = receive(say("a"), stop(), last, DONE).refused_by(Overloaded, "lost it")
+    assert outcome.events == [Text("a"), Usage(total_tokens=9, raw=usage), Finish("error")]
+
+
+def test_no_error_at_all() -> None:
+    assert events_of(say("a", error=None), {"error": {}}, {"hello": 1}, DONE) == [
+        Text("a"),
+        Unrecognized(b'{"error": {}}'),
+        Unrecognized(b'{"hello": 1}'),
+    ]
+
+
+def test_quirk_25_interleaved_choices() -> None:
+    outcome = receive(
+        chunk(choice({"content": "b"}, 1), choice({"content": "a"}, 0)),
+        say("B", 1),
+        stop("length", 1),
+        say("A", 0),
+        stop("stop", 0),
+        n=2,
+    ).succeeded()
+    assert outcome.events == [
+        Text("b", 1),
+        Text("a", 0),
+        Text("B", 1),
+        Text("A", 0),
+        Finish("stop", 0),
+        Finish("length", 1),
+        End("finish"),
+    ]
+
+
+def test_a_choice_that_begins_later_owes_its_finish_too() -> None:
+    outcome = receive(say("a", 1, id="x"), say("b"), stop(index=1)).refused_by(Truncated)
+    assert outcome.events == [Start("x", ""), Text("a", 1), Text("b"), Finish("stop", 1)]
+
+
+def test_every_choice_owes_its_finish() -> None:
+    one_of_two = [say("a"), stop()]
+    outcome = receive(*one_of_two, n=2).refused_by(Truncated)
+    assert outcome.events == [Text("a"), Finish("stop")]
+    receive(*one_of_two, say("b", 1)).refused_by(Truncated)
+    receive(*one_of_two, say("b", 1), stop("stop", 1)).succeeded()
+
+
+def test_quirk_25_logprobs() -> None:
+    def token(text: str) -> dict[str, Any]:
+        return {"token": text, "logprob": -0.5, "bytes": [97], "top_logprobs": []}
+
+    logprobs = {
+        "content": [token("a")],
+        "refusal": None,
+        "reasoning_content": [token("b")],
+        "unheard": [token("c")],
+    }
+    place = "choices[0].logprobs."
+    assert events_of(
+        chunk(choice({"content": "a"}, logprobs=logprobs), obfuscation="xyz", p="ab"),
+        chunk(choice({}, logprobs={"content": "?", "refusal": [token("d")]})),
+        DONE,
+    ) == [
+        Text("a"),
+        LogProbs([TokenLogProb("a", -0.5, [97], [])]),
+        LogProbs([TokenLogProb("b", -0.5, [97], [])], "reasoning"),
+        Unrecognized(json.dumps(logprobs["unheard"]).encode(), place + "unheard"),
+        Unrecognized(b'"?"', place + "content"),
+        LogProbs([TokenLogProb("d", -0.5, [97], [])], "refusal"),
+    ]
+
+
+def test_quirk_26_unknown_keys_everywhere() -> None:
+    new: dict[str, Any] = {"new": [{"deep": 1}]}
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}", **new}, **new}
+    assert events_of(
+        chunk(choice({"content": "a", "tool_calls": [call], **new}, **new), **new), stop(), DONE
+    ) == [
+        Text("a"),
+        ToolCallStart(0, "c", "f"),
+        ToolCallDelta(0, "{}"),
+        ToolCallEnd(0, "c", "f", "{}", True),
+        Finish("stop"),
+    ]
+
+
+def test_refusal() -> None:
+    chunks = [chunk(choice({"refusal": text})) for text in ("I ", "won't")]
+    assert events_of(*chunks, DONE) == [Refusal("I "), Refusal("won't")]
+
+
+def test_citations_once_each() -> None:
+    def note(url: str, **more: Any) -> dict[str, Any]:
+        return {"type": "url_citation", "url_citation": {"url": url, **more}}
+
+    notes = [note("u1", title="one"), note("u2"), {"type": "file"}]
+    assert events_of(
+        chunk(choice({"content": "a", "annotations": notes}), citations=["u2", "u3", 4]),
+        say("b", citations=["u1", "u3"]),
+        say("c", citations="u4"),
+        DONE,
+    ) == [
+        Text("a"),
+        Citation("u1", "one"),
+        Citation("u2"),
+        Unrecognized(b'{"type": "file"}', "choices[0].delta.annotations"),
+        Citation("u3"),
+        Text("b"),
+        Text("c"),
+    ]
+
+
+def test_fragment_that_is_none() -> None:
+    assert calls([{"index": 0}], reason=None) == [
+        Unrecognized(b'{"index": 0}', "choices[0].delta.tool_calls")
+    ]
+
+
+def test_as_many_choices_as_were_asked_for_by_extra() -> None:
+    finished = chunk(choice(finish_reason="stop"))
+    exchange = ask(CHAT.replace(extra={"n": 2}))
+    alike(exchange, Response(sse(finished), ending="disconnect")).refused_by(Truncated)
+
+
+def test_a_document_without_an_answer() -> None:
+    for body in (b'{"choices": []}', b'{"choices": [{"index": 0}]}'):
+        error = alike(ask(), Response(body, 200, JSON)).refused_by(UnexpectedContent).error
+        assert isinstance(error, UnexpectedContent)
+        assert error.message == "a JSON object whose choices hold no answer"
+        assert error.data == body
+
+
+@pytest.mark.parametrize("reason", ["length", "max_tokens", "MAX_TOKENS", "content_filter"])
+def test_a_call_that_was_cut_to_nothing_is_not_complete(reason: str) -> None:
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": ""}}
+    finish = chunk(choice({"tool_calls": [call]}, finish_reason=reason))
+    outcome = receive(finish, DONE).succeeded()
+    assert [e.complete for e in outcome.events if isinstance(e, ToolCallEnd)] == [False]
+
+
+def test_the_comment_that_is_told_is_short_and_text() -> None:
+    body = sse(say("a")) + b": \xff" + b"x" * 99 + b"\n"
+    error = alike(ask(), body).refused_by(Truncated).error
+    assert str(error).endswith("; its last comment was '\ufffd" + "x" * 78 + "'")
+
+
+def test_the_last_comment_is_told_of_a_cut_stream() -> None:
+    body = sse(say("a")) + b":408: 408 Request Timeout\n\n"
+    alike(ask(), body).refused_by(Truncated, "its last comment was '408: 408 Request Timeout'")
+
+
+def test_an_id_may_be_a_number() -> None:
+    assert receive(say("a") | {"id": 7}, DONE).succeeded().events[0] == Start("7", "")
+
+
+def test_done_alone() -> None:
+    for payloads in ([DONE], [chunk(), DONE]):
+        error = receive(*payloads).refused_by(UnexpectedContent).error
+        assert isinstance(error, UnexpectedContent)
+        assert error.message == "data: [DONE] came before any part of an answer"
+        assert error.data == b"[DONE]"
+
+
+@pytest.mark.parametrize("payload", ["", "1", "[]", "null", '"text"', "ping"])
+def test_what_is_no_object_is_handed_on(payload: str) -> None:
+    outcome = receive(say("a"), payload, DONE).succeeded()
+    assert outcome.events == [Text("a"), Unrecognized(payload.encode()), END]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        "{",
+        " {",
+        '{"choices": 1}',
+        '{"choices": [1]}',
+        '{"choices": [{"index": "0"}]}',
+        '{"choices": [{"delta": []}]}',
+        '{"choices": [{"finish_reason": 1}]}',
+        '{"choices": [{"delta": {"content": 1}}]}',
+        '{"a":' * 5000,
+    ],
+)
+def test_malformed_chunks(payload: str) -> None:
+    receive(say("a"), payload, say("b"), DONE).refused_by(Malformed)
+
+
+@pytest.mark.parametrize(
+    "field", ["content", "tool_calls", "logprobs", "usage", "error", "unheard"]
+)
+@pytest.mark.parametrize("depth", [100, 900, 960, 980, 990, 2000, 10000])
+def test_deep_nesting_is_nobodys_crash(field: str, depth: int) -> None:
+    for opening, closing in (("[", "]"), ('{"error":', "}"), ('{"detail":', "}")):
+        deep = opening * depth + "1" + closing * depth
+        inner = f'"{field}": {deep}'
+        for payload in (
+            f"{{{inner}}}",
+            f'{{"choices": [{{"index": 0, {inner}}}]}}',
+            f'{{"choices": [{{"index": 0, "delta": {{{inner}}}}}]}}',
+            f'{{"choices": [{{"delta": {{"function_call": {{"arguments": {deep}}}}}}}]}}',
+        ):
+            outcome = drive(ask(), sse(payload, DONE))
+            assert isinstance(outcome.error, RemoteProtocolError | None)
+
+
+def test_the_other_half_is_the_server() -> None:
+    responder = Service(PROVIDERS["openai"]).responder()
+    assert responder.send(Finish("stop")).startswith(b"data: {")
+
+
+def test_both_halves_are_at_the_path_of_the_dialect() -> None:
+    class Elsewhere(OpenAI):
+        path = "/elsewhere"
+
+    provider = msgspec.structs.replace(PROVIDERS["openai"], dialect=Elsewhere())
+    says: list[Event] = [Start("c", "m"), Text("a"), Finish("stop"), END]
+    assert list(pair(provider.exchange(CHAT), Service(provider), lambda chat: says)) == says
+
+
+# Whole answers
+
+
+def answer(**message: Any) -> dict[str, Any]:
+    return {"id": "c", "model": "m", **chunk({"message": message, "finish_reason": "stop"})}
+
+
+def receive_whole(value: Any, ending: Ending = "eof", stream: bool = True) -> Outcome:
+    body = value if isinstance(value, bytes) else json.dumps(value, indent=1).encode()
+    return alike(ask(CHAT.replace(stream=stream)), Response(body, 200, JSON, ending))
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("ending", ["eof", "close", "disconnect", "timeout"])
+def test_whole_answer(ending: Ending, stream: bool) -> None:
+    """Also where a stream was asked for (quirk 6). The last brace says that it is whole."""
+    call = {"id": "t", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    usage = {"total_tokens": 3}
+    message = answer(role="assistant", content="hi", reasoning="hm", tool_calls=[call])
+    assert receive_whole({**message, "usage": usage}, ending, stream).succeeded().events == [
+        Start("c", "m"),
+        Reasoning("hm"),
+        Text("hi"),
+        ToolCallStart(0, "t", "f"),
+        ToolCallDelta(0, '{"a": 1}'),
+        Usage(total_tokens=3, raw=usage),
+        ToolCallEnd(0, "t", "f", '{"a": 1}', True),
+        Finish("stop"),
+        END,
+    ]
+
+
+@pytest.mark.parametrize("ending", ["eof", "disconnect"])
+def test_whole_answer_that_ends_in_half_a_character(ending: Ending) -> None:
+    body = b'{"choices": [{"message": {"content": "a\\ud83d"}}]}'
+    assert receive_whole(body, ending).succeeded().events == [Text("a\ufffd"), END]
+
+
+def test_whole_old_completion() -> None:
+    outcome = receive_whole(chunk(choice(text="a", finish_reason="stop"))).succeeded()
+    assert outcome.events == [Text("a"), Finish("stop"), END]
+
+
+def test_whole_answer_beside_an_empty_delta() -> None:
+    message = {"delta": {"role": "assistant", "content": ""}, "message": {"content": "a"}}
+    assert receive_whole(chunk(message)).succeeded().events == [Text("a"), END]
+
+
+def test_empty_function_call_is_none() -> None:
+    empty = {"name": "", "arguments": ""}
+    message = {"content": "a", "function_call": empty, "tool_calls": None}
+    assert receive_whole(answer(**message)).succeeded().events == [
+        Start("c", "m"),
+        Text("a"),
+        Finish("stop"),
+        END,
+    ]
+
+
+def test_whole_tool_calls_that_share_an_id() -> None:
+    call = {"id": "f", "function": {"name": "f", "arguments": "{}"}}
+    events = receive_whole(answer(tool_calls=[call, call])).succeeded().events
+    assert [e for e in events if isinstance(e, ToolCallEnd)] == [
+        ToolCallEnd(0, "f", "f", "{}", True),
+        ToolCallEnd(1, "f", "f", "{}", True),
+    ]
+
+
+def test_whole_answer_in_choices() -> None:
+    two = chunk(
+        {"index": 0, "message": {"content": "a"}}, {"index": 1, "message": {"content": "b"}}
+    )
+    assert receive_whole(two).succeeded().events == [Text("a"), Text("b", 1), END]
+
+
+@pytest.mark.parametrize("ending", ["eof", "close", "disconnect"])
+def test_whole_answer_cut_anywhere(ending: Ending) -> None:
+    body = json.dumps(answer(content="h\u20ac\\")).encode()
+    for size in range(1, len(body)):
+        outcome = drive(ask(), Response(body[:size], 200, JSON, ending))
+        outcome.refused_by(Truncated)
+    assert drive(ask(), Response(body, 200, JSON, ending)).succeeded()
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "words"),
+    [
+        ({"error": {"message": "m1", "code": 429}}, RateLimited, "the service refused: m1"),
+        ({"error": "m1"}, Refused, "the service refused: m1"),
+        ({"choices": [], "error": {"message": "m1"}}, Refused, "the service refused: m1"),
+        ({"detail": "m1"}, Refused, "the service refused: m1"),
+        ({"hello": 1}, UnexpectedContent, "a JSON object without choices"),
+        ({"choices": None}, UnexpectedContent, "a JSON object without choices"),
+        ([1], Malformed, "JSON of an unexpected shape"),
+        (b"{]", Malformed, "not JSON"),
+    ],
+)
+def test_whole_body_that_is_no_answer(value: Any, kind: type[Exception], words: str) -> None:
+    outcome = receive_whole(value)
+    assert type(outcome.error) is kind
+    assert isinstance(outcome.error, RemoteProtocolError)
+    assert outcome.error.message.startswith(words)
+    body = value if isinstance(value, bytes) else json.dumps(value, indent=1).encode()
+    assert outcome.error.data == body
+    assert outcome.events == []
+
+
+# Anything at all
+
+_text = st.text(max_size=5)
+_scalars = st.none() | st.booleans() | st.integers(-9, 9) | _text | st.just(0.5)
+_KEYS = (
+    *("id", "model", "choices", "index", "delta", "message", "content", "reasoning", "type"),
+    *("reasoning_details", "text", "thinking", "tool_calls", "function", "name", "arguments"),
+    *("finish_reason", "logprobs", "usage", "error", "code", "detail", "annotations"),
+    *("url_citation", "url", "citations", "x_groq"),
+)
+_values = st.recursive(
+    _scalars,
+    lambda v: (
+        st.lists(v, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(_KEYS),
+            v,
+            max_size=5,
+        )
+    ),
+    max_leaves=20,
+)
+_deltas = st.fixed_dictionaries(
+    {},
+    optional={
+        "content": _scalars | _values,
+        "reasoning": _scalars,
+        "refusal": _scalars,
+        "tool_calls": st.lists(_values, max_size=2),
+        "reasoning_details": st.lists(_values, max_size=2),
+        "annotations": st.lists(_values, max_size=2),
+    },
+)
+_choices = st.fixed_dictionaries(
+    {"index": st.integers(0, 1)},
+    optional={"delta": _deltas, "message": _deltas, "finish_reason": st.none() | _text},
+)
+_chunks = st.fixed_dictionaries(
+    {"choices": st.lists(_choices, max_size=2)}, optional={"usage": _values, "citations": _values}
+)
+
+
+@given(st.lists(_chunks | _values | _text.filter(lambda t: "\n" not in t and "\r" not in t)))
+def test_whatever_json_comes(payloads: list[Any]) -> None:
+    outcome = receive(*payloads)
+    assert isinstance(outcome.error, Malformed | Truncated | Refused | UnexpectedContent | None)
+    ends = [e for e in outcome.events if isinstance(e, End)]
+    assert len(ends) == (outcome.error is None)
+    finishes = [e.index for e in outcome.events if isinstance(e, Finish)]
+    assert len(finishes) == len(set(finishes))
+
+
+@given(st.lists(_chunks | _values))
+def test_the_short_way_for_plain_text_is_the_long_one(payloads: list[Any]) -> None:
+    """Chunks take it once the answer has started, which needs an id."""
+
+    def without_start(first: dict[str, Any]) -> tuple[object, ...]:
+        outcome = drive(ask(), sse(first, *payloads))
+        outcome.events = [e for e in outcome.events if not isinstance(e, Start)]
+        return outcome.what
+
+    first = chunk(choice({}))
+    assert without_start(first | {"id": "x"}) == without_start(first)

@@ -1,0 +1,300 @@
+"""Errors: whose fault, in which words, and never with a key in them."""
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.asking import HTML, chunk, question
+from tests.cutting import bytewise, whole
+from tests.driving import JSON, SSE, Response, drive
+from tokenwire.protocols import errors as module
+from tokenwire.protocols.chat import as_chat
+from tokenwire.protocols.errors import (
+    EXCERPT,
+    AuthenticationFailed,
+    BadRequest,
+    Challenged,
+    ConnectFailed,
+    ContentFiltered,
+    Disconnected,
+    LimitExceeded,
+    LocalProtocolError,
+    Malformed,
+    Overloaded,
+    RateLimited,
+    Redirected,
+    Refused,
+    RemoteProtocolError,
+    TimedOut,
+    TokenwireError,
+    TransportError,
+    Truncated,
+    UnexpectedContent,
+    blot,
+    brief,
+)
+from tokenwire.protocols.limits import Limits
+from tokenwire.protocols.provider import Question
+from tokenwire.protocols.registry import provider_named
+from tokenwire.protocols.reply import Reply
+from tokenwire.protocols.toolkit.http import Headers, Request
+
+KEY = "sk-proj-0123456789abcdefghijklmnop"
+REFUSALS: list[type[Refused]] = [
+    *(Refused, AuthenticationFailed, RateLimited, Overloaded, BadRequest),
+    *(ContentFiltered, Redirected, Challenged),
+]
+REMOTE: list[type[RemoteProtocolError]] = [
+    *(RemoteProtocolError, Malformed, Truncated, LimitExceeded, UnexpectedContent),
+    *REFUSALS,
+]
+
+
+def everything(error: TokenwireError) -> TokenwireError:
+    """`error` with all its attributes set."""
+    error.answer = Reply()
+    if isinstance(error, RemoteProtocolError):
+        error.status = 429
+        error.headers = [(b"retry-after", b"3")]
+    if isinstance(error, Refused):
+        error.retry_after, error.request_id = "3", "r-1"
+    if isinstance(error, Redirected):
+        error.location = "https://else.where/"
+    return error
+
+
+ERRORS: list[TokenwireError] = [
+    everything(error)
+    for error in (
+        TokenwireError("t"),
+        LocalProtocolError("l"),
+        *(kind("r", data=b"bytes") for kind in REMOTE),
+        Refused("r", code="c", type="t"),
+        *(kind("n") for kind in (TransportError, ConnectFailed, Disconnected)),
+        TimedOut("late", "idle"),
+    )
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_every_error_can_be_pickled_and_copied(error: TokenwireError) -> None:
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(again) is type(error)
+        assert (str(again), again.args) == (str(error), error.args)
+        assert vars(again).keys() == vars(error).keys()
+        assert {k: v for k, v in vars(again).items() if k != "answer"} == {
+            k: v for k, v in vars(error).items() if k != "answer"
+        }
+
+
+def test_every_error_is_tested_and_exported() -> None:
+    classes = {
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, Exception)
+    }
+    assert {type(error).__name__ for error in ERRORS} == classes
+    assert classes | {"Clock", "blot", "brief"} == set(module.__all__)
+
+
+@pytest.mark.parametrize(
+    ("parent", "children"),
+    [
+        (TokenwireError, [LocalProtocolError, RemoteProtocolError, TransportError]),
+        (RemoteProtocolError, [Malformed, Truncated, LimitExceeded, UnexpectedContent, Refused]),
+        (Refused, REFUSALS[1:]),
+        (TransportError, [ConnectFailed, Disconnected, TimedOut]),
+    ],
+)
+def test_whose_fault(parent: type[Exception], children: list[type[Exception]]) -> None:
+    assert parent.__subclasses__() == children
+
+
+def test_what_they_say() -> None:
+    assert str(Malformed("not JSON")) == "not JSON"
+    assert str(Malformed("not JSON", data=b"{")) == "not JSON: b'{'"
+    assert str(Refused("no", data=b"{}")) == "no"
+    refused = Refused("no")
+    assert (refused.data, refused.headers) == (b"", [])
+    for unknown in ("status", "code", "type", "retry_after", "request_id"):
+        assert getattr(refused, unknown) is None
+    timeout = TimedOut("too late", "first_event")
+    assert (str(timeout), timeout.clock) == ("too late", "first_event")
+    assert Redirected("moved").location == ""
+    assert TokenwireError().answer is None
+
+
+# Secrets
+
+
+def shown(thing: object) -> str:
+    """All that could get into a log: repr, str, and every attribute, in both encodings."""
+    parts = [repr(thing), str(thing)]
+    if isinstance(thing, BaseException):
+        parts += [repr(thing.args), repr(vars(thing)), repr(pickle.dumps(thing))]
+        for value in vars(thing).values():
+            parts += [str(value), value.decode(errors="replace") if type(value) is bytes else ""]
+        parts += [] if thing.__cause__ is None else [shown(thing.__cause__)]
+        parts += [] if thing.__context__ is None else [shown(thing.__context__)]
+    return "\n".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("text", "blotted"),
+    [
+        ("nothing here", "nothing here"),
+        ("Authorization: Bearer abcdefghij", "Authorization: Bearer [secret]"),
+        ("bearer  abc.def-ghi~/=", "bearer  [secret]"),
+        ("sk-abcdefgh and SK-abcdefgh", "sk-[secret] and SK-[secret]"),
+        ("sk-short, bearer short", "sk-short, bearer short"),
+        ("task-abcdefghijk", "task-abcdefghijk"),
+        ("the hidden word", "the [secret] word"),
+        ("hidden hidden", "[secret] [secret]"),
+        ("cut: quite-a-long-secre", "cut: [secret]"),
+        ("cut: quite-a-long", "cut: [secret]"),
+        ("cut: quite-a-", "cut: [secret]"),
+        ("cut: quite-a", "cut: quite-a"),
+        ("quite-a-long one", "quite-a-long one"),
+    ],
+)
+def test_blot(text: str, blotted: str) -> None:
+    assert blot(text, ["quite-a-long-secret", "hidden"]) == blotted
+
+
+def test_a_word_is_told_if_it_is_brief() -> None:
+    assert brief("x" * 80) == "x" * 80
+    assert brief("x" * 81) == "(too long to show)"
+
+
+def test_a_secret_with_slashes_may_come_as_php_writes_it() -> None:
+    assert blot('{"key": "abc\\/def\\/ghi"}', ["abc/def/ghi"]) == '{"key": "[secret]"}'
+
+
+def test_a_secret_may_come_as_a_url_has_it_and_in_any_case() -> None:
+    for form in ("abc%2Fdef%2Fghi", "abc%2fdef%2fghi", "ABC/Def/ghi"):
+        assert blot(f"?key={form}&", ["abc/def/ghi"]) == "?key=[secret]&"
+
+
+def test_blot_takes_out_all_that_is_kept_and_shortens() -> None:
+    error = RateLimited(f"no, {KEY}", data=b"x" * EXCERPT + KEY.encode(), code=KEY, type=KEY)
+    error.headers = [(b"server", KEY.encode())]
+    error.request_id = error.retry_after = KEY
+    error.blot(iter([KEY]))
+    assert error.data == b"x" * EXCERPT + b"..."
+    assert error.headers == [(b"server", b"[secret]")]
+    assert (error.code, error.type, error.request_id, error.retry_after) == ("[secret]",) * 4
+    assert error.args == ("no, [secret]",)
+    assert KEY[:12] not in shown(error)
+
+
+def test_a_short_excerpt_is_kept_whole() -> None:
+    error = Malformed("m", data=bytes(range(256)) * 2)
+    error.blot(["secret"])
+    assert error.data == bytes(range(256)) * 2
+
+
+def test_blot_of_a_redirect() -> None:
+    error = Redirected("moved")
+    error.location = f"https://x/?key={KEY}"
+    error.blot([KEY])
+    assert error.location == "https://x/?key=[secret]"
+
+
+def test_bytes_of_another_encoding() -> None:
+    error = Malformed("m", data="na\u00efve-secret".encode())
+    error.blot(["na\u00efve-secret"])
+    assert error.data == b"[secret]"
+
+
+ECHOES: dict[str, tuple[int, Headers, str]] = {
+    "a message": (401, JSON, '{"error": {"message": "not KEY", "code": "KEY", "type": "KEY"}}'),
+    "a long message": (401, JSON, '{"error": "' + "x" * 1980 + 'KEY"}'),
+    "a long text": (500, SSE, "x" * 360 + " KEY"),
+    "a body cut by its limit": (400, JSON, '{"error": "' + "x" * 4060 + "KEY" + "x" * 999),
+    "a page": (503, HTML, "<html>KEY</html>"),
+    "a page for humans": (403, HTML, "<title>Just a moment</title>KEY"),
+    "a page in place of an answer": (200, HTML, "<p>KEY</p>"),
+    "headers": (429, [(name, b"KEY") for name in (b"retry-after", b"x-request-id", b"server")], ""),
+    "a redirect": (302, [(b"location", b"/?key=KEY")], ""),
+    "no JSON": (200, SSE, "data: KEY\n\n"),
+    "JSON of another shape": (200, SSE, 'data: {"choices": "KEY"}\n\n'),
+    "another shape, repaired": (200, SSE, 'data: \ufeff{"choices": "KEY"}\n\n'),
+    "an error in the stream": (200, SSE, 'data: {"error": "KEY"}\n\n'),
+    "an error as a field": (200, SSE, "error: KEY\n\n"),
+    "a document that is no answer": (200, JSON, '{"KEY": "KEY"}'),
+    "a document that was cut": (200, JSON, '{"choices": [{"KEY'),
+    "an unknown coding": (200, [*SSE, (b"content-encoding", b"KEY")], ""),
+    "a wrong type": (200, [(b"content-type", b"image/KEY")], "KEY"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+@pytest.mark.parametrize("cut", [whole, bytewise])
+@pytest.mark.parametrize("key", [KEY, "a plain key with spaces", "na\u00efve-secret"])
+def test_a_key_that_the_server_sends_back_is_never_shown(echo: str, cut: Any, key: str) -> None:
+    status, headers, body = ECHOES[echo]
+    headers = [(name, value.replace(b"KEY", key.encode("latin-1"))) for name, value in headers]
+    exchange = question(key=key, limits=Limits(error_body=4096))
+    response = Response(body.replace("KEY", key).encode(), status, headers)
+    error = drive(exchange, response, cut=cut).error
+    assert isinstance(error, RemoteProtocolError)
+    for secret in (key, key[:10], repr(key.encode())[2:-1], repr(key.encode("latin-1"))[2:-1]):
+        assert secret not in shown(error)
+        assert secret not in shown(exchange)
+
+
+def test_a_key_is_never_shown_before_anything_is_sent() -> None:
+    exchange = question(key=KEY)
+    request = exchange.next_request()
+    assert request is not None
+    assert (b"authorization", f"Bearer {KEY}".encode()) in request.headers
+    asked = Question(
+        provider=provider_named("openai"),
+        chat=as_chat("hi"),
+        model="m",
+        base_url="https://x",
+        limits=Limits(),
+        key=KEY,
+        headers={"x-api-key": KEY},
+    )
+    for thing in (exchange, exchange.fresh(), request, asked, asked.post("/", {})):
+        assert KEY not in shown(thing)
+
+
+@pytest.mark.parametrize("key", [KEY + "\n", KEY + "\x7f", KEY + "\u20ac", KEY + "\ud800"])
+def test_a_key_that_cannot_be_sent_is_not_shown(key: str) -> None:
+    with pytest.raises(LocalProtocolError) as caught:
+        question(key=key)
+    assert KEY not in shown(caught.value)
+
+
+@pytest.mark.parametrize("name", ["authorization", "Cookie", "x-api-key", "X-Goog-Api-Key"])
+def test_credentials_in_headers_are_not_shown(name: str) -> None:
+    exchange = provider_named("openai").exchange(
+        as_chat("hi", model="m"), headers={name: f"session={KEY}"}
+    )
+    assert KEY not in repr(exchange)
+    assert KEY not in repr(exchange.next_request())
+    exchange.receive_response(400, JSON)
+    exchange.receive_data(b'{"error": "' + KEY.encode() + b'"}')
+    exchange.receive_eof(framed=True)
+    with pytest.raises(BadRequest) as caught:
+        exchange.next_request()
+    assert KEY not in shown(caught.value)
+
+
+@given(st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]), min_size=8), st.data())
+def test_no_key_of_any_kind_is_shown(key: str, data: st.DataObject) -> None:
+    request = Request("POST", "https://x", [(b"x-api-key", key.encode("latin-1"))])
+    before, after = data.draw(st.text(max_size=9)), data.draw(st.text(max_size=9))
+    if key not in before + after:
+        assert key not in blot(before + key + after, request.secrets()).replace("[secret]", "")
+
+
+def test_a_good_answer_is_not_blotted() -> None:
+    outcome = drive(question(key=KEY), b"data: " + chunk(KEY) + b"\n\ndata: [DONE]\n\n")
+    assert outcome.succeeded().reply.text == KEY

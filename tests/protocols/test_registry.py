@@ -1,0 +1,38 @@
+"""All providers, by name."""
+
+import pytest
+
+from tokenwire.protocols.errors import LocalProtocolError
+from tokenwire.protocols.registry import PROVIDERS, provider_named
+from tokenwire.protocols.toolkit.http import check_url
+
+
+def test_a_provider_is_found_by_its_name() -> None:
+    for name, provider in PROVIDERS.items():
+        assert provider.name == name
+        assert provider_named(name) is provider
+        assert provider_named(provider) is provider
+
+
+@pytest.mark.parametrize("name", ["", "OpenAI", "nobody"])
+def test_an_unknown_name_is_told_the_known_ones(name: str) -> None:
+    with pytest.raises(
+        LocalProtocolError, match=f"^there is no provider '{name}' .known: darkai, .*, openai.$"
+    ):
+        provider_named(name)
+    assert name not in PROVIDERS
+    with pytest.raises(KeyError, match=f"^'{name}'$"):
+        PROVIDERS[name]
+    assert len(PROVIDERS) == len(list(PROVIDERS))
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_what_is_said_of_a_provider_holds(name: str) -> None:
+    provider = PROVIDERS[name]
+    assert check_url(provider.base_url) == provider.base_url
+    assert check_url(provider.site) == provider.site
+    known = {"text", "images", "vision", "tools", "history", "options", "reasoning"}
+    assert set() < provider.capabilities <= known
+    assert not provider.default_model or provider.model("") == provider.default_model
+    for alias in provider.aliases:
+        assert provider.model(alias) in provider.models

@@ -1,0 +1,568 @@
+"""Bytes to lines, server-sent events and JSON: the same, however the bytes are cut."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.asking import chunk, question
+from tests.cutting import bytewise, cuts, every_way, whole
+from tests.driving import JSON, SSE, Response, alike
+from tokenwire.protocols.errors import (
+    BadRequest,
+    LimitExceeded,
+    Malformed,
+    Overloaded,
+    RateLimited,
+    Refused,
+    Truncated,
+    UnexpectedContent,
+)
+from tokenwire.protocols.events import End, Event, Finish, Start, Text, Unrecognized
+from tokenwire.protocols.toolkit.http import Headers
+from tokenwire.protocols.toolkit.json import decode_json, is_list, is_object, is_whole_json
+from tokenwire.protocols.toolkit.lines import Lines
+from tokenwire.protocols.toolkit.sse import (
+    ServerSentEvent,
+    SSEDecoder,
+    SSEItem,
+    StrayLine,
+    encode_sse,
+)
+
+BOM = b"\xef\xbb\xbf"
+
+
+class Decoded(msgspec.Struct):
+    """What came of a body, and all that a decoder remembers of it."""
+
+    items: list[SSEItem] = []
+    error: str = ""
+    retry: int | None = None
+    last_event_id: str = ""
+    last_comment: bytes = b""
+
+
+def decode(pieces: list[bytes], limit: int = 1 << 20, *, eof: bool = True) -> Decoded:
+    decoder = SSEDecoder(limit)
+    decoded = Decoded()
+    try:
+        for piece in pieces:
+            decoder.feed(piece, decoded.items)
+        if eof:
+            decoder.eof(decoded.items)
+    except LimitExceeded as error:
+        decoded.error = str(error)
+    decoded.retry = decoder.retry
+    decoded.last_event_id = decoder.last_event_id
+    decoded.last_comment = decoder.last_comment
+    return decoded
+
+
+def sse(*data: bytes) -> list[SSEItem]:
+    return [ServerSentEvent(each) for each in data]
+
+
+def reference(body: bytes) -> Decoded:
+    """The algorithm of the standard, word for word and on the whole body; its end dispatches."""
+    decoded = Decoded()
+    body = body.removeprefix(BOM).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    data, type_, id_ = b"", b"", b""
+    for line in [*body.split(b"\n"), b""]:
+        field, colon, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if not line:
+            decoded.last_event_id = id_.decode(errors="replace")
+            if data:
+                kind = type_.decode(errors="replace") or "message"
+                decoded.items.append(ServerSentEvent(data[:-1], kind, decoded.last_event_id))
+            data, type_ = b"", b""
+        elif colon and not field:
+            decoded.last_comment = line[1:]
+        elif field == b"data":
+            data += value + b"\n"
+        elif field == b"event":
+            type_ = value
+        elif field == b"id":
+            id_ = id_ if b"\0" in value else value
+        elif field == b"retry":
+            decoded.retry = int(value) if value.isdigit() else decoded.retry
+        else:
+            decoded.items.append(StrayLine(line))
+    return decoded
+
+
+TOKENS = (
+    *(b"\n", b"\r", b"\r\n", b"\n\n", b"data:", b"data: ", b"data", b"data: a\n\n", b"data: \r\n"),
+    *(b"event:", b"event: x\n", b"id: 7\n", b"id", b"id: a\0b\n", b"retry: 10\n", b"retry: x\n"),
+    *(b":", b": ping\n", b"error: {}\n", b"foo", b" ", b"\0", b"x", BOM, BOM[:1], b"\xbb", b"\xff"),
+    *("\u2028\u2029\u0085\u00e9\U0001f600".encode(), b"\v", b"\f", b"\x1c", b"\x85"),
+)  # fmt: skip
+SOUP = st.lists(st.sampled_from(TOKENS), max_size=24).map(b"".join)
+
+
+# Lines
+
+
+def split(pieces: list[bytes], limit: int = 1 << 20) -> tuple[list[bytes], bytes, str]:
+    """The lines, what is left, and the error."""
+    lines = Lines(limit)
+    found: list[bytes] = []
+    try:
+        for piece in pieces:
+            for line in lines.feed(piece).splitlines():
+                lines.check(len(line))
+                found.append(line)
+            lines.check_rest()
+    except LimitExceeded as error:
+        return found, b"", str(error)
+    return found, lines.rest, ""
+
+
+@pytest.mark.parametrize(
+    ("body", "lines", "rest"),
+    [
+        (b"", [], b""),
+        (b"a", [], b"a"),
+        (b"a\nb\r\nc\rd", [b"a", b"b", b"c"], b"d"),
+        (b"a\r", [b"a"], b""),
+        (b"\na\n", [b"", b"a"], b""),
+        (b"\r\r\n\n", [b"", b"", b""], b""),
+        (BOM + b"a\n" + BOM + b"b\n", [b"a", BOM + b"b"], b""),
+        (BOM + BOM + b"a\n", [BOM + b"a"], b""),
+        (BOM + b"a", [], b"a"),
+        (BOM[:2], [], BOM[:2]),
+        (b"a\n" + BOM, [b"a"], BOM),
+        ("a\u2028b\u2029c\u0085d\n".encode(), ["a\u2028b\u2029c\u0085d".encode()], b""),
+        (b"a\vb\fc\x1cd\x1ee\x85f\n", [b"a\vb\fc\x1cd\x1ee\x85f"], b""),
+    ],
+)
+def test_lines(body: bytes, lines: list[bytes], rest: bytes) -> None:
+    for pieces in every_way(body):
+        assert split(pieces) == (lines, rest, "")
+
+
+@given(SOUP, st.integers(1, 12), st.data())
+def test_lines_never_depend_on_the_cutting(body: bytes, limit: int, data: st.DataObject) -> None:
+    assert split(data.draw(cuts(body))) == split(whole(body))
+    assert split(data.draw(cuts(body)), limit) == split(bytewise(body), limit)
+    assert split(whole(body), limit) == split(bytewise(body), limit)
+
+
+KEEPALIVES = [
+    ([b""], True),
+    ([b"\n"], True),
+    ([b"\r\n\r\n"], True),
+    ([b":\n"], True),
+    ([b": ping\n\n: pong\n"], True),
+    ([b": pi"], True),
+    ([b": pi", b"ng\n"], True),
+    ([b": ping\r", b"\n"], True),
+    ([b"data: x\n\n", b"\n"], True),
+    ([b"data: x\n\n", b""], True),
+    ([b": ping\ndata: x\n"], False),
+    ([b": ping\nda"], False),
+    ([b"data: x\n\n"], False),
+    ([b"da"], False),
+    ([b"da", b"ta: x\n"], False),
+    ([b"data: x\r\n\r\n"], False),
+    ([b"data: x\n: ping\n"], False),
+]
+
+
+@pytest.mark.parametrize(("pieces", "keepalive"), KEEPALIVES)
+def test_keepalive_is_whether_the_last_feed_brought_nothing(
+    pieces: list[bytes], keepalive: bool
+) -> None:
+    lines = Lines(100)
+    decoder = SSEDecoder(100)
+    for piece in pieces:
+        lines.feed(piece)
+        decoder.feed(piece, [])
+    assert lines.keepalive == decoder.keepalive == keepalive
+
+
+# Server-sent events
+
+STREAMS: dict[str, tuple[bytes, list[SSEItem]]] = {
+    "nothing": (b"", []),
+    "one": (b"data: a\n\n", sse(b"a")),
+    "a run of events, one line each": (b"data: a\n\ndata: b\n\ndata: c\n\n", sse(b"a", b"b", b"c")),
+    "no space": (b"data:a\n\n", sse(b"a")),
+    "two spaces": (b"data:  a\n\n", sse(b" a")),
+    "a tab": (b"data:\ta\n\n", sse(b"\ta")),
+    "no colon": (b"data\n\n", sse(b"")),
+    "several data lines": (b"data: a\ndata\ndata: b\n\n", sse(b"a\n\nb")),
+    "type": (b"event: ping\ndata: a\n\ndata: b\n\n", [ServerSentEvent(b"a", "ping"), *sse(b"b")]),
+    "type alone": (b"event: ping\n\ndata: a\n\n", sse(b"a")),
+    "type in an earlier read": (b"event: ping\n" + b"data: a\n\n", [ServerSentEvent(b"a", "ping")]),
+    "empty type": (b"event: ping\nevent:\ndata: a\n\n", sse(b"a")),
+    "id stays": (
+        b"id: 1\ndata: a\n\ndata: b\n\nid\ndata: c\n\n",
+        [*(ServerSentEvent(each, "message", "1") for each in (b"a", b"b")), *sse(b"c")],
+    ),
+    "id with a zero byte": (b"id: a\0\ndata: a\n\n", sse(b"a")),
+    "id and type of broken UTF-8": (
+        b"id: \xff\nevent: \xff\ndata: \xff\n\n",
+        [ServerSentEvent(b"\xff", "\ufffd", "\ufffd")],
+    ),
+    "field names are case-sensitive": (b"Data: a\n\n", [StrayLine(b"Data: a")]),
+    "a field name with a space": (b" data: a\n", [StrayLine(b" data: a")]),
+    "a second BOM": (BOM + BOM + b"data: a\n\n", [StrayLine(BOM + b"data: a")]),
+    "blank lines within a run": (b"data: a\n\n\n\ndata: b\n\n", sse(b"a", b"b")),
+    "a comment within a run": (b"data: a\n\n: ping\n\ndata: b\n\n", sse(b"a", b"b")),
+    "a CR within a run": (b"data: a\rdata: b\n\n", sse(b"a\nb")),
+    "an event that is begun within a run": (
+        b"data: a\nid: 1\n",
+        [ServerSentEvent(b"a", "message", "1")],
+    ),
+    "an id within a run": (
+        b"data: a\n\nid: 1\ndata: b\n\n",
+        [*sse(b"a"), ServerSentEvent(b"b", "message", "1")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_server_sent_events(name: str) -> None:
+    body, items = STREAMS[name]
+    for pieces in every_way(body):
+        assert decode(pieces).items == items
+
+
+@given(SOUP, st.data())
+def test_sse_is_the_standard_however_cut(body: bytes, data: st.DataObject) -> None:
+    """Whole takes the fast path where it can, byte by byte never does."""
+    expected = reference(body)
+    assert decode(whole(body)) == expected
+    assert decode(bytewise(body)) == expected
+    assert decode(data.draw(cuts(body))) == expected
+
+
+@given(SOUP, st.integers(1, 30), st.data())
+def test_sse_limits_never_depend_on_the_cutting(
+    body: bytes, limit: int, data: st.DataObject
+) -> None:
+    expected = decode(whole(body), limit)
+    assert decode(bytewise(body), limit) == expected
+    assert decode(data.draw(cuts(body)), limit) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "items"),
+    [
+        (b"data: 1234\n\n", sse(b"1234")),
+        (b"data: 12345\n\n", []),
+        (b"data: 1\n\ndata: 12345\n\n", sse(b"1")),
+        (b"data: 1\n\n: 12345678901\n\n", sse(b"1")),
+        (b"data: 1\n\ndata: 12345", sse(b"1")),
+        (b"data:\ndata:\n\n", sse(b"\n")),
+        (b"data: 1\n\ndata:\ndata:\ndata:\n\n", sse(b"1")),
+        (b"data: 1\n\ndata:\ndata:\ndata:", sse(b"1")),
+        (BOM + b"data: 1234\n\n", sse(b"1234")),
+        (BOM + b"data: 1234", sse(b"1234")),
+        (BOM + b"data: 12345", []),
+    ],
+)
+def test_a_line_and_the_lines_of_an_event_have_a_limit(body: bytes, items: list[SSEItem]) -> None:
+    within = body.strip(BOM).startswith(b"data: 1234\n") or body in (
+        BOM + b"data: 1234",
+        b"data:\ndata:\n\n",
+    )
+    for pieces in every_way(body):
+        decoded = decode(pieces, 10)
+        assert decoded.items == items
+        assert decoded.error == ("" if within else "an event of more than 10 bytes")
+
+
+@pytest.mark.parametrize("line", [b"x" * 10, b"\n" + b"x" * 10, b"\n" + BOM + b"x" * 7])
+def test_a_partial_line_that_is_too_long_is_refused_at_once(line: bytes) -> None:
+    assert split([line], 10)[1:] == (line.strip(b"\n"), "")
+    assert split([line + b"x"], 10)[1:] == (b"", "an event of more than 10 bytes")
+
+
+@pytest.mark.parametrize("before", [b"", b": ping\n", b"data: 1\n\n", b"data: 1\r\n\r\n"])
+def test_a_decoder_refuses_it_at_once_too(before: bytes) -> None:
+    assert decode([before + b"x" * 10], 10, eof=False).error == ""
+    assert decode([before + b"x" * 11], 10, eof=False).error == "an event of more than 10 bytes"
+    for place in range(len(before)):
+        pieces = [before[:place], before[place:] + b"x" * 11]
+        assert decode(pieces, 10, eof=False).error == "an event of more than 10 bytes"
+
+
+def test_a_byte_order_mark_before_the_first_line_does_not_count() -> None:
+    assert split([BOM + b"x" * 10], 10) == ([], b"x" * 10, "")
+    assert split([BOM + b"x" * 11], 10) == ([], b"", "an event of more than 10 bytes")
+
+
+def test_each_event_has_the_whole_limit() -> None:
+    for pieces in every_way(b"data: 1\n\ndata: 1234\n\n"):
+        assert decode(pieces, 10) == Decoded(sse(b"1", b"1234"))
+
+
+def test_nothing_is_known_at_the_start() -> None:
+    decoder = SSEDecoder()
+    assert (decoder.last_event_id, decoder.last_comment, decoder.retry) == ("", b"", None)
+    assert decoder.keepalive is False
+
+
+def test_retry_is_digits_only() -> None:
+    for body, retry in [
+        (b"retry: 250\n", 250),
+        (b"retry:250\n", 250),
+        (b"retry: 1\nretry: 2\n\n", 2),
+        (b"retry: 1\nretry: 2x\nretry:\nretry: -3\nretry:  4\n", 1),
+        (b"retry: \xd9\xa3\n", None),
+        (b"retry: " + b"9" * 10_000 + b"\n", int("9" * 18)),
+        (b"retry: 1" + b"0" * 17 + b"\n", 10**17),
+        (b"retry: 1" + b"0" * 18 + b"\n", int("9" * 18)),
+        (b"retry: " + b"0" * 20 + b"50\n", 50),
+        (b"retry: 000\n", 0),
+    ]:
+        assert decode(whole(body)).retry == retry
+
+
+def test_the_last_id_stays_the_last_one() -> None:
+    body = b"id: 1\ndata: a\n\ndata: b\n\n"
+    for pieces in ([body], [body[:15], body[15:]]):
+        assert decode(pieces, eof=False).last_event_id == "1"
+
+
+def test_an_event_that_was_cut_takes_its_id_with_it() -> None:
+    body = b"id: 1\ndata: a\n\nid: 2\ndata: b\n"
+    for pieces in every_way(body):
+        assert decode(pieces, eof=False).last_event_id == "1"
+        assert decode(pieces).last_event_id == "2"
+
+
+LINE = st.binary(max_size=20).map(lambda line: line.replace(b"\r", b" ").replace(b"\n", b" "))
+TYPE = st.text("abcdefghijklmnopqrstuvwxyz_.", max_size=12)
+
+
+@given(st.lists(st.tuples(st.lists(LINE, min_size=1, max_size=4), TYPE), max_size=5), st.data())
+def test_what_is_encoded_is_decoded(
+    events: list[tuple[list[bytes], str]], data: st.DataObject
+) -> None:
+    sent = [(b"\n".join(lines), type_) for lines, type_ in events]
+    body = b"".join(encode_sse(payload, type=type_) for payload, type_ in sent)
+    items = [ServerSentEvent(payload, type_ or "message") for payload, type_ in sent]
+    assert decode(data.draw(cuts(body)), eof=False).items == items
+
+
+@pytest.mark.parametrize(
+    ("data", "wire"),
+    [
+        (b"", b"data: \n\n"),
+        (b"a", b"data: a\n\n"),
+        (b" a", b"data:  a\n\n"),
+        (b"a\nb", b"data: a\ndata: b\n\n"),
+        (b"a\r\nb\rc", b"data: a\ndata: b\ndata: c\n\n"),
+        (b"a\n", b"data: a\ndata: \n\n"),
+        (b"\n", b"data: \ndata: \n\n"),
+        (b"\r", b"data: \ndata: \n\n"),
+    ],
+)
+def test_encode_sse(data: bytes, wire: bytes) -> None:
+    assert encode_sse(data) == wire
+    assert encode_sse(data, type="ping") == b"event: ping\n" + wire
+
+
+# JSON
+
+
+class Point(msgspec.Struct):
+    x: int
+
+
+POINT = msgspec.json.Decoder(Point)
+ANY = msgspec.json.Decoder()
+
+
+@pytest.mark.parametrize(
+    ("payload", "value"),
+    [
+        (b'{"x": 1}', {"x": 1}),
+        (b' {"x": 1}\r\n', {"x": 1}),
+        (BOM + b'{"x": 1}', {"x": 1}),
+        (b'"\xff"', "\ufffd"),
+        (b'"\xf0\x9f"', "\ufffd"),
+        (rb'"\ud83d"', "\ufffd"),
+        (rb'"\ud83d\ude00"', "\U0001f600"),
+        (rb'["\ude00", "\u2028"]', ["\ufffd", "\u2028"]),
+        ('"\u2028\u2029\u0085"'.encode(), "\u2028\u2029\u0085"),
+    ],
+)
+def test_decode_json(payload: bytes, value: Any) -> None:
+    assert decode_json(ANY, payload) == value
+    assert is_whole_json(payload)
+
+
+NOT_JSON = (b"", b"{", b'{"x": 1', b'{"x": 1}}', b"data", b"[NaN]", b"'x'", b"\xff", b'"a\nb"')
+
+
+@pytest.mark.parametrize("payload", [*NOT_JSON, b"[" * 100_000, b'["\xff"' + b"[" * 100_000])
+def test_what_is_not_json_is_malformed(payload: bytes) -> None:
+    with pytest.raises(Malformed) as caught:
+        decode_json(ANY, payload)
+    assert caught.value.message == "not JSON"
+    assert caught.value.data == payload
+    assert not is_whole_json(payload)
+
+
+@pytest.mark.parametrize("payload", [b"{}", b'{"x": ""}', b"[]", BOM + b'{"x": ""}'])
+def test_json_of_another_shape_is_malformed(payload: bytes) -> None:
+    with pytest.raises(Malformed, match="unexpected shape") as caught:
+        decode_json(POINT, payload)
+    assert caught.value.data == payload
+
+
+@given(st.binary(max_size=40) | st.text('{}[]":,\\ud80nul1e9-.', max_size=30).map(str.encode))
+def test_decode_json_raises_nothing_but_malformed(payload: bytes) -> None:
+    for decoder in (ANY, POINT):
+        with suppress(Malformed):
+            decode_json(decoder, payload)
+
+
+def test_kinds_of_json_values() -> None:
+    assert is_object({})
+    assert not is_object([])
+    assert is_list([])
+    assert not is_list("x")
+
+
+# The quirks of framing, by their numbers in the list of what real streams do.
+
+FRAMES: dict[str, tuple[bytes, list[SSEItem]]] = {
+    "1 CRLF throughout": (b"data: a\r\n\r\ndata: b\r\n\r\n", sse(b"a", b"b")),
+    "1 CR throughout": (b"data: a\r\rdata: b\r\r", sse(b"a", b"b")),
+    "2 comments before and between events": (
+        b": OPENROUTER PROCESSING\n\n:\n: keepalive\n\ndata: a\n\n: ping - 2025\n\ndata: b\n\n",
+        sse(b"a", b"b"),
+    ),
+    "3 runs of blank lines": (b"\n\n\r\n\n\n\ndata: a\n\n\n\n\n", sse(b"a")),
+    "4 a failure in a field error:": (
+        b'data: a\n\nerror: {"message": "no"}\n\n',
+        [*sse(b"a"), StrayLine(b'error: {"message": "no"}')],
+    ),
+    "5 pretty-printed JSON without data:": (
+        b'data: a\n\n{\n  "error": "no"\n}\n',
+        [*sse(b"a"), *map(StrayLine, (b"{", b'  "error": "no"', b"}"))],
+    ),
+    "7 events behind the terminator": (
+        b"data: [DONE]\n\n: cost 1\n\nevent: cost\ndata: 1\n\n",
+        [*sse(b"[DONE]"), ServerSentEvent(b"1", "cost")],
+    ),
+    "9 [DONE] without space, or with one behind": (
+        b"data:[DONE]\n\ndata: [DONE] \n\n",
+        sse(b"[DONE]", b"[DONE] "),
+    ),
+    "10 the last blank line is missing": (b"data: a\n\ndata: b\n", sse(b"a", b"b")),
+    "10 the last line end is missing": (b"data: a\n\ndata: b", sse(b"a", b"b")),
+    "11 no JSON, several data lines, ids, retry alone": (
+        b"retry: 5\n\nid: 0\ndata: {\ndata: }\n\nid: 1\ndata: oops\n\n",
+        [ServerSentEvent(b"{\n}", "message", "0"), ServerSentEvent(b"oops", "message", "1")],
+    ),
+    "12 U+2028, U+2029 and U+0085 are data": (
+        'data: "a\u2028b\u2029c\u0085d"\n\n'.encode(),
+        sse('"a\u2028b\u2029c\u0085d"'.encode()),
+    ),
+    "13 a BOM first": (BOM + b"data: a\n\n", sse(b"a")),
+    "13 characters of several bytes": (
+        "data: \u00e9\u6211\U0001f600\n\n".encode(),
+        sse("\u00e9\u6211\U0001f600".encode()),
+    ),
+}
+
+
+@pytest.mark.parametrize("quirk", FRAMES)
+def test_quirk_in_frames(quirk: str) -> None:
+    body, items = FRAMES[quirk]
+    for pieces in every_way(body):
+        assert decode(pieces).items == items
+
+
+def test_quirk_2_an_error_hidden_in_a_comment() -> None:
+    assert decode(whole(b":408: 408 Request Timeout\n")).last_comment == b"408: 408 Request Timeout"
+
+
+def frame(*payloads: bytes) -> bytes:
+    return b"".join(map(encode_sse, payloads))
+
+
+STOP = chunk("", '"stop"')
+HI: list[Event] = [Text("hi"), Finish("stop")]
+TEXT_PLAIN: Headers = [(b"content-type", b"text/plain")]
+
+
+class Answer(NamedTuple):
+    body: bytes
+    events: Sequence[Event] = ()
+    error: type[Exception] | None = None
+    status: int = 200
+    headers: Headers = SSE
+
+
+DONE: list[Event] = [*HI, End("terminator")]
+ANSWERS = {
+    "1 CRLF": Answer(frame(chunk("hi"), STOP, b"[DONE]").replace(b"\n", b"\r\n"), DONE),
+    "3 blank lines first": Answer(b"\n\r\n\n\n" + frame(chunk("hi"), STOP, b"[DONE]"), DONE),
+    "4 error:": Answer(
+        frame(chunk("hi")) + b'error: {"message": "no", "code": "rate_limit"}\n\n',
+        [Text("hi")],
+        RateLimited,
+    ),
+    "5 JSON without data:": Answer(
+        frame(chunk("hi")) + b'{\n  "error": {\n    "code": 503\n  }\n}\n', [Text("hi")], Overloaded
+    ),
+    "6 an error status labelled as a stream": Answer(
+        b'{"error": {"message": "no"}}', (), BadRequest, status=400
+    ),
+    "6 a 500 whose body is a stream": Answer(
+        b'event: error\ndata: {"error": {"message": "no"}}\n\n', (), Refused, status=500
+    ),
+    "6 stream: true ignored": Answer(
+        b'{"id": "1", "choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}',
+        [Start("1", ""), *DONE],
+        headers=JSON,
+    ),
+    "7 a cost record behind [DONE]": Answer(
+        frame(chunk("hi"), STOP, b"[DONE]", b'{"cost": 1}', b"garbage"), DONE
+    ),
+    "8 no [DONE]": Answer(frame(chunk("hi"), STOP), [*HI, End("finish")]),
+    "8 [DONE] and no finish_reason": Answer(
+        frame(chunk("hi"), b"[DONE]"), [Text("hi"), End("terminator")]
+    ),
+    "8 [DONE] alone": Answer(frame(b"[DONE]"), (), UnexpectedContent),
+    "9 data:[DONE]": Answer(frame(chunk("hi"), STOP) + b"data:[DONE] \n\n", DONE),
+    "10 no blank line at the end": Answer(
+        frame(chunk("hi"), STOP).rstrip(), [*HI, End("finish")], headers=TEXT_PLAIN
+    ),
+    "10 cut in the last line": Answer(
+        frame(chunk("hi")) + b'data: {"choices"',
+        [Text("hi"), Unrecognized(b'{"choices"')],
+        Truncated,
+    ),
+    "11 data that is not JSON": Answer(frame(chunk("hi"), b"{oops"), [Text("hi")], Malformed),
+    "12 U+2028 in a string": Answer(
+        frame(chunk("a\u2028b\u0085"), b"[DONE]"), [Text("a\u2028b\u0085"), End("terminator")]
+    ),
+    "13 a BOM, and half characters": Answer(
+        BOM + frame(chunk(r"\ud83d"), chunk("\ufffd"), b"[DONE]"),
+        [Text("\ufffd"), Text("\ufffd"), End("terminator")],
+    ),
+    "14 br though identity was asked for": Answer(
+        b"\x0b\x02\x80", (), UnexpectedContent, headers=[*SSE, (b"content-encoding", b"br")]
+    ),
+}
+
+
+@pytest.mark.parametrize("quirk", ANSWERS)
+def test_quirk_in_an_answer(quirk: str) -> None:
+    case = ANSWERS[quirk]
+    outcome = alike(question(), Response(case.body, case.status, case.headers))
+    assert outcome.events == list(case.events)
+    assert type(outcome.error) is (case.error or type(None))

@@ -1,0 +1,471 @@
+"""Refusals: every shape of error body, every status, one typed error."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.asking import HTML, question
+from tests.driving import JSON, SSE, Response, alike
+from tokenwire.protocols.errors import (
+    AuthenticationFailed,
+    BadRequest,
+    Challenged,
+    ContentFiltered,
+    Overloaded,
+    RateLimited,
+    Redirected,
+    Refused,
+    RemoteProtocolError,
+    Truncated,
+    UnexpectedContent,
+)
+from tokenwire.protocols.toolkit.http import Headers
+from tokenwire.protocols.toolkit.refusals import (
+    incomplete,
+    is_refusal,
+    looks_like_html,
+    refusal_of_document,
+    refusal_of_object,
+    refusal_of_response,
+    refusal_of_text,
+    truncated_document,
+    unexpected,
+)
+
+# Quirk 44: the body; code, type and message that are read of it.
+SHAPES: dict[str, tuple[Any, str | None, str | None, str]] = {
+    "code a string": (
+        {"error": {"message": "no", "type": "invalid_request_error", "code": "bad_thing"}},
+        *("bad_thing", "invalid_request_error", "no"),
+    ),
+    "code an int": ({"error": {"message": "no", "code": 1302}}, "1302", None, "no"),
+    "code null": ({"error": {"message": "no", "type": "t", "code": None}}, None, "t", "no"),
+    "code empty": ({"error": {"message": "no", "code": ""}}, None, None, "no"),
+    "code empty, alone": ({"message": "no", "code": ""}, None, None, "no"),
+    "code beside the error": ({"code": "c", "error": {"message": "no"}}, "c", None, "no"),
+    "error a text": ({"error": "no"}, None, None, "no"),
+    "type, error, request_id": (
+        {
+            "type": "error",
+            "error": {"type": "api_error", "message": "no"},
+            "request_id": "r",
+        },
+        *(None, "api_error", "no"),
+    ),
+    "message": ({"message": "no"}, None, None, "no"),
+    "id, message": ({"id": "x-1", "message": "no"}, None, None, "no"),
+    "object, message, type, code": (
+        {"object": "error", "message": "no", "type": "t", "code": 40001},
+        *("40001", "t", "no"),
+    ),
+    "detail a text": ({"detail": "no"}, None, None, "no"),
+    "detail a list": (
+        {"detail": [{"loc": ["body", "n"], "msg": "no", "type": "t"}, {"msg": "never"}]},
+        *(None, None, "no; never"),
+    ),
+    "detail an object": ({"detail": {"message": "no"}}, None, None, "no"),
+    "code, error a text": ({"code": "c", "error": "no"}, "c", None, "no"),
+    "status_code": ({"status_code": 422, "message": "no"}, "422", None, "no"),
+    "msg": ({"code": 5, "msg": "no"}, "5", None, "no"),
+    "reason": ({"reason": "no"}, None, None, "no"),
+    "data": ({"data": {"detail": "no"}}, None, None, "no"),
+    "in a list": ([{"error": {"code": 400, "message": "no"}}], "400", None, "no"),
+    "message a list": ({"message": ["no", 5, "never"]}, None, None, "no; never"),
+    "a text": ("no", None, None, "no"),
+    "error in an error": ({"error": {"error": {"message": "no", "code": "c"}}}, "c", None, "no"),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_shapes_of_an_error_body(shape: str) -> None:
+    value, code, type_, message = SHAPES[shape]
+    body = json.dumps(value).encode()
+    for error in (
+        refusal_of_response(418, JSON, body),
+        alike(question(), Response(body, 418, JSON)).error,
+        alike(question(), Response(body, 418, JSON, "disconnect")).error,
+    ):
+        assert type(error) is BadRequest
+        assert str(error) == f"the service refused: {message}"
+        assert (error.code, error.type, error.data) == (code, type_, body)
+
+
+@pytest.mark.parametrize(("depth", "code"), [(8, "c"), (9, None)])
+def test_how_deep_a_code_may_lie(depth: int, code: str | None) -> None:
+    value: dict[str, Any] = {"message": "no", "code": "c"}
+    for _ in range(depth):
+        value = {"error": value}
+    error = refusal_of_object(value)
+    assert (error.message, error.code, error.data) == ("the service refused: no", code, b"")
+
+
+def nested(depth: int, *, lists: bool) -> dict[str, Any]:
+    """An error whose message lies in so many lists or objects."""
+    message: Any = "no"
+    for _ in range(depth):
+        message = [message] if lists else {"msg": message}
+    return {"message": message}
+
+
+@pytest.mark.parametrize("lists", [True, False])
+def test_how_deep_a_reason_may_lie(lists: bool) -> None:
+    for depth, reason in ((8, "no"), (9, "no reason given")):
+        error = refusal_of_object(nested(depth, lists=lists))
+        assert error.message == f"the service refused: {reason}"
+
+
+@pytest.mark.parametrize("value", [{}, [], [[]], None, 5, True, {"error": {}}, {"error": None}, ""])
+def test_no_reason_given(value: Any) -> None:
+    body = json.dumps(value).encode()
+    error = refusal_of_response(400, JSON, body)
+    assert str(error) == "the service refused: no reason given (status 400)"
+    assert str(refusal_of_object(value)) == "the service refused: no reason given"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        *((status, BadRequest) for status in (400, 402, 404, 405, 413, 415, 422, 499)),
+        *((status, AuthenticationFailed) for status in (401, 403, 407)),
+        (429, RateLimited),
+        *((status, Overloaded) for status in (502, 503, 504, 529)),
+        *((status, Refused) for status in (500, 501, 520, 599, 600, 999, 0)),
+        *((status, Redirected) for status in (300, 301, 302, 304, 307, 308)),
+    ],
+)
+def test_each_status(status: int, kind: type[Refused]) -> None:
+    for body in (b"", b"no", b"{}", b'{"error": "no"}', b"<p>no</p>", b"\xff\0"):
+        error = refusal_of_response(status, JSON, body)
+        assert type(error) is kind
+        assert str(status) in str(error) or "no" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "status 500: no body"),
+        (b" \n ", "status 500: no body"),
+        (b"upstream\r\n\tconnect  error", "status 500: upstream connect error"),
+        (b"x" * 1000, f"status 500: {'x' * 400}"),
+        (b"\xff", "status 500: \ufffd"),
+        (b'{"error": "n', 'status 500: {"error": "n'),
+        (b"\n <!DOCTYPE html><h1>502</h1>", "status 500: a page of HTML"),
+        (b"\xef\xbb\xbf<html>", "status 500: a page of HTML"),
+    ],
+)
+def test_an_error_body_that_is_no_json(body: bytes, said: str) -> None:
+    error = refusal_of_response(500, HTML, body)
+    assert str(error) == f"the service answered with {said}"
+    assert error.data == body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'event: error\ndata: {"error": {"message": "no"}}\n\n',
+        b'error: {"message": "no"}\n',
+        b': hm\r\ndata:{"detail": "no"}\r\n\r\n',
+        b'data: hm\nid: {"error": "x"}\ndata: {"error": "no"}\n\n',
+    ],
+)
+def test_an_error_body_that_is_a_stream(body: bytes) -> None:
+    assert str(refusal_of_response(500, SSE, body)) == "the service refused: no"
+
+
+def test_a_stream_whose_error_was_cut() -> None:
+    error = refusal_of_response(503, SSE, b'data: {"error": {"mess')
+    assert type(error) is Overloaded
+    assert str(error).endswith('status 503: data: {"error": {"mess')
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [(b'{"error": "no"}', "no"), (b"no", "no"), (b'{"error', '{"error'), (b"no\xff", "no\ufffd")],
+)
+def test_words_that_may_be_json_or_not(data: bytes, said: str) -> None:
+    error = refusal_of_text(data)
+    assert (error.message, error.data) == (f"the service refused: {said}", data)
+
+
+# Pages
+
+CHALLENGES = [
+    (HTML, b"<!DOCTYPE html><title>Just a moment...</title>"),
+    (HTML, b"<html><script src='/cdn-cgi/challenge-platform/x.js'>"),
+    (HTML, b"<html><h1>Attention Required! | Cloudflare"),
+    (HTML, b"<html><div class='g-recaptcha'>"),
+    ([*HTML, (b"cf-mitigated", b"challenge")], b""),
+]
+
+
+@pytest.mark.parametrize("status", [200, 403, 503])
+@pytest.mark.parametrize(("headers", "body"), CHALLENGES)
+def test_a_challenge_page(status: int, headers: Headers, body: bytes) -> None:
+    outcome = alike(question(), Response(body, status, headers)).refused_by(Challenged)
+    assert isinstance(outcome.error, Challenged)
+    said = "a page that asks for a human stands before the service"
+    assert outcome.error.message == (said if status == 200 else f"{said} (status {status})")
+    assert outcome.error.data == body
+
+
+def test_a_captcha_in_json_is_no_challenge_page() -> None:
+    error = refusal_of_response(403, JSON, b'{"error": "solve the captcha"}')
+    assert type(error) is AuthenticationFailed
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(200, UnexpectedContent), (403, AuthenticationFailed), (503, Overloaded), (404, BadRequest)],
+)
+@pytest.mark.parametrize("headers", [HTML, SSE, JSON, []])
+def test_a_page_of_html(status: int, kind: type[Exception], headers: Headers) -> None:
+    body = b"\r\n<html><h1>Bad gateway</h1></html>"
+    outcome = alike(question(), Response(body, status, headers))
+    assert type(outcome.error) is kind
+    assert "a page of HTML" in str(outcome.error)
+    assert isinstance(outcome.error, RemoteProtocolError)
+    assert outcome.error.status == status
+
+
+@pytest.mark.parametrize(
+    ("body", "is_page"),
+    [(b"<", True), (b"\xef\xbb\xbf \n<p>", True), (b"{", False), (b"", False), (b"X<b", False)],
+)
+def test_looks_like_html(body: bytes, is_page: bool) -> None:
+    assert looks_like_html(body) == is_page
+
+
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        (HTML, "content of type 'text/html' came in the place of an answer"),
+        ([], "content of type 'no content type' came"),
+        ([(b"content-type", b"x" * 999)], "content of type '(too long to show)' came"),
+    ],
+)
+def test_unexpected_content(headers: Headers, words: str) -> None:
+    error = unexpected(headers, b"hm")
+    assert type(error) is UnexpectedContent
+    assert words in str(error)
+    assert error.data == b"hm"
+
+
+def test_an_unexpected_page() -> None:
+    error = unexpected(SSE, b"<p>hm")
+    assert error.message == "a page of HTML came in the place of an answer"
+    assert error.data == b"<p>hm"
+
+
+# Redirects, and headers
+
+LOCATIONS: list[tuple[Headers, str]] = [
+    ([(b"location", b"https://login.test/")], "https://login.test/"),
+    ([], ""),
+]
+
+
+@pytest.mark.parametrize(("headers", "location"), LOCATIONS)
+def test_a_redirect_is_not_followed(headers: Headers, location: str) -> None:
+    error = alike(question(), Response(b"<p>moved", 302, headers)).error
+    assert type(error) is Redirected
+    assert error.location == location
+    assert str(error) == "the service redirects (status 302); it is not followed"
+
+
+@pytest.mark.parametrize(
+    ("headers", "retry_after"),
+    [
+        ([], None),
+        ([(b"Retry-After", b"20")], "20"),
+        ([(b"retry-after", b" Wed, 21 Oct 2015 07:28:00 GMT")], "Wed, 21 Oct 2015 07:28:00 GMT"),
+        ([(b"retry-after", b"2"), (b"retry-after-ms", b"1500")], "1500ms"),
+        ([(b"retry-after", b"soon")], "soon"),
+    ],
+)
+def test_retry_after_is_kept_as_it_came(headers: Headers, retry_after: str | None) -> None:
+    for status in (302, 429, 503):
+        error = alike(question(), Response(b"{}", status, headers)).error
+        assert isinstance(error, Refused)
+        assert error.retry_after == retry_after
+
+
+@pytest.mark.parametrize("name", [b"x-request-id", b"Request-Id"])
+def test_the_request_id(name: bytes) -> None:
+    error = refusal_of_response(500, [(name, b"r-1")], b"")
+    assert error.request_id == "r-1"
+    assert refusal_of_response(500, [], b"").request_id is None
+
+
+# What code and type mean
+
+WORDS: list[tuple[dict[str, Any], type[Refused]]] = [
+    ({"code": 429}, RateLimited),
+    ({"code": "429"}, RateLimited),
+    ({"code": 503}, Overloaded),
+    ({"code": "401"}, AuthenticationFailed),
+    ({"code": 400}, BadRequest),
+    ({"code": 599}, Refused),
+    ({"code": 599, "type": "rate_limit"}, Refused),
+    ({"code": 600, "type": "rate_limit"}, RateLimited),
+    ({"code": 200}, Refused),
+    ({"code": 10**30}, Refused),
+    ({"code": "\u0664\u0662\u0669"}, RateLimited),
+    ({"code": 1.5}, Refused),
+    ({"code": "rate_limit_exceeded"}, RateLimited),
+    ({"code": "insufficient_quota"}, RateLimited),
+    ({"type": "too_many_requests"}, RateLimited),
+    ({"type": "ThrottlingException"}, RateLimited),
+    ({"type": "overloaded_error"}, Overloaded),
+    ({"code": "service_unavailable"}, Overloaded),
+    ({"code": "invalid_api_key"}, AuthenticationFailed),
+    ({"type": "authentication_error"}, AuthenticationFailed),
+    ({"type": "permission_error"}, AuthenticationFailed),
+    ({"type": "invalid_request_error"}, BadRequest),
+    ({"type": "BAD_REQUEST"}, BadRequest),
+    ({"code": "model_not_found"}, BadRequest),
+    ({"code": "context_length_exceeded"}, BadRequest),
+    ({"code": "tool_use_failed"}, BadRequest),
+    ({"code": "content_filter"}, ContentFiltered),
+    ({"code": "content_policy_violation"}, ContentFiltered),
+    ({"type": "moderation_blocked", "code": 400}, ContentFiltered),
+    ({"type": "new_error"}, Refused),
+    ({}, Refused),
+]
+
+
+@pytest.mark.parametrize(("words", "kind"), WORDS)
+def test_an_error_within_a_stream(words: dict[str, Any], kind: type[Refused]) -> None:
+    value = {"error": {"message": "no", **words}}
+    assert type(refusal_of_object(value)) is kind
+    body = b"data: " + json.dumps(value).encode() + b"\n\n"
+    alike(question(), body).refused_by(kind, "the service refused: no")
+
+
+def test_a_status_says_more_than_words_except_for_a_filter() -> None:
+    error = {"error": {"message": "no", "code": "rate_limit"}}
+    assert type(refusal_of_object(error, status=401)) is AuthenticationFailed
+    error = {"error": {"message": "no", "code": "content_filter"}}
+    assert type(refusal_of_object(error, status=400)) is ContentFiltered
+
+
+def test_a_long_reason_is_shortened() -> None:
+    assert str(refusal_of_object("x" * 9999)) == f"the service refused: {'x' * 2000}"
+
+
+# Documents in the place of a stream
+
+IS_REFUSAL: list[tuple[Any, bool]] = [
+    ({"error": "no"}, True),
+    ({"error": {"message": "no"}, "choices": []}, True),
+    ({"detail": "no"}, True),
+    ({"detail": []}, True),
+    ({"message": "no"}, True),
+    ({"message": "no", "choices": []}, False),
+    ({"message": {"role": "assistant"}}, False),
+    ({"error": None}, False),
+    ({"error": ""}, False),
+    ({}, False),
+    ([], False),
+    ("error", False),
+]
+
+
+@pytest.mark.parametrize(("value", "refused"), IS_REFUSAL)
+def test_is_refusal(value: Any, refused: bool) -> None:
+    assert is_refusal(value) == refused
+    body = json.dumps(value).encode()
+    error = refusal_of_document(body)
+    assert error.data == body
+    if refused:
+        assert isinstance(error, Refused)
+        assert error.message == refusal_of_object(value).message
+    else:
+        assert type(error) is UnexpectedContent
+        assert error.message == "a JSON document came in the place of a stream"
+
+
+def test_a_document_that_is_no_json() -> None:
+    error = refusal_of_document(b"{]")
+    assert str(error) == "not JSON: b'{]'"
+
+
+@pytest.mark.parametrize("body", [b"{", b'{"a', b'{"a": "\xe2\x80', b"[1,", b"[" * 9, b"", b"tru"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_incomplete(body: bytes, mark: bytes) -> None:
+    assert incomplete(mark + body)
+
+
+def test_a_document_that_was_cut() -> None:
+    error = truncated_document(b"{")
+    assert type(error) is Truncated
+    assert (error.message, error.data) == ("the body ended inside its JSON document", b"{")
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b"{]", b"{}}", rb'["\ud83d"]', b'"\xff"', b"[" * 100_000, b"nope"]
+)
+def test_not_incomplete(body: bytes) -> None:
+    assert not incomplete(body)
+
+
+# Whatever comes
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["error", "message", "code", "type", "detail", "msg", "data", "x"]),
+            inner,
+            max_size=4,
+        )
+    ),
+)
+BODIES = (
+    st.binary(max_size=60)
+    | VALUES.map(lambda value: json.dumps(value).encode())
+    | VALUES.map(lambda value: b"data: " + json.dumps(value).encode() + b"\n\n")
+    | st.text("<!{}[]\":, errodatn1\n'", max_size=40).map(str.encode)
+)
+HEADERS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            [b"content-type", b"location", b"retry-after", b"retry-after-ms", b"cf-mitigated"]
+        ),
+        st.binary(max_size=9),
+    ),
+    max_size=3,
+)
+
+
+@given(st.integers(0, 999), HEADERS, BODIES)
+def test_nothing_is_raised_whatever_comes(status: int, headers: Headers, body: bytes) -> None:
+    for error in (
+        refusal_of_response(status, headers, body),
+        unexpected(headers, body),
+        refusal_of_document(body),
+    ):
+        assert isinstance(error, RemoteProtocolError)
+        assert str(error)
+        error.blot(["secret-secret"])
+
+
+HOSTILE = [
+    b"[" * 900 + b"]" * 900,
+    b'{"error":' * 900 + b"1" + b"}" * 900,
+    b'{"message":' + b"[" * 900 + b'"no"' + b"]" * 900 + b"}",
+    b'{"message":' + b'{"msg":' * 480 + b'"no"' + b"}" * 481,
+    b'{"error":{"code":' + b"1" * 5000 + b"}}",
+    b'{"error":{"code":"' + b"1" * 5000 + b'"}}',
+    b"data: {" * 100 + b"\n",
+    b'{"a":' * 100_000,
+]
+
+
+@pytest.mark.parametrize("body", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_hostile_body_is_only_an_error(body: bytes) -> None:
+    assert type(refusal_of_response(500, JSON, body)) is Refused
+    assert isinstance(refusal_of_document(body), RemoteProtocolError)

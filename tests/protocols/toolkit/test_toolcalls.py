@@ -1,0 +1,158 @@
+"""Tool calls from fragments: quirks 18 and 22, each with what is made of it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenwire.protocols.errors import LimitExceeded
+from tokenwire.protocols.events import Event, ToolCallDelta, ToolCallEnd, ToolCallStart
+from tokenwire.protocols.limits import Parts
+from tokenwire.protocols.reply import Reply
+from tokenwire.protocols.toolkit.toolcalls import ToolCalls, is_json_object
+
+Fragment = tuple[int | None, str, str, str]
+"""place, id, name, arguments"""
+
+
+def fold(fragments: list[Fragment], *, cut: bool = False) -> list[Event]:
+    calls = ToolCalls(2, Parts(100))
+    events: list[Event] = []
+    for place, id_, name, arguments in fragments:
+        calls.fragment(place, id_, name, arguments, events)
+    calls.settle(cut, events)
+    return events
+
+
+def test_the_events_of_one_call() -> None:
+    assert fold([(0, "c", "f", ""), (0, "", "", '{"a":'), (0, "", "", "1}")]) == [
+        ToolCallStart(0, "c", "f", 2),
+        ToolCallDelta(0, '{"a":', 2),
+        ToolCallDelta(0, "1}", 2),
+        ToolCallEnd(0, "c", "f", '{"a":1}', True, 2),
+    ]
+
+
+def test_no_calls() -> None:
+    assert fold([]) == []
+
+
+F, G = '{"f":1}', '{"g":2}'
+TWO = [("a", "f", F), ("b", "g", G)]
+NO_IDS = [("", "f", F), ("", "g", G)]
+CALLS: dict[str, tuple[list[Fragment], list[tuple[str, str, str]]]] = {
+    "whole in one fragment": ([(0, "a", "f", F)], [("a", "f", F)]),
+    "the place comes once": ([(0, "a", "f", '{"f"'), (None, "", "", ":1}")], [("a", "f", F)]),
+    "two at their places": (
+        [(0, "a", "f", ""), (1, "b", "g", ""), (0, "", "", F), (1, "", "", G)],
+        TWO,
+    ),
+    "places from 1": ([(1, "a", "f", F), (2, "b", "g", G)], TWO),
+    "no places, by id": ([(None, "a", "f", F), (None, "b", "g", G)], TWO),
+    "no places, no ids, by name": ([(None, "", "f", F), (None, "", "g", G)], NO_IDS),
+    "no places, continued": (
+        [(None, "a", "f", '{"f"'), (None, "", "", ":1}"), (None, "b", "g", G)],
+        TWO,
+    ),
+    "no places, continued by id": (
+        [(None, "a", "f", '{"f"'), (None, "b", "g", G), (None, "a", "", ":1}")],
+        TWO,
+    ),
+    "one place for two calls, by id": ([(0, "a", "f", F), (0, "b", "g", G)], TWO),
+    "one place for two calls, by name": ([(0, "", "f", F), (0, "", "g", G)], NO_IDS),
+    "one id for two calls": ([(0, "a", "f", F), (1, "a", "g", G)], [("a", "f", F), ("a", "g", G)]),
+    "the id on every fragment": ([(0, "a", "f", '{"f"'), (0, "a", "", ":1}")], [("a", "f", F)]),
+    "the name on every fragment": ([(0, "a", "f", '{"f"'), (0, "a", "f", ":1}")], [("a", "f", F)]),
+    "the name on each fragment only": ([(0, "", "f", '{"f"'), (0, "", "f", ":1}")], [("", "f", F)]),
+    "the id comes late": ([(0, "", "f", ""), (0, "a", "", F)], [("a", "f", F)]),
+    "the name comes late": ([(0, "a", "", ""), (0, "", "f", F)], [("a", "f", F)]),
+    "the name comes after the arguments": ([(0, "a", "", F), (0, "a", "f", "")], [("a", "f", F)]),
+    "no name": ([(0, "a", "", F)], [("a", "", F)]),
+    "nothing but an id": ([(0, "a", "", "")], [("a", "", "{}")]),
+    "no arguments": ([(0, "a", "f", "")], [("a", "f", "{}")]),
+    "arguments null": ([(0, "a", "f", "null")], [("a", "f", "{}")]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CALLS)
+def test_calls(case: str) -> None:
+    fragments, calls = CALLS[case]
+    ends = [event for event in fold(fragments) if isinstance(event, ToolCallEnd)]
+    assert [(end.id, end.name, end.arguments) for end in ends] == calls
+    assert [end.call for end in ends] == list(range(len(calls)))
+    assert all(end.complete for end in ends)
+
+
+@pytest.mark.parametrize(("looks", "ends"), [(7, [F, G]), (8, [F + G])])
+def test_a_call_that_repeats_its_name_is_looked_at_eight_times(looks: int, ends: list[str]) -> None:
+    """The last look is at the fragment of another name, which begins a call if this one is whole.
+    To look at each of many fragments would take time that grows with their square."""
+    again: list[Fragment] = [(0, "", "f", each) for each in (F[1:-1], *[""] * (looks - 2), "}")]
+    events = fold([(0, "", "f", "{"), *again, (0, "", "g", G)])
+    assert [end.arguments for end in events if isinstance(end, ToolCallEnd)] == ends
+
+
+def test_calls_are_counted() -> None:
+    calls = ToolCalls(0, Parts(2))
+    for place in (0, 1, 0):
+        calls.fragment(place, "", "f", "", [])
+    with pytest.raises(LimitExceeded):
+        calls.fragment(2, "", "f", "", [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cut", "said", "complete"),
+    [
+        ("", False, "{}", True),
+        ("null", False, "{}", True),
+        ("", True, "{}", False),
+        ("null", True, "{}", False),
+        ('{"a":1}', True, '{"a":1}', True),
+        ('{"a":', True, '{"a":', False),
+        ('{"a":', False, '{"a":', False),
+        ("{'a': 1}", False, "{'a': 1}", False),
+        ("[]", False, "[]", False),
+        ('"x"', False, '"x"', False),
+        ('{"a":1}{"a":1}', False, '{"a":1}{"a":1}', False),
+        ('{"a":NaN}', False, '{"a":NaN}', False),
+    ],
+)
+def test_what_is_cut_or_invalid_is_not_complete(
+    arguments: str, cut: bool, said: str, complete: bool
+) -> None:
+    end = fold([(0, "a", "f", arguments)], cut=cut)[-1]
+    assert isinstance(end, ToolCallEnd)
+    assert (end.arguments, end.complete) == (said, complete)
+
+
+@pytest.mark.parametrize("text", ["{}", ' {"a": [1]} ', '{"\u2028": null}'])
+def test_is_json_object(text: str) -> None:
+    assert is_json_object(text)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{} {}", "{'a': 1}", '{"a":' * 9999])
+def test_is_no_json_object(text: str) -> None:
+    assert not is_json_object(text)
+
+
+FRAGMENT = st.tuples(
+    st.sampled_from([None, 0, 1]),
+    st.sampled_from(["", "a", "b"]),
+    st.sampled_from(["", "f", "g"]),
+    st.sampled_from(["", "{", "}", '"x":1', "{}", "null"]),
+)
+
+
+@given(st.lists(FRAGMENT, max_size=8), st.booleans())
+def test_no_argument_is_lost_and_each_call_has_its_start_and_end(
+    fragments: list[Fragment], cut: bool
+) -> None:
+    events = fold(fragments, cut=cut)
+    starts = [event.call for event in events if isinstance(event, ToolCallStart)]
+    ends = [event for event in events if isinstance(event, ToolCallEnd)]
+    assert sorted(starts) == [end.call for end in ends] == list(range(len(starts)))
+    deltas = [event.arguments for event in events if isinstance(event, ToolCallDelta)]
+    assert deltas == [arguments for *_, arguments in fragments if arguments]
+    if events:
+        assert [call.complete for call in Reply.of(events).choices[2].tool_calls] == [
+            end.complete for end in sorted(ends, key=lambda end: starts.index(end.call))
+        ]

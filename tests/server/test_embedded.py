@@ -1,0 +1,1006 @@
+"""The embedded server on real sockets: curl, the official SDK, and bytes by hand."""
+
+import asyncio
+import gzip
+import json
+import os
+import random
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing, suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+import openai
+import pytest
+
+from tests import certificates
+from tokenwire.protocols.chat import Chat, as_chat
+from tokenwire.protocols.errors import (
+    AuthenticationFailed,
+    LocalProtocolError,
+    RateLimited,
+    Refused,
+)
+from tokenwire.protocols.events import End, Event, Text
+from tokenwire.protocols.exchange import Exchange
+from tokenwire.protocols.registry import PROVIDERS, provider_named
+from tokenwire.protocols.reply import Reply
+from tokenwire.server.embedded import Server, serve
+from tokenwire.server.faults import (
+    BreakEvent,
+    CloseAfter,
+    CloseIdle,
+    Cutting,
+    DropTerminator,
+    EndAfter,
+    ErrorObject,
+    Faults,
+    Gzip,
+    HtmlPage,
+    KeepAlives,
+    Linger,
+    RefuseWith,
+    ResetAfter,
+    StallAfter,
+    Unframed,
+)
+
+CURL = shutil.which("curl")
+needs_curl = pytest.mark.skipif(CURL is None, reason="curl is not on PATH")
+
+CHAT: dict[str, Any] = {
+    "model": "m",
+    "stream": True,
+    "messages": [{"role": "user", "content": "hi"}],
+}
+ANSWER = "openai m was asked: hi"
+
+
+class Raw:
+    """A connection on which bytes are sent and read by hand. Never waits longer than 5 s."""
+
+    def __init__(self, server: Server, context: ssl.SSLContext | None = None) -> None:
+        parts = urlsplit(server.url)
+        host, self.path = parts.hostname or "", parts.path
+        self.socket = socket.create_connection((host, parts.port or 0), 5)
+        if context is not None:
+            self.socket = context.wrap_socket(
+                self.socket, server_hostname=host, suppress_ragged_eofs=False
+            )
+        self._read = b""
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def post(self, body: bytes | dict[str, Any] = CHAT, *headers: str, path: str = "") -> None:
+        """Send a request for a chat."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        lines = [
+            f"POST {path or self.path + '/chat/completions'} HTTP/1.1",
+            "host: localhost",
+            "content-type: application/json",
+            f"content-length: {len(content)}",
+            *headers,
+        ]
+        self.send("\r\n".join(lines).encode() + b"\r\n\r\n" + content)
+
+    def until(self, end: bytes) -> bytes:
+        """What comes up to and with `end`."""
+        while end not in self._read:
+            data = self.socket.recv(65536)
+            assert data, f"closed before {end!r}: {self._read!r}"
+            self._read += data
+        found, _, self._read = self._read.partition(end)
+        return found + end
+
+    def rest(self) -> bytes:
+        """All that comes until the connection is closed."""
+        while data := self.socket.recv(65536):
+            self._read += data
+        return self._read
+
+    def head(self) -> bytes:
+        """A response's head."""
+        return self.until(b"\r\n\r\n")
+
+    def response(self) -> tuple[bytes, bytes]:
+        """A response with a length: head and body."""
+        head = self.head()
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        while len(self._read) < length:
+            data = self.socket.recv(65536)
+            assert data, "closed in the body"
+            self._read += data
+        body, self._read = self._read[:length], self._read[length:]
+        return head, body
+
+    def chunked(self) -> bytes:
+        """The whole of a chunked body."""
+        body = b""
+        while chunk := self.chunk():
+            body += chunk
+        return body
+
+    def chunk(self) -> bytes:
+        """The next chunk of a chunked body; empty behind the last."""
+        size = int(self.until(b"\r\n"), 16)
+        return self.exactly(size + 2)[:-2]
+
+    def exactly(self, size: int) -> bytes:
+        while len(self._read) < size:
+            data = self.socket.recv(65536)
+            assert data, "closed in a chunk"
+            self._read += data
+        data, self._read = self._read[:size], self._read[size:]
+        return data
+
+
+def raw(server: Server, context: ssl.SSLContext | None = None) -> "closing[Raw]":
+    return closing(Raw(server, context))
+
+
+def drive(server: Server, exchange: Exchange) -> Iterator[Event]:
+    """The documented driver, over the simplest HTTP client there is."""
+    from http.client import HTTPConnection, HTTPException
+
+    while (request := exchange.next_request()) is not None:
+        connection = HTTPConnection(request.origin.host, request.origin.port, timeout=5)
+        with closing(connection):
+            headers = {n.decode(): v.decode() for n, v in request.headers}
+            connection.request(request.method, request.target, request.body, headers)
+            with closing(connection.getresponse()) as response:
+                pairs = [(n.lower().encode(), v.encode()) for n, v in response.getheaders()]
+                exchange.receive_response(response.status, pairs)
+                try:
+                    while data := response.read1(65536):
+                        yield from exchange.receive_data(data)
+                except (HTTPException, ConnectionError):
+                    yield from exchange.receive_disconnect()
+                else:
+                    yield from exchange.receive_eof(framed=True)
+
+
+def ask(server: Server, provider: str, question: str = "hi", **options: Any) -> Reply:
+    chat = as_chat(question, **options)
+    exchange = provider_named(provider).exchange(chat, base_url=server.url, random=random.Random(1))
+    return Reply.of(drive(server, exchange))
+
+
+def text_of(body: bytes) -> str:
+    """The text of a stream of chat completions."""
+    payloads = [line[6:] for line in body.split(b"\n\n") if line.startswith(b"data: {")]
+    return "".join(
+        choice["delta"].get("content") or ""
+        for payload in payloads
+        for choice in json.loads(payload)["choices"]
+    )
+
+
+# What it serves
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize(
+    "cutting",
+    [
+        Cutting.whole(),
+        Cutting.per_event(),
+        Cutting.byte_by_byte(),
+        Cutting.of_sizes(7, 1),
+        Cutting.per_event(pause=1e-9),
+    ],
+)
+def test_every_provider_however_cut(provider: str, cutting: Cutting) -> None:
+    model = PROVIDERS[provider].default_model or "m"
+    with serve(provider, cutting=cutting) as server:
+        assert urlsplit(server.url).path == urlsplit(PROVIDERS[provider].base_url).path
+        reply = ask(server, provider, model=model)
+    assert reply.text == f"{provider} {model} was asked: hi"
+    assert reply.evidence is not None
+    assert server.errors == []
+    assert len(server.requests) == 1 + (provider == "aichatonline")
+    assert server.requests[-1].method == "POST"
+    assert server.requests[-1].url.startswith(server.url)
+    assert b"hi" in server.requests[-1].body
+
+
+def test_a_picture_is_at_an_address_of_the_server() -> None:
+    with serve("aichats") as server:
+        (image,) = ask(server, "aichats", "a cat", model="dalle").images
+        assert image.url == f"{server.url}/pictures/1"
+        assert image.data[:4] == b"\x89PNG"
+        assert [r.method for r in server.requests] == ["POST", "GET"]
+        with pytest.raises(Refused, match="no such picture"):
+            list(drive(server, _other_picture(server)))
+
+
+def _other_picture(server: Server) -> Exchange:
+    """An exchange that comes to ask for a picture that the server has no more."""
+    server.service.pictures.clear()
+    exchange = PROVIDERS["aichats"].exchange(as_chat("x", model="dalle"))
+    exchange.next_request()
+    exchange.receive_response(200, [(b"content-type", b"application/json")])
+    exchange.receive_data(b'{"data": [{"url": "%s/pictures/9"}]}' % server.url.encode())
+    exchange.receive_eof(framed=True)
+    return exchange
+
+
+def test_an_answer_of_ones_own_and_a_key() -> None:
+    def answer(chat: Chat) -> Iterable[Event]:
+        return (Text(f"{chat.model}: "), Text("yes"), End("terminator"))
+
+    provider = PROVIDERS["openai"]
+    with serve(provider, answer, key="secret-key") as server:
+        exchange = provider.exchange(as_chat("?", model="m"), key="secret-key", base_url=server.url)
+        assert Reply.of(drive(server, exchange)).text == "m: yes"
+        with pytest.raises(AuthenticationFailed):
+            ask(server, "openai", model="m")
+
+
+def test_the_connection_is_kept() -> None:
+    with serve("openai") as server:
+        with raw(server) as client:
+            for _ in range(3):
+                client.post()
+                assert b"transfer-encoding: chunked" in client.head().lower()
+                assert text_of(client.chunked()) == ANSWER
+            client.post(b"{}")
+            assert client.response()[0].startswith(b"HTTP/1.1 400")
+            client.post({**CHAT, "stream": False})
+            assert json.loads(client.response()[1])["choices"][0]["message"]["content"] == ANSWER
+        assert server.connections == 1
+        assert len(server.requests) == 5
+
+
+def test_requests_may_come_at_once() -> None:
+    with serve("openai") as server, raw(server) as client:
+        client.post()
+        client.post()
+        for _ in range(2):
+            client.head()
+            assert text_of(client.chunked()) == ANSWER
+
+
+def test_a_client_may_want_the_connection_closed() -> None:
+    with serve("openai") as server, raw(server) as client:
+        client.post(CHAT, "connection: close")
+        assert b"connection: close" in client.head().lower()
+        assert client.rest().endswith(b"0\r\n\r\n")
+
+
+def test_an_old_client_gets_no_chunks() -> None:
+    with serve("openai") as server, raw(server) as client:
+        body = json.dumps(CHAT).encode()
+        client.send(
+            b"POST /v1/chat/completions HTTP/1.0\r\ncontent-type: application/json\r\n"
+            b"content-length: %d\r\n\r\n" % len(body) + body
+        )
+        assert b"transfer-encoding" not in client.head().lower()
+        assert client.rest().endswith(b"data: [DONE]\n\n")
+
+
+def test_each_write_is_sent_by_itself() -> None:
+    """The answer function is asked for the second event when the first has been read."""
+    read = threading.Event()
+
+    def answer(chat: Chat) -> Iterator[Event]:
+        yield Text("first")
+        assert read.wait(5)
+        yield End("terminator")
+
+    with serve("darkai", answer) as server, raw(server) as client:
+        client.post(b'{"query": "q", "model": ""}', path="/chat")
+        client.head()
+        assert b"first" in client.until(b"\n\n")
+        read.set()
+        assert b"stream-end" in client.until(b"0\r\n\r\n")
+    assert server.errors == []
+
+
+def test_the_port_can_be_chosen_and_be_taken() -> None:
+    with serve("openai") as server:
+        port = urlsplit(server.url).port or 0
+        with pytest.raises(LocalProtocolError, match=f"can listen at 127.0.0.1:{port}"):
+            serve("openai", port=port).__enter__()
+    with serve("openai", port=port) as again:
+        assert again.url == server.url
+
+
+def test_an_unknown_provider() -> None:
+    with pytest.raises(LocalProtocolError, match="no provider 'nobody'"):
+        serve("nobody")
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+def test_ipv6() -> None:
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(serve("openai", host="::1"))
+        except LocalProtocolError:
+            pytest.skip("::1 is not to be had here")
+        assert server.url.startswith("http://[::1]:")
+        assert ask(server, "openai", model="m").text == ANSWER
+
+
+def test_a_server_is_entered_once() -> None:
+    with serve("openai") as server:
+        with pytest.raises(LocalProtocolError, match="entered once"):
+            server.__enter__()
+        assert ask(server, "openai", model="m").text == ANSWER
+
+
+# curl
+
+
+def curl(*arguments: str, body: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    assert CURL is not None
+    return subprocess.run(
+        [CURL, "-sS", "--noproxy", "*", "--max-time", "5", *arguments],
+        input=body,
+        capture_output=True,
+        check=False,
+    )
+
+
+JSON = ("-H", "content-type: application/json")
+POST = (*JSON, "--data-binary", "@-")
+
+
+@needs_curl
+def test_curl_streams() -> None:
+    with serve("ylokh") as server:
+        result = curl("-N", *POST, f"{server.url}/chat/completions", body=json.dumps(CHAT).encode())
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert text_of(result.stdout) == "ylokh m was asked: hi"
+    assert result.stdout.endswith(b"data: [DONE]\n\n")
+
+
+@needs_curl
+def test_curl_is_told_to_continue() -> None:
+    body = json.dumps({**CHAT, "messages": [{"role": "user", "content": "x" * 70_000}]}).encode()
+    with serve("openai") as server:
+        result = curl(
+            "-v", "-H", "expect: 100-continue", *POST, f"{server.url}/chat/completions", body=body
+        )
+    assert result.returncode == 0
+    assert b"< HTTP/1.1 100" in result.stderr
+    assert text_of(result.stdout).endswith("x" * 70_000)
+
+
+@needs_curl
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (("/v1/nowhere",), b"404"),
+        (("/v1/chat/completions",), b"405"),
+        (("-X", "DELETE", "/v1/chat/completions"), b"405"),
+        (("-I", "/v1/nowhere"), b"404"),
+        (("-d", "{}", "/v1/chat/completions"), b"415"),
+        ((*JSON, "-d", "nonsense", "/v1/chat/completions"), b"400"),
+        ((*JSON, "-d", '{"messages": []}', "/v1/chat/completions"), b"400"),
+    ],
+)
+def test_curl_is_refused(arguments: tuple[str, ...], status: bytes) -> None:
+    with serve("openai") as server:
+        *options, path = arguments
+        result = curl("-i", *options, server.url.removesuffix("/v1") + path)
+    assert result.returncode == 0
+    assert result.stdout.startswith(b"HTTP/1.1 " + status)
+    assert b"content-length: " in result.stdout.lower()
+    assert (b'"error"' in result.stdout) is ("-I" not in arguments)
+
+
+@needs_curl
+def test_curl_unpacks() -> None:
+    with serve("openai", fault=Gzip()) as server:
+        result = curl(
+            "--compressed", *POST, f"{server.url}/chat/completions", body=json.dumps(CHAT).encode()
+        )
+    assert text_of(result.stdout) == ANSWER
+
+
+@needs_curl
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [(CloseAfter(10), 18), (ResetAfter(10), 56), (CloseAfter(0, head=False), 52), (Unframed(), 0)],
+)
+def test_curl_sees_faults(fault: Faults, code: int) -> None:
+    with serve("openai", fault=fault) as server:
+        result = curl(*POST, f"{server.url}/chat/completions", body=json.dumps(CHAT).encode())
+    assert result.returncode == code
+
+
+# The official SDK
+
+
+def sdk(server: Server, **options: Any) -> openai.OpenAI:
+    return openai.OpenAI(base_url=server.url, api_key="k", max_retries=0, timeout=5, **options)
+
+
+TOOLS: Any = [
+    {
+        "type": "function",
+        "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}},
+    }
+]
+
+
+def test_the_sdk_streams() -> None:
+    with serve("openai", cutting=Cutting.of_sizes(11)) as server, sdk(server) as client:
+        with client.chat.completions.create(
+            model="m", messages=[{"role": "user", "content": "hi"}], stream=True
+        ) as stream:
+            chunks = list(stream)
+        assert chunks[0].id.startswith("chatcmpl-")
+        assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == ANSWER
+        assert [c.usage.total_tokens for c in chunks if c.usage] == [6]
+        assert chunks[-1].choices[0].finish_reason == "stop"
+        assert server.requests[0].url == f"{server.url}/chat/completions"
+
+
+def test_the_sdk_gets_a_whole_answer() -> None:
+    with serve("openai") as server, sdk(server) as client:
+        completion = client.chat.completions.create(
+            model="m", messages=[{"role": "user", "content": "hi"}], n=2
+        )
+    assert [choice.message.content for choice in completion.choices] == [ANSWER, ANSWER]
+    assert completion.usage is not None
+    assert completion.usage.completion_tokens == 10
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_the_sdk_calls_tools(streamed: bool) -> None:
+    messages: Any = [{"role": "user", "content": "the weather?"}]
+    with serve("openai") as server, sdk(server) as client:
+        if streamed:
+            with client.chat.completions.stream(
+                model="m", messages=messages, tools=TOOLS
+            ) as stream:
+                completion: Any = stream.get_final_completion()
+        else:
+            completion = client.chat.completions.create(model="m", messages=messages, tools=TOOLS)
+        (choice,) = completion.choices
+        (call,) = choice.message.tool_calls
+        assert choice.finish_reason == "tool_calls"
+        assert (call.id, call.function.name) == ("call_0", "weather")
+        assert json.loads(call.function.arguments) == {"question": "the weather?"}
+        messages += [
+            {"role": "assistant", "tool_calls": [call.model_dump()]},
+            {"role": "tool", "tool_call_id": call.id, "content": "rain"},
+        ]
+        told = client.chat.completions.create(model="m", messages=messages, tools=TOOLS)
+        assert (told.choices[0].message.content or "").endswith("(the tool said: rain)")
+
+
+def test_the_sdk_retries() -> None:
+    at_once = (("retry-after-ms", "1"),)
+    faults = [RefuseWith(429, headers=at_once), RefuseWith(503, headers=at_once), None]
+    with serve("openai", faults=faults) as server:
+        with openai.OpenAI(base_url=server.url, api_key="k", max_retries=2, timeout=5) as client:
+            completion = client.chat.completions.create(
+                model="m", messages=[{"role": "user", "content": "hi"}]
+            )
+        assert completion.choices[0].message.content == ANSWER
+        assert len(server.requests) == 3
+
+
+def test_the_sdk_is_refused() -> None:
+    with (
+        serve("openai", key="other") as server,
+        sdk(server) as client,
+        pytest.raises(openai.AuthenticationError, match="key is missing or wrong"),
+    ):
+        client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
+
+
+def test_the_async_sdk() -> None:
+    async def run(server: Server) -> tuple[str, str | None]:
+        async with openai.AsyncOpenAI(base_url=server.url, api_key="k", timeout=5) as client:
+            text = ""
+            async with await client.chat.completions.create(
+                model="m", messages=[{"role": "user", "content": "hi"}], stream=True
+            ) as stream:
+                async for chunk in stream:
+                    text += "".join(choice.delta.content or "" for choice in chunk.choices)
+            whole = await client.chat.completions.create(
+                model="m", messages=[{"role": "user", "content": "hi"}]
+            )
+            return text, whole.choices[0].message.content
+
+    with serve("openai") as server:
+        assert asyncio.run(run(server)) == (ANSWER, ANSWER)
+
+
+# In a running event loop
+
+
+@pytest.mark.parametrize("backend", ["asyncio"])
+def test_in_a_running_loop(backend: str) -> None:
+    async def main() -> bytes:
+        async with (
+            serve("openai", fault=Unframed()) as server,
+            await anyio.connect_tcp("127.0.0.1", urlsplit(server.url).port or 0) as stream,
+        ):
+            body = json.dumps(CHAT).encode()
+            await stream.send(
+                b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json"
+                b"\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+            )
+            return b"".join([data async for data in stream])
+
+    body = anyio.run(main, backend=backend).partition(b"\r\n\r\n")[2]
+    assert text_of(body) == ANSWER
+
+
+@pytest.mark.parametrize("error", [ValueError("oops"), KeyboardInterrupt()])
+def test_an_error_inside_comes_out_as_it_is(error: BaseException) -> None:
+    async def main() -> None:
+        async with serve("openai"):
+            raise error
+
+    with pytest.raises(type(error)) as raised:
+        anyio.run(main)
+    assert raised.value is error or isinstance(error, KeyboardInterrupt)
+    with pytest.raises(type(error)) as raised, serve("openai"):
+        raise error
+    assert raised.value is error
+
+
+def test_it_can_be_cancelled_around() -> None:
+    server = serve("openai")
+
+    async def main() -> None:
+        with anyio.CancelScope() as scope:
+            async with server:
+                scope.cancel()
+                await anyio.sleep_forever()
+
+    anyio.run(main)
+    with pytest.raises(ConnectionRefusedError):
+        Raw(server)
+
+
+# Faults, as bytes on the wire
+
+
+def test_close() -> None:
+    with serve("openai", fault=CloseAfter(5)) as server, raw(server) as client:
+        client.post()
+        client.head()
+        assert client.rest() == b"5\r\ndata:\r\n"
+
+
+def test_close_inside_a_body_with_a_length() -> None:
+    with serve("openai", fault=CloseAfter(5)) as server, raw(server) as client:
+        client.post({**CHAT, "stream": False})
+        assert b"content-length: " in client.head().lower()
+        assert client.rest() == b'{"id"'
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_an_early_end_is_an_end_like_any_other(streamed: bool) -> None:
+    with serve("openai", faults=[EndAfter(5)]) as server, raw(server) as client:
+        client.post({**CHAT, "stream": streamed})
+        head = client.head()
+        client.until(b"5\r\ndata:\r\n0\r\n\r\n" if streamed else b'{"id"')
+        assert streamed or b"content-length: 5\r\n" in head.lower()
+        client.post()
+        assert client.head().startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("fault", [CloseAfter(0), CloseAfter(0, head=False)])
+def test_close_before_the_body(fault: CloseAfter) -> None:
+    with serve("openai", fault=fault) as server, raw(server) as client:
+        client.post()
+        got = client.rest()
+    assert got.startswith(b"HTTP/1.1 200") is fault.head
+    assert got.endswith(b"\r\n\r\n") is fault.head
+
+
+@pytest.mark.parametrize("head", [True, False])
+def test_reset(head: bool) -> None:
+    with serve("openai", fault=ResetAfter(5 * head, head=head)) as server, raw(server) as client:
+        client.post()
+        if head:
+            assert client.until(b"5\r\ndata:\r\n").startswith(b"HTTP/1.1 200")
+        with pytest.raises(ConnectionResetError):
+            client.rest()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [StallAfter(5), StallAfter(0), StallAfter(0, head=False), Linger(), KeepAlives(interval=60)],
+)
+def test_stopping_does_not_wait_for_stalled_clients(fault: Faults) -> None:
+    threads = threading.active_count()
+    with serve("openai", fault=fault) as server:
+        client = Raw(server)
+        client.post()
+        if fault != StallAfter(0, head=False):
+            client.head()
+    # A reset, where the server had not read all, or an end: either way it is gone.
+    with closing(client), suppress(ConnectionResetError):
+        assert b"[DONE]" not in client.rest() or fault == Linger()
+    assert threading.active_count() == threads
+
+
+def test_stopping_does_not_wait_for_clients_that_do_not_read() -> None:
+    def endless(chat: Chat) -> Iterator[Event]:
+        while True:
+            yield Text("x" * 1_000_000)
+
+    with serve("darkai", endless) as server:
+        client = Raw(server)
+        client.post(b'{"query": "q", "model": ""}', path="/chat")
+        client.head()
+    client.close()
+
+
+@pytest.mark.parametrize("fault", [StallAfter(5), Linger()])
+def test_a_stalled_client_that_leaves_is_let_go(fault: Faults) -> None:
+    with serve("openai", faults=[fault]) as server:
+        with raw(server) as client:
+            client.post()
+            client.head()
+            client.socket.shutdown(socket.SHUT_WR)
+            assert client.rest().startswith(b"5\r\ndata:" if fault == StallAfter(5) else b"")
+        assert ask(server, "openai", model="m").text == ANSWER
+    assert server.errors == []
+
+
+def test_linger_sends_all_but_the_end_of_the_chunks() -> None:
+    with serve("openai", fault=Linger()) as server, raw(server) as client:
+        client.post()
+        client.until(b"data: [DONE]\n\n\r\n")
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.rest() == b""
+
+
+def test_keep_alives_until_the_client_leaves() -> None:
+    with serve("openai", fault=KeepAlives(5, interval=0.001)) as server, raw(server) as client:
+        client.post()
+        client.until(b"5\r\ndata:\r\n")
+        for _ in range(3):
+            assert client.until(b"\r\n") == b"d\r\n"
+            assert client.exactly(15) == b": keepalive\n\n\r\n"
+    assert server.errors == []
+
+
+def test_an_idle_connection_is_closed() -> None:
+    with serve("openai", faults=[CloseIdle()]) as server:
+        with raw(server) as client:
+            client.post()
+            assert b"connection: close" not in client.head().lower()
+            assert client.chunked().endswith(b"data: [DONE]\n\n")
+            assert client.rest() == b""
+        assert ask(server, "openai", model="m").text == ANSWER
+
+
+def test_a_response_without_framing() -> None:
+    with serve("openai", fault=Unframed()) as server, raw(server) as client:
+        client.post()
+        head = client.head()
+        assert head.startswith(b"HTTP/1.0 200 ")
+        assert b"content-length" not in head
+        assert b"chunked" not in head
+        assert client.rest().endswith(b"data: [DONE]\n\n")
+
+
+def test_the_terminator_is_missing() -> None:
+    for provider, mark in (("openai", b"[DONE]"), ("darkai", b"stream-end")):
+        with serve(provider, fault=DropTerminator()) as server, raw(server) as client:
+            body = CHAT if provider == "openai" else {"query": "q", "model": ""}
+            client.post(body, path="" if provider == "openai" else "/chat")
+            client.head()
+            assert mark not in client.chunked()
+
+
+def test_gzip_on_the_wire() -> None:
+    with serve("openai", fault=Gzip()) as server, raw(server) as client:
+        client.post()
+        assert b"content-encoding: gzip" in client.head()
+        assert text_of(gzip.decompress(client.chunked())) == ANSWER
+        client.post({**CHAT, "stream": False})
+        assert ANSWER in gzip.decompress(client.response()[1]).decode()
+
+
+def test_gzip_can_be_read_event_by_event() -> None:
+    with serve("openai", fault=(Gzip(), Linger())) as server, raw(server) as client:
+        client.post()
+        client.head()
+        unpack = zlib.decompressobj(wbits=31)
+        texts = [text_of(unpack.decompress(client.chunk())) for _ in range(2)]
+    assert texts == ["", "openai "]  # the chunk that says id and model, then the first word
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "part"),
+    [
+        (RefuseWith(418, message="teapot"), b"418", b"teapot"),
+        (HtmlPage(), b"200", b"<!doctype html>"),
+        (HtmlPage(503), b"503", b"<!doctype html>"),
+        (ErrorObject(), b"200", b'{"error":'),
+    ],
+)
+def test_another_response(fault: Faults, status: bytes, part: bytes) -> None:
+    with serve("openai", fault=fault) as server, raw(server) as client:
+        for _ in range(2):
+            client.post()
+            head, body = client.response()
+            assert head.startswith(b"HTTP/1.1 " + status)
+            assert part in body
+
+
+def test_a_status_without_a_body() -> None:
+    with serve("openai", faults=[RefuseWith(304), Unframed()]) as server, raw(server) as client:
+        client.post()
+        client.head()
+        client.send(b"HEAD /v1 HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert client.rest().startswith(b"HTTP/1.0 404 ")
+        assert client.rest().endswith(b"\r\n\r\n")
+
+
+def test_a_broken_event() -> None:
+    with serve("openai", fault=BreakEvent(1, b"data: oops\n\n")) as server, raw(server) as client:
+        client.post()
+        client.head()
+        assert client.chunked().split(b"\n\n")[1] == b"data: oops"
+
+
+def test_faults_come_in_order_and_then_the_common_one() -> None:
+    faults = [RefuseWith(429, retry_after="7"), None]
+    with serve("openai", faults=faults, fault=ErrorObject()) as server, raw(server) as client:
+        client.post()
+        head, _ = client.response()
+        assert head.startswith(b"HTTP/1.1 429")
+        assert b"retry-after: 7\r\n" in head
+        client.post()
+        assert client.head().startswith(b"HTTP/1.1 200")
+        assert text_of(client.chunked()) == ANSWER
+        for _ in range(2):
+            client.post()
+            assert client.response()[1].startswith(b'{"error"')
+
+
+def test_a_fault_that_http_does_not_allow_is_kept() -> None:
+    with serve("openai", faults=[RefuseWith(100)]) as server:
+        with raw(server) as client:
+            client.post()
+            assert client.rest() == b""
+        assert ask(server, "openai", model="m").text == ANSWER
+    assert len(server.errors) == 1
+
+
+# Answer functions that fail
+
+
+def raising(error: Exception, *events: Event) -> Callable[[Chat], Iterator[Event]]:
+    def answer(chat: Chat) -> Iterator[Event]:
+        yield from events
+        raise error
+
+    return answer
+
+
+def test_an_answer_that_fails_at_once() -> None:
+    error = ValueError("oops")
+    with serve("openai", raising(error)) as server, raw(server) as client:
+        for _ in range(2):
+            client.post()
+            head, body = client.response()
+            assert head.startswith(b"HTTP/1.1 500")
+            assert b"the answer function raised ValueError" in body
+            assert b"oops" not in body
+        assert server.errors == [error, error]
+
+
+def test_an_answer_that_fails_midway() -> None:
+    error = ValueError("oops")
+    with serve("openai", raising(error, Text("some"))) as server, raw(server) as client:
+        client.post()
+        assert client.head().startswith(b"HTTP/1.1 200")
+        got = client.rest()
+        assert b"the answer function raised ValueError" in got
+        assert not got.endswith(b"0\r\n\r\n")
+        assert server.errors == [error]
+
+
+def test_an_answer_that_refuses() -> None:
+    with (
+        serve("openai", raising(RateLimited("slow down"))) as server,
+        pytest.raises(RateLimited, match="slow down"),
+    ):
+        ask(server, "openai", model="m")
+    assert server.errors == []
+
+
+def test_an_event_that_the_dialect_can_not_say() -> None:
+    from tokenwire.protocols.events import Image
+
+    with serve("openai", lambda chat: [Image(b"", "image/png")]) as server:
+        with pytest.raises(Refused, match="raised LocalProtocolError") as raised:
+            ask(server, "openai", model="m")
+        assert raised.value.status == 500
+    (error,) = server.errors
+    assert "can't say Image" in str(error)
+
+
+# Bad requests and bad clients
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"\x16\x03\x01\x02\x00 garbage\r\n\r\n", b"400"),
+        (b"GET /\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"x" * 200_000, b"431"),
+        (b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5, 6\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip\r\n\r\n", b"501"),
+        (b"GET http://[ HTTP/1.1\r\nhost: a\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 60\r\n\r\n" + b"x" * 60, b"413"),
+    ],
+)
+def test_what_is_no_request(sent: bytes, status: bytes) -> None:
+    with serve("openai", request_limit=50) as server:
+        with raw(server) as client:
+            client.send(sent)
+            head, body = client.response()
+            assert head.startswith(b"HTTP/1.1 " + status)
+            assert b"connection: close" in head.lower()
+            assert b'"error"' in body
+            assert client.rest() == b""
+        with raw(server) as client:
+            client.send(b"GET /v1 HTTP/1.1\r\nhost: a\r\n\r\n")
+            assert client.response()[0].startswith(b"HTTP/1.1 404")
+    assert server.errors == []
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"GET http://elsewhere/v1/chat/completions HTTP/1.1", b"405"),
+        (b"CONNECT example.com:443 HTTP/1.1", b"404"),
+        (b"OPTIONS * HTTP/1.1", b"404"),
+        (b"GET /?u=http://[ HTTP/1.1", b"404"),
+        (b"GET //x HTTP/1.1", b"404"),
+    ],
+)
+def test_odd_targets(line: bytes, status: bytes) -> None:
+    with serve("openai") as server, raw(server) as client:
+        for _ in range(2):
+            client.send(line + b"\r\nhost: a\r\n\r\n")
+            assert client.response()[0].startswith(b"HTTP/1.1 " + status)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"POST /v1/chat/completions HT",
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n{",
+    ],
+)
+@pytest.mark.parametrize("reset", [False, True])
+def test_clients_that_leave_early(sent: bytes, reset: bool) -> None:
+    with serve("openai") as server:
+        with raw(server) as client:
+            client.send(sent)
+            if reset:
+                client.socket.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                )
+            else:
+                client.socket.shutdown(socket.SHUT_WR)
+                got = client.rest()
+                assert got.startswith(b"HTTP/1.1 400") if sent else got == b""
+        assert ask(server, "openai", model="m").text == ANSWER
+    assert server.errors == []
+
+
+def test_a_client_that_leaves_midway() -> None:
+    left = threading.Event()
+
+    def answer(chat: Chat) -> Iterator[Event]:
+        try:
+            while True:
+                yield Text("more ")
+        finally:
+            left.set()
+
+    with serve("darkai", answer) as server:
+        with raw(server) as client:
+            client.post(b'{"query": "q", "model": ""}', path="/chat")
+            client.until(b"more")
+        assert left.wait(5)
+    assert server.errors == []
+
+
+# TLS
+
+
+@pytest.fixture
+def server_context() -> ssl.SSLContext:
+    return certificates.server_context()
+
+
+@pytest.fixture
+def client_context() -> ssl.SSLContext:
+    return certificates.client_context()
+
+
+def test_tls(server_context: ssl.SSLContext, client_context: ssl.SSLContext) -> None:
+    with serve("openai", ssl_context=server_context) as server:
+        assert server.url.startswith("https://127.0.0.1:")
+        with raw(server, client_context) as client:
+            for _ in range(2):
+                client.post()
+                client.head()
+                assert text_of(client.chunked()) == ANSWER
+            # Closed as TLS wants it: rest() would raise SSLEOFError otherwise.
+            client.post(CHAT, "connection: close")
+            assert client.rest().endswith(b"0\r\n\r\n")
+        assert server.connections == 1
+    assert server.errors == []
+
+
+def test_tls_faults(server_context: ssl.SSLContext, client_context: ssl.SSLContext) -> None:
+    faults: list[Faults] = [CloseAfter(5), ResetAfter(5), Unframed()]
+    with serve("openai", ssl_context=server_context, faults=faults) as server:
+        with raw(server, client_context) as client:
+            client.post()
+            client.until(b"5\r\ndata:\r\n")
+            with pytest.raises(ssl.SSLEOFError):
+                client.rest()
+        with raw(server, client_context) as client:
+            client.post()
+            client.until(b"5\r\ndata:\r\n")
+            # Below TLS: the ssl module does not always tell a reset from an end.
+            with socket.socket(fileno=os.dup(client.socket.fileno())) as below:
+                below.settimeout(5)
+                with pytest.raises(ConnectionResetError):
+                    below.recv(1)
+        with raw(server, client_context) as client:
+            client.post()
+            assert client.rest().endswith(b"data: [DONE]\n\n")
+    assert server.errors == []
+
+
+def test_tls_is_stopped_with_a_stalled_client(
+    server_context: ssl.SSLContext, client_context: ssl.SSLContext
+) -> None:
+    with serve("openai", ssl_context=server_context, fault=StallAfter(5)) as server:
+        client = Raw(server, client_context)
+        client.post()
+        client.until(b"5\r\ndata:\r\n")
+    client.close()
+
+
+def test_clients_that_do_not_speak_tls(
+    server_context: ssl.SSLContext, client_context: ssl.SSLContext
+) -> None:
+    with serve("openai", ssl_context=server_context) as server:
+        with raw(server) as client:
+            client.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            with suppress(ConnectionResetError):
+                client.rest()
+        with pytest.raises(ssl.SSLCertVerificationError):
+            Raw(server, ssl.create_default_context())
+        with raw(server) as client:
+            client.send(b"\x16")
+        with raw(server, client_context) as client:
+            client.post()
+            assert client.head().startswith(b"HTTP/1.1 200")
+    assert server.errors == []

@@ -1,0 +1,437 @@
+"""The `sync` transport: what blocking sockets and threads add. See test_transports for the rest."""
+
+import socket
+import struct
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.every_transport import received
+from tests.transports.test_transports import QUESTION, ask
+from tokenwire import (
+    NO_RETRY,
+    BadRequest,
+    Clocks,
+    ConnectFailed,
+    End,
+    LocalProtocolError,
+    Retry,
+    Text,
+    TimedOut,
+    TransportError,
+    Truncated,
+    make_exchange,
+)
+from tokenwire.server import serve
+from tokenwire.server.faults import CloseAfter, Linger, RefuseWith, StallAfter
+from tokenwire.transports.client.answer import without_loop
+from tokenwire.transports.client.connections import Connections
+from tokenwire.transports.sync import Client, Stream
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+NO_CLOCKS = Clocks(connect=None, first_event=None, idle=None, total=None)
+
+
+class Peer:
+    """A server whose every byte the test decides; it tells when the client leaves."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(10)
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
+        self.left = threading.Event()
+
+    def answer(self, *responses: bytes) -> threading.Thread:
+        """Send each of `responses` on a connection of its own; wait until the client leaves."""
+
+        def work() -> None:
+            with self._listener:
+                for response in responses:
+                    with self._listener.accept()[0] as stream:
+                        stream.recv(65536)
+                        stream.sendall(response)
+                        while stream.recv(65536):
+                            pass
+            self.left.set()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        return thread
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
+CHUNK = b"%x\r\n%b\r\n" % (len(EVENT), EVENT)
+
+
+def test_leaving_early_closes_the_connection_at_once() -> None:
+    peer = Peer()
+    thread = peer.answer(HEAD + CHUNK)
+    with Client(trust_env=False) as client:
+        with client.open(make_exchange("ylokh", "Hello", base_url=peer.url)) as answer:
+            assert next(answer) == Text("Hi")
+        assert peer.left.wait(10)
+    thread.join()
+
+
+class Telling(socket.socket):
+    """A socket that tells when it can take no more for now."""
+
+    full = threading.Event()
+
+    def send(self, data: "ReadableBuffer", flags: int = 0, /) -> int:
+        try:
+            return super().send(data, flags)
+        except BlockingIOError:
+            self.full.set()
+            raise
+
+
+def test_a_large_request_waits_for_a_slow_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Telling, "full", threading.Event())
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(10)
+    monkeypatch.setattr(socket, "socket", Telling)
+
+    def work() -> None:
+        with listener, listener.accept()[0] as stream:
+            Telling.full.wait(10)  # only now it reads
+            reader = stream.makefile("rb")
+            size = 0
+            while (line := reader.readline()) != b"\r\n":
+                if line.lower().startswith(b"content-length:"):
+                    size = int(line.partition(b":")[2])
+            lengths.append(len(reader.read(size)))
+            stream.sendall(HEAD + CHUNK + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
+
+    lengths: list[int] = []
+    thread = threading.Thread(target=work)
+    thread.start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    with Client(trust_env=False) as client:
+        reply = client.read(make_exchange("ylokh", "x" * 20_000_000, base_url=url))
+    thread.join()
+    assert Telling.full.is_set()
+    assert lengths[0] > 20_000_000
+    assert reply.text == "Hi"
+
+
+def test_abort_from_another_thread_wakes_the_reader() -> None:
+    with (
+        serve("ylokh", fault=StallAfter(700)) as server,
+        Client(trust_env=False) as client,
+        client.open(ask(server)) as answer,
+    ):
+        assert next(answer)
+        timer = threading.Timer(0.1, answer.abort)
+        timer.start()
+        with pytest.raises(TransportError, match="abort"):
+            list(answer)
+        timer.join()
+        with pytest.raises(TransportError, match="abort"):
+            next(answer)
+        answer.abort()  # once more does no harm
+
+
+def test_abort_wakes_a_retry_from_its_pause() -> None:
+    with (
+        serve("ylokh", fault=RefuseWith(429, "50")) as server,
+        Client(trust_env=False, retry=Retry(attempts=2)) as client,
+        client.open(ask(server)) as answer,
+    ):
+        timer = threading.Timer(0.1, answer.abort)
+        timer.start()
+        with pytest.raises(TransportError, match="abort"):
+            next(answer)
+        timer.join()
+        assert len(server.requests) == 1
+
+
+def test_abort_before_anything_was_sent() -> None:
+    with Client(trust_env=False) as client:
+        answer = client.open(make_exchange("ylokh", "Hello", base_url="http://127.0.0.1:9/v1"))
+        answer.abort()
+        with pytest.raises(TransportError, match="abort"):
+            next(answer)
+
+
+def test_one_client_in_many_threads() -> None:
+    with serve("ylokh") as server, Client(trust_env=False) as client:
+        with ThreadPoolExecutor(4) as threads:
+            replies = list(threads.map(client.read, [ask(server) for _ in range(20)]))
+        assert all(QUESTION in reply.text for reply in replies)
+        assert server.connections <= 4
+
+
+def test_a_closed_client_says_so() -> None:
+    client = Client()
+    client.close()
+    with pytest.raises(LocalProtocolError, match="closed"):
+        client.open(make_exchange("ylokh", "Hello"))
+
+
+def test_an_answer_outlives_its_client() -> None:
+    with serve("ylokh") as server:
+        with Client(trust_env=False) as client:
+            answer = client.open(ask(server))
+            first = next(answer)
+        with answer:
+            rest = list(answer)
+    assert first
+    assert rest
+
+
+def test_read_raises_with_what_had_come() -> None:
+    with (
+        serve("ylokh", fault=CloseAfter(700)) as server,
+        Client(trust_env=False) as client,
+        pytest.raises(Truncated) as caught,
+    ):
+        client.read(ask(server))
+    assert caught.value.answer is not None
+    assert caught.value.answer.text
+    assert caught.value.answer.evidence is None
+
+
+def test_iterating_on_after_an_error_raises_it_again() -> None:
+    with (
+        serve("ylokh", fault=RefuseWith(400)) as server,
+        Client(trust_env=False) as client,
+        client.open(ask(server)) as answer,
+    ):
+        with pytest.raises(BadRequest) as first:
+            next(answer)
+        with pytest.raises(BadRequest) as again:
+            next(answer)
+    with pytest.raises(BadRequest) as later:
+        next(answer)
+    assert first.value is again.value is later.value
+
+
+def test_stopping_at_the_end_keeps_the_connection() -> None:
+    with serve("ylokh") as server, Client(trust_env=False) as client:
+        for _ in range(2):
+            with client.open(ask(server)) as answer:
+                for event in answer:
+                    if isinstance(event, End):
+                        break
+        assert server.connections == 1
+
+
+def test_a_server_that_lingers_delays_the_end_by_little_and_loses_its_connection() -> None:
+    with serve("ylokh", fault=Linger()) as server, Client(trust_env=False) as client:
+        for _ in range(2):
+            client.read(ask(server))
+        assert server.connections == 2
+
+
+def test_an_answer_that_is_over_stays_over() -> None:
+    with serve("ylokh") as server, Client(trust_env=False) as client:
+        answer = client.open(ask(server))
+        assert list(answer)
+        assert list(answer) == []
+        answer.close()
+        assert list(answer) == []
+
+
+def test_without_clocks() -> None:
+    with serve("ylokh") as server, Client(trust_env=False, clocks=NO_CLOCKS) as client:
+        assert client.read(ask(server)).evidence == "terminator"
+
+
+def test_a_kept_connection_on_which_the_server_spoke_is_not_taken() -> None:
+    """A 408 on an idle connection would be taken for the answer to the next request."""
+    body = EVENT + b"data: [DONE]\n\n"
+    whole = HEAD + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    listener.settimeout(10)
+    idle, spoken = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with listener, listener.accept()[0] as first:
+            first.recv(65536)
+            first.sendall(whole)
+            idle.wait(10)
+            first.sendall(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n")
+            spoken.set()
+            with listener.accept()[0] as second:
+                second.recv(65536)
+                second.sendall(whole)
+                second.recv(65536)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    with Client(trust_env=False, retry=NO_RETRY) as client:
+        assert client.read(make_exchange("ylokh", "Hello", base_url=url)).text == "Hi"
+        idle.set()
+        assert spoken.wait(10)
+        assert client.read(make_exchange("ylokh", "Hello", base_url=url)).text == "Hi"
+    thread.join()
+
+
+def test_a_kept_connection_that_was_reset_is_not_taken() -> None:
+    body = EVENT + b"data: [DONE]\n\n"
+    whole = HEAD + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(10)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    idle, reset = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with listener:
+            with listener.accept()[0] as first:
+                first.recv(65536)
+                first.sendall(whole)
+                idle.wait(10)
+                first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            reset.set()
+            with listener.accept()[0] as second:
+                second.recv(65536)
+                second.sendall(whole)
+                second.recv(65536)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    with Client(trust_env=False, retry=NO_RETRY) as client:
+        assert client.read(make_exchange("ylokh", "Hello", base_url=url)).text == "Hi"
+        idle.set()
+        assert reset.wait(10)
+        assert client.read(make_exchange("ylokh", "Hello", base_url=url)).text == "Hi"
+    thread.join()
+
+
+def test_a_refusal_in_the_midst_of_a_large_request_is_read() -> None:
+    """The server answers 413 and closes while the request is still being sent."""
+    with serve("openai", request_limit=1000) as server, Client(trust_env=False) as client:
+        exchange = make_exchange("openai", "x" * 20_000_000, model="m", base_url=server.url)
+        with pytest.raises(BadRequest, match="too large"):
+            client.read(exchange)
+
+
+def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name whose first address is dead: the server listens at the second alone."""
+    with serve("ylokh") as server, Client(trust_env=False) as client:
+        port = int(server.url.rpartition(":")[2].partition("/")[0])
+        tcp = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+        asked: list[str] = []
+
+        def resolve(host: str, port: int, **how: Any) -> list[Any]:
+            asked.append(host)
+            return [(*tcp, (address, port)) for address in ("127.0.0.2", "127.0.0.1")]
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        exchange = make_exchange("ylokh", QUESTION, base_url=f"http://two.example:{port}/v1")
+        assert QUESTION in client.read(exchange).text
+        assert asked == ["two.example"]
+
+
+def test_a_stream_that_was_closed_says_so() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        stream = Stream(ours)
+        stream.close()
+        stream.close()
+        with pytest.raises(OSError, match="was closed"):
+            without_loop(received(stream))
+        with pytest.raises(OSError, match="was closed"):
+            without_loop(stream.send(b"x", None))
+        assert theirs.recv(1) == b""
+
+
+def test_a_name_that_is_none() -> None:
+    exchange = make_exchange("ylokh", "Hello", base_url=f"http://{'x' * 70}.example/v1")
+    with (
+        Client(trust_env=False, retry=NO_RETRY) as client,
+        pytest.raises(ConnectFailed, match="can't be resolved"),
+    ):
+        client.read(exchange)
+
+
+def test_read_twice() -> None:
+    with serve("ylokh") as server, Client(trust_env=False) as client:
+        answer = client.open(ask(server))
+        assert answer.read()
+        with pytest.raises(LocalProtocolError, match="read to its end already"):
+            answer.read()
+
+
+@pytest.mark.parametrize("delay", [0, 0.02])
+def test_abort_after_the_end_is_no_error(delay: float) -> None:
+    """Be it before the rest of the body is read, or meanwhile."""
+    with (
+        serve("ylokh", fault=Linger()) as server,
+        Client(trust_env=False) as client,
+        client.open(ask(server)) as answer,
+    ):
+        timer = threading.Timer(delay, answer.abort)
+        for event in answer:
+            if isinstance(event, End):
+                timer.start()
+                if not delay:
+                    timer.join()
+        timer.join()
+
+
+def test_abort_while_the_connection_is_given_back_is_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with (
+        serve("ylokh") as server,
+        Client(trust_env=False) as client,
+        client.open(ask(server)) as answer,
+    ):
+
+        def keep(self: Connections, kept: Any) -> None:
+            answer.abort()
+            kept.stream.close()
+
+        monkeypatch.setattr(Connections, "keep", keep)
+        assert answer.read().evidence == "terminator"
+
+
+def large_request_to(reads: int, hold: threading.Event) -> tuple[str, threading.Thread]:
+    """A server that reads so much of a request, and then waits; its URL and its thread."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(10)
+
+    def work() -> None:
+        with listener, listener.accept()[0] as stream:
+            left = reads
+            while left > 0:
+                left -= len(stream.recv(min(left, 65536)))
+            hold.wait(10)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return f"http://127.0.0.1:{listener.getsockname()[1]}/v1", thread
+
+
+@pytest.mark.parametrize("reads", [0, 10_000_000])
+def test_a_server_that_stops_to_read_a_large_request(reads: int) -> None:
+    hold = threading.Event()
+    url, thread = large_request_to(reads, hold)
+    exchange = make_exchange("ylokh", "x" * 40_000_000, base_url=url)
+    clocks = Clocks(first_event=0.4)
+    with (
+        Client(trust_env=False, retry=NO_RETRY, clocks=clocks) as client,
+        pytest.raises(TimedOut),
+    ):
+        client.read(exchange)
+    hold.set()
+    thread.join()
+
+
+def test_no_socket_is_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*args: Any, **how: Any) -> socket.socket:
+        raise OSError(24, "Too many open files")
+
+    exchange = make_exchange("ylokh", "Hello", base_url="http://127.0.0.1:9/v1")
+    with Client(trust_env=False, retry=NO_RETRY) as client:
+        monkeypatch.setattr(socket, "socket", none)
+        with pytest.raises(ConnectFailed, match="Too many open files"):
+            client.read(exchange)
