@@ -568,7 +568,7 @@ def assert_linear(
 
 def counted(body: Endless) -> Callable[[], Callable[[bytes], object]]:
     """Makes what feeds an exchange, of code that counts, which has got as far as `body`."""
-    providers, chats = instrumented("protocols.providers"), instrumented("protocols.chat")
+    providers, chats = instrumented("protocols.registry"), instrumented("protocols.chat")
     limits = instrumented("protocols.limits").Limits(error_body=1 << 20)
 
     def make() -> Callable[[bytes], object]:
