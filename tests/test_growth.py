@@ -425,7 +425,7 @@ ENDLESS: dict[str, Endless] = {
         b"x", b"".join(field + b"x" * (BOUND // 4) + b"\n" for field in (b":", b"event:", b"id:"))
     ),
     "a document of lines": Endless(b" xyz\n", b"{\n"),
-    "an object in stray lines behind an event": Endless(b" xyz\n", b": x\n\n{\n"),
+    "an object in unknown lines behind an event": Endless(b" xyz\n", b": x\n\n{\n"),
     "arguments of a tool call": Endless(chunk_of(CALL % "xy"), chunk_of(CALL % "{")),
     "long arguments of a tool call": Endless(chunk_of(CALL % ("x" * 900)), chunk_of(CALL % "{")),
     "arguments of a tool call in one event": Endless(b"x", chunk_of(CALL % "{")[:-16]),
@@ -634,7 +634,7 @@ LINEAR: dict[str, tuple[Endless, Callable[[int], bytes]]] = {
         )
     },
     "a web page": (Endless(b""), lambda size: b"<html>" + b"x" * size),
-    "an object in stray lines": (
+    "an object in unknown lines": (
         Endless(b""),
         lambda size: b": x\n{\n" + repeated(b" " * 30 + b"x\n", size),
     ),

@@ -9,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class, shell_complete
 
 from ..protocols.errors import LocalProtocolError
-from ..protocols.provider import VERSION
+from ..protocols.question import VERSION
 from ..protocols.registry import PROVIDERS
 from . import EXIT_CODES, Exit, Settings
 

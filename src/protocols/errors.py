@@ -53,6 +53,12 @@ class TokenwireError(Exception):
 
     answer: "Reply | None" = None
 
+    @property
+    def outcome(self) -> str:
+        """The kind of failure in one word: the class in snake case, `rate_limited`."""
+        name = type(self).__name__
+        return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
+
 
 class LocalProtocolError(TokenwireError):
     """The caller asked for what cannot be done; nothing was sent. The message says what to do."""
@@ -108,8 +114,8 @@ class UnexpectedContent(RemoteProtocolError):
 class Refused(RemoteProtocolError):
     """The service itself reports an error, by the status or inside an answer.
 
-    Attributes: `code` and `type` in the service's words (None where it says nothing),
-    `retry_after` as it came, `request_id`.
+    Attributes: `code` and `type` in the service's words (None where it says nothing), `retry_after`
+    as it came, `request_id`, and `lasting`: trying again can't help (a used-up quota).
     """
 
     def __init__(
@@ -125,6 +131,7 @@ class Refused(RemoteProtocolError):
         self.type = type
         self.retry_after: str | None = None
         self.request_id: str | None = None
+        self.lasting = False
 
     def blot(self, secrets: Iterable[str]) -> None:
         secrets = list(secrets)

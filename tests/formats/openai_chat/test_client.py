@@ -262,9 +262,9 @@ def test_quirk_5_pretty_printed_error(behind: bytes) -> None:
 
 
 def test_quirk_5_json_that_is_no_error() -> None:
-    stray = b'{\n"cost": {"eur": 1}\n}\n'
-    outcome = alike(ask(), sse(say("a")) + stray + sse(stop(), DONE)).succeeded()
-    assert outcome.events == [Text("a"), Unrecognized(stray), Finish("stop"), END]
+    unknown = b'{\n"cost": {"eur": 1}\n}\n'
+    outcome = alike(ask(), sse(say("a")) + unknown + sse(stop(), DONE)).succeeded()
+    assert outcome.events == [Text("a"), Unrecognized(unknown), Finish("stop"), END]
 
 
 def test_json_without_its_end_is_not_lost() -> None:
@@ -282,7 +282,7 @@ def test_json_without_its_end_is_not_kept_for_ever() -> None:
     assert b"".join(strays).startswith(b"{\n1,\n1,\n")
 
 
-def test_stray_line() -> None:
+def test_unknown_line() -> None:
     outcome = alike(ask(), sse(say("a")) + b"hello there\n" + sse(stop(), DONE)).succeeded()
     assert outcome.events[1] == Unrecognized(b"hello there")
 
