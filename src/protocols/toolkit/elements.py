@@ -1,8 +1,8 @@
 """From a body that is one JSON array to its elements, as they come and whatever the cutting.
 
-Only what separates the elements is checked: strings, escapes and nesting are followed to find the
-end of an element, and whoever decodes it finds out whether it is JSON. Time is linear in bytes,
-and nesting takes no memory. An element may have `limit` bytes.
+Only what separates the elements is checked. Strings, escapes and nesting are followed to find the
+end of an element; whether it is JSON shows when the caller decodes it. Time is linear in bytes, and
+nesting takes no memory. An element may have `limit` bytes.
 """
 
 import re

@@ -62,7 +62,7 @@ class Frames:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._rest = bytearray()
-        self._wanted = _PRELUDE
+        self._wanted: int = _PRELUDE
         """The size at which `_rest` is looked at: that of the prelude, then that of the frame."""
 
     def feed(self, data: bytes, frames: list[Frame]) -> None:
