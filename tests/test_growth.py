@@ -36,6 +36,7 @@ from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.retry import NO_RETRY
+from tokenwire.protocols.toolkit.frames import encode_frame
 from tokenwire.protocols.toolkit.http import Headers, Origin
 from tokenwire.transports.client.http1 import HTTP1
 from tokenwire.transports.client.proxy import Proxy, Tunnel
@@ -709,7 +710,44 @@ def test_work_of_a_chunked_body_is_linear(case: str, size: int) -> None:
     assert_linear(make, CHUNKED[case], size)
 
 
+TOOLKIT: dict[str, tuple[str, Callable[[int], bytes]]] = {
+    "a frame": ("frames.Frames", lambda size: encode_frame({"a": 1}, b"x" * size)),
+    "frames": ("frames.Frames", partial(repeated, encode_frame({"a": "b", "c": 1}, b"xyz"))),
+    "headers of a frame": (
+        "frames.Frames",
+        lambda size: encode_frame({f"{number:04x}": True for number in range(size // 6)}, b""),
+    ),
+    "an element": ("elements.Elements", lambda size: b'["' + b"x" * size + b'"]'),
+    "a number": ("elements.Elements", lambda size: b"[" + b"1" * size + b"]"),
+    "elements": ("elements.Elements", lambda size: b"[" + repeated(b'{"a":[1]} , ', size)),
+    "numbers": ("elements.Elements", lambda size: b"[" + repeated(b"1,", size)),
+    "escapes": ("elements.Elements", lambda size: b'["' + repeated(b'\\"', size)),
+    "brackets": ("elements.Elements", lambda size: b"[" * size),
+    "white space": ("elements.Elements", lambda size: b"[" + b" " * size),
+}
+
+
+@pytest.mark.parametrize("size", [1, 64, 1 << 20])
+@pytest.mark.parametrize("case", TOOLKIT)
+def test_work_of_the_toolkit_is_linear(case: str, size: int) -> None:
+    name, body = TOOLKIT[case]
+    module, _, decoder = name.partition(".")
+
+    def make() -> Callable[[bytes], object]:
+        decode = getattr(instrumented(f"protocols.toolkit.{module}"), decoder)(1 << 30)
+        units: list[Any] = []
+
+        def feed(data: bytes) -> None:
+            decode.feed(data, units)
+
+        return feed
+
+    assert_linear(make, body, size)
+
+
 NAIVE = """
+import re
+
 class Decoder:
     def __init__(self):
         self.rest = b""
@@ -735,6 +773,15 @@ class Slicing(Decoder):
             data = data[1:]
 
 
+class Matching(Decoder):
+    def __init__(self):
+        self.rest = bytearray()
+
+    def feed(self, data):
+        self.rest += data
+        return re.compile(b"\\n").search(self.rest)
+
+
 class Joining(Decoder):
     def __init__(self):
         self.parts = []
@@ -746,7 +793,14 @@ class Joining(Decoder):
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("Decoder", 64), ("Searching", 64), ("Slicing", 1 << 20), ("Joining", 64)]
+    ("name", "size"),
+    [
+        ("Decoder", 64),
+        ("Searching", 64),
+        ("Matching", 64),
+        ("Slicing", 1 << 20),
+        ("Joining", 64),
+    ],
 )
 def test_what_is_not_linear_is_found_out(name: str, size: int) -> None:
     decoder = instrumented_source(NAIVE)[name]
