@@ -63,6 +63,9 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     owes: Evidence = "finish"
     """The least evidence that an answer is complete."""
     clocks: Clocks = Clocks()
+    env: tuple[str, ...] = ()
+    """Environment variables that may hold the key, in order. Only data: the core reads none of
+    them, but `ask`, `stream` and the command do."""
     headers: dict[str, str] = {}
     fields: dict[str, Any] = {}
     """Fields of each request body, which those of a chat override."""

@@ -360,4 +360,5 @@ PROVIDER = Provider(
     capabilities=frozenset(("text", "vision", "tools", "history", "options", "reasoning")),
     working=True,
     owes="finish",
+    env=("OPENAI_API_KEY",),
 )
