@@ -13,7 +13,7 @@ import ssl
 import struct
 import sys
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing, suppress
 from socket import SO_LINGER, SOL_SOCKET
 from types import TracebackType
@@ -66,6 +66,7 @@ def serve(
     ssl_context: ssl.SSLContext | None = None,
     request_limit: int = Limits().document,
     patience: float = 60,
+    on_error: Callable[[Exception], None] | None = None,
 ) -> "Server":
     """A server of `provider`, as a context manager: with `with` it runs in a thread of its own,
     with `async with` in the running event loop.
@@ -94,6 +95,7 @@ def serve(
         ssl_context=ssl_context,
         request_limit=request_limit,
         patience=patience,
+        on_error=on_error,
     )
 
 
@@ -119,6 +121,7 @@ class Server:
         ssl_context: ssl.SSLContext | None,
         request_limit: int,
         patience: float,
+        on_error: Callable[[Exception], None] | None,
     ) -> None:
         self.url = ""
         self.requests: list[Request] = []
@@ -134,6 +137,7 @@ class Server:
         self._fault = fault
         self._faults = deque(faults)
         self._ssl_context = ssl_context
+        self._on_error = on_error
         self._thread = ExitStack()
 
     def __enter__(self) -> "Server":
@@ -200,11 +204,16 @@ class Server:
         if isinstance(error, Refused):
             return error
         self._keep_error(error)
-        # Only the name: what it says is for whoever runs the server.
-        return refuse(Refused, 500, f"the answer function raised {type(error).__name__}")
+        # Only the name: the message is for the person who runs the server, not for clients.
+        return refuse(Refused, 500, f"the embedded server raised {type(error).__name__}")
 
     def _keep_error(self, error: Exception) -> None:
         self.errors.append(error)
+        if self._on_error is not None:
+            try:
+                self._on_error(error)
+            except Exception as failure:  # noqa: BLE001  it must not end the other connections
+                self.errors.append(failure)
         del self.errors[:-_HISTORY]
 
     async def _listen(self, listener: Listener[SocketStream]) -> None:
