@@ -19,7 +19,16 @@ from ..protocols.errors import (
     Truncated,
 )
 
-__all__ = ["EXIT_CODES", "Exit", "Settings", "complain", "main", "one_line", "visible"]
+__all__ = [
+    "EXIT_CODES",
+    "Exit",
+    "ServerFailed",
+    "Settings",
+    "complain",
+    "main",
+    "one_line",
+    "visible",
+]
 
 
 class Exit(IntEnum):
@@ -53,9 +62,27 @@ EXIT_CODES = {
 
 
 class Settings:
-    """What the whole command is told: `traceback`, whether an error comes with one."""
+    """What applies to the whole command.
+
+    `traceback`: whether errors are shown with one. `own_provider`: the `module:NAME` of a provider
+    of the user's own, which may be what has a bug.
+    """
 
     traceback = False
+    own_provider = ""
+
+
+class ServerFailed(Exception):
+    """Code of the embedded server raised `error`: an answer function, or a provider's responder.
+
+    Its notes say where.
+    """
+
+    def __init__(self, provider: str, error: Exception) -> None:
+        super().__init__(f"the embedded server of {provider} raised {error!r}")
+        self.__cause__ = error
+        for line in where(error):
+            self.add_note(line)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,7 +123,7 @@ def exit_code(error: Exception) -> Exit:
 
 
 def complain(error: Exception, settings: Settings) -> None:
-    """Say `error` in one line on stderr, below its traceback if one is wanted; then its notes."""
+    """Print `error` on stderr as one line, then its notes; first its traceback, if wanted."""
     if settings.traceback:
         import traceback
 
@@ -104,13 +131,27 @@ def complain(error: Exception, settings: Settings) -> None:
     notes = getattr(error, "__notes__", ())
     if isinstance(error, RemoteProtocolError) and notes:
         text = error.message  # the notes have the bytes
-    elif isinstance(error, TokenwireError):
+    elif isinstance(error, TokenwireError | ServerFailed):
         text = str(error)
+    elif settings.own_provider:
+        text = f"a bug in {settings.own_provider} or in tokenwire: {error!r}"
+        notes = [*notes, *where(error)]
     else:
         text = f"a bug in tokenwire: {error!r} (--traceback shows where; please report it)"
     print(f"tokenwire: {one_line(text)}", file=sys.stderr)
     for note in notes:
         print(f"  {visible(note)}", file=sys.stderr)
+
+
+def where(error: Exception) -> list[str]:
+    """A short traceback of `error`: the last calls, as lines."""
+    import traceback
+
+    lines: list[str] = []
+    for call in traceback.extract_tb(error.__traceback__, limit=-3):
+        lines.append(f'File "{call.filename}", line {call.lineno}, in {call.name}')
+        lines.append(f"  {call.line}")
+    return lines
 
 
 def one_line(text: str) -> str:

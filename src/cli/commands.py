@@ -9,9 +9,10 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class, shell_complete
 
 from ..protocols.errors import LocalProtocolError
-from ..protocols.provider import VERSION
+from ..protocols.provider import VERSION, Provider
 from ..protocols.registry import PROVIDERS
 from . import EXIT_CODES, Exit, Settings
+from .named import find_provider
 
 __all__ = ["run"]
 
@@ -49,26 +50,40 @@ def _want_traceback(context: click.Context, _: click.Parameter, wanted: bool) ->
 _traceback = click.option(
     "--traceback",
     is_flag=True,
+    is_eager=True,  # before other options, whose values may be wrong
     expose_value=False,
     callback=_want_traceback,
     help="Show where an error comes from.",
 )
 
 
+def _find_provider(context: click.Context, _: click.Parameter, name: str) -> Provider:
+    provider = find_provider(name)
+    if ":" in name:
+        context.ensure_object(Settings).own_provider = name
+    return provider
+
+
+def _complete_provider(_: click.Context, __: click.Parameter, part: str) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in PROVIDERS if name.startswith(part)]
+
+
 def _provider_option(*names: str) -> Callable[[_F], _F]:
     return click.option(
         *names,
         "provider",
-        type=click.Choice(list(PROVIDERS)),
+        metavar="NAME",
         default="openai",
         show_default=True,
-        help="The service, or one that speaks like it.",
+        callback=_find_provider,
+        shell_complete=_complete_provider,
+        help="A provider (see tokenwire providers), or module:NAME for one of your own.",
     )
 
 
 def _complete_model(context: click.Context, _: click.Parameter, part: str) -> list[CompletionItem]:
-    provider = PROVIDERS[context.params["provider"]]
-    names = (*provider.models, *provider.aliases)
+    provider: Provider | None = context.params["provider"]  # None: the one given was not found
+    names = (*provider.models, *provider.aliases) if provider else ()
     return [CompletionItem(name) for name in names if name.startswith(part)]
 
 
@@ -208,7 +223,8 @@ def chat(settings: Settings, /, question: tuple[str, ...], **options: Any) -> No
     help="How many requests get the faults; all behind them are answered right. [default: all]",
 )
 @_traceback
-def serve(**options: Any) -> None:
+@click.pass_obj
+def serve(settings: Settings, /, **options: Any) -> None:
     """Serve a provider at a loopback address until Ctrl-C: a server that hands back the question,
     for testing clients.
 
@@ -237,7 +253,7 @@ def serve(**options: Any) -> None:
     """
     from .serve import ServeOptions, run_serve
 
-    run_serve(ServeOptions(**options))
+    run_serve(ServeOptions(**options), settings)
 
 
 @tokenwire.command(short_help="Turn recorded bytes into events.")

@@ -19,7 +19,7 @@ from ..protocols.errors import (
 )
 from ..protocols.events import Event, Image
 from ..protocols.exchange import Exchange
-from ..protocols.registry import PROVIDERS
+from ..protocols.provider import Provider
 from ..protocols.service import Service
 from . import visible
 from .server import any_chat, exchange_at_chat
@@ -49,7 +49,7 @@ class DecodeOptions:
     """The options of the command."""
 
     file: str
-    provider: str
+    provider: Provider
     model: str
     status: int
     offsets: bool
@@ -59,7 +59,7 @@ class DecodeOptions:
 
 def run_decode(options: DecodeOptions) -> None:
     """Decode, and write the events. Raises the fault, with the bytes around it as its notes."""
-    provider = PROVIDERS[options.provider]
+    provider = options.provider
     exchange, _ = exchange_at_chat(Service(provider), any_chat(provider, options.model))
     exchange.receive_response(options.status, [])
     with _open(options.file) as source:

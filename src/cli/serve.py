@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from ..protocols.errors import LocalProtocolError
 from ..protocols.formats.openai_chat.client import OpenAI
 from ..protocols.provider import Provider
-from ..protocols.registry import PROVIDERS
 from ..protocols.service import Service
 from ..server.faults import (
     BreakEvent,
@@ -29,6 +28,7 @@ from ..server.faults import (
     StallAfter,
     Unframed,
 )
+from . import ServerFailed, Settings, complain
 from .server import any_chat, embedded_server, exchange_at_chat, takes_key
 
 __all__ = ["ServeOptions", "cutting_of", "examples", "fault_of", "run_serve"]
@@ -38,7 +38,7 @@ __all__ = ["ServeOptions", "cutting_of", "examples", "fault_of", "run_serve"]
 class ServeOptions:
     """The options of the command."""
 
-    provider: str
+    provider: Provider
     host: str
     port: int
     require_key: bool
@@ -48,13 +48,17 @@ class ServeOptions:
     times: int | None
 
 
-def run_serve(options: ServeOptions) -> None:
-    """Serve until Ctrl-C, which is its orderly end."""
-    provider = PROVIDERS[options.provider]
+def run_serve(options: ServeOptions, settings: Settings) -> None:
+    """Serve until Ctrl-C, the normal way to stop. What the server raises goes to stderr."""
+    provider = options.provider
     key = os.environ.get("TOKENWIRE_KEY") if options.require_key else None
     if options.require_key:
         _check_key(provider, key)
     faults = tuple(map(fault_of, options.faults))
+
+    def report(error: Exception) -> None:
+        complain(ServerFailed(provider.name, error), settings)
+
     server = embedded_server()(
         provider,
         host=options.host,
@@ -63,13 +67,14 @@ def run_serve(options: ServeOptions) -> None:
         cutting=cutting_of(options.cut, options.pause),
         fault=faults if options.times is None else None,
         faults=[faults] * (options.times or 0),
+        on_error=report,
     )
     import anyio
 
     async def serve() -> None:
         async with server:
-            print(f"{provider.name} at {server.url} (Ctrl-C stops it)", flush=True)
-            print(examples(server.service, key), flush=True)
+            shown = examples(server.service, key, settings.own_provider)
+            print(f"{provider.name} at {server.url} (Ctrl-C stops it)\n{shown}", flush=True)
             await anyio.sleep_forever()
 
     with suppress(KeyboardInterrupt):
@@ -110,17 +115,19 @@ def fault_of(text: str) -> Fault:
         )
 
 
-def examples(service: Service, key: str | None) -> str:
+def examples(service: Service, key: str | None, name: str = "") -> str:
     """What to paste to ask `service`, running at its `base_url`: for curl, the openai SDK where
-    that speaks its dialect, and the command. `key`, which it wants, is not shown."""
+    that speaks its dialect, and the command, which knows the provider by `name`. `key`, which it
+    wants, is not shown."""
     provider, url = service.provider, service.base_url
+    name = shlex.quote(name or provider.name)
     return "\n".join(
         [
             "\n# curl",
             _curl(service, key),
             *_sdk(provider, url, needs_key=key is not None),
             "\n# tokenwire",
-            f"tokenwire chat -p {provider.name}{_model_option(provider)} --base-url {url} Hello",
+            f"tokenwire chat -p {name}{_model_option(provider)} --base-url {url} Hello",
         ]
     )
 

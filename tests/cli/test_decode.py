@@ -100,6 +100,11 @@ def test_each_dialect(provider: str) -> None:
     assert text.endswith("was asked: Hello")
 
 
+def test_a_provider_of_ones_own(mine: Path) -> None:
+    body = b"data: " + chunk("Hi") + b"\n\ndata: [DONE]\n\n"
+    assert run("decode", "-d", "mine:NICE", stdin=body) == run("decode", stdin=body)
+
+
 def test_a_fault_is_shown_with_the_bytes_around_it() -> None:
     broken = b'data: {"event": \n\n'
     first = DARKAI.index(b"\n\n") + 2
@@ -177,7 +182,7 @@ def test_bytes_and_control_characters_are_shown_harmless() -> None:
     assert outcome.out.splitlines()[0] == r"unrecognized    raw=b'x\xff\x1b: y'"
     options = DecodeOptions(
         file="-",
-        provider="aichats",
+        provider=PROVIDERS["aichats"],
         model="",
         status=200,
         offsets=False,

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
@@ -127,6 +128,33 @@ def test_it_serves_until_ctrl_c() -> None:
         assert process.wait(10) == Exit.OK
         assert process.stderr is not None
         assert process.stderr.read() == ""
+
+
+def test_what_its_code_raises_is_shown_with_where(mine: Path) -> None:
+    with serving("-p", "mine:BAD_SERVER", "-f", "gzip") as (url, process):
+        for question in ("Hello", "Fail"):
+            outcome = run("chat", "-p", "mine:NICE", "-m", "n-1", "--base-url", url, question)
+        assert outcome.code == Exit.REFUSED  # which is all that a client is told
+        assert "the embedded server raised KeyError" in outcome.err
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == Exit.OK
+        assert process.stderr is not None
+        first, *rest = process.stderr.read().splitlines()
+    assert first == "tokenwire: the embedded server of bad-server raised KeyError('no such event')"
+    assert re.fullmatch(rf'  File "{mine}/mine.py", line \d+, in send', rest[-2])
+    assert rest[-1] == '    raise KeyError("no such event")'
+
+
+def test_a_server_half_that_takes_no_request(mine: Path) -> None:
+    outcome = run("serve", "-p", "mine:NO_SERVER")
+    assert (outcome.code, outcome.out) == (Exit.BUG, "")
+    assert "a bug in mine:NO_SERVER or in tokenwire: TypeError" in outcome.err
+
+
+def test_the_command_to_ask_a_provider_of_ones_own(mine: Path) -> None:
+    with patch("anyio.sleep_forever", _stop):
+        outcome = run("serve", "-p", "mine:NICE")
+    assert "\ntokenwire chat -p mine:NICE -m any --base-url http" in outcome.out
 
 
 async def _stop() -> None:
