@@ -32,7 +32,7 @@ __all__ = ["ChatOptions", "run_chat"]
 
 @dataclass(frozen=True, kw_only=True)
 class ChatOptions:
-    """The options of the command."""
+    """The options of `tokenwire chat`."""
 
     provider: Provider
     model: str
@@ -48,7 +48,7 @@ class ChatOptions:
 
 
 def run_chat(words: tuple[str, ...], options: ChatOptions, settings: Settings) -> None:
-    """Ask, and show the answer. Raises what went wrong, and KeyboardInterrupt."""
+    """Ask, and show the answer. Raises any error, and KeyboardInterrupt."""
     session = Session(options, settings)
     question = _question(words)
     with ExitStack() as stack:
@@ -64,7 +64,7 @@ def run_chat(words: tuple[str, ...], options: ChatOptions, settings: Settings) -
 
 
 class Session:
-    """Puts chats to the provider that the options say, and shows the answers."""
+    """Asks the provider of the options, and shows its answers."""
 
     ask_by: Ask
 
@@ -83,7 +83,7 @@ class Session:
         self._server: Server | None = None
 
     def use(self, server: "Server") -> None:
-        """Ask `server`, an embedded one."""
+        """Ask this embedded server."""
         self._server = server
         self._base_url = server.url
 
@@ -123,11 +123,11 @@ class Session:
             raise ServerFailed(self._provider.name, error) from error
 
     def converse(self) -> None:
-        """Ask one question after the other. Ctrl-C stops an answer, and at the prompt all.
+        """Ask one question after another. Ctrl-C stops an answer, or at the prompt everything.
 
-        What was answered in part, and seen, belongs to the history. What was not answered doesn't.
+        Partial answers become part of the history; questions without any answer do not.
         """
-        with suppress(ImportError):  # not on Windows; it makes an editor of input()
+        with suppress(ImportError):  # makes input() editable; Windows doesn't have it
             import_module("readline")
         chat: Chat | None = None
         said = ""
@@ -159,7 +159,7 @@ def _model(provider: Provider, options: ChatOptions) -> str:
 
 @contextmanager
 def _embedded(options: ChatOptions, settings: Settings) -> "Generator[Server]":
-    """An embedded server. What it raised and no answer told is printed at the end."""
+    """An embedded server. Errors in it that `Session.ask` has not raised are printed at the end."""
     if options.base_url is not None or options.proxy is not None:
         raise LocalProtocolError("--embedded needs no network: leave out --base-url and --proxy")
     server = embedded_server()(options.provider)
@@ -174,7 +174,7 @@ def _embedded(options: ChatOptions, settings: Settings) -> "Generator[Server]":
 def _picture(path: Path) -> ImagePart:
     media_type = mimetypes.guess_type(path.name)[0] or ""
     if not media_type.startswith("image/"):
-        raise LocalProtocolError(f"{path} has no name of a picture (.png, .jpg, ...)")
+        raise LocalProtocolError(f"{path} is not named like a picture (.png, .jpg, ...)")
     try:
         return ImagePart.of_bytes(path.read_bytes(), media_type)
     except OSError as error:
@@ -182,13 +182,13 @@ def _picture(path: Path) -> ImagePart:
 
 
 def _question(words: tuple[str, ...]) -> str | None:
-    """The question that was given; None: there is to be a conversation."""
+    """The question that was given. None: start a conversation."""
     piped = not (sys.stdin and sys.stdin.isatty())
     if not words and not piped:
         return None
     text = " ".join(_read_pipe() if word == "-" else word for word in words or ("-",))
     if not text.strip():
-        raise LocalProtocolError("there is no question: neither in the arguments nor in the pipe")
+        raise LocalProtocolError("there is no question, neither in the arguments nor in the pipe")
     return text
 
 
@@ -197,9 +197,9 @@ def _read_pipe() -> str:
 
 
 def _prompt() -> str:
-    """The next question; empty: there is none."""
+    """The next question, or an empty string to end the conversation."""
     prompt = "> "
-    if not is_terminal():  # the answers go elsewhere, and the prompt must not go along
+    if not is_terminal():  # keep the prompt out of the file or pipe that gets the answers
         print(prompt, end="", file=sys.stderr, flush=True)
         prompt = ""
     try:
@@ -208,5 +208,5 @@ def _prompt() -> str:
         print(file=sys.stderr)
         return ""
     except KeyboardInterrupt:
-        print(file=sys.stderr)  # the shell's own prompt begins a line
+        print(file=sys.stderr)  # so that the shell's prompt begins on a new line
         raise

@@ -1,4 +1,4 @@
-"""A provider by its name, or by `module:NAME` if it is one of the user's own."""
+"""Finds a provider by its name, or by `module:NAME` if it is the user's own."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ __all__ = ["find_provider"]
 def find_provider(name: str) -> Provider:
     """The provider called `name`; for `module:NAME`, the attribute NAME of that module.
 
-    Modules of the current directory are found, as by `python -m`. Raises LocalProtocolError.
+    Like `python -m`, it finds modules in the current directory. Raises LocalProtocolError.
     """
     module, colon, attribute = name.partition(":")
     if not colon:

@@ -48,7 +48,7 @@ def test_a_word_stands_for_the_pipe() -> None:
 def test_no_question(stdin: bytes | None) -> None:
     outcome = run("chat", "--embedded", stdin=stdin)
     assert outcome.code == Exit.USAGE
-    assert outcome.err.startswith("tokenwire: there is no question: ")
+    assert outcome.err.startswith("tokenwire: there is no question, ")
 
 
 def test_the_pipe_is_not_read_if_nobody_wants_it() -> None:
@@ -188,7 +188,7 @@ def test_what_is_no_picture(tmp_path: Path) -> None:
     path.touch()
     outcome = run("chat", "--embedded", "-i", str(path), "Hello")
     assert outcome.code == Exit.USAGE
-    assert "notes.txt has no name of a picture" in outcome.err
+    assert "notes.txt is not named like a picture" in outcome.err
     outcome = run("chat", "--embedded", "-i", str(tmp_path / "none.png"), "Hello")
     assert outcome.code == Exit.USAGE
     assert "does not exist" in outcome.err
@@ -276,7 +276,10 @@ MISUSE: dict[str, tuple[list[str], str]] = {
     "an address": (["-m", "m", "--base-url", "ftp://x", "Hi"], "give http:// or https://"),
     "embedded, elsewhere": (["--embedded", "--base-url", "http://x", "Hi"], "leave out --base-url"),
     "embedded, by proxy": (["--embedded", "--proxy", "http://x:1", "Hi"], "leave out --base-url"),
-    "what it can't take": (["-p", "darkai", "--embedded", "-i", __file__, "Hi"], "no name of a"),
+    "what it can't take": (
+        ["-p", "darkai", "--embedded", "-i", __file__, "Hi"],
+        "not named like a",
+    ),
 }
 
 
@@ -304,7 +307,7 @@ def test_a_conversation() -> None:
         "ylokh gpt-3.5-turbo was asked: What is it?\n"
     )
     assert outcome.err.count("> ") == 4  # the prompt must not go where the answers go
-    assert "this is what the test wants" in outcome.err
+    assert "requested by the test" in outcome.err
     bodies = [request.body for request in server.requests]
     assert len(bodies) == 3
     assert b"Who?" not in bodies[2]  # it was not answered

@@ -174,7 +174,7 @@ def test_an_answer_that_goes_on_elsewhere() -> None:
 def test_what_stands_behind_the_end_is_told() -> None:
     outcome = run("decode", "-d", "darkai", stdin=DARKAI + b": cost 1\n")
     assert outcome.code == Exit.OK
-    assert "not decoded, as it stands behind the end: b': cost 1'" in outcome.err
+    assert "not decoded, because it is after the end: b': cost 1'" in outcome.err
 
 
 def test_bytes_and_control_characters_are_shown_harmless() -> None:

@@ -311,7 +311,7 @@ def test_each_write_is_sent_by_itself() -> None:
 def test_the_port_can_be_chosen_and_be_taken() -> None:
     with serve("openai") as server:
         port = urlsplit(server.url).port or 0
-        with pytest.raises(LocalProtocolError, match=f"can listen at 127.0.0.1:{port}"):
+        with pytest.raises(LocalProtocolError, match=f"can't listen on 127.0.0.1:{port}"):
             serve("openai", port=port).__enter__()
     with serve("openai", port=port) as again:
         assert again.url == server.url
