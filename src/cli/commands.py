@@ -180,8 +180,8 @@ def chat(settings: Settings, /, question: tuple[str, ...], **options: Any) -> No
     On a terminal, Markdown is rendered and reasoning is dim; in a pipe, the text is left as it is.
     Pictures are saved, and their paths printed.
 
-    The key is read from TOKENWIRE_KEY or, if that is not set, from the variable of the provider's
-    own, such as OPENAI_API_KEY.
+    The key is read from the environment variable TOKENWIRE_KEY or, if that is not set, from the
+    provider's own, such as OPENAI_API_KEY.
 
     \b
     Examples:
@@ -242,11 +242,11 @@ def serve(settings: Settings, /, **options: Any) -> None:
     """Run a server that imitates a provider, to test clients against, until Ctrl-C. Its answers
     repeat the question.
 
-    What the code of a provider raises is printed on stderr.
+    Exceptions in the provider's code are printed on stderr.
 
     \b
-    Faults, the first ones after COUNT bytes of the body. close, reset and stall
-    take "head" instead of COUNT, too: before the head of the response.
+    Faults. COUNT is the number of bytes of the body that are sent before; for close,
+    reset and stall it may be "head": nothing is sent, not even the response's head.
       close:COUNT            close the connection
       reset:COUNT            reset the connection
       end:COUNT              end the body as if it were complete

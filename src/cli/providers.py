@@ -71,6 +71,7 @@ def _facts(provider: Provider) -> dict[str, Any]:
         "aliases": provider.aliases,
         "capabilities": sorted(provider.capabilities),
         "owes": provider.owes,
+        "env": provider.env,
     }
 
 

@@ -1,5 +1,6 @@
 """A provider by its name, and one of the user's own."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,14 @@ def test_one_of_a_package(mine: Path) -> None:
 def test_one_of_tokenwire() -> None:
     name = "tokenwire.protocols.formats.openai_chat.client:PROVIDER"
     assert find_provider(name) is PROVIDERS["openai"]
+
+
+def test_the_example_of_the_documents(mine: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "command.md").read_text()
+    (example,) = re.findall("```python\n(.*?)```", text, re.DOTALL)
+    (mine / "documented.py").write_text(example)
+    outcome = run("chat", "-p", "documented:LOCAL", "--embedded", "Hello")
+    assert outcome == Outcome(Exit.OK, "local llama3 was asked: Hello\n", "")
 
 
 BROKEN = {
