@@ -1,4 +1,4 @@
-"""The embedded server: `serve` runs any provider on this machine, to test clients against.
+"""The embedded server: `serve` imitates any provider on this machine, to test clients against.
 
 It needs anyio: `pip install tokenwire[server]`.
 """

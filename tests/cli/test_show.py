@@ -45,7 +45,7 @@ def test_an_early_stop_is_told() -> None:
 def test_what_is_cut_and_what_is_aside(capsys: pytest.CaptureFixture[str]) -> None:
     each(TextLines(lambda _: Path("p"), str), [Text("x"), *ASIDE])
     out, err = capsys.readouterr()
-    assert out == 'x\n[tool call] weather({"city":"Rome"}) (not whole: don\'t run it)\n'
+    assert out == 'x\n[tool call] weather({"city":"Rome"}) (incomplete: don\'t run it)\n'
     assert err == ""
 
 

@@ -69,7 +69,7 @@ def test_aside_on_a_terminal(
         "",
         "y",
         "the model stopped early: length",
-        '[tool call] weather({"city":"Rome"}) (not whole: don\'t run it)',
+        '[tool call] weather({"city":"Rome"}) (incomplete: don\'t run it)',
     ]
 
 
