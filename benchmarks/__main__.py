@@ -70,7 +70,7 @@ def circumstances() -> str:
     python = f"{platform.python_implementation()} {platform.python_version()}"
     machine = f"{processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
     return (
-        f"Done {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by `{command}`; {machine}; {python}.\n"
+        f"Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC with `{command}`; {machine}; {python}.\n"
         f"With {', '.join(versions())}.\n"
     )
 

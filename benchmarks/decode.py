@@ -24,7 +24,7 @@ PEERS = Path(__file__).parents[1] / ".peers"
 
 CUTS = {
     "65536": "pieces of 64 KiB",
-    "event": "one event a piece",
+    "event": "one event per piece",
     "1400": "pieces of 1,400 bytes",
     "1": "single bytes",
 }
@@ -114,7 +114,7 @@ def decoding(
     return {name: taken["cpu_us"] for name, taken in play(contestants, rounds).items()}
 
 
-COLUMNS = ("CPU µs an event", "to the floor", "to tokenwire")
+COLUMNS = ("CPU µs per event", "to the floor", "to tokenwire")
 
 
 def compare(measured: Mapping[str, Figure]) -> dict[str, list[object]]:
@@ -152,9 +152,9 @@ def large_events(
                 rows[name].append(figure)
             else:
                 rows[name].append("")
-    title = "One event of openai's in pieces of 64 bytes, CPU ms a MiB"
+    title = "One event of openai in pieces of 64 bytes, CPU ms per MiB"
     stopped = any("" in cells for cells in rows.values())
-    note = f"Over {TOO_SLOW:,.0f} ms a MiB, no larger event was tried." if stopped else ""
+    note = f"Above {TOO_SLOW:,.0f} ms per MiB, no larger event was tried." if stopped else ""
     return Table(title, [f"{size} MiB" for size in sizes], rows, note), medians
 
 
@@ -171,7 +171,7 @@ def goals(openai: Mapping[str, Figures], large: Mapping[str, list[float]]) -> Ta
                 rows[f"{name} / {to}, {CUTS[how]}"] = judge(found, bound, at_most)
     if ours := large.get("tokenwire"):
         size = 2 ** (len(ours) - 1)
-        rows[f"tokenwire, one event of {size} MiB, ms a MiB"] = judge(ours[-1], 8, True)
+        rows[f"tokenwire, one event of {size} MiB, ms per MiB"] = judge(ours[-1], 8, True)
     return Table("Goals of decoding", ("goal", "measured", ""), rows) if rows else None
 
 

@@ -67,9 +67,9 @@ def by_events(rounds: int, quick: bool) -> Growth:
     rows = measured(lambda dialect, count: (dialect, SEGMENT, count), counts, "cpu_us", rounds)
     ticks = [f"{count:,}" for count in counts]
     panel = Panel(
-        "by events a stream", counts, ticks, lines_of(rows, counts), "CPU µs an event", "flat"
+        "by events per stream", counts, ticks, lines_of(rows, counts), "CPU µs per event", "flat"
     )
-    return Growth("CPU µs an event, by events a stream", ticks, rows, [panel])
+    return Growth("CPU µs per event, by events per stream", ticks, rows, [panel])
 
 
 def by_size(rounds: int, quick: bool) -> Growth:
@@ -80,9 +80,9 @@ def by_size(rounds: int, quick: bool) -> Growth:
     )
     ticks = [words(size) for size in sizes]
     panel = Panel(
-        "by size of an event", sizes, ticks, lines_of(rows, sizes), "CPU µs an event", "linear"
+        "by size of an event", sizes, ticks, lines_of(rows, sizes), "CPU µs per event", "linear"
     )
-    return Growth("CPU µs an event, by its size", ticks, rows, [panel])
+    return Growth("CPU µs per event, by its size", ticks, rows, [panel])
 
 
 BODIES: dict[str, tuple[int, Callable[[int], tuple[int, int]]]] = {
@@ -107,7 +107,7 @@ def by_body(rounds: int, quick: bool) -> Growth:
                 for figure, size in zip(figures, sizes, strict=True)
             ]
         panels.append(Panel(what, sizes, ticks, lines_of(found, sizes, 1e-3), "CPU ms", "linear"))
-    return Growth("CPU ms a MiB, by the size of the body", ticks, rows, panels)
+    return Growth("CPU ms per MiB, by the size of the body", ticks, rows, panels)
 
 
 def _body(
@@ -124,8 +124,8 @@ def by_streams(rounds: int, quick: bool) -> Growth:
     counts = sorted({count for line in lines.values() for count in line})
     rows = {name: [line.get(count, "") for count in counts] for name, line in lines.items()}
     ticks = [f"{count:,}" for count in counts]
-    panel = Panel("by streams at once", counts, ticks, lines, "CPU µs an event", "flat")
-    return Growth("CPU µs an event, by streams at once", ticks, rows, [panel])
+    panel = Panel("by streams at once", counts, ticks, lines, "CPU µs per event", "flat")
+    return Growth("CPU µs per event, by streams at once", ticks, rows, [panel])
 
 
 GROWTHS: dict[str, Callable[[int, bool], Growth]] = {

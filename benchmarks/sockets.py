@@ -70,31 +70,31 @@ class Case(NamedTuple):
 
 
 TICK = (
-    "Each tick the server writes an event to one stream after the other.",
-    "The first column counts from when all streams have begun.",
-    "Who can't keep up reads several events at a time, which makes each of them cheaper.",
+    "In each tick the server writes one event to each stream, one after the other.",
+    "The first column counts from the moment when all streams have begun.",
+    "A client that can't keep up reads several events at a time, which makes each of them cheaper.",
 )
 FAULTS = (
     "asyncio reads into a new buffer of 256 KiB each time unless a protocol has its own,",
-    "and in a small process that is got from the system, and given back: two page faults.",
+    "and a small process gets it from the system and returns it: two page faults.",
     "With `tuned malloc` (`clients.TUNED`), or in a process with room on its heap, it does not.",
 )
-BLOCKING = ("Clients that block are left out: they would need a thread a stream.",)
+BLOCKING = ("Blocking clients are left out: they would need a thread for each stream.",)
 TUNED = ("tokenwire asyncio, tuned malloc", "aiohttp, tuned malloc")
 DARKAI = (*OURS, "g4f DarkAI", "g4f DarkAI uvloop", "aiohttp", *TUNED)
 CASES: dict[str, Case] = {
-    "once": Case("One stream, all at once (OpenAI)"),
-    "once-darkai": Case("One stream, all at once (DarkAI)", "darkai", events=40_000),
+    "once": Case("One stream, as fast as possible (OpenAI)"),
+    "once-darkai": Case("One stream, as fast as possible (DarkAI)", "darkai", events=40_000),
     "paced": Case("One stream, an event every 250 µs (OpenAI)", events=8_000, interval=250),
     "hundred": Case(
-        "100 streams, an event each every 50 ms (OpenAI)",
+        "100 streams, each with an event every 50 ms (OpenAI)",
         streams=100,
         events=100,
         interval=50_000,
         note=TICK + FAULTS + BLOCKING,
     ),
     "hundred-darkai": Case(
-        "100 streams, an event each every 50 ms (DarkAI)",
+        "100 streams, each with an event every 50 ms (DarkAI)",
         "darkai",
         streams=100,
         events=100,
@@ -103,14 +103,14 @@ CASES: dict[str, Case] = {
         note=TICK,
     ),
     "thousand": Case(
-        "1,000 streams, an event each every 250 ms (OpenAI)",
+        "1,000 streams, each with an event every 250 ms (OpenAI)",
         streams=1000,
         events=24,
         interval=250_000,
         note=TICK + FAULTS + BLOCKING,
     ),
     "thousand-darkai": Case(
-        "1,000 streams, an event each every 250 ms (DarkAI)",
+        "1,000 streams, each with an event every 250 ms (DarkAI)",
         "darkai",
         streams=1000,
         events=24,
@@ -119,13 +119,15 @@ CASES: dict[str, Case] = {
         note=TICK,
     ),
     "thousand-spread": Case(
-        "1,000 streams, an event each every 250 ms, each stream at a moment of its own (OpenAI)",
+        "1,000 streams, each with an event every 250 ms, at a moment of its own (OpenAI)",
         streams=1000,
         events=24,
         interval=250_000,
         spread=True,
         only=(*OURS, *TUNED, "aiohttp", "aiohttp uvloop"),
-        note=("Nearly each event is a wake-up of the event loop, which all of them have to pay.",),
+        note=(
+            "Nearly every event is a wake-up of the event loop, which all of them have to pay for.",
+        ),
     ),
     "tls": Case(
         "100 streams over TLS, all events of a tick at once (OpenAI)",
@@ -208,13 +210,13 @@ def table(case: Case, results: dict[str, dict[str, Figure]]) -> Table:
         else:
             rows[name].append(figures["wall_s"])
         rows[name].append(figures["faults"].median)
-    columns = ["CPU µs an event", f"/ {US}"]
+    columns = ["CPU µs per event", f"/ {US}"]
     if several:
-        columns += ["once all are open" if opening_counts else "with the opening"]
-        columns += ["KiB a stream", f"/ {US}", "first event: ms, median", "99th percentile"]
+        columns += ["once all are open" if opening_counts else "including the opening"]
+        columns += ["KiB per stream", f"/ {US}", "first event: ms, median", "99th percentile"]
     else:
         columns.append("wall s")
-    columns.append("page faults an event")
+    columns.append("page faults per event")
     return Table(case.title, columns, rows, " ".join([*case.note, *_about_origin(case, results)]))
 
 
@@ -226,7 +228,7 @@ def _about_origin(case: Case, results: dict[str, dict[str, Figure]]) -> Iterator
     """That the server was not the bottleneck, and who could not play."""
     if case.interval and results:
         late = max(figures["origin_late_ms"].median for figures in results.values())
-        yield f"The server was late by {late:.1f} ms at most (median of the rounds)."
+        yield f"The server was at most {late:.1f} ms late (median of the rounds)."
     shares = {
         name: figures["origin_cpu_s"].median / figures["wall_s"].median
         for name, figures in results.items()
@@ -234,7 +236,7 @@ def _about_origin(case: Case, results: dict[str, dict[str, Figure]]) -> Iterator
     }
     if shares:
         busiest = max(shares, key=lambda name: shares[name])
-        yield f"It was busy for {shares[busiest]:.0%} of the time at most ({busiest})."
+        yield f"The server was busy for at most {shares[busiest]:.0%} of the time ({busiest})."
     left_out = [name for name in case.contestants() if interpreter(name) is None]
     if left_out:
         yield f"Not installed here: {', '.join(left_out)}."

@@ -123,8 +123,8 @@ def run(rounds: int, quick: bool) -> list[Table]:
             "From the start of the process",
             ("wall ms",),
             {name: [one["wall_ms"]] for name, one in starts.items()},
-            "To the end of a first answer of 20 events, sync, from a local plain server; and of "
-            "the command, to its exit.",
+            "Until the end of a first answer of 20 events, sync, from a local server without TLS; "
+            "for the command, until its exit.",
         ),
         Table(
             "Goals of the start",

@@ -477,8 +477,8 @@ STREAMS = (
 
 @dataclass(frozen=True)
 class Cut:
-    """One way to truncate `stream` at every offset up to `size`. `fault`: the embedded server's fault
-    for a number of bytes; None: the response is sent by hand, and closed inside it."""
+    """One way to truncate `stream` at every offset up to `size`. `fault`: that of the embedded
+    server for a number of bytes; None: the response is sent by hand, and closed inside it."""
 
     stream: Stream
     name: str
