@@ -1,10 +1,10 @@
-"""Socket to events: CPU time an event over loopback, beside others, as tables.
+"""From a socket to events: CPU time per event over loopback, beside peers, as tables.
 
     python -m benchmarks.sockets [--quick] [--rounds 3] [--case thousand ...] [--only aiohttp ...]
 
-For each case a server of its own writes the streams (`origin`), and each contestant asks it from a
-process of its own (`clients`), round after round in another order. The peers live in `.peers`,
-which `make .peers/ready` sets up. Behind the tables of the cases stands one of the project's goals.
+For each case a separate server (`origin`) writes the streams, and each contestant asks it from its
+own process (`clients`), in a different order in each round. The peers are installed in `.peers` by
+`make .peers/ready`. A table of the project's goals follows those of the cases.
 """
 
 import argparse
@@ -26,16 +26,16 @@ ROOT = Path(__file__).parent.parent
 US = "tokenwire asyncio"
 OURS = ("tokenwire asyncio", "tokenwire uvloop", "tokenwire trio", "tokenwire anyio")
 
-# Shown once, so that it can be seen that the other way of that peer is its faster one.
+# Shown once, to prove that the other way of that peer is its faster one.
 SLOWER_WAYS = ("aiohttp lines", "sseclient-py requests")
 
 Results: TypeAlias = dict[str, dict[str, dict[str, Figure]]]
-"""By case, contestant and name of the figure."""
+"""Figures by case, contestant and name."""
 
 
 class Case(NamedTuple):
-    """`interval`: microseconds between the events of a stream. `spread`: each stream has a moment
-    of its own in that time; else the events of a tick are written one right behind the other."""
+    """`interval`: microseconds between the events of a stream. `spread`: each stream has its own
+    moment in that time; otherwise the events of a tick are written one right after the other."""
 
     title: str
     dialect: str = "openai"
@@ -52,7 +52,7 @@ class Case(NamedTuple):
         return self.streams if self.spread else 1
 
     def contestants(self) -> list[str]:
-        """Who can play, of those that were chosen."""
+        """The contestants that can take part, of those that were chosen."""
         return [name for name in self.only or [*PROGRAMS, *CONTESTANTS] if self._suits(name)]
 
     def _suits(self, name: str) -> bool:
@@ -145,7 +145,7 @@ CASES: dict[str, Case] = {
 
 @contextmanager
 def origin(case: Case) -> Generator[dict[str, Any]]:
-    """The server of a case: what it says of itself."""
+    """The server of a case; the line that it printed about itself."""
     command = [sys.executable, "-m", "benchmarks.origin", "--dialect", case.dialect]
     command += ["--events", str(case.events), "--interval", str(case.interval)]
     command += ["--groups", str(case.groups)]
@@ -154,11 +154,11 @@ def origin(case: Case) -> Generator[dict[str, Any]]:
     ) as server:
         assert server.stdout is not None
         yield json.loads(server.stdout.readline())
-        # The end of this block closes its standard input, and that is its end, too.
+        # The end of this block closes the standard input of the server, which ends it.
 
 
 def interpreter(name: str) -> Path | None:
-    """The Python that has what the contestant needs."""
+    """The Python that can import what the contestant needs."""
     venv = CONTESTANTS[name].venv if name in CONTESTANTS else "bench"
     python = ROOT / ".peers" / venv / "bin" / "python"
     if not python.exists() or (name == "C client" and built_client() is None):
@@ -225,14 +225,14 @@ def _rank(value: float) -> float:
 
 
 def _about_origin(case: Case, results: dict[str, dict[str, Figure]]) -> Iterator[str]:
-    """That the server was not the bottleneck, and who could not play."""
+    """That the server was not the bottleneck, and which contestants are missing."""
     if case.interval and results:
         late = max(figures["origin_late_ms"].median for figures in results.values())
         yield f"The server was at most {late:.1f} ms late (median of the rounds)."
     shares = {
         name: figures["origin_cpu_s"].median / figures["wall_s"].median
         for name, figures in results.items()
-        if name != "curl"  # whose wall time is a difference
+        if name != "curl"  # whose wall time is the difference of two
     }
     if shares:
         busiest = max(shares, key=lambda name: shares[name])
@@ -247,7 +247,7 @@ def _ratio(results: dict[str, dict[str, Figure]], name: str, figure: str) -> flo
 
 
 class Goal(NamedTuple):
-    """`who` / `to` in `figure` of `case`: at least, or at most, `bound`."""
+    """In `case`, `figure` of `who` divided by that of `to` is at least, or at most, `bound`."""
 
     text: str
     case: str
@@ -306,8 +306,8 @@ def run(
     cases: Sequence[str] = (),
     only: Sequence[str] = (),
 ) -> Iterator[Table]:
-    """The tables of `cases` (else all), with `only` some contestants (else all), each as soon as
-    it is there."""
+    """The tables of `cases` (default: all) with the contestants `only` (default: all), each as soon
+    as it is done."""
     results: Results = {}
     for key in cases or CASES:
         case = CASES[key].quick() if quick else CASES[key]
@@ -319,7 +319,7 @@ def run(
 
 
 def streams_growth(rounds: int) -> dict[str, list[tuple[int, float]]]:
-    """CPU microseconds an event by the number of streams, 4,000 events a second in all."""
+    """CPU microseconds per event by the number of streams, 4,000 events per second in total."""
     names = ("tokenwire asyncio", "tokenwire trio", "tokenwire sync", "aiohttp")
     growth: dict[str, list[tuple[int, float]]] = {name: [] for name in names}
     for streams in (1, 10, 100, 1000):
