@@ -40,7 +40,7 @@ from ..protocols.retry import Retry
 from ..protocols.toolkit.http import Request
 from .client.answer import NOT_CLOSED, Answer, AsyncAnswer, Reading, check_opening
 from .client.course import Course, Leave, Receive, Send, Sleep
-from .client.wire import DRAIN_BYTES, DRAIN_SECONDS
+from .client.driver import DRAIN_BYTES, DRAIN_SECONDS
 
 __all__ = ["Answer", "AsyncAnswer", "AsyncClient", "AsyncHTTPClient", "Client", "HTTPClient"]
 
@@ -93,7 +93,7 @@ class _Client(Generic[HTTP]):
         self._course = partial(
             Course,
             clocks=clocks,
-            retry=retry or Retry(),
+            retry=retry,
             allow_private_addresses=allow_private_addresses,
         )
         self._closed = False
