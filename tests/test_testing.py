@@ -11,6 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import tokenwire.server.embedded
+import tokenwire.server
 import tokenwire.server.faults
 from tokenwire import testing
 from tokenwire.protocols.body import LineStep
@@ -69,7 +70,7 @@ def test_it_is_loaded_only_by_who_asks_for_it() -> None:
 
 
 def test_the_faults_are_all_there() -> None:
-    for module in (tokenwire.server.faults, tokenwire.transports.server):
+    for module in (tokenwire.server.faults, tokenwire.server):
         assert set(module.__all__) <= set(testing.__all__)
     for name in testing.__all__:
         assert hasattr(testing, name)

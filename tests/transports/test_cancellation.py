@@ -936,7 +936,7 @@ def _run_plainly(transport: str, main: Callable[[], Any]) -> None:
     ids=["blocking", "on trio", "on asyncio"],
 )
 def test_ctrl_c(transports: list[str]) -> None:
-    code = f"from tests.test_cancellation import interrupt; interrupt(*{transports})"
+    code = f"from tests.transports.test_cancellation import interrupt; interrupt(*{transports})"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         capture_output=True,

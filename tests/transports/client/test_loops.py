@@ -34,7 +34,7 @@ def test_outside_of_any_loop() -> None:
 def test_no_library_is_loaded_to_ask_it(library: str) -> None:
     code = f"""
         import sys
-        from tokenwire.transports.loops import running_library
+        from tokenwire.transports.client.loops import running_library
         sys.modules.pop("{library}", None)
         try:
             running_library()
