@@ -31,7 +31,7 @@ from .protocols.registry import PROVIDERS
 from .protocols.reply import Reply
 from .protocols.toolkit.http import get_header
 from .transports.anyio import Client  # which uses the loop that runs, and needs no anyio itself
-from .transports.client.async_client import AsyncAnswer
+from .transports.client.answer import AsyncAnswer
 
 __all__ = ["AiChatOnline", "AiChats", "Chunks", "DarkAI", "ImageResponse", "Messages", "Ylokh"]
 
