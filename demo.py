@@ -23,7 +23,7 @@ from tokenwire.transports import anyio as anyio_transport
 from tokenwire.transports import asyncio as asyncio_transport
 from tokenwire.transports import httpx as httpx_transport
 from tokenwire.transports import trio as trio_transport
-from tokenwire.transports.client.async_client import AsyncClient
+from tokenwire.transports.client.clients import AsyncClient
 from tokenwire.transports.sync import Client
 
 FOUNDING = ("darkai", "ylokh", "aichats", "aichatonline")

@@ -20,18 +20,19 @@ from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 import msgspec
 
 from .highlevel import make_exchange
-from .protocols.body import BodyKind, Step
+from .protocols.dialect import Dialect
 from .protocols.chat import Message
 from .protocols.clocks import Clocks
 from .protocols.errors import LocalProtocolError, TokenwireError
 from .protocols.events import Event, Image, Text
-from .protocols.formats.founding.aichatonline.client import AiChatOnline as AiChatOnlineDialect
-from .protocols.provider import Provider, Question
+from .protocols.provider import Provider
+from .protocols.question import Question
+from .protocols.step import Step
 from .protocols.registry import PROVIDERS
 from .protocols.reply import Reply
 from .protocols.toolkit.http import get_header
 from .transports.anyio import Client  # for whichever loop is running; it works without anyio
-from .transports.client.async_client import AsyncAnswer
+from .transports.client.answer import AsyncAnswer
 
 __all__ = ["AiChatOnline", "AiChats", "Chunks", "DarkAI", "ImageResponse", "Messages", "Ylokh"]
 
@@ -331,21 +332,26 @@ class AiChatOnline(_OfText, provider=PROVIDERS["aichatonline"]):
 
         Raises TokenwireError.
         """
-        provider = msgspec.structs.replace(cls._preset(), dialect=_UniqueId())
+        provider = msgspec.structs.replace(cls._preset(), dialect=_UniqueId(cls._provider.dialect))
         exchange = make_exchange(provider, "")  # never asked: it would follow the unique id
         async with Client(proxy=proxy, single_use=True).open(exchange) as answer:
             return (await answer.read()).text
 
 
-class _UniqueId(AiChatOnlineDialect):
-    """The first request only: the text of its answer is the unique id."""
+class _UniqueId(Dialect):
+    """The first request of `dialect` alone: its answer's text is the unique id."""
+
+    evidence = "body_end"
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
 
     def ask(self, question: Question) -> Step:
-        return _UniqueIdStep(super().ask(question))
+        return _UniqueIdStep(self._dialect.ask(question))
 
 
 class _UniqueIdStep(Step):
-    kind: BodyKind = "document"
+    framing = "document"
 
     def __init__(self, first: Step) -> None:
         self._first = first

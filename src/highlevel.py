@@ -15,7 +15,8 @@ from .protocols.registry import provider_named
 from .protocols.reply import Reply
 
 if TYPE_CHECKING:
-    from .transports.client.async_client import AsyncAnswer, AsyncClient
+    from .transports.client.answer import AsyncAnswer
+    from .transports.client.clients import AsyncClient
     from .transports.sync import Answer, Client
 
 __all__ = ["ask", "ask_async", "key_from_environment", "make_exchange", "stream", "stream_async"]

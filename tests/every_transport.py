@@ -6,7 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -21,7 +21,7 @@ from tokenwire.transports import anyio as anyio_transport
 from tokenwire.transports import asyncio as asyncio_transport
 from tokenwire.transports import httpx as httpx_transport
 from tokenwire.transports import trio as trio_transport
-from tokenwire.transports.client.async_client import AsyncClient
+from tokenwire.transports.client.clients import AsyncClient
 from tokenwire.transports.client.network import Stream
 from tokenwire.transports.sync import Client
 
@@ -69,8 +69,11 @@ def ask_each(
     return outcomes
 
 
+MakeClient: TypeAlias = Callable[..., AsyncClient]
+
+
 async def run_async(
-    make: type[AsyncClient],
+    make: MakeClient,
     exchanges: tuple[Exchange, ...],
     closed: Callable[[], None],
     options: dict[str, Any],
@@ -143,7 +146,9 @@ async def _alone_on_trio(main: Callable[[], Awaitable[Any]]) -> Any:
     return result
 
 
-LOOPS: dict[str, tuple[Callable[[Callable[[], Awaitable[Any]]], Any], type[AsyncClient]]] = {
+LOOPS: dict[
+    str, tuple[Callable[[Callable[[], Awaitable[Any]]], Any], Callable[..., AsyncClient]]
+] = {
     "asyncio": (on_asyncio, asyncio_transport.Client),
     "trio": (on_trio, trio_transport.Client),
     "anyio on asyncio": (on_anyio_with_asyncio, anyio_transport.Client),

@@ -77,7 +77,7 @@ from tokenwire.server.faults import (
 from tokenwire.transports import anyio as anyio_transport
 from tokenwire.transports import asyncio as asyncio_transport
 from tokenwire.transports import trio as trio_transport
-from tokenwire.transports.client.async_client import AsyncClient
+from tokenwire.transports.client.clients import AsyncClient
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -400,7 +400,7 @@ class Figures:
                 self.problems.append(f"{what} grew: {[round(size, 1) for size in sizes]}")
 
 
-async def soak(setting: Setting, address: Address, make: type[AsyncClient]) -> Figures:
+async def soak(setting: Setting, address: Address, make: Callable[..., AsyncClient]) -> Figures:
     """Rounds of streams, so many at least, and for so many seconds."""
     figures = Figures(setting)
     context = None
@@ -513,7 +513,7 @@ def _anyio_on_trio(main: Main) -> Any:
     return anyio.run(main, backend="trio")
 
 
-LOOPS: dict[str, tuple[Callable[[Main], Any], type[AsyncClient]]] = {
+LOOPS: dict[str, tuple[Callable[[Main], Any], Callable[..., AsyncClient]]] = {
     "asyncio": (_on_asyncio, asyncio_transport.Client),
     "uvloop": (_on_uvloop, asyncio_transport.Client),
     "trio": (_on_trio, trio_transport.Client),

@@ -33,7 +33,7 @@ from tokenwire.compat import AiChatOnline, AiChats, Chunks, DarkAI, ImageRespons
 from tokenwire.protocols.echo import picture
 from tokenwire.server.embedded import Server, serve
 from tokenwire.server.faults import CloseAfter, DropTerminator, RefuseWith, StallAfter
-from tokenwire.transports.client.async_client import AsyncAnswer
+from tokenwire.transports.client.answer import AsyncAnswer
 
 SCRIPTS = Path(__file__).parent / "scripts"
 HELLO: Messages = [{"role": "user", "content": "Hello"}]

@@ -9,8 +9,10 @@ cancel it on either.
                 ...
 """
 
-from .client.async_client import AsyncAnswer, AsyncClient
+from .client.answer import AsyncAnswer
+from .client.clients import AsyncClient
 from .client.loops import running_library
+from .client.native import NativeClient
 from .client.network import Network
 
 __all__ = ["Answer", "Client"]
@@ -18,8 +20,8 @@ __all__ = ["Answer", "Client"]
 Answer = AsyncAnswer
 
 
-class Client(AsyncClient):
-    """Asks by the library that runs. See `AsyncClient`."""
+class Client(NativeClient, AsyncClient):
+    """Asks by the library that runs. See `NativeClient` for the arguments."""
 
     @classmethod
     def network(cls) -> Network:

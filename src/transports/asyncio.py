@@ -9,11 +9,13 @@ async with Client() as client:
 import asyncio
 import math
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import cast
+from typing import TypeVar, cast
 
-from .client.async_client import AsyncAnswer, AsyncClient
+from .client.answer import AsyncAnswer
+from .client.clients import AsyncClient
+from .client.native import NativeClient
 
 __all__ = ["Answer", "Client", "Network"]
 
@@ -24,6 +26,8 @@ READ_AHEAD = 256 * 1024
 
 WRITE_SIZE = 256 * 1024
 READ_SIZE = 64 * 1024
+
+_T = TypeVar("_T")
 
 
 class Stream(asyncio.BufferedProtocol):
@@ -164,19 +168,48 @@ class Stream(asyncio.BufferedProtocol):
         self._wake()
 
 
-class Sleeper:
-    """An event of asyncio's."""
+class Dialer:
+    """Makes connections by asyncio, each call within a timeout that `wake` brings forward."""
 
-    def __init__(self) -> None:
-        self._woken = asyncio.Event()
+    __slots__ = ("_buffer", "_loop", "_timeout", "_woken")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, buffer: memoryview) -> None:
+        self._loop = loop
+        self._buffer = buffer
+        self._timeout: asyncio.Timeout | None = None
+        self._woken = False
+
+    async def resolve(self, host: str, port: int, deadline: float | None) -> list[str]:
+        found = await self._within(
+            deadline, lambda: self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        )
+        return [str(address[0]) for *_, address in found]
+
+    async def connect(self, address: str, port: int, deadline: float | None) -> Stream:
+        # asyncio and uvloop set TCP_NODELAY by themselves.
+        _, stream = await self._within(
+            deadline,
+            lambda: self._loop.create_connection(lambda: Stream(self._buffer), address, port),
+        )
+        return stream
 
     async def sleep(self, until: float) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout_at(until):
-                await self._woken.wait()
+            await self._within(until, self._loop.create_future)
 
     def wake(self) -> None:
-        self._woken.set()
+        self._woken = True
+        if self._timeout is not None and not self._timeout.expired():
+            self._timeout.reschedule(self._loop.time())
+
+    async def _within(self, deadline: float | None, call: Callable[[], Awaitable[_T]]) -> _T:
+        if self._woken:
+            raise TimeoutError
+        try:
+            async with asyncio.timeout_at(deadline) as self._timeout:
+                return await call()
+        finally:
+            self._timeout = None
 
 
 class Network:
@@ -187,30 +220,16 @@ class Network:
         self._buffer = memoryview(bytearray(READ_SIZE))
         self.now = self._loop.time
 
-    async def resolve(self, host: str, port: int, deadline: float | None) -> list[str]:
-        async with asyncio.timeout_at(deadline):
-            found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return [str(address[0]) for *_, address in found]
-
-    async def connect(self, address: str, port: int, deadline: float | None) -> Stream:
-        async with asyncio.timeout_at(deadline):
-            # asyncio and uvloop set TCP_NODELAY by themselves.
-            _, stream = await self._loop.create_connection(self._stream, address, port)
-        return stream
-
-    def _stream(self) -> Stream:
-        return Stream(self._buffer)
-
-    def sleeper(self) -> Sleeper:
-        return Sleeper()
+    def dialer(self) -> Dialer:
+        return Dialer(self._loop, self._buffer)
 
     def call_from_thread(self, call: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(call)
 
 
-class Client(AsyncClient):
-    """Asks by asyncio. See `AsyncClient`."""
+class Client(NativeClient, AsyncClient):
+    """Asks by asyncio. See `NativeClient` for the arguments."""
 
     @classmethod
     def network(cls) -> Network:

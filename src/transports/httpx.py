@@ -29,18 +29,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from threading import Event as Flag
-from typing import Any, Generic, Protocol, Self, TypeVar, assert_never
+from typing import Any, Generic, Protocol, TypeVar, assert_never
 
 from ..protocols.clocks import Clocks
 from ..protocols.errors import TransportError
 from ..protocols.events import Event
 from ..protocols.exchange import Exchange
-from ..protocols.reply import Reply
 from ..protocols.retry import Retry
 from ..protocols.toolkit.http import Request
-from .client.answer import NOT_CLOSED, Answer, AsyncAnswer, Reading, check_opening
+from .client import clients
+from .client.answer import NOT_CLOSED, Answer, AsyncAnswer, Reading
+from .client.clients import AnyClient, BlockingClient
 from .client.course import Course, Leave, Receive, Send, Sleep
-from .client.wire import DRAIN_BYTES, DRAIN_SECONDS
+from .client.driver import DRAIN_BYTES, DRAIN_SECONDS
 
 __all__ = ["Answer", "AsyncAnswer", "AsyncClient", "AsyncHTTPClient", "Client", "HTTPClient"]
 
@@ -77,9 +78,9 @@ class AsyncHTTPClient(_Builder, Protocol):
 HTTP = TypeVar("HTTP", bound=_Builder)
 
 
-class _Client(Generic[HTTP]):
-    """`clocks`: without it those of the provider. `retry`: when to ask again.
-    `allow_private_addresses`: follow a server that chooses an address in a private network."""
+class _Client(AnyClient, Generic[HTTP]):
+    """`clocks`: without them those of the provider. `retry`: when to ask again.
+    `allow_private_addresses`: follow a server to an address in a private network."""
 
     def __init__(
         self,
@@ -89,21 +90,18 @@ class _Client(Generic[HTTP]):
         retry: Retry | None = None,
         allow_private_addresses: bool = False,
     ) -> None:
+        super().__init__()
         self._http = http
         self._course = partial(
-            Course,
-            clocks=clocks,
-            retry=retry or Retry(),
-            allow_private_addresses=allow_private_addresses,
+            Course, clocks=clocks, retry=retry, allow_private_addresses=allow_private_addresses
         )
-        self._closed = False
 
-    def close(self) -> None:
-        """Open no more answers. The HTTP client is left as it is."""
-        self._closed = True
+    @property
+    def closed(self) -> bool:
+        """Whether no more answers can be opened, as this client or its HTTP client is closed."""
+        return self._closed or self._http.is_closed
 
-    def _begin(self, exchange: Exchange) -> Callable[[], Course]:
-        check_opening(exchange, closed=self._closed or self._http.is_closed)
+    def _begun(self, exchange: Exchange) -> Callable[[], Course]:
         return lambda: self._course(
             exchange,
             now=time.monotonic(),
@@ -112,44 +110,18 @@ class _Client(Generic[HTTP]):
         )
 
 
-class Client(_Client[HTTPClient]):
+class Client(_Client[HTTPClient], BlockingClient):
     """Asks by an `httpx.Client`. May be used from several threads at once."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def open(self, exchange: Exchange) -> Answer:
-        """The answer to `exchange`, to be used in a `with` statement. Nothing is sent before it is
-        read. Raises LocalProtocolError if the client is closed, or the exchange was used."""
-        return Answer(_BlockingReading(self._http, self._begin(exchange)))
-
-    def read(self, exchange: Exchange) -> Reply:
-        """The whole answer to `exchange`. What is raised has in `answer` what had come."""
-        with self.open(exchange) as answer:
-            return answer.read()
+    def _reading(self, exchange: Exchange) -> Reading:
+        return _BlockingReading(self._http, self._begun(exchange))
 
 
-class AsyncClient(_Client[AsyncHTTPClient]):
+class AsyncClient(_Client[AsyncHTTPClient], clients.AsyncClient):
     """Asks by an `httpx.AsyncClient`, on asyncio or trio."""
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.close()
-
-    def open(self, exchange: Exchange) -> AsyncAnswer:
-        """The answer to `exchange`, to be used in an `async with` statement. Nothing is sent before
-        it is read. Raises LocalProtocolError if the client is closed, or the exchange was used."""
-        return AsyncAnswer(_AsyncReading(self._http, self._begin(exchange)))
-
-    async def read(self, exchange: Exchange) -> Reply:
-        """The whole answer to `exchange`. What is raised has in `answer` what had come."""
-        async with self.open(exchange) as answer:
-            return await answer.read()
+    def _reading(self, exchange: Exchange) -> Reading:
+        return _AsyncReading(self._http, self._begun(exchange))
 
 
 class _Reading(Reading, Generic[HTTP]):

@@ -9,22 +9,22 @@ Its network's coroutines block, and never suspend: so what the transports share 
 Nothing limits how long the system takes to resolve a name.
 """
 
+import os
 import selectors
 import socket
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Self
 
-from ..protocols.exchange import Exchange
-from ..protocols.reply import Reply
 from .client.answer import Answer
+from .client.clients import BlockingClient
 from .client.native import NativeClient
 
 __all__ = ["Answer", "Client", "Network"]
 
 READ_SIZE = 64 * 1024
+READ_WRITE = selectors.EVENT_READ | selectors.EVENT_WRITE
 
 
 class Stream:
@@ -38,6 +38,22 @@ class Stream:
         self._closed = False
         self._data: bytes | None = None
 
+    def connect(self, address: str, port: int, deadline: float | None) -> None:
+        """Connect, once. Raises OSError, TimeoutError."""
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.settimeout(0)
+        with suppress(BlockingIOError):
+            self._socket.connect((address, port))
+            return
+        # Linux ends this wait when `close` shuts the socket down; other systems may not.
+        self._begin()
+        try:
+            self._wait_for(selectors.EVENT_WRITE, deadline)
+            if error := self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                raise OSError(error, os.strerror(error))
+        finally:
+            self._end()
+
     async def send(self, data: memoryview | bytes, deadline: float | None) -> int:
         self._begin()
         try:
@@ -46,7 +62,7 @@ class Stream:
                 try:
                     return self._socket.send(data)
                 except BlockingIOError:
-                    if self._wait_either(deadline) & selectors.EVENT_READ:
+                    if self._wait_for(READ_WRITE, deadline) & selectors.EVENT_READ:
                         return 0
         finally:
             self._end()
@@ -87,10 +103,10 @@ class Stream:
             with suppress(OSError):  # closed already, by the peer
                 self._socket.shutdown(socket.SHUT_RDWR)
 
-    def _wait_either(self, deadline: float | None) -> int:
-        """Wait until something can be sent, or received: which of them."""
+    def _wait_for(self, events: int, deadline: float | None) -> int:
+        """Wait until something can be sent, or received, and return which of them."""
         with selectors.DefaultSelector() as selector:
-            selector.register(self._socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
+            selector.register(self._socket, events)
             ready = selector.select(_seconds_until(deadline))
         if not ready:
             raise TimeoutError
@@ -109,23 +125,15 @@ class Stream:
                 self._socket.close()
 
 
-class Sleeper:
-    """An event of the thread's."""
+class Dialer:
+    """Makes connections of blocking sockets. Nothing can wake a thread in which the system resolves
+    a name."""
+
+    __slots__ = ("_stream", "_woken")
 
     def __init__(self) -> None:
         self._woken = threading.Event()
-
-    async def sleep(self, until: float) -> None:
-        self._woken.wait(_seconds_until(until))
-
-    def wake(self) -> None:
-        self._woken.set()
-
-
-class Network:
-    """Blocking sockets."""
-
-    now = staticmethod(time.monotonic)
+        self._stream: Stream | None = None
 
     async def resolve(self, host: str, port: int, deadline: float | None) -> list[str]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -133,49 +141,48 @@ class Network:
 
     async def connect(self, address: str, port: int, deadline: float | None) -> Stream:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        self._stream = stream = Stream(socket.socket(family, socket.SOCK_STREAM))
         try:
-            sock.settimeout(_seconds_until(deadline))
-            sock.connect((address, port))
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._woken.is_set():  # before there was a stream to close
+                raise OSError("the connection was closed")
+            stream.connect(address, port, deadline)
         except BaseException:
-            sock.close()
+            stream.close()
             raise
-        return Stream(sock)
+        finally:
+            self._stream = None
+        return stream
 
-    def sleeper(self) -> Sleeper:
-        return Sleeper()
+    async def sleep(self, until: float) -> None:
+        self._woken.wait(_seconds_until(until))
+
+    def wake(self) -> None:
+        self._woken.set()
+        if (stream := self._stream) is not None:
+            stream.close()
+
+
+class Network:
+    """Blocking sockets."""
+
+    now = staticmethod(time.monotonic)
+
+    def dialer(self) -> Dialer:
+        return Dialer()
 
     def call_from_thread(self, call: Callable[[], None]) -> None:
         call()
 
 
-class Client(NativeClient):
+class Client(NativeClient, BlockingClient):
     """Asks by blocking sockets. May be used from several threads at once.
 
-    See `ClientSettings` for the arguments; with `single_use` the client is for one answer, and
-    closed with it.
+    See `NativeClient` for the arguments.
     """
 
     @classmethod
     def network(cls) -> Network:
         return Network()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def open(self, exchange: Exchange) -> Answer:
-        """The answer to `exchange`, to be used in a `with` statement. Nothing is sent before it is
-        read. Raises LocalProtocolError if the client is closed, or the exchange was used."""
-        return Answer(self._reading(exchange))
-
-    def read(self, exchange: Exchange) -> Reply:
-        """The whole answer to `exchange`. What is raised has in `answer` what had come."""
-        with self.open(exchange) as answer:
-            return answer.read()
 
 
 def _seconds_until(deadline: float | None) -> float | None:

@@ -15,7 +15,9 @@ from typing import TypeVar
 
 import trio
 
-from .client.async_client import AsyncAnswer, AsyncClient
+from .client.answer import AsyncAnswer
+from .client.clients import AsyncClient
+from .client.native import NativeClient
 
 __all__ = ["Answer", "Client", "Network"]
 
@@ -26,10 +28,14 @@ READ_SIZE = WRITE_SIZE = 64 * 1024
 _T = TypeVar("_T")
 
 
+def _moment(deadline: float | None) -> float:
+    return math.inf if deadline is None else deadline
+
+
 async def _within(deadline: float | None, call: Callable[[], Awaitable[_T]]) -> _T:
-    """What `call()` returns. Raises TimeoutError once `deadline` has passed, and OSError for what
-    trio raises of a socket that was closed meanwhile."""
-    with trio.move_on_at(math.inf if deadline is None else deadline):
+    """The result of `call()`. Raises TimeoutError once `deadline` has passed, and OSError if the
+    socket was closed meanwhile."""
+    with trio.move_on_at(_moment(deadline)):
         try:
             return await call()
         except trio.ClosedResourceError as error:
@@ -99,7 +105,7 @@ class Stream:
     async def wait(self, deadline: float | None) -> None:
         if self._raw.fileno() < 0:
             raise OSError("the connection was closed")
-        self._deadline = math.inf if deadline is None else deadline
+        self._deadline = _moment(deadline)
         if self._deadline < self.alarm_at:
             self._alarms.set(self, self._deadline)
         self._waiting, self._rung = True, False
@@ -198,18 +204,49 @@ class Alarms:
         return alarm[0] == alarm[2].alarm_at
 
 
-class Sleeper:
-    """An event of trio's."""
+class Dialer:
+    """Makes connections by trio, each call within a cancel scope of its own."""
 
-    def __init__(self) -> None:
-        self._woken = trio.Event()
+    __slots__ = ("_alarms", "_scope", "_woken")
+
+    def __init__(self, alarms: Alarms) -> None:
+        self._alarms = alarms
+        self._scope: trio.CancelScope | None = None
+        self._woken = False
+
+    async def resolve(self, host: str, port: int, deadline: float | None) -> list[str]:
+        found = await self._within(
+            deadline, lambda: trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        )
+        return [str(address[0]) for *_, address in found]
+
+    async def connect(self, address: str, port: int, deadline: float | None) -> Stream:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        raw = socket.socket(family, socket.SOCK_STREAM)
+        sock = trio.socket.from_stdlib_socket(raw)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await self._within(deadline, lambda: sock.connect((address, port)))
+        except BaseException:
+            sock.close()
+            raise
+        return Stream(sock, raw, self._alarms)
 
     async def sleep(self, until: float) -> None:
-        with trio.move_on_at(until):
-            await self._woken.wait()
+        with suppress(TimeoutError):
+            await self._within(until, trio.sleep_forever)
 
     def wake(self) -> None:
-        self._woken.set()
+        self._woken = True
+        if self._scope is not None:
+            self._scope.cancel()
+
+    async def _within(self, deadline: float | None, call: Callable[[], Awaitable[_T]]) -> _T:
+        with trio.move_on_at(_moment(deadline)) as self._scope:
+            if self._woken:
+                self._scope.cancel()
+            return await call()
+        raise TimeoutError
 
 
 class Network:
@@ -221,34 +258,16 @@ class Network:
 
     now = staticmethod(trio.current_time)  # each run has a clock of its own
 
-    async def resolve(self, host: str, port: int, deadline: float | None) -> list[str]:
-        found = await _within(
-            deadline, lambda: trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        )
-        return [str(address[0]) for *_, address in found]
-
-    async def connect(self, address: str, port: int, deadline: float | None) -> Stream:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        raw = socket.socket(family, socket.SOCK_STREAM)
-        sock = trio.socket.from_stdlib_socket(raw)
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await _within(deadline, lambda: sock.connect((address, port)))
-        except BaseException:
-            sock.close()
-            raise
-        return Stream(sock, raw, self._alarms)
-
-    def sleeper(self) -> Sleeper:
-        return Sleeper()
+    def dialer(self) -> Dialer:
+        return Dialer(self._alarms)
 
     def call_from_thread(self, call: Callable[[], None]) -> None:
         with suppress(trio.RunFinishedError):
             self._token.run_sync_soon(call)
 
 
-class Client(AsyncClient):
-    """Asks by trio. See `AsyncClient`."""
+class Client(NativeClient, AsyncClient):
+    """Asks by trio. See `NativeClient` for the arguments."""
 
     @classmethod
     def network(cls) -> Network:

@@ -44,7 +44,6 @@ from tests.transports.client.test_async_client import (
 )
 from tests.transports.test_sync import CHUNK, HEAD, NO_CLOCKS
 from tokenwire import (
-    Clocks,
     End,
     Exchange,
     Retry,
@@ -56,7 +55,7 @@ from tokenwire.transports import httpx as httpx_transport
 from tokenwire.transports import sync
 from tokenwire.transports.asyncio import Stream
 from tokenwire.transports.client import wire
-from tokenwire.transports.client.async_client import AsyncClient
+from tokenwire.transports.client.clients import AsyncClient
 
 
 @pytest.fixture(autouse=True)
@@ -239,7 +238,9 @@ class Transport:
         self.loop(main)
 
 
-def native(make: type[AsyncClient]) -> Callable[..., contextlib.AbstractAsyncContextManager[Any]]:
+def native(
+    make: Callable[..., AsyncClient],
+) -> Callable[..., contextlib.AbstractAsyncContextManager[Any]]:
     def open_client(**options: Any) -> AsyncClient:
         return make(trust_env=False, ssl_context=client_context(), **(OPTIONS | options))
 
@@ -602,15 +603,15 @@ def test_closed_by_another_task_while_it_connects(
         client = native_transport.open()
         async with client as opened:
             answer = opened.open(make_exchange("ylokh", "Hello", base_url=url))
-            network = opened._connections.network()
-            connect = network.connect
+            dialer: Any = type(opened.network().dialer())
+            connect = dialer.connect
 
             async def slowly(*args: Any) -> Any:
                 stream = await connect(*args)
                 await answer.aclose()
                 return stream
 
-            monkeypatch.setattr(network, "connect", slowly)
+            monkeypatch.setattr(dialer, "connect", slowly)
             with pytest.raises(TransportError, match="closed"):
                 await anext(answer)
             await heard(left)
@@ -698,9 +699,6 @@ def abort_at(point: Point, answer: Any) -> threading.Thread:
     return thread
 
 
-SHORT = Clocks(connect=0.4, first_event=None, idle=None, total=None)
-"""An abort does not wake who connects, but that has an end."""
-
 NOT_WOKEN = {
     "connect": "it is noticed when the clock has run out, which is the better reason",
     "request": "httpx says nothing of the connection before the head has come",
@@ -714,7 +712,7 @@ NOT_WOKEN = {
 
 def test_abort(transport: Transport, point: Point) -> None:
     async def main() -> None:
-        async with transport.open(clocks=SHORT) as client:
+        async with transport.open() as client:
             async with client.open(point.exchange()) as answer:
                 if point.name == "drain":
                     assert await anext(answer) == Text("Hi")
@@ -739,7 +737,7 @@ def test_abort_of_a_blocking_reader(
         pytest.skip(NOT_WOKEN[name])
     with (
         point_of(name, monkeypatch) as point,
-        blocking(clocks=SHORT) as client,
+        blocking() as client,
         client.open(point.exchange()) as answer,
     ):
         if name == "drain":

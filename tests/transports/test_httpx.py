@@ -34,7 +34,7 @@ from tokenwire import (
 )
 from tokenwire.server import serve
 from tokenwire.server.faults import CloseAfter, Linger, RefuseWith, StallAfter
-from tokenwire.transports.client.wire import DRAIN_BYTES
+from tokenwire.transports.client.driver import DRAIN_BYTES
 from tokenwire.transports.httpx import AsyncClient, Client
 
 SSE = {"content-type": "text/event-stream", "content-length": "9"}

@@ -3,6 +3,7 @@
 import socket
 import struct
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,8 @@ from tokenwire import (
 from tokenwire.server import serve
 from tokenwire.server.faults import CloseAfter, Linger, RefuseWith, StallAfter
 from tokenwire.transports.client.answer import without_loop
-from tokenwire.transports.client.connections import Connections
-from tokenwire.transports.sync import Client, Stream
+from tokenwire.transports.client.pool import Link, Pool
+from tokenwire.transports.sync import Client, Network, Stream
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -386,12 +387,23 @@ def test_abort_while_the_connection_is_given_back_is_no_error(
         client.open(ask(server)) as answer,
     ):
 
-        def keep(self: Connections, kept: Any) -> None:
+        def keep(pool: Pool, link: Link, now: float) -> None:
             answer.abort()
-            kept.stream.close()
+            link.stream.close()
 
-        monkeypatch.setattr(Connections, "keep", keep)
+        monkeypatch.setattr(Pool, "put", keep)
         assert answer.read().evidence == "terminator"
+
+
+def test_a_dialer_that_was_woken_waits_no_more() -> None:
+    dialer = Network().dialer()
+    dialer.wake()
+    without_loop(dialer.sleep(time.monotonic() + 3600))
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        pytest.raises(OSError, match="closed"),
+    ):
+        without_loop(dialer.connect("127.0.0.1", listener.getsockname()[1], None))
 
 
 def large_request_to(reads: int, hold: threading.Event) -> tuple[str, threading.Thread]:

@@ -3,7 +3,16 @@
 import ipaddress
 import re
 
-__all__ = ["is_private"]
+__all__ = ["is_ip", "is_private"]
+
+
+def is_ip(address: str) -> bool:
+    """Whether `address` is an IP address, and not a name."""
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return True
 
 
 def is_private(address: str) -> bool:

@@ -6,34 +6,24 @@ A transport supplies a `Reading`: coroutines that fill it with events. `AsyncAns
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Coroutine, Iterator
+from functools import partial
 from typing import Any, Self, TypeVar
 
 from ...protocols.errors import LocalProtocolError, TokenwireError
 from ...protocols.events import Event
-from ...protocols.exchange import Exchange
 from ...protocols.reply import Reply
 
 __all__ = [
     "NOT_CLOSED",
     "Answer",
     "AsyncAnswer",
-    "Batches",
     "Reading",
-    "check_opening",
     "without_loop",
 ]
 
 NOT_CLOSED = "{} was not closed: use a with statement (async with in async code)"
 
 _T = TypeVar("_T")
-
-
-def check_opening(exchange: Exchange, *, closed: bool) -> None:
-    """Raises LocalProtocolError if a client can't open an answer to `exchange`."""
-    if closed:
-        raise LocalProtocolError("the client is closed: open the answer inside its with block")
-    if not exchange.unstarted:
-        raise LocalProtocolError("the exchange was used already: open exchange.fresh()")
 
 
 def without_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
@@ -133,7 +123,7 @@ class Answer:
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._ready = reading.ready
-        self._batches = Batches(reading)
+        self._batches: Iterator[list[Event]] = iter(partial(_batch, reading), [])
 
     def __enter__(self) -> Self:
         return self
@@ -149,7 +139,7 @@ class Answer:
             self._ready.extend(reversed(next(self._batches)))
         return self._ready.pop()
 
-    def batches(self) -> "Batches":
+    def batches(self) -> Iterator[list[Event]]:
         """The same events, those together that came together: what a gateway hands on at once."""
         return self._batches
 
@@ -215,17 +205,9 @@ class AsyncAnswer:
         self._reading.abort()
 
 
-class Batches:
-    """The events of an answer, in lists of what came together; none is empty."""
-
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
-
-    def __iter__(self) -> Iterator[list[Event]]:
-        return self
-
-    def __next__(self) -> list[Event]:
-        try:
-            return without_loop(self._reading.__anext__())
-        except StopAsyncIteration:  # the same word, for who is not async
-            raise StopIteration from None
+def _batch(reading: Reading) -> list[Event]:
+    """The next batch of a blocking answer; empty at its end."""
+    try:
+        return without_loop(reading.__anext__())
+    except StopAsyncIteration:
+        return []

@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from ...protocols.clocks import Clocks, Timer
+from ...protocols.clocks import Clocks
 from ...protocols.errors import (
     Clock,
     ConnectFailed,
@@ -27,19 +27,14 @@ from ...protocols.errors import (
     LimitExceeded,
     LocalProtocolError,
     Malformed,
-    RemoteProtocolError,
     TimedOut,
-    TokenwireError,
-    Truncated,
     UnexpectedContent,
     blot,
 )
-from ...protocols.events import Event
 from ...protocols.exchange import Exchange
 from ...protocols.retry import Retry
 from ...protocols.toolkit.http import Headers, Request
-from .addresses import is_private
-from .wire import Sleep
+from .driver import Driver, Sleep
 
 __all__ = ["Action", "Course", "Leave", "Receive", "Send", "Sleep"]
 
@@ -72,48 +67,35 @@ class Leave(msgspec.Struct, frozen=True):
 Action: TypeAlias = Send | Receive | Sleep | Leave
 
 
-class Course:
-    """Drives one exchange. Times are as for `Wire`. `events` holds what has come, to be taken."""
+class Course(Driver):
+    """Drives one exchange over an HTTP client. See `Driver` for the arguments."""
+
+    __slots__ = ("_begun", "_end", "_framed", "_request")
 
     def __init__(
         self,
         exchange: Exchange,
         *,
         clocks: Clocks | None,
-        retry: Retry,
+        retry: Retry | None,
         allow_private_addresses: bool,
         now: float,
         wall_clock: float,
         jitter: float,
     ) -> None:
-        self.events: list[Event] = []
-        self._exchange = exchange
-        self._clocks = clocks or exchange.clocks
-        self._retry = retry
-        self._allow_private = allow_private_addresses
-        self._timer = Timer(self._clocks, now)
+        super().__init__(
+            exchange,
+            clocks=clocks,
+            retry=retry,
+            allow_private_addresses=allow_private_addresses,
+            now=now,
+            wall_clock=wall_clock,
+            jitter=jitter,
+        )
         self._end = None if self._clocks.total is None else now + self._clocks.total
-        self._wall_clock = wall_clock - now
-        self._jitter = jitter
-        self._attempt = 1
-        self._wake = now
         self._request: Request | None = None
         self._begun = False  # a response is there, and has not been left
         self._framed: bool | None = None
-        self._failure: TokenwireError | None = None
-        self.secrets: list[str] = []
-        """What the client adds to requests, and must never be shown."""
-        self.over = False
-        """Whether `next` has said that it is over, or why."""
-
-    def pause(self, now: float) -> None:
-        """The reader does something else, until `next` is called again."""
-        self._timer.pause(now)
-
-    @property
-    def finished(self) -> bool:
-        """Whether the answer is complete; all that may be left to do is to leave its response."""
-        return self._exchange.answered
 
     def next(self, now: float) -> Action | None:
         """What to do next, for a reader who waits for events. Raises, again and again, the
@@ -128,31 +110,12 @@ class Course:
                 self._run_out(expired)
             self._begun = False
             return Leave(self._exchange.answered)
-        self._timer.request_over()
-        if now < self._wake:
-            return Sleep(self._wake)
-        try:
-            if self._failure is not None:
-                raise self._failure
-            self._request = self._exchange.next_request()
-            if self._request is None:
-                self.over = True
-                return None
-            self._check(self._request)
-        except TokenwireError as error:
-            if isinstance(error, RemoteProtocolError):
-                error.blot(self.secrets)  # the exchange knows those of its requests only
-            self._failure = error
-            pause = None if self.over else self._pause(error, now)
-            if pause is None:
-                self.over = True
-                raise
-            self._attempt += 1
-            self._failure = None
-            self._exchange = self._exchange.fresh()
-            self._wake = now + pause
-            return Sleep(self._wake)
-        return Send(self._request, self._timeouts(now))
+        asked = self._ask(now)
+        if not isinstance(asked, Request):
+            return asked
+        self._request = asked
+        self._home = self._home or asked.origin.host
+        return Send(asked, self._timeouts(now))
 
     def responded(self, status: int, headers: Headers, *, http2: bool = False) -> None:
         """The head of the response. HTTP/2 frames each body by itself."""
@@ -227,34 +190,6 @@ class Course:
         )
         return {"connect": connect, "pool": connect, "read": read, "write": read}
 
-    def _check(self, request: Request) -> None:
-        host = request.origin.host
-        if not request.server_chosen:
-            # Who asks in a private network may be sent to another place of it.
-            self._allow_private = self._allow_private or is_private(host)
-        elif not self._allow_private and is_private(host):
-            raise UnexpectedContent(
-                f"the server sends us to {host}, an address in a private network; "
-                "if that is right, give allow_private_addresses=True"
-            )
-
-    def _pause(self, error: TokenwireError, now: float) -> float | None:
-        """Seconds until the question is asked again; None: it is not."""
-        if self._exchange.started:
-            return None
-        pause = self._retry.pause(
-            error,
-            self._attempt,
-            wall_clock=self._wall_clock + now,
-            jitter=self._jitter * self._attempt % 1,
-        )
-        deadline = self._timer.deadline()
-        in_time = pause is not None and (deadline is None or now + pause < deadline)
-        return pause if in_time else None
-
-    def _run_out(self, expired: TimedOut) -> None:
-        self.events += self._exchange.receive_timeout(expired.clock, str(expired))
-
     def _not_connected(self, error: Exception, said: str, *, refused: bool) -> ConnectFailed:
         assert self._request is not None
         origin = self._request.origin
@@ -271,18 +206,6 @@ class Course:
             failure = ConnectFailed(f"no connection to {origin.authority}: {by}{said}")
         failure.lasting = untrusted or (refused and said.startswith("4"))
         return failure
-
-    def _break(self, error: RemoteProtocolError) -> None:
-        """The response can't be followed any more. What the answer proved before holds, and what
-        it was, an error for one, is the better reason."""
-        self.events += self._exchange.receive_disconnect()
-        if self._exchange.failed:
-            try:
-                self._exchange.next_request()
-            except (Disconnected, Truncated):
-                self._failure = error
-            except TokenwireError:
-                pass
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -1,18 +1,22 @@
-"""What the clients of all native transports do: they drive a wire over a network."""
+"""Native transports: clients that drive a wire over the network of an I/O library."""
 
+import os
+import time
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, assert_never
 
 from ...protocols.clocks import Clocks
-from ...protocols.errors import TokenwireError, TransportError
+from ...protocols.errors import ConnectFailed, TokenwireError, TransportError
 from ...protocols.events import Event
 from ...protocols.exchange import Exchange
 from ...protocols.retry import Retry
-from .answer import NOT_CLOSED, Reading, check_opening
-from .connections import Connections
-from .network import Network, Sleeper, Stream
-from .pool import Kept
+from .answer import NOT_CLOSED, Reading
+from .clients import AnyClient
+from .network import Dialer, Network, Stream
+from .pool import Link, Pool
 from .settings import ClientSettings
 from .wire import Connect, Release, Sleep, Transfer, Wire
 
@@ -22,11 +26,14 @@ if TYPE_CHECKING:
 __all__ = ["NativeClient"]
 
 
-class NativeClient:
-    """Asks, and keeps connections for the next question.
+class NativeClient(AnyClient):
+    """Asks over a network, and keeps idle connections for the next question.
 
-    See `ClientSettings` for the arguments; with `single_use` the client is for one answer, and
-    closed with it.
+    `ssl_context`: your own, to trust another authority or to present a certificate; without it the
+    system's authorities are trusted, and host names are verified. `proxy`: `http://host:port`;
+    without it the environment's, if `trust_env`. `clocks`: without them those of the provider.
+    `retry`: when to ask again. `allow_private_addresses`: follow a server to an address in a
+    private network. `single_use`: the client is for one answer, and closed with it.
     """
 
     def __init__(
@@ -40,7 +47,11 @@ class NativeClient:
         allow_private_addresses: bool = False,
         single_use: bool = False,
     ) -> None:
-        settings = ClientSettings(
+        super().__init__()
+        self._single_use = single_use
+        self._pool = Pool()
+        self._network: Network | None = None
+        self._settings = ClientSettings(
             ssl_context=ssl_context,
             proxy=proxy,
             trust_env=trust_env,
@@ -48,7 +59,6 @@ class NativeClient:
             retry=retry,
             allow_private_addresses=allow_private_addresses,
         )
-        self._connections = Connections(settings, self.network, single_use=single_use)
 
     @classmethod
     def network(cls) -> Network:
@@ -56,44 +66,69 @@ class NativeClient:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Close the idle connections. Answers that are open go on, and close theirs."""
-        self._connections.close()
+        """Open no more answers, and close the idle connections. Answers that are open continue."""
+        super().close()
+        self._pool.close()
+
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        if streams := self._pool.clear():
+            warn(NOT_CLOSED.format("a client"), ResourceWarning, source=self)
+        for stream in streams:
+            self._joined().call_from_thread(stream.close)
+
+    def _joined(self) -> Network:
+        """The network of the event loop in which an answer was read first."""
+        if self._network is None:
+            self._network = self.network()
+        return self._network
 
     def _reading(self, exchange: Exchange) -> Reading:
-        check_opening(exchange, closed=self._connections.closed)
-        return _WireReading(self._connections, exchange)
+        close = self.close if self._single_use else None
+        return _WireReading(exchange, self._settings, self._pool, self._joined, close)
 
 
 class _WireReading(Reading):
-    """Does what a wire asks for."""
+    """Does what a wire asks for, over the network that `join` returns. `close` is called at its
+    end."""
 
     __slots__ = (
         "_aborted",
-        "_connections",
+        "_close",
+        "_dialer",
         "_exchange",
-        "_kept",
+        "_join",
+        "_link",
         "_network",
-        "_sleeper",
+        "_pool",
+        "_settings",
         "_unsent",
         "_wire",
     )
 
-    def __init__(self, connections: Connections, exchange: Exchange) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        settings: ClientSettings,
+        pool: Pool,
+        join: Callable[[], Network],
+        close: Callable[[], None] | None,
+    ) -> None:
         super().__init__()
-        self._connections = connections
         self._exchange: Exchange | None = exchange  # until the wire has it
+        self._settings = settings
+        self._pool = pool
+        self._join = join
+        self._close = close
         self._wire: Wire | None = None
         self._network: Network | None = None
-        self._kept: Kept[Stream] | None = None
-        self._sleeper: Sleeper | None = None
+        self._dialer: Dialer | None = None
+        self._link: Link | None = None
         self._unsent: memoryview | bytes = b""
         self._aborted = False
 
     async def fill(self) -> list[Event]:
         if self._exchange is not None:
-            self._network = self._connections.network()
-            self._wire = self._connections.wire(self._exchange)
-            self._exchange = None
+            self._start(self._exchange)
         wire, network = self._wire, self._network
         assert wire is not None
         assert network is not None
@@ -107,37 +142,37 @@ class _WireReading(Reading):
                 action = wire.next(network.now())
                 match action:
                     case Transfer():
-                        # No coroutine of its own, as each read passes here. That, and a wait that
-                        # is none either, took an event of 1,000 streams on uvloop from 34 to 30 us.
-                        assert self._kept is not None
-                        stream = self._kept.stream
+                        # Not a coroutine of its own, as each read comes here.
+                        assert self._link is not None
+                        stream = self._link.stream
                         try:
                             if action.data:
                                 self._unsent = memoryview(bytes(self._unsent) + action.data)
                             if self._unsent:
                                 await self._send(stream, action.deadline)
-                            while (came := stream.take()) is None:
+                            while (data := stream.take()) is None:
                                 await stream.wait(action.deadline)
                         except TimeoutError:
                             wire.timed_out(network.now())
                         except OSError:
                             wire.lost()
                         else:
-                            if self._aborted and not came:
-                                wire.lost()  # it was us who closed it
+                            if self._aborted and not data:
+                                wire.lost()  # closed by us, not by the peer
                             else:
-                                wire.received(came, network.now())
+                                wire.received(data, network.now())
                     case Connect():
                         await self._connect(wire, action, network)
                     case Release():
-                        self._release(action)
+                        self._release(action, network)
                     case Sleep():
-                        await self._sleep(action, network)
+                        assert self._dialer is not None
+                        await self._dialer.sleep(action.until)
                     case None:
                         return []
                     case _:
                         assert_never(action)
-        except BaseException:  # a reader who was cancelled, above all: he waits no longer
+        except BaseException:  # above all a cancelled reader, which no longer waits
             wire.pause(network.now())
             raise
         events, wire.events = wire.events, []
@@ -154,65 +189,117 @@ class _WireReading(Reading):
     def stop(self) -> None:
         self._aborted = True
         self._drop()
-        if self._connections.single_use:
-            self._connections.close()
+        if self._dialer is not None:
+            self._dialer.wake()  # another task may still be connecting
+        if self._close is not None:
+            self._close()
 
     def abort(self) -> None:
         self._aborted = True
-        self._connections.call_from_thread(self._wake)
+        if self._network is not None:  # else nothing was read yet
+            self._network.call_from_thread(self._wake)
 
     def _wake(self) -> None:
-        """Wake the reader, who sees that the answer was aborted; in another thread, it may be."""
-        kept, sleeper = self._kept, self._sleeper
-        if kept is not None:
-            kept.stream.close()
-        if sleeper is not None:
-            sleeper.wake()
+        """Wake the reader, which then sees that the answer was aborted. It may be in another
+        thread."""
+        link, dialer = self._link, self._dialer
+        if link is not None:
+            link.stream.close()
+        if dialer is not None:
+            dialer.wake()
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
-        if self._kept is None:
+        if self._link is None or self._network is None:
             return
         if not self._aborted:  # else the event loop ended before it could be closed
             warn(NOT_CLOSED.format("an answer"), ResourceWarning, source=self)
         # The garbage collector runs in any thread.
-        self._connections.call_from_thread(self._kept.stream.close)
+        self._network.call_from_thread(self._link.stream.close)
+
+    def _start(self, exchange: Exchange) -> None:
+        self._network = self._join()
+        self._dialer = self._network.dialer()
+        self._wire = self._settings.wire(
+            exchange,
+            now=self._network.now(),
+            wall_clock=time.time(),
+            jitter=int.from_bytes(os.urandom(4)) / 2**32,  # `random` takes long to import
+        )
+        self._exchange = None
 
     async def _send(self, stream: Stream, deadline: float | None) -> None:
         try:
             while self._unsent and (sent := await stream.send(self._unsent, deadline)):
-                self._unsent = self._unsent[sent:] or b""  # an empty view would keep it all
+                self._unsent = self._unsent[sent:] or b""  # an empty view would keep all the data
         except (BrokenPipeError, ConnectionResetError):
-            pass  # a server may answer before it has read all: its answer can be read
+            pass  # a server may answer before it has read everything, and its answer can be read
 
     async def _connect(self, wire: Wire, action: Connect, network: Network) -> None:
-        self._drop()  # a kept connection that turned out to be closed
+        self._drop()  # an idle connection that turned out to be closed
         try:
-            kept = self._connections.take(action)
-            reused = kept is not None
-            if kept is None:
-                kept = await self._connections.connect(action, wire)
+            link = None if action.fresh else self._pool.take(action.route, network.now())
+            reused = link is not None
+            if link is None:
+                link = await self._dial(wire, action, network)
         except TokenwireError as error:
             wire.failed(error, network.now())
             return
-        self._kept = kept
-        wire.connected(kept.connection, kept.address, reused=reused)
+        self._link = link
+        wire.connected(link.connection, link.address, reused=reused)
 
-    async def _sleep(self, action: Sleep, network: Network) -> None:
-        self._sleeper = network.sleeper()
-        if not self._aborted:  # looked at behind the sleeper, which an abort wakes behind this
-            await self._sleeper.sleep(action.until)
+    async def _dial(self, wire: Wire, action: Connect, network: Network) -> Link:
+        """A new connection. Raises ConnectFailed, UnexpectedContent."""
+        dialer = self._dialer
+        assert dialer is not None
+        host, port = action.route.address
+        connection = self._settings.connection(action.route)
+        addresses = await _resolve(dialer, host, port, action.deadline)
+        reason: OSError | None = None
+        for tried, address in enumerate(addresses):
+            wire.check_address(address)
+            deadline = action.deadline
+            if deadline is not None:
+                # Each address gets its share of the time, so that one that is down leaves some.
+                now = network.now()
+                deadline = now + (deadline - now) / (len(addresses) - tried)
+            try:
+                stream = await dialer.connect(address, port, deadline)
+            except OSError as error:
+                reason = error
+                continue
+            return Link(stream, connection, address)
+        raise ConnectFailed(f"no connection to {host}:{port}: {reason}") from reason
 
-    def _release(self, action: Release) -> None:
+    def _release(self, action: Release, network: Network) -> None:
         if not action.keep or self._unsent:
             self._drop()
             return
-        kept, self._kept = self._kept, None
-        assert kept is not None
-        self._connections.keep(kept)
+        link, self._link = self._link, None
+        assert link is not None
+        self._pool.put(link, network.now())
 
     def _drop(self) -> None:
         """Close the connection, if there is one."""
         self._unsent = b""
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            kept.stream.close()
+        link, self._link = self._link, None
+        if link is not None:
+            link.stream.close()
+
+
+@lru_cache(64)
+def _literal(host: str) -> str | None:
+    """`host`, if it is an IP address."""
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return None
+
+
+async def _resolve(dialer: Dialer, host: str, port: int, deadline: float | None) -> list[str]:
+    """The IP addresses of `host`. Raises ConnectFailed."""
+    if (address := _literal(host)) is not None:
+        return [address]
+    try:
+        return await dialer.resolve(host, port, deadline)
+    except (OSError, UnicodeError) as error:
+        raise ConnectFailed(f"the name {host} can't be resolved: {error}") from error

@@ -1,26 +1,26 @@
 """What an I/O library does for a native transport: connect, send, receive, wait, close.
 
-Over blocking sockets these coroutines never suspend; see `answer.without_loop`.
+Over blocking sockets these coroutines never suspend; see `answer.without_loop`. A `deadline` is a
+time of the network's clock, None for no limit. Once it has passed, the call raises TimeoutError.
 """
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-__all__ = ["Network", "Sleeper", "Stream"]
+__all__ = ["Dialer", "Network", "Stream"]
 
 
 class Stream(Protocol):
-    """A TCP connection. When a `deadline` (of the network's clock; None: never) has passed,
-    TimeoutError is raised; OSError when the connection is broken. A call that is cancelled has
-    done nothing."""
+    """A TCP connection. A call raises OSError if the connection is broken. One that is cancelled
+    has done nothing."""
 
     async def send(self, data: memoryview | bytes, deadline: float | None) -> int:
-        """Send the beginning of `data`; how many bytes of it. 0: there is something to receive,
-        which may be an answer to what was sent so far, from a peer that reads no more."""
+        """Send the beginning of `data`, and return how many bytes of it. 0: there is something to
+        receive, perhaps an early answer from a peer that has stopped reading."""
         ...
 
     def take(self) -> bytes | None:
-        """What has come; empty once the peer has closed; None: nothing yet, so `wait`."""
+        """The bytes received; empty once the peer has closed; None: nothing yet, so `wait`."""
         ...
 
     def wait(self, deadline: float | None) -> Awaitable[None]:
@@ -28,23 +28,32 @@ class Stream(Protocol):
         ...
 
     def is_quiet(self) -> bool:
-        """Whether the connection is open, and nothing has come that was not received."""
+        """Whether the connection is open, and there is nothing to receive."""
         ...
 
     def close(self) -> None:
-        """Close at once. A call that waits returns, or raises OSError. May come twice."""
+        """Close at once. A call that is waiting returns, or raises OSError. May be called twice."""
         ...
 
 
-class Sleeper(Protocol):
-    """Who may sleep, once or often, until somebody wakes it."""
+class Dialer(Protocol):
+    """Makes the connections of one answer, until it is woken: from then on no call waits."""
+
+    async def resolve(self, host: str, port: int, deadline: float | None) -> list[str]:
+        """The IP addresses of `host`. Raises OSError, UnicodeError, TimeoutError."""
+        ...
+
+    async def connect(self, address: str, port: int, deadline: float | None) -> Stream:
+        """A connection to an IP address, without Nagle's delay. Raises OSError, TimeoutError."""
+        ...
 
     async def sleep(self, until: float) -> None:
-        """Wait until `until`, or until it is woken; not at all if it was."""
+        """Wait until `until`, before another attempt."""
         ...
 
     def wake(self) -> None:
-        """Wake it, for ever."""
+        """End the call that is waiting, and all later ones: they raise TimeoutError or OSError, or
+        return at once."""
         ...
 
 
@@ -55,18 +64,10 @@ class Network(Protocol):
         """Seconds of a clock that only goes forward."""
         ...
 
-    async def resolve(self, host: str, port: int, deadline: float | None) -> list[str]:
-        """The IP addresses of `host`. Raises OSError, UnicodeError, TimeoutError."""
-        ...
-
-    async def connect(self, address: str, port: int, deadline: float | None) -> Stream:
-        """A connection to an IP address, without Nagle's delay. Raises OSError, TimeoutError."""
-        ...
-
-    def sleeper(self) -> Sleeper:
-        """One that is awake, so far."""
+    def dialer(self) -> Dialer:
+        """A dialer for one answer."""
         ...
 
     def call_from_thread(self, call: Callable[[], None]) -> None:
-        """Have `call` called soon, where the network's calls may be made. From any thread."""
+        """Have `call` called soon, in the thread or event loop of the network. From any thread."""
         ...

@@ -1,78 +1,107 @@
-"""Idle connections, kept for the next request of the same route."""
+"""Idle connections, for the next request of the same route."""
 
 from collections import OrderedDict, deque
-from typing import Generic, TypeVar
+from threading import Lock
 
 import msgspec
 
 from .connection import Connection, Route
+from .network import Stream
 
-__all__ = ["Kept", "Pool"]
-
-_Stream = TypeVar("_Stream")
+__all__ = ["Link", "Pool"]
 
 
-class Kept(msgspec.Struct, Generic[_Stream], eq=False):
-    """A connection with its stream, the address it leads to, and when it was put aside."""
+class Link(msgspec.Struct, eq=False):
+    """A connection: its stream, the protocols over it, its peer's address, and since when it is
+    idle."""
 
-    stream: _Stream
+    stream: Stream
     connection: Connection
     address: str
-    since: float
+    since: float = 0
 
 
-class Pool(Generic[_Stream]):
-    """At most `size` idle connections, none older than `keep` seconds; O(1) a request.
+class Pool:
+    """At most `size` connections, none idle for more than `keep` seconds. Each request is O(1).
 
-    `keep` is below what servers keep them for (nginx 75 s, uvicorn 5 s, cloud balancers 60 s); one
-    that was closed all the same is replaced in silence.
+    Most servers keep an idle connection for longer (nginx 75 s, cloud load balancers 60 s; uvicorn
+    only 5 s). One that was closed all the same is replaced without notice.
     """
 
     def __init__(self, size: int = 10, keep: float = 30) -> None:
         self._size = size
         self._keep = keep
-        self._all: OrderedDict[Kept[_Stream], None] = OrderedDict()
-        self._by_route: dict[Route, deque[Kept[_Stream]]] = {}
+        self._closed = False
+        self._all: OrderedDict[Link, None] = OrderedDict()
+        self._by_route: dict[Route, deque[Link]] = {}
+        self._lock = Lock()  # blocking answers may be read in several threads
 
-    def take(self, route: Route) -> Kept[_Stream] | None:
-        """The connection of `route` that was put aside last, or None. Expire the pool first."""
-        kept = self._by_route.get(route)
-        if not kept:
+    def take(self, route: Route, now: float) -> Link | None:
+        """The connection of `route` that became idle last and still can be used, or None."""
+        while True:
+            with self._lock:
+                expired = self._expire(now)
+                link = self._pop(route)
+            _close(expired)
+            if link is None or link.stream.is_quiet():
+                return link
+            link.stream.close()
+
+    def put(self, link: Link, now: float) -> None:
+        """Keep a connection that is idle from `now` on; close those that are too many or too old,
+        and this one if the pool is closed."""
+        link.since = now
+        with self._lock:
+            if self._closed:
+                close = [link.stream]
+            else:
+                self._all[link] = None
+                self._by_route.setdefault(link.connection.route, deque()).append(link)
+                close = self._expire(now)
+                while len(self._all) > self._size:
+                    close.append(self._take_oldest())
+        _close(close)
+
+    def close(self) -> None:
+        """Close all connections, and those that will be put here."""
+        self._closed = True
+        _close(self.clear())
+
+    def clear(self) -> list[Stream]:
+        """Empty the pool, and return the streams to close."""
+        with self._lock:
+            streams = [link.stream for link in self._all]
+            self._all.clear()
+            self._by_route.clear()
+        return streams
+
+    def _pop(self, route: Route) -> Link | None:
+        idle = self._by_route.get(route)
+        if not idle:
             return None
-        found = kept.pop()
-        self._forget(found)
-        return found
+        link = idle.pop()
+        self._forget(link)
+        return link
 
-    def put(self, kept: Kept[_Stream]) -> list[_Stream]:
-        """Put a connection aside. Returns the streams to close: too many, or too old."""
-        self._all[kept] = None
-        self._by_route.setdefault(kept.connection.route, deque()).append(kept)
-        close = self.expire(kept.since)
-        while len(self._all) > self._size:
-            close.append(self._take_oldest())
-        return close
-
-    def expire(self, now: float) -> list[_Stream]:
-        """Let go of what is too old. Returns the streams to close."""
-        close: list[_Stream] = []
+    def _expire(self, now: float) -> list[Stream]:
+        """Remove the connections that are too old, and return their streams."""
+        close: list[Stream] = []
         while self._all and now - next(iter(self._all)).since > self._keep:
             close.append(self._take_oldest())
         return close
 
-    def clear(self) -> list[_Stream]:
-        """Empty the pool. Returns the streams to close."""
-        close = [kept.stream for kept in self._all]
-        self._all.clear()
-        self._by_route.clear()
-        return close
-
-    def _take_oldest(self) -> _Stream:
+    def _take_oldest(self) -> Stream:
         oldest = next(iter(self._all))
         self._by_route[oldest.connection.route].popleft()
         self._forget(oldest)
         return oldest.stream
 
-    def _forget(self, kept: Kept[_Stream]) -> None:
-        del self._all[kept]
-        if not self._by_route[kept.connection.route]:
-            del self._by_route[kept.connection.route]
+    def _forget(self, link: Link) -> None:
+        del self._all[link]
+        if not self._by_route[link.connection.route]:
+            del self._by_route[link.connection.route]
+
+
+def _close(streams: list[Stream]) -> None:
+    for stream in streams:
+        stream.close()

@@ -1,7 +1,6 @@
 """What the clients of all native transports have in common: their settings."""
 
 import os
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,7 +12,7 @@ from ...protocols.retry import Retry
 from ...protocols.toolkit.http import Origin
 from .connection import Connection, Route
 from .proxy import Proxy, proxy_from_environment
-from .wire import Wire, WireSettings
+from .wire import Wire
 
 if TYPE_CHECKING:
     import ssl
@@ -23,7 +22,7 @@ __all__ = ["ClientSettings"]
 _HEAD_LIMIT = Limits().head
 
 
-class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The arguments of a `Client`.
 
     `ssl_context`: your own, to trust another authority or to show a certificate; without it the
@@ -50,20 +49,20 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def wire(self, exchange: Exchange, *, now: float, wall_clock: float, jitter: float) -> Wire:
         """A wire for `exchange`."""
-        return Wire(exchange, self._of_wires, now=now, wall_clock=wall_clock, jitter=jitter)
+        return Wire(
+            exchange,
+            proxy=self._proxy,
+            clocks=self.clocks,
+            retry=self.retry,
+            allow_private_addresses=self.allow_private_addresses,
+            now=now,
+            wall_clock=wall_clock,
+            jitter=jitter,
+        )
 
     def connection(self, route: Route) -> Connection:
         """The stack of a new connection of `route`."""
         return Connection(route, _HEAD_LIMIT, self._context)
-
-    @cached_property
-    def _of_wires(self) -> WireSettings:
-        return WireSettings(
-            retry=self.retry or Retry(),
-            clocks=self.clocks,
-            proxy=self._proxy,
-            allow_private_addresses=self.allow_private_addresses,
-        )
 
     def _proxy(self, origin: Origin) -> Proxy | None:
         if self.proxy is not None:

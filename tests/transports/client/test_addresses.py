@@ -2,7 +2,7 @@
 
 import pytest
 
-from tokenwire.transports.client.addresses import is_private
+from tokenwire.transports.client.addresses import is_ip, is_private
 
 PUBLIC = """
 93.184.216.34 8.8.8.8 1.1.1.1 172.15.255.255 172.32.0.1 192.167.1.1 11.0.0.1 100.63.255.255
@@ -31,3 +31,8 @@ def test_public(address: str) -> None:
 @pytest.mark.parametrize("address", PRIVATE.split())
 def test_private(address: str) -> None:
     assert is_private(address)
+
+
+def test_addresses_and_names() -> None:
+    assert all(map(is_ip, ["93.184.216.34", "127.0.0.1", "::1", "fe80::1%eth0", "2001:db8::1"]))
+    assert not any(map(is_ip, ["", "localhost", "example.com", "127.1", "0x7f.1", "[::1]"]))

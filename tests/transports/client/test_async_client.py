@@ -3,6 +3,7 @@
 See test_transports for what all transports have in common."""
 
 import gc
+import math
 import socket
 import struct
 import threading
@@ -37,8 +38,9 @@ from tokenwire import (
 )
 from tokenwire.server import serve
 from tokenwire.server.faults import CloseAfter, Linger, RefuseWith, StallAfter
-from tokenwire.transports.client.async_client import AsyncClient
-from tokenwire.transports.client.connections import Connections
+from tokenwire.transports.client.clients import AsyncClient
+from tokenwire.transports.client.native import NativeClient
+from tokenwire.transports.client.pool import Link, Pool
 
 LAST = b"data: [DONE]\n\n"
 END = b"%x\r\n%b\r\n0\r\n\r\n" % (len(LAST), LAST)
@@ -52,7 +54,7 @@ WAIT = 40
 class Loop:
     name: str
     run: Callable[[Callable[[], Awaitable[Any]]], Any]
-    make: type[AsyncClient]
+    make: Callable[..., AsyncClient]
 
     def client(self, **options: Any) -> AsyncClient:
         options.setdefault("trust_env", False)
@@ -286,11 +288,11 @@ def test_abort_while_the_connection_is_given_back_is_no_error(
     async def main() -> None:
         async with loop.client() as client, client.open(ask(server)) as answer:
 
-            def keep(self: Connections, kept: Any) -> None:
+            def keep(pool: Pool, link: Link, now: float) -> None:
                 answer.abort()
-                kept.stream.close()
+                link.stream.close()
 
-            monkeypatch.setattr(Connections, "keep", keep)
+            monkeypatch.setattr(Pool, "put", keep)
             assert (await answer.read()).evidence == "terminator"
 
     with serve("ylokh") as server:
@@ -305,6 +307,24 @@ def test_abort_after_the_loop_has_ended(loop: Loop) -> None:
 
     with serve("ylokh") as server:
         loop.run(main).abort()
+
+
+def test_a_dialer_that_was_woken_waits_no_more(loop: Loop) -> None:
+    async def main() -> None:
+        client = loop.client()
+        assert isinstance(client, NativeClient)
+        dialer = client.network().dialer()
+        dialer.wake()
+        dialer.wake()
+        await dialer.sleep(math.inf)
+        with pytest.raises(TimeoutError):
+            await dialer.resolve("slow.example", 80, None)
+        with pytest.raises(TimeoutError):
+            await dialer.connect("127.0.0.1", port, None)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        loop.run(main)
 
 
 # Cancellation
@@ -407,11 +427,6 @@ def test_a_closed_client_says_so(loop: Loop) -> None:
             client.open(make_exchange("ylokh", "Hello"))
 
     loop.run(main)
-
-
-def test_the_client_of_no_library_has_no_network() -> None:
-    with pytest.raises(NotImplementedError):
-        AsyncClient().network()
 
 
 def test_an_answer_outlives_its_client(loop: Loop) -> None:

@@ -7,19 +7,29 @@ from tokenwire import Retry, TransportError
 from tokenwire.server import serve
 from tokenwire.server.faults import RefuseWith
 from tokenwire.transports.client.native import NativeClient
-from tokenwire.transports.sync import Answer, Client, Network, Sleeper
+from tokenwire.transports.sync import Answer, Client, Dialer, Network, Stream
 
 
-def test_an_abort_just_before_the_pause_of_a_retry_is_not_slept_through() -> None:
-    class Late(Network):
-        def sleeper(self) -> Sleeper:
+@pytest.mark.parametrize("call", ["connect", "sleep"])
+def test_an_abort_just_before_a_wait_is_not_missed(call: str) -> None:
+    class Late(Dialer):
+        async def connect(self, address: str, port: int, deadline: float | None) -> Stream:
+            if call == "connect":
+                answers[0].abort()
+            return await super().connect(address, port, deadline)
+
+        async def sleep(self, until: float) -> None:
             answers[0].abort()
-            return super().sleeper()
+            await super().sleep(until)
+
+    class LateNetwork(Network):
+        def dialer(self) -> Dialer:
+            return Late()
 
     class LateClient(Client):
         @classmethod
         def network(cls) -> Network:
-            return Late()
+            return LateNetwork()
 
     answers: list[Answer] = []
     with (
@@ -30,7 +40,7 @@ def test_an_abort_just_before_the_pause_of_a_retry_is_not_slept_through() -> Non
         answers.append(answer)
         with pytest.raises(TransportError, match="abort"):
             next(answer)
-    assert len(server.requests) == 1
+    assert len(server.requests) == (call == "sleep")
 
 
 def test_a_connection_that_was_idle_for_long_is_closed_and_replaced() -> None:
@@ -51,6 +61,6 @@ def test_a_connection_that_was_idle_for_long_is_closed_and_replaced() -> None:
     assert server.connections == 2
 
 
-def test_a_client_is_of_some_network() -> None:
+def test_a_client_needs_a_network() -> None:
     with pytest.raises(NotImplementedError):
         NativeClient.network()

@@ -1,13 +1,15 @@
-"""Kept connections, against a naive model of them."""
+"""Idle connections, against a naive model of them."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenwire.protocols.toolkit.http import Origin
-from tokenwire.transports.client.connection import Connection, Route
-from tokenwire.transports.client.pool import Kept, Pool
+from tokenwire.transports.client.connection import Route
+from tokenwire.transports.client.network import Stream
+from tokenwire.transports.client.pool import Link, Pool
 from tokenwire.transports.client.proxy import Proxy
 from tokenwire.transports.client.settings import ClientSettings
 
@@ -22,52 +24,106 @@ ROUTES = [
 ]
 
 
-def kept(stream: int, since: float = 0, route: Route = A) -> Kept[int]:
-    return Kept(stream, connection(route), "192.0.2.1", since)
+class Peer:
+    """Stands in for a stream. `quiet`: nothing was received on it."""
+
+    def __init__(self, number: int, *, quiet: bool = True) -> None:
+        self.number = number
+        self.quiet = quiet
+
+    def is_quiet(self) -> bool:
+        return self.quiet
+
+    def close(self) -> None:
+        CLOSED.append(self.number)
 
 
-def connection(route: Route) -> Connection:
-    return ClientSettings(trust_env=False).connection(route)
+CLOSED: list[int] = []
 
 
-def stream(found: Kept[int] | None) -> int | None:
-    return None if found is None else found.stream
+def closed() -> list[int]:
+    """The numbers of those that were closed since the last call."""
+    numbers = CLOSED[:]
+    CLOSED.clear()
+    return numbers
+
+
+@pytest.fixture(autouse=True)
+def _none_is_closed_yet() -> None:
+    CLOSED.clear()
+
+
+def idle(number: int, route: Route = A, *, quiet: bool = True) -> Link:
+    connection = ClientSettings(trust_env=False).connection(route)
+    return Link(cast(Stream, Peer(number, quiet=quiet)), connection, "192.0.2.1")
+
+
+def number(link: Link | None) -> int | None:
+    return None if link is None else cast(Peer, link.stream).number
 
 
 def test_the_last_one_of_the_same_route_comes_first() -> None:
-    pool: Pool[int] = Pool()
-    for number in range(3):
-        assert pool.put(kept(number)) == []
-    assert pool.put(kept(3, route=ROUTES[1])) == []
-    assert [stream(pool.take(A)) for _ in range(4)] == [2, 1, 0, None]
-    assert stream(pool.take(Route(Origin("http", "a.example", 8080)))) == 3
+    pool = Pool()
+    for one in range(3):
+        pool.put(idle(one), 0)
+    pool.put(idle(3, ROUTES[1]), 0)
+    assert [number(pool.take(A, 0)) for _ in range(4)] == [2, 1, 0, None]
+    assert number(pool.take(Route(Origin("http", "a.example", 8080)), 0)) == 3
+    assert closed() == []
 
 
-def test_what_is_too_old_is_closed() -> None:
-    pool: Pool[int] = Pool(keep=30)
-    pool.put(kept(0, since=0))
-    pool.put(kept(1, since=10))
-    assert pool.expire(30) == []
-    assert pool.expire(40) == [0]
-    assert stream(pool.take(A)) == 1
-    assert pool.take(A) is None
-    pool.put(kept(2, since=50))
-    assert pool.put(kept(3, since=81)) == [2]
+def test_those_that_are_too_old_are_closed() -> None:
+    pool = Pool(keep=30)
+    pool.put(idle(0), 0)
+    pool.put(idle(1), 10)
+    assert pool.take(ROUTES[1], 30) is None
+    assert closed() == []
+    assert pool.take(ROUTES[1], 40) is None
+    assert closed() == [0]
+    assert number(pool.take(A, 40)) == 1
+    assert pool.take(A, 40) is None
+    pool.put(idle(2), 50)
+    pool.put(idle(3), 81)
+    assert closed() == [2]
+
+
+def test_one_that_received_something_is_closed() -> None:
+    pool = Pool()
+    pool.put(idle(0), 0)
+    pool.put(idle(1, quiet=False), 0)
+    pool.put(idle(2, quiet=False), 0)
+    assert number(pool.take(A, 0)) == 0
+    assert closed() == [2, 1]
 
 
 def test_too_many_close_the_oldest() -> None:
-    pool: Pool[int] = Pool(size=2)
-    assert [pool.put(kept(n, route=ROUTES[n % 2])) for n in range(4)] == [[], [], [0], [1]]
-    assert Pool[int](size=0).put(kept(7)) == [7]
+    pool = Pool(size=2)
+    for n in range(4):
+        pool.put(idle(n, ROUTES[n % 2]), 0)
+    assert closed() == [0, 1]
+    Pool(size=0).put(idle(7), 0)
+    assert closed() == [7]
+
+
+def test_a_closed_pool() -> None:
+    pool = Pool()
+    for n, route in enumerate(ROUTES):
+        pool.put(idle(n, route), 0)
+    pool.close()
+    assert closed() == list(range(len(ROUTES)))
+    pool.put(idle(9), 0)
+    assert closed() == [9]
+    assert pool.take(A, 0) is None
 
 
 def test_clear_gives_all() -> None:
-    pool: Pool[int] = Pool()
-    for number, route in enumerate(ROUTES):
-        pool.put(kept(number, route=route))
-    assert pool.clear() == list(range(len(ROUTES)))
+    pool = Pool()
+    for n, route in enumerate(ROUTES):
+        pool.put(idle(n, route), 0)
+    assert [cast(Peer, stream).number for stream in pool.clear()] == list(range(len(ROUTES)))
     assert pool.clear() == []
-    assert all(pool.take(route) is None for route in ROUTES)
+    assert all(pool.take(route, 0) is None for route in ROUTES)
+    assert closed() == []
 
 
 class Entry(NamedTuple):
@@ -83,17 +139,16 @@ class Model:
         self.entries: list[Entry] = []
         self.size, self.keep = size, keep
 
-    def take(self, route: Route) -> int | None:
-        mine = [entry for entry in self.entries if entry.route == route]
-        if not mine:
-            return None
-        self.entries.remove(mine[-1])
-        return mine[-1].number
-
-    def expire(self, now: float) -> list[int]:
+    def take(self, route: Route, now: float) -> tuple[int | None, list[int]]:
+        """The number of the connection, and those of the closed ones."""
         old = [entry for entry in self.entries if now - entry.since > self.keep]
         self.entries = [entry for entry in self.entries if entry not in old]
-        return [entry.number for entry in old]
+        closed = [entry.number for entry in old]
+        mine = [entry for entry in self.entries if entry.route == route]
+        if not mine:
+            return None, closed
+        self.entries.remove(mine[-1])
+        return mine[-1].number, closed
 
     def put(self, entry: Entry) -> list[int]:
         self.entries.append(entry)
@@ -107,7 +162,7 @@ class Model:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["put", "put", "take", "expire", "clear"]),
+        st.sampled_from(["put", "put", "take", "clear"]),
         st.sampled_from(ROUTES),
         st.sampled_from([0.0, 0.0, 1.0, 7.0]),
     ),
@@ -118,19 +173,19 @@ STEPS = st.lists(
 @settings(max_examples=200)
 @given(STEPS, st.integers(0, 4), st.sampled_from([0.0, 5.0, 100.0]))
 def test_like_the_model(steps: list[tuple[str, Route, float]], size: int, keep: float) -> None:
-    pool: Pool[int] = Pool(size, keep)
+    pool = Pool(size, keep)
     model = Model(size, keep)
     now = 0.0
-    for number, (what, route, seconds) in enumerate(steps):
+    CLOSED.clear()
+    for n, (what, route, seconds) in enumerate(steps):
         now += seconds
         match what:
             case "put":
-                entry = Entry(number, route, now)
-                assert pool.put(kept(number, now, route)) == model.put(entry)
+                pool.put(idle(n, route), now)
+                assert closed() == model.put(Entry(n, route, now))
             case "take":
-                assert stream(pool.take(route)) == model.take(route)
-            case "expire":
-                assert pool.expire(now) == model.expire(now)
+                assert (number(pool.take(route, now)), closed()) == model.take(route, now)
             case _:
-                assert pool.clear() == [entry.number for entry in model.entries]
+                left = [cast(Peer, stream).number for stream in pool.clear()]
+                assert left == [entry.number for entry in model.entries]
                 model.entries.clear()

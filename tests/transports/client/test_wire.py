@@ -58,14 +58,9 @@ from tokenwire.protocols.registry import provider_named
 from tokenwire.protocols.retry import NO_RETRY
 from tokenwire.protocols.service import Service
 from tokenwire.protocols.toolkit.http import Request
-from tokenwire.transports.client.wire import (
-    DRAIN_BYTES,
-    DRAIN_SECONDS,
-    Connect,
-    Release,
-    Sleep,
-    Transfer,
-)
+from tokenwire.transports.client.driver import DRAIN_BYTES, DRAIN_SECONDS
+from tokenwire.transports.client.settings import ClientSettings
+from tokenwire.transports.client.wire import Connect, Release, Sleep, Transfer, Wire
 
 START = 1000.0
 Cut = Callable[[bytes], Iterable[bytes]]
@@ -260,6 +255,36 @@ def test_a_picture_in_a_private_network(
 def test_a_caller_may_ask_a_private_address_itself() -> None:
     Network(Script(ANSWER), addresses=[PRIVATE]).ask(question()).succeeded()
     Network(Script(ANSWER)).ask(question(base_url="http://127.0.0.1:8000")).succeeded()
+
+
+@pytest.mark.parametrize("address", [PRIVATE, "127.0.0.1", "::ffff:10.0.0.1", "fe80::1%eth0"])
+def test_a_private_address_is_refused_without_check_address(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    """A driver that never asks is as safe: nothing is sent, and the connection is closed."""
+
+    def nothing(wire: Wire, address: str) -> None: ...
+
+    monkeypatch.setattr(Wire, "check_address", nothing)
+    outcome, network = picture(PUBLIC, address, url="https://pictures.example")
+    outcome.failed(UnexpectedContent, f"sends us to {address}, an address in a private network")
+    assert len(network.links) == 2
+    assert isinstance(outcome.actions[-2], Connect)  # with no Transfer after it
+    assert outcome.actions[-1] == Release(keep=False)
+    assert outcome.sleeps == []
+
+
+def test_a_driver_reports_the_ip_address_of_the_peer() -> None:
+    """A name, which could stand for any address, is not taken instead."""
+    client = ClientSettings(trust_env=False)
+    wire = client.wire(question(), now=START, wall_clock=0, jitter=0)
+    connect = wire.next(START)
+    assert isinstance(connect, Connect)
+    for name in ("localhost", "pictures.example", ""):
+        with pytest.raises(LocalProtocolError, match="not an IP address"):
+            wire.connected(client.connection(connect.route), name, reused=False)
+    wire.connected(client.connection(connect.route), PUBLIC, reused=False)
+    assert isinstance(wire.next(START), Transfer)
 
 
 # Clocks
