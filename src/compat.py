@@ -20,16 +20,16 @@ from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 import msgspec
 
 from .highlevel import make_exchange
-from .protocols.dialect import Dialect
 from .protocols.chat import Message
 from .protocols.clocks import Clocks
+from .protocols.dialect import Dialect
 from .protocols.errors import LocalProtocolError, TokenwireError
 from .protocols.events import Event, Image, Text
 from .protocols.provider import Provider
 from .protocols.question import Question
-from .protocols.step import Step
 from .protocols.registry import PROVIDERS
 from .protocols.reply import Reply
+from .protocols.step import Step
 from .protocols.toolkit.http import get_header
 from .transports.anyio import Client  # for whichever loop is running; it works without anyio
 from .transports.client.answer import AsyncAnswer

@@ -3,13 +3,16 @@
 """
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .protocols.auth import KeySource
 from .protocols.chat import Chat, Message, as_chat
 from .protocols.clocks import Clocks
 from .protocols.exchange import Exchange
 from .protocols.limits import Limits
+from .protocols.observer import Observer
 from .protocols.provider import Provider
 from .protocols.registry import provider_named
 from .protocols.reply import Reply
@@ -26,11 +29,13 @@ def make_exchange(
     provider: str | Provider,
     chat: Chat | str | Sequence[Message | Mapping[str, Any]],
     *,
-    key: str | None = None,
+    key: KeySource | None = None,
     base_url: str | None = None,
+    params: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
     limits: Limits | None = None,
     clocks: Clocks | None = None,
+    observers: tuple[Observer, ...] = (),
     **options: Any,
 ) -> Exchange:
     """An exchange that asks `provider` the `chat`, for any transport or none.
@@ -45,10 +50,13 @@ def make_exchange(
         as_chat(chat, **options),
         key=key_from_environment(provider) if key is None else key or None,
         base_url=base_url,
+        params=_params(provider) | dict(params or {}),
         headers=headers,
         limits=limits,
         clocks=clocks,
         random=_system_random,
+        now=time.time,
+        observers=observers,
     )
 
 
@@ -58,6 +66,12 @@ def key_from_environment(provider: Provider) -> str | None:
         if key := os.environ.get(name, "").strip():
             return key
     return None
+
+
+def _params(provider: Provider) -> dict[str, str]:
+    """The parts of the base URL that the environment has."""
+    found = {name: os.environ.get(variable, "") for name, variable in provider.params.items()}
+    return {name: value for name, value in found.items() if value}
 
 
 class _SystemRandom:

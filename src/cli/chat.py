@@ -4,6 +4,7 @@ import mimetypes
 import os
 import random
 import sys
+import time
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -106,6 +107,7 @@ class Session:
             base_url=self._base_url,
             clocks=self._clocks,
             random=random.SystemRandom(),
+            now=time.time,
         )
 
         def take(event: Event) -> None:

@@ -53,7 +53,7 @@ def _row(provider: Provider) -> tuple[str, ...]:
         "up" if provider.working else "shut down",
         ", ".join(models),
         ", ".join(sorted(provider.capabilities)),
-        provider.owes,
+        provider.required_evidence,
         provider.base_url,
     )
 
@@ -70,10 +70,10 @@ def _facts(provider: Provider) -> dict[str, Any]:
         "default_model": provider.default_model,
         "aliases": provider.aliases,
         "capabilities": sorted(provider.capabilities),
-        "owes": provider.owes,
+        "owes": provider.required_evidence,
         "env": provider.env,
     }
 
 
 def _dialect(provider: Provider) -> str:
-    return type(provider.dialect).__name__.lower()
+    return provider.dialect.name

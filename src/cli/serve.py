@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ..protocols.errors import LocalProtocolError
-from ..protocols.formats.openai_chat.client import OpenAI
 from ..protocols.provider import Provider
 from ..protocols.service import Service
 from ..server.faults import (
@@ -132,30 +131,29 @@ def examples(service: Service, key: str | None, name: str = "") -> str:
 
 
 def _curl(service: Service, key: str | None) -> str:
-    _, request = exchange_at_chat(service, any_chat(service.provider), key=key)
-    lines = [f"curl -N {shlex.quote(request.url)}"]
-    for name, value in request.headers:
-        if name in (b"content-type", b"uniqueid"):  # this server ignores the others
-            lines.append(f"-H {shlex.quote(f'{name.decode()}: {value.decode()}')}")
-    if key is not None:
-        lines.append('-H "authorization: Bearer $TOKENWIRE_KEY"')
+    provider = service.provider
+    _, request = exchange_at_chat(service, any_chat(provider), key=key and _SHOWN_KEY)
+    lines = [f"curl -N {_quoted(request.url)}"]
+    for pair in request.headers:
+        name, value = (text.decode("latin-1") for text in pair)
+        if name not in ("user-agent", "accept", "accept-encoding") and name not in provider.headers:
+            lines.append(f"-H {_quoted(f'{name}: {value}')}")
     lines.append(f"-d {shlex.quote(request.body.decode())}")
     return " \\\n  ".join(lines)
 
 
+_SHOWN_KEY = "$TOKENWIRE_KEY"
+"""What a shell replaces by the key."""
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if _SHOWN_KEY in text else shlex.quote(text)
+
+
 def _sdk(provider: Provider, url: str, *, needs_key: bool) -> list[str]:
-    if not isinstance(provider.dialect, OpenAI):
-        return [f"\n# the openai SDK does not speak {provider.name}'s dialect"]
     key = 'os.environ["TOKENWIRE_KEY"]' if needs_key else '"any"'
-    return [
-        "\n# the openai SDK, in Python",
-        "import os, openai" if needs_key else "import openai",
-        f"client = openai.OpenAI(base_url={url!r}, api_key={key})",
-        f"for chunk in client.chat.completions.create(model={provider.default_model or 'any'!r}, "
-        'messages=[{"role": "user", "content": "Hello"}], stream=True):',
-        "    if chunk.choices:",
-        '        print(chunk.choices[0].delta.content or "", end="")',
-    ]
+    example = provider.dialect.sdk_example(url, provider.default_model or "any", key)
+    return [f"\n{example}"] if example else []
 
 
 def _model_option(provider: Provider) -> str:

@@ -134,7 +134,7 @@ class TextLines(Show):
             case ToolCallEnd():
                 self._calls[event.call].add(event)
                 self._call(self._calls.pop(event.call))
-            case Finish() if event.otel_reason not in ("stop", "tool_call"):
+            case Finish() if (event.kind or event.reason) not in ("stop", "tool_call"):
                 self.note(f"the model stopped early: {event.reason}")
             case Citation():
                 self.aside(f"source: {event.title} {event.url}")

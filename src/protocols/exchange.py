@@ -121,7 +121,7 @@ class Exchange:
         self,
         first: Callable[[], Step],
         *,
-        sign: Callable[[Request], Request],
+        sign: Callable[[Request], Request] = lambda request: request,
         owes: Evidence,
         clocks: Clocks,
         limits: Limits,
@@ -346,7 +346,7 @@ class Exchange:
         error.status = self._status
         error.headers = [pair for pair in self._headers if pair[0] not in _FRAMING]
         asked = (*self._earlier, self.request)
-        error.blot(secret for request in asked for secret in request.secrets())
+        error.redact(secret for request in asked for secret in request.secrets())
         self.error = error
         self._state = State.FAILED
 

@@ -169,7 +169,7 @@ class Choice:
     @property
     def finish_reason(self) -> str | None:
         """Why it ended, as the service spells it; None if the service never said."""
-        return self.finish and self.finish.reason
+        return None if self.finish is None else self.finish.reason
 
     @property
     def finish_kind(self) -> FinishKind:

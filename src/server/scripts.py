@@ -125,7 +125,7 @@ class Answer:
         self.began = False
         """Set by the code that sends the head: from then on an error can't change the status."""
         self.failed = False
-        """Whether the answer function failed after that."""
+        """Whether the answer function failed after that, or ended without `End`."""
         self._request = request
         self._responder = responder
         self._answer = answer
@@ -174,8 +174,10 @@ class Answer:
     def _say(self, chat: Chat) -> Iterator[bytes]:
         try:
             for event in self._answer(chat):
+                data = self._responder.send(event)
                 if self.plan.terminator or not isinstance(event, End):
-                    yield self._responder.send(event)
+                    yield data
+            self.failed = not self._responder.complete
             if self._streams:
                 yield self._responder.end()
         except Exception as error:

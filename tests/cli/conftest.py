@@ -12,10 +12,10 @@ MINE = '''
 import msgspec
 
 from tokenwire import PROVIDERS
-from tokenwire.protocols.formats.openai_chat.client import OpenAI
+from tokenwire.protocols.formats.openai_chat import OpenAIChat
 
 
-class BadServer(OpenAI):
+class BadServer(OpenAIChat):
     def respond(self, service):
         responder = super().respond(service)
         encode = responder.send
@@ -29,12 +29,12 @@ class BadServer(OpenAI):
         return responder
 
 
-class NoServer(OpenAI):
+class NoServer(OpenAIChat):
     def respond(self, service):
         raise TypeError("a client half only")
 
 
-class BadClient(OpenAI):
+class BadClient(OpenAIChat):
     def ask(self, question):
         raise IndexError("out of range")
 
@@ -45,7 +45,7 @@ NICE = msgspec.structs.replace(
 BAD_SERVER = msgspec.structs.replace(NICE, name="bad-server", dialect=BadServer())
 NO_SERVER = msgspec.structs.replace(NICE, name="no-server", dialect=NoServer())
 BAD_CLIENT = msgspec.structs.replace(NICE, name="bad-client", dialect=BadClient())
-DIALECT = OpenAI()
+DIALECT = OpenAIChat()
 '''
 
 

@@ -330,7 +330,7 @@ def test_ctrl_c_stops_an_answer_and_not_the_conversation() -> None:
     times = 0
 
     def answer(_: Chat) -> list[Event]:
-        return [Text("yes"), Finish("stop"), End("terminator")]
+        return [Text("yes"), Finish("stop", "stop"), End("terminator")]
 
     def interrupted(self: object, event: Event) -> None:
         nonlocal times

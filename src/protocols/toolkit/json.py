@@ -10,6 +10,7 @@ from ..errors import Malformed
 __all__ = ["Lenient", "decode_json", "is_list", "is_object", "is_whole_json"]
 
 _T = TypeVar("_T")
+_S = TypeVar("_S", bound=msgspec.Struct)
 
 
 def decode_json(decoder: "msgspec.json.Decoder[_T]", payload: bytes) -> _T:
@@ -37,7 +38,7 @@ def _decode_repaired(decoder: "msgspec.json.Decoder[_T]", payload: bytes) -> _T:
         problem = f"JSON of an unexpected shape ({error})"
     except (ValueError, RecursionError):
         problem = "not JSON"
-    # Raised here, as a UnicodeDecodeError holds the whole payload, where no key is blotted out.
+    # Raised here, as a UnicodeDecodeError holds the whole payload, where no key is redacted.
     raise Malformed(problem, data=payload)
 
 
@@ -63,21 +64,20 @@ def is_list(value: object) -> TypeGuard[list[Any]]:
     return isinstance(value, list)
 
 
-class Lenient(Generic[_T]):
+class Lenient(Generic[_S]):
     """Decodes an object field by field, so that a field of an unexpected type costs nothing else.
 
     `type` is a struct all of whose fields have defaults. `ignores` are keys that say nothing.
     """
 
-    def __init__(self, type: "type[_T]", ignores: frozenset[str] = frozenset()) -> None:
+    def __init__(self, type: type[_S], ignores: frozenset[str] = frozenset()) -> None:
         self._type = type
         self._ignores = ignores
         self._types: dict[str, Any] = {
-            field.encode_name: field.type
-            for field in msgspec.structs.fields(type)  # pyright: ignore[reportArgumentType]
+            field.encode_name: field.type for field in msgspec.structs.fields(type)
         }
 
-    def decode(self, payload: bytes) -> tuple[_T, list[tuple[str, bytes]]]:
+    def decode(self, payload: bytes) -> tuple[_S, list[tuple[str, bytes]]]:
         """The struct, and the keys that are not understood, or whose value is not, with the value
         as it came. Null says nothing. Raises Malformed if `payload` is not an object."""
         known: dict[str, Any] = {}

@@ -494,7 +494,7 @@ def frame(*payloads: bytes) -> bytes:
 
 
 STOP = chunk("", '"stop"')
-HI: list[Event] = [Text("hi"), Finish("stop")]
+HI: list[Event] = [Text("hi"), Finish("stop", "stop")]
 TEXT_PLAIN: Headers = [(b"content-type", b"text/plain")]
 
 

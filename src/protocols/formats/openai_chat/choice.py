@@ -174,8 +174,8 @@ class ChoiceReader:
         if choice.error:
             self.failure = refusal_of_object({"error": choice.error})
         if isinstance(choice, OddChoice):
-            for place, raw in choice.unknown:
-                self._hand_on(raw, place, events)
+            for place, value in choice.unknown:
+                self._hand_on(value, place, events)
 
     def settle(self, proven: bool, events: list[Event]) -> None:
         """The answer is over; `proven`: by a terminator, which stands for a finish reason too."""
@@ -367,8 +367,8 @@ def _joined(details: list[dict[str, Any]]) -> list[dict[str, Any]]:
         whole = joined.setdefault((index, type_), {})
         for key, value in detail.items():
             before = whole.get(key)
-            grows = key in ("text", "summary", "data") and isinstance(before, str)
-            if grows and isinstance(value, str):
+            text = key in ("text", "summary", "data")
+            if text and isinstance(before, str) and isinstance(value, str):
                 whole[key] = before + value
             elif value is not None or key not in whole:
                 whole[key] = value
