@@ -697,7 +697,7 @@ CHUNKED: dict[str, Callable[[int], bytes]] = {
 @pytest.mark.parametrize("size", [1, 64, 1 << 20])
 @pytest.mark.parametrize("case", CHUNKED)
 def test_work_of_a_chunked_body_is_linear(case: str, size: int) -> None:
-    chunked = instrumented("transports.chunked")
+    chunked = instrumented("transports.client.chunked")
 
     def make() -> Callable[[bytes], object]:
         reader, content = chunked.ChunkedReader(1 << 30), list[bytes]()
