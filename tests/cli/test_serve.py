@@ -7,13 +7,14 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 from unittest.mock import patch
 
 import pytest
 
 import tokenwire
-from tests.commanding import CLEAN, INTERRUPTIBLE, run
-from tokenwire import PROVIDERS, LocalProtocolError
+from tests.commanding import CLEAN, INTERRUPTIBLE, Stream, run
+from tokenwire import PROVIDERS, LocalProtocolError, Refused
 from tokenwire.cli import Exit
 from tokenwire.cli.serve import cutting_of, examples, fault_of
 from tokenwire.server import serve
@@ -131,15 +132,17 @@ def test_it_serves_until_ctrl_c() -> None:
 
 
 def test_what_its_code_raises_is_shown_with_where(mine: Path) -> None:
-    with serving("-p", "mine:BAD_SERVER", "-f", "gzip") as (url, process):
-        for question in ("Hello", "Fail"):
-            outcome = run("chat", "-p", "mine:NICE", "-m", "n-1", "--base-url", url, question)
-        assert outcome.code == Exit.REFUSED  # which is all that a client is told
-        assert "the embedded server raised KeyError" in outcome.err
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) == Exit.OK
-        assert process.stderr is not None
-        first, *rest = process.stderr.read().splitlines()
+    async def fail() -> None:
+        shown = cast(Stream, sys.stdout).bytes.getvalue().decode()
+        url = shown.split()[2]
+        with pytest.raises(Refused, match="the embedded server raised KeyError"):
+            await tokenwire.ask_async("openai", "Fail", model="n-1", base_url=url)
+        raise KeyboardInterrupt
+
+    with patch("anyio.sleep_forever", fail):
+        outcome = run("serve", "-p", "mine:BAD_SERVER", "--cut", "whole")
+    assert outcome.code == Exit.OK
+    first, *rest = outcome.err.splitlines()
     assert first == "tokenwire: the embedded server of bad-server raised KeyError('no such event')"
     assert re.fullmatch(rf'  File "{mine}/mine.py", line \d+, in send', rest[-2])
     assert rest[-1] == '    raise KeyError("no such event")'
