@@ -1,6 +1,7 @@
 """The documents: each code block runs as it is, in its own interpreter; links and citations lead
 somewhere."""
 
+import os
 import re
 import subprocess
 import sys
@@ -35,6 +36,7 @@ def test_block(code: str, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         cwd=tmp_path,
+        env=os.environ | {"CI": "1"},  # by this hypothesis knows that it may be slow
         timeout=60,
         check=False,
     )
