@@ -1,1 +1,1 @@
-"""What moves the bytes: the I/O-free wire, and one small module per I/O library."""
+"""Transports, which move the bytes: one small module for each I/O library."""

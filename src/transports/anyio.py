@@ -1,7 +1,7 @@
-"""The `anyio` transport, for code written against anyio: on asyncio or trio, whichever runs.
+"""The `anyio` transport, for code written for anyio: it runs on asyncio and on trio.
 
-The bytes go by the running library's own stream, which takes less than anyio's; anyio's scopes
-cancel it on either.
+It moves bytes with the streams of the library that is running, which cost less than anyio's. The
+cancel scopes of anyio cancel it on both.
 
     async with Client() as client:
         async with client.open(exchange) as answer:
@@ -21,7 +21,7 @@ Answer = AsyncAnswer
 
 
 class Client(NativeClient, AsyncClient):
-    """Asks by the library that runs. See `NativeClient` for the arguments."""
+    """Asks by the async library that is running. See `NativeClient` for the arguments."""
 
     @classmethod
     def network(cls) -> Network:

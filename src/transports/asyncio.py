@@ -21,7 +21,7 @@ __all__ = ["Answer", "Client", "Network"]
 
 Answer = AsyncAnswer
 
-# Beyond this much that nobody has read, the peer is made to wait.
+# With more unread bytes than this the stream stops reading, so that the peer has to wait.
 READ_AHEAD = 256 * 1024
 
 WRITE_SIZE = 256 * 1024
@@ -31,8 +31,8 @@ _T = TypeVar("_T")
 
 
 class Stream(asyncio.BufferedProtocol):
-    """A connection whose bytes are kept until they are received. `buffer` is for one read, whoever
-    reads: asyncio would make one of 256 KiB for each."""
+    """A connection that keeps the bytes it reads until they are taken. All streams read into the
+    same `buffer`, one read at a time: asyncio would make one of 256 KiB for each read."""
 
     __slots__ = (
         "_alarm",
@@ -59,7 +59,7 @@ class Stream(asyncio.BufferedProtocol):
         self._error: Exception | None = None
         self._may_write = True
         self._waiter: asyncio.Future[None] | None = None
-        self._deadline = math.inf  # of who waits
+        self._deadline = math.inf  # of the call that is waiting
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = math.inf
 
@@ -89,7 +89,7 @@ class Stream(asyncio.BufferedProtocol):
         return data
 
     def wait(self, deadline: float | None) -> "asyncio.Future[None]":
-        # A future and no coroutine, as each read waits here (see native).
+        # Returns a future: a coroutine would cost more, and each read waits here.
         self._deadline = math.inf if deadline is None else deadline
         if self._deadline < self._alarm_at:
             self._set_alarm()
@@ -106,8 +106,8 @@ class Stream(asyncio.BufferedProtocol):
         self._stop_alarm()
 
     def _set_alarm(self) -> None:
-        # One alarm serves many waits: mostly each has its deadline behind that of the one before.
-        # An alarm for each wait cost 13 of 53 us an event, with 1,000 streams.
+        # One alarm serves many waits, as the deadline of each is usually later than that of the one
+        # before. With many streams, an alarm for each wait would cost too much.
         self._stop_alarm()
         self._alarm_at = self._deadline
         self._alarm = self._loop.call_at(self._deadline, self._ring)
@@ -134,7 +134,7 @@ class Stream(asyncio.BufferedProtocol):
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # By its word: uvloop's is not derived from asyncio's.
+        # A cast, as the transports of uvloop are not derived from asyncio's.
         self._transport = cast("asyncio.Transport", transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -153,11 +153,11 @@ class Stream(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         self._eof = True
         self._wake()
-        return True  # we close it ourselves, once what came is read
+        return True  # the stream is closed later, once all of it was taken
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._eof, self._error = True, exc
-        self._transport = None  # uvloop's could not even resume reading now
+        self._transport = None  # uvloop can't even resume reading now
         self._wake()
 
     def pause_writing(self) -> None:

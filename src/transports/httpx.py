@@ -1,23 +1,23 @@
-"""The `httpx` transport: by an HTTP client of your own, httpx's or the compatible httpx2's.
+"""The `httpx` transport: asks by your own HTTP client, of httpx or the compatible httpx2.
 
 with httpx.Client() as http, Client(http) as client:
     with client.open(exchange) as answer:
         for event in answer:
             ...
 
-For what that client has been set up for: SOCKS, HTTP/2, mounts, hooks. It remains yours to close.
-Its headers, cookies and auth go with the requests of the question, but not to where a server sends
-us to. What can't be as exact as on the other transports:
+Use it for what your client is set up for: SOCKS, HTTP/2, mounts, hooks. You close the client
+yourself. Its headers, cookies and auth are added to the requests of the question, but not to those
+for an address that a server chose. Some things can't be as exact as on the other transports:
 
-- The read timeout is fixed for a response, at the longest of the clocks `first_event` and `idle`
-  (None is for ever), and what is left of `total`. A clock is looked at when something comes or that
-  timeout ends. `connect` is for each step of connecting.
-- Of the addresses that a server chooses only literal ones are judged, no host name's.
-- A connection is kept only if its response ended before the answer did; `AsyncClient` waits for
-  that a little. One that its server closes just as it is used again is not replaced.
-- A request is sent whole before an early refusal is read; how large a head may be, the client says.
-- `abort()` is noticed when there is something to read from, or the pause of a retry is over. A
-  reader that was cancelled, or interrupted, can't read on.
+- The read timeout is fixed for a response: the longer of the clocks `first_event` and `idle` (None
+  is forever), or what is left of `total`. Clocks are checked when something is received, or when
+  that timeout ends. `connect` is for each step of connecting.
+- Of the addresses that a server chooses, only IP addresses are checked, not those of host names.
+- A connection is kept only if its response ended before the answer did; `AsyncClient` waits a
+  little for that. One that its server closes just as it is used again is not replaced.
+- A request is sent to its end before an early refusal is read. The client limits the size of heads.
+- `abort()` takes effect once the response has begun; `AsyncClient` sits out the pause of a retry. A
+  reader that was cancelled or interrupted can't read on.
 """
 
 import random
@@ -56,7 +56,7 @@ class _Builder(Protocol):
 
 
 class HTTPClient(_Builder, Protocol):
-    """What is needed of an `httpx.Client`."""
+    """The part of an `httpx.Client` that is used here."""
 
     def send(
         self, request: Any, *, stream: bool, auth: Any = ..., follow_redirects: bool
@@ -66,7 +66,7 @@ class HTTPClient(_Builder, Protocol):
 
 
 class AsyncHTTPClient(_Builder, Protocol):
-    """What is needed of an `httpx.AsyncClient`."""
+    """The part of an `httpx.AsyncClient` that is used here."""
 
     def send(
         self, request: Any, *, stream: bool, auth: Any = ..., follow_redirects: bool
@@ -125,7 +125,7 @@ class AsyncClient(_Client[AsyncHTTPClient], clients.AsyncClient):
 
 
 class _Reading(Reading, Generic[HTTP]):
-    """Does what a course asks for. What differs by the kind of client is at the end."""
+    """Does what a course asks for. The abstract methods differ by the kind of client."""
 
     def __init__(self, http: HTTP, begin: Callable[[], Course]) -> None:
         super().__init__()
@@ -180,18 +180,18 @@ class _Reading(Reading, Generic[HTTP]):
     def abort(self) -> None:
         self._aborted.set()
         response = self._response
-        # An HTTP/2 connection is not ours alone, nor is one that was given back.
+        # An HTTP/2 connection is shared with other requests, and so may be one that was given back.
         if response is None or response.is_closed or response.http_version == "HTTP/2":
             return
         stream = response.extensions.get("network_stream")
         raw = stream and stream.get_extra_info("socket")
         if raw:
-            # By a copy, as neither asyncio's nor ssl's own would do just this.
+            # Through a copy, as the sockets of asyncio and ssl can't be shut down like this.
             with suppress(OSError), socket.fromfd(raw.fileno(), socket.AF_INET, 1) as copy:
                 copy.shutdown(socket.SHUT_RDWR)
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
-        if self._response is not None:  # httpx's generators close it
+        if self._response is not None:  # the generators of httpx close it
             warn(NOT_CLOSED.format("an answer"), ResourceWarning, source=self)
 
     async def _send(self, course: Course, action: Send) -> None:
@@ -204,8 +204,8 @@ class _Reading(Reading, Generic[HTTP]):
                 raise
             return
         self._response = response
-        course.secrets += _secrets(response.request)  # with what the client's auth added
-        # Unless it was read and decoded by a hook, the body is as it came.
+        course.secrets += _secrets(response.request)  # with those that the client's auth added
+        # The body is still encoded, unless a hook has read and decoded it.
         raw = not response.is_stream_consumed
         headers = [h for h in response.headers.raw if raw or h[0].lower() != b"content-encoding"]
         http2 = response.http_version == "HTTP/2"
@@ -220,7 +220,7 @@ class _Reading(Reading, Generic[HTTP]):
                 raise
             return
         if self._aborted.is_set():
-            return  # it may have been us who ended it
+            return  # perhaps `abort` ended it
         if data is None:
             course.ended()
         else:
@@ -232,13 +232,13 @@ class _Reading(Reading, Generic[HTTP]):
         how = {"content": request.body, "headers": request.headers, "extensions": extensions}
         built = self._http.build_request(request.method, request.url, **how)
         options: dict[str, Any] = {"stream": True, "follow_redirects": False}
-        if request.server_chosen:  # nothing of the client's own goes there
+        if request.server_chosen:  # without headers, cookies and auth of the client
             built = type(built)(request.method, request.url, **how)
             options["auth"] = None
         return built, options
 
     def _failed(self, course: Course, error: BaseException) -> bool:
-        """Whether `error` is one of the client's. If not, what it was doing is lost."""
+        """Whether the course takes `error` for a failure of the request. If not, all is lost."""
         if isinstance(error, Exception) and course.failed(error, time.monotonic()):
             return True
         self._aborted.set()
@@ -250,7 +250,7 @@ class _Reading(Reading, Generic[HTTP]):
 
     @abstractmethod
     def _read(self, response: Any, *, raw: bool) -> None:
-        """Begin to read the body, as it came or decoded."""
+        """Begin to read the body: `raw`, or decoded."""
 
     @abstractmethod
     async def _piece(self) -> bytes | None:
@@ -262,7 +262,7 @@ class _Reading(Reading, Generic[HTTP]):
 
     @abstractmethod
     async def _leave(self, *, answered: bool) -> None:
-        """Close the response, if there is one; `answered`: its rest may be read before."""
+        """Close the response, if there is one; if `answered`, its rest may be read first."""
 
 
 def _secrets(request: Any) -> list[str]:
@@ -271,7 +271,7 @@ def _secrets(request: Any) -> list[str]:
 
 
 class _BlockingReading(_Reading[HTTPClient]):
-    """By a client that blocks."""
+    """Reads with a blocking client."""
 
     _chunks: Iterator[bytes] = iter(())
 
@@ -290,12 +290,12 @@ class _BlockingReading(_Reading[HTTPClient]):
     async def _leave(self, *, answered: bool) -> None:
         response, self._response = self._response, None
         if response is not None:
-            with suppress(Exception):  # what the network still says changes nothing
+            with suppress(Exception):  # errors of the network no longer matter
                 response.close()
 
 
 class _AsyncReading(_Reading[AsyncHTTPClient]):
-    """By a client that suspends."""
+    """Reads with an async client."""
 
     _chunks: AsyncIterator[bytes]
 
@@ -309,7 +309,7 @@ class _AsyncReading(_Reading[AsyncHTTPClient]):
         return await anext(self._chunks, None)
 
     async def _sleep(self, seconds: float) -> None:
-        import anyio  # as httpx does, which needs it, too
+        import anyio  # httpx needs it too
 
         await anyio.sleep(seconds)
 
@@ -321,15 +321,15 @@ class _AsyncReading(_Reading[AsyncHTTPClient]):
             if answered:
                 await _exhaust(self._chunks, DRAIN_SECONDS, DRAIN_BYTES)
         finally:
-            with suppress(Exception):  # what the network still says changes nothing
+            with suppress(Exception):  # errors of the network no longer matter
                 await response.aclose()
-            # httpx's generators hold each other. Left to the garbage collector, each would be
-            # closed in another task, with a ResourceWarning under trio; so they are cancelled.
+            # The generators of httpx refer to each other. The garbage collector would close each in
+            # another task, with a ResourceWarning under trio. So they are cancelled here.
             await _exhaust(self._chunks, 0, 2**24)
 
 
 async def _exhaust(chunks: AsyncIterator[bytes], seconds: float, limit: int) -> None:
-    """Run `chunks` to their end, for `seconds` and `limit` bytes."""
+    """Read `chunks` to their end, but for no more than `seconds` and `limit` bytes."""
     import anyio
 
     with suppress(Exception), anyio.move_on_after(seconds):

@@ -5,8 +5,9 @@ with Client() as client:
         for event in answer:
             ...
 
-Its network's coroutines block, and never suspend: so what the transports share serves it, too.
-Nothing limits how long the system takes to resolve a name.
+The coroutines of its network block and never suspend, so it shares its code with the async
+transports. Nothing limits how long the system takes to resolve a name, not even
+`abort()`; and only on Linux does that end a connect before its clock runs out.
 """
 
 import os
@@ -28,8 +29,8 @@ READ_WRITE = selectors.EVENT_READ | selectors.EVENT_WRITE
 
 
 class Stream:
-    """A blocking socket. Closed from another thread it wakes the call that waits, which closes it:
-    what has been closed in the midst of a call may be somebody else's by the end of it."""
+    """A blocking socket. If another thread closes it, a call that is waiting wakes up and closes
+    the socket itself: closed during the call, its number could already belong to another file."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
@@ -74,9 +75,8 @@ class Stream:
     async def wait(self, deadline: float | None) -> None:
         self._begin()
         try:
-            # A read that waits gives up at the deadline at the latest: who wakes too early waits
-            # again. A bit before it, so that it holds for the next reads, too: each change is a
-            # system call.
+            # Wait until the deadline or a little less; a caller that wakes too early waits again.
+            # So the same timeout serves later reads too: each change of it is a system call.
             left, timeout = _seconds_until(deadline), self._socket.gettimeout()
             if left is None or timeout is None or not timeout <= left <= 2 * timeout:
                 self._socket.settimeout(left if left is None or left < 1 else left * 0.9)
@@ -100,7 +100,7 @@ class Stream:
             if not self._in_use:
                 self._socket.close()
                 return
-            with suppress(OSError):  # closed already, by the peer
+            with suppress(OSError):  # the peer has closed it already
                 self._socket.shutdown(socket.SHUT_RDWR)
 
     def _wait_for(self, events: int, deadline: float | None) -> int:
@@ -126,8 +126,8 @@ class Stream:
 
 
 class Dialer:
-    """Makes connections of blocking sockets. Nothing can wake a thread in which the system resolves
-    a name."""
+    """Makes connections of blocking sockets. Nothing wakes a thread in which the system resolves a
+    name."""
 
     __slots__ = ("_stream", "_woken")
 
@@ -186,8 +186,8 @@ class Client(NativeClient, BlockingClient):
 
 
 def _seconds_until(deadline: float | None) -> float | None:
-    """Never 0, which would mean not to wait, nor more than a day, as timeouts have an end: who
-    wakes too early waits again."""
+    """Never 0, which would mean not to wait, and at most a day, as system calls limit timeouts; a
+    caller that wakes too early waits again."""
     if deadline is None:
         return None
     return min(max(deadline - time.monotonic(), 0.001), 86_400)

@@ -44,12 +44,12 @@ async def _within(deadline: float | None, call: Callable[[], Awaitable[_T]]) -> 
 
 
 def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What a nursery wraps that nobody is to know of: Cancelled, or KeyboardInterrupt."""
+    """The exception that a nursery has wrapped: Cancelled, or KeyboardInterrupt."""
     return (group.subgroup(KeyboardInterrupt) or group).exceptions[0]
 
 
 class Stream:
-    """A socket of trio's. Read without it, which would try first, in vain, and then wait."""
+    """A trio socket. Reads bypass it: it would try to read first, and usually find nothing."""
 
     __slots__ = (
         "_alarms",
@@ -67,13 +67,13 @@ class Stream:
         self._raw = raw
         self._alarms = alarms
         self._data: bytes | None = None
-        self._deadline = math.inf  # of who waits
+        self._deadline = math.inf  # of the call that is waiting
         self._waiting = False
         self._rung = False
         self.alarm_at = math.inf
 
     async def send(self, data: memoryview | bytes, deadline: float | None) -> int:
-        if len(data) > WRITE_SIZE:  # what is smaller has room in the system's buffer
+        if len(data) > WRITE_SIZE:  # less than that fits into the system's buffer
             await _within(deadline, self._wait_either)
             if self._socket.fileno() < 0:
                 raise OSError("the connection was closed")
@@ -113,7 +113,7 @@ class Stream:
             await trio.lowlevel.wait_readable(self._raw)
             self._data = self._raw.recv(READ_SIZE)
         except BlockingIOError:
-            pass  # the system woke us for nothing, as it may: wait again
+            pass  # the system may wake us without data: wait again
         except trio.ClosedResourceError as error:
             if self._rung:
                 raise TimeoutError from None
@@ -122,7 +122,7 @@ class Stream:
             self._waiting = False
 
     def ring(self, now: float) -> None:
-        """What an alarm does: who waits waits no longer, unless the deadline has moved."""
+        """Called by an alarm: end the wait, unless its deadline has moved."""
         if not self._waiting:
             return
         if now < self._deadline:
@@ -130,7 +130,7 @@ class Stream:
                 self._alarms.set(self, self._deadline)
             return
         self._rung = True
-        trio.lowlevel.notify_closing(self._raw)  # which closes nothing
+        trio.lowlevel.notify_closing(self._raw)  # wakes the wait; closes nothing
 
     def is_quiet(self) -> bool:
         return not self._socket.is_readable()
@@ -141,24 +141,24 @@ class Stream:
 
 
 class Alarms:
-    """When the reads of a client's connections give up. A system task sees to it, as long as there
-    are alarms: a cancel scope for each read cost 10 of 45 us an event, with 1,000 streams.
+    """The deadlines of the reads on a client's connections. A system task watches them as long as
+    there are any: with many streams, a cancel scope for each read would cost too much.
 
-    Mostly a read has its deadline behind that of the one before, whose alarm then serves both.
+    The deadline of a read is usually later than that of the one before, so one alarm serves both.
     """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Stream]] = []  # old alarms are among them, for a while
-        self._set = 0  # how many there are
+        self._heap: list[tuple[float, int, Stream]] = []  # with old alarms, for a while
+        self._set = 0  # how many streams have one
         self._count = 0
         self._news: trio.Event | None = None  # None: no task
 
     def __len__(self) -> int:
-        """How many are remembered, old ones among them."""
+        """How many alarms are stored, including old ones."""
         return len(self._heap)
 
     def set(self, stream: Stream, when: float) -> None:
-        """Ring `stream` at `when`, and no more at another time."""
+        """Ring `stream` at `when`, and not at the time that was set before."""
         self._set += stream.alarm_at == math.inf
         self._count += 1
         stream.alarm_at = when
@@ -193,7 +193,7 @@ class Alarms:
                     if self._is_set(alarm):
                         self.forget(alarm[2])
                         alarm[2].ring(now)
-        finally:  # trio ends it with the event loop, and there may be another one
+        finally:  # trio ends the task with its event loop, but the client may go on in another
             for _, _, stream in self._heap:
                 stream.alarm_at = math.inf
             self._heap.clear()

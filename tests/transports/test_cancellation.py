@@ -603,7 +603,8 @@ def test_closed_by_another_task_while_it_connects(
         client = native_transport.open()
         async with client as opened:
             answer = opened.open(make_exchange("ylokh", "Hello", base_url=url))
-            dialer: Any = type(opened.network().dialer())
+            network: Any = opened.network()
+            dialer: Any = network.dialer().__class__
             connect = dialer.connect
 
             async def slowly(*args: Any) -> Any:

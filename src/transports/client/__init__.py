@@ -1,1 +1,1 @@
-"""The I/O-free wire, and what the transports share."""
+"""The I/O-free wire, and everything else that the transports share."""

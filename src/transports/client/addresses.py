@@ -1,4 +1,4 @@
-"""Which addresses a server may send us to: none inside our own network."""
+"""Private addresses, to which a server must not send us."""
 
 import ipaddress
 import re
@@ -18,8 +18,8 @@ def is_ip(address: str) -> bool:
 def is_private(address: str) -> bool:
     """Whether the IP `address` is loopback, private, link-local or otherwise not public.
 
-    A host name is not: what it resolves to is judged when it is connected to. One that ends in a
-    number (`127.1`, `0x7f000001`) is an address to a resolver (WHATWG URL, section 3.5).
+    A host name is not: the address that it resolves to is checked before connecting. But a name
+    that ends in a number (`127.1`, `0x7f000001`) is an address to a resolver (WHATWG URL, 3.5).
     """
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
@@ -27,7 +27,7 @@ def is_private(address: str) -> bool:
         last = address.lower().removesuffix(".").rpartition(".")[2]
         return last == "localhost" or _NUMBER.fullmatch(last) is not None
     if isinstance(ip, ipaddress.IPv6Address):
-        # The public part of these carries an IPv4 address, which is what is connected to.
+        # Public IPv6 addresses of these kinds carry the IPv4 address that is connected to.
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
         if inner is None and ip in _NAT64:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
@@ -39,4 +39,4 @@ def is_private(address: str) -> bool:
 
 _NUMBER = re.compile("[0-9]+|0x[0-9a-f]*")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_UNICAST = ipaddress.ip_network("2000::/3")  # all of IPv6 that is given out (IANA)
+_UNICAST = ipaddress.ip_network("2000::/3")  # all of IPv6 that IANA has allocated for unicast

@@ -1,7 +1,7 @@
-"""An answer as it is read. What is the same for every transport is here, once.
+"""Answers: the iterators over events that clients open.
 
-A transport supplies a `Reading`: coroutines that fill it with events. `AsyncAnswer` awaits them;
-`Answer` runs them over blocking calls, where no coroutine ever suspends.
+A transport supplies a `Reading`, whose coroutines receive the events. `AsyncAnswer` awaits them.
+`Answer` runs them over blocking calls, so that they never suspend.
 """
 
 from abc import ABC, abstractmethod
@@ -27,29 +27,30 @@ _T = TypeVar("_T")
 
 
 def without_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
-    """What `coroutine` returns, which runs to its end here and now: all that it awaits are
-    coroutines that block in the place of suspending."""
+    """Run `coroutine` to its end here and now, and return its result. All coroutines that it
+    awaits block instead of suspending."""
     try:
         coroutine.send(None)
     except StopIteration as done:
         result: _T = done.value
         return result
     coroutine.close()
-    raise RuntimeError("it waits for an event loop, and none runs here")
+    raise RuntimeError("the coroutine waits for an event loop, but none is running here")
 
 
 class Reading(ABC):
-    """How the events of one answer come: an iterator of lists of those that came together, none of
-    them empty. It raises, again and again, what ended the answer.
+    """Receives the events of one answer: an iterator over lists of events that arrived together,
+    none of them empty. If an error ended the answer, each further step raises it again.
 
-    A reader that is cancelled while it waits leaves it as it was: it can be read on, or left.
+    A reader that is cancelled while it waits leaves the answer as it was: it can be read on, or
+    left.
     """
 
     __slots__ = ("_error", "_filling", "_over", "ready")
 
     def __init__(self) -> None:
         self.ready: list[Event] = []
-        """What is left of a batch whose events are handed out one by one; the next is the last."""
+        """The rest of a batch whose events are handed out one by one, in reverse order."""
         self._filling = False
         self._over = False
         self._error: TokenwireError | None = None
@@ -83,7 +84,8 @@ class Reading(ABC):
         return events
 
     async def read(self) -> Reply:
-        """The rest of the answer, folded. What is raised has in `answer` what had come."""
+        """The rest of the answer as a `Reply`. An error has, as `answer`, what was received
+        before."""
         if self._over:
             raise LocalProtocolError("the answer was read to its end already")
         reply = Reply()
@@ -98,24 +100,24 @@ class Reading(ABC):
 
     @abstractmethod
     async def fill(self) -> list[Event]:
-        """Wait for the next events; none: it is the end. Raises TokenwireError."""
+        """Wait for the next events; an empty list is the end. Raises TokenwireError."""
 
     @abstractmethod
     def stop(self) -> None:
-        """Read no more. May come twice."""
+        """Stop reading. May be called twice."""
 
     @abstractmethod
     async def leave(self, *, at_once: bool) -> None:
-        """Stop, and close the connection; unless `at_once`, one whose answer is complete, and the
-        rest of it short, is kept. May come twice."""
+        """Stop, and close the connection; but keep it if the answer is complete, and the rest of
+        its body is short, unless `at_once`. May be called twice."""
 
     @abstractmethod
     def abort(self) -> None:
-        """Stop, from any thread."""
+        """Stop, called from any thread."""
 
 
 class Answer:
-    """The events of an answer as they come: iterate over it inside a `with` statement.
+    """The events of an answer as they arrive: iterate over it inside a `with` statement.
 
     Leaving early closes the connection at once. Iterating on after an error raises it again.
     """
@@ -140,27 +142,27 @@ class Answer:
         return self._ready.pop()
 
     def batches(self) -> Iterator[list[Event]]:
-        """The same events, those together that came together: what a gateway hands on at once."""
+        """The same events, in lists of those that arrived together, as a gateway passes them on."""
         return self._batches
 
     def read(self) -> Reply:
-        """The rest of the answer, folded. What is raised has in `answer` what had come.
+        """The rest of the answer as a `Reply`. An error has, as `answer`, what was received before.
 
         Raises LocalProtocolError if the answer was read to its end already."""
         return without_loop(self._reading.read())
 
     def close(self) -> None:
-        """Stop, and close the connection unless the answer is complete and its rest is short."""
+        """Stop, and close the connection, unless the answer is complete and its rest is short."""
         without_loop(self._reading.leave(at_once=False))
 
     def abort(self) -> None:
-        """Stop, from any thread: who is reading gets a TransportError at once; who waits for a
-        connection, when that is there or its clock has run out."""
+        """Stop, called from any thread. Code that is reading the answer gets a TransportError at
+        once, whatever it waits for (see each transport for exceptions)."""
         self._reading.abort()
 
 
 class AsyncAnswer:
-    """The events of an answer as they come: iterate over it inside an `async with` statement.
+    """The events of an answer as they arrive: iterate over it inside an `async with` statement.
 
     Leaving early closes the connection at once. Iterating on after an error raises it again.
     """
@@ -186,22 +188,22 @@ class AsyncAnswer:
         return self._ready.pop()
 
     def batches(self) -> AsyncIterator[list[Event]]:
-        """The same events, those together that came together: what a gateway hands on at once."""
+        """The same events, in lists of those that arrived together, as a gateway passes them on."""
         return self._reading
 
     async def read(self) -> Reply:
-        """The rest of the answer, folded. What is raised has in `answer` what had come.
+        """The rest of the answer as a `Reply`. An error has, as `answer`, what was received before.
 
         Raises LocalProtocolError if the answer was read to its end already."""
         return await self._reading.read()
 
     async def aclose(self) -> None:
-        """Stop, and close the connection unless the answer is complete and its rest is short."""
+        """Stop, and close the connection, unless the answer is complete and its rest is short."""
         await self._reading.leave(at_once=False)
 
     def abort(self) -> None:
-        """Stop, from any thread: who is reading gets a TransportError at once; who waits for a
-        connection, when that is there or its clock has run out."""
+        """Stop, called from any thread. Code that is reading the answer gets a TransportError at
+        once, whatever it waits for (see each transport for exceptions)."""
         self._reading.abort()
 
 

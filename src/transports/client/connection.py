@@ -1,4 +1,4 @@
-"""One TCP connection without its socket: tunnel, TLS and HTTP/1.1 stacked, bytes in, bytes out."""
+"""One TCP connection without its socket: a stack of tunnel, TLS and HTTP/1.1."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -21,9 +21,9 @@ __all__ = ["Connection", "Route"]
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
-    """Where a connection leads, and how. Kept connections of one route are alike.
+    """Where a connection leads, and how. Idle connections of one route are interchangeable.
 
-    `guarded`: a server chose the address, and must not lead us into our own network.
+    `guarded`: a server chose the address, which must not be inside our own network.
     """
 
     origin: Origin
@@ -39,7 +39,7 @@ class Route(msgspec.Struct, frozen=True, gc=False):
 
 
 class Connection:
-    """The stack of one connection. `http` is the request under way."""
+    """The stack of one connection. `http` is the current request."""
 
     __slots__ = ("_out", "_ssl_context", "_tls", "_tunnel", "_unsent", "http", "over", "route")
 
@@ -49,12 +49,12 @@ class Connection:
         self.route = route
         self._ssl_context = ssl_context
         self._out = bytearray()
-        self._unsent = b""  # the request, until the way is open
+        self._unsent = b""  # the request, until the connection is established
         self._tls: TLS | None = None
         self._tunnel: Tunnel | None = None
-        self.http: HTTP1  # there is none before `start`
+        self.http: HTTP1  # unset before `start`
         self.over = False
-        """Whether TLS has ended, and nothing more will come, though the socket may be open."""
+        """Whether TLS has ended: nothing more can be received, though the socket may be open."""
         if route.proxy is not None and route.origin.scheme == "https":
             self._tunnel = Tunnel(route.proxy, route.origin, head_limit)
             self._out += self._tunnel.request
@@ -63,7 +63,7 @@ class Connection:
 
     @property
     def established(self) -> bool:
-        """Whether the way to the origin is open."""
+        """Whether tunnel and TLS are ready, and the request can be sent."""
         return (self._tunnel is None or self._tunnel.open) and (
             self._tls is None or self._tls.established
         )
@@ -87,8 +87,8 @@ class Connection:
         return data
 
     def receive(self, data: bytes, exchange: Exchange, events: list[Event]) -> None:
-        """Bytes from the socket. Raises ConnectFailed before the way is open, then Malformed and
-        LimitExceeded, after what came before."""
+        """Bytes from the socket. Raises ConnectFailed until the connection is established, then
+        Malformed and LimitExceeded. The events before the error are in `events`."""
         if self._tunnel is not None and not self._tunnel.open:
             data = self._tunnel.receive(data)
             if not self._tunnel.open:
@@ -107,18 +107,18 @@ class Connection:
             self.http.eof(True, exchange, events)
 
     def eof(self, clean: bool, exchange: Exchange, events: list[Event]) -> None:
-        """The socket was closed by the peer; `clean` is False if it was reset. Raises
-        ConnectFailed before the way is open."""
+        """The peer closed the socket; `clean` is False if it was reset. Raises ConnectFailed until
+        the connection is established."""
         if self._tunnel is not None and not self._tunnel.open:
             self._tunnel.receive(b"")
         if not self.established:
             raise ConnectFailed(f"{self.route.origin.host} closed the connection during TLS")
-        # Under TLS a close without its notice may be an attacker's.
+        # Under TLS, without close_notify, an attacker may have closed the connection.
         self.http.eof(clean and self._tls is None, exchange, events)
 
     def _open_tls(self) -> None:
         if self.route.origin.scheme == "https":
-            from .tls import TLS  # here, so that plain http never loads ssl
+            from .tls import TLS  # here, so that plain http does not load ssl
 
             self._tls = TLS(self._ssl_context(), self.route.origin.host)
             self._flush()

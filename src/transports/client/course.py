@@ -1,16 +1,17 @@
-"""The course of an exchange over an HTTP client of somebody else's: all of it but the client.
+"""The course of an exchange over an HTTP client, without the client.
 
-A transport asks `next(now)` what to do, does it by the client, and reports how it went:
+A transport asks `next(now)` what to do, does it with its HTTP client, and reports how it went:
 
 | action | what to do | what to report |
 |---|---|---|
-| `Send` | send the request, and await the head of its response | `responded`, `failed` |
-| `Receive` | await a piece of the body | `received`, `ended`, `failed` |
-| `Sleep` | wait until `until`, no longer | nothing |
-| `Leave` | close the response; `answered`: its rest may be read before, within a bound | nothing |
+| `Send` | send the request, and wait for the head of its response | `responded`, `failed` |
+| `Receive` | wait for a piece of the body | `received`, `ended`, `failed` |
+| `Sleep` | wait until `until` | nothing |
+| `Leave` | close the response; if `answered`, you may read a little of its rest first | nothing |
 | None | nothing: the answer is over | |
 
-It is to such clients what `Wire` is to sockets: events, errors, clocks and retry are the same.
+`Course` is for HTTP clients what `Wire` is for sockets: events, errors, clocks and retries are the
+same.
 """
 
 import re
@@ -38,28 +39,28 @@ from .driver import Driver, Sleep
 
 __all__ = ["Action", "Course", "Leave", "Receive", "Send", "Sleep"]
 
-LONGEST = 20 * 86_400.0  # seconds; poll() takes no more than 24 days
-EARLY = 0.1  # a timeout may come this much before the clock that it stands for has run out
+LONGEST = 20 * 86_400.0  # seconds; poll() takes up to 24 days
+EARLY = 0.1  # seconds by which a timeout may come before its clock has run out
 
-# How httpcore and h11 word it when the peer goes away: they have no class for it.
+# What httpcore and h11 say when the peer closes the connection: they have no class for it.
 _GONE = re.compile(
     "Server disconnected|peer (unexpectedly )?closed connection|<ConnectionTerminated|<StreamReset"
 )
 
 
 class Send(msgspec.Struct, frozen=True):
-    """Send `request` with `timeouts`: what httpx calls connect, read, write and pool."""
+    """Send `request`, with the `timeouts` that httpx calls connect, read, write and pool."""
 
     request: Request
     timeouts: dict[str, float | None]
 
 
 class Receive(msgspec.Struct, frozen=True):
-    """Await a piece of the body."""
+    """Wait for a piece of the body."""
 
 
 class Leave(msgspec.Struct, frozen=True):
-    """The response has done its work."""
+    """The response is no longer needed."""
 
     answered: bool
 
@@ -94,16 +95,16 @@ class Course(Driver):
         )
         self._end = None if self._clocks.total is None else now + self._clocks.total
         self._request: Request | None = None
-        self._begun = False  # a response is there, and has not been left
+        self._begun = False  # a response has begun, and was not left yet
         self._framed: bool | None = None
 
     def next(self, now: float) -> Action | None:
-        """What to do next, for a reader who waits for events. Raises, again and again, the
-        TokenwireError that ended the answer."""
+        """What to do next, as the reader waits for events. Raises the TokenwireError that ended the
+        answer, each time it is called."""
         self._timer.wait(now)
         if self._begun:
             if self._exchange.wants_data and self._failure is None:
-                # Before each piece: keep-alives, and events that never end, stop no clock.
+                # Before each piece, so that neither keep-alives nor endless events stop a clock.
                 expired = self._timer.expired(now)
                 if expired is None:
                     return Receive()
@@ -118,13 +119,13 @@ class Course(Driver):
         return Send(asked, self._timeouts(now))
 
     def responded(self, status: int, headers: Headers, *, http2: bool = False) -> None:
-        """The head of the response. HTTP/2 frames each body by itself."""
+        """The head of the response. With HTTP/2 the protocol itself marks the end of each body."""
         self._begun = True
         self._framed = True if http2 else None
         self._timer.connected()
         self._exchange.receive_response(status, headers)
-        if 100 <= status < 200:  # httpx keeps all but 101 to itself
-            self._break(Malformed(f"the status {status} was not asked for"))
+        if 100 <= status < 200:  # httpx passes on 101 only
+            self._break(Malformed(f"unexpected status {status}"))
 
     def received(self, data: bytes, now: float) -> None:
         """A piece of the body."""
@@ -139,8 +140,8 @@ class Course(Driver):
         self.events += self._exchange.receive_eof(self._framed)
 
     def failed(self, error: Exception, now: float) -> bool:
-        """The client raised `error`. False if that does not tell of the network, nor of the
-        request. Classes go by their names, which httpx and httpx2 share."""
+        """The client raised `error`. Returns False if it is about neither the network nor the
+        request. Classes are recognized by their names, which httpx and httpx2 share."""
         assert self._request is not None
         names = {kind.__name__ for kind in type(error).__mro__}
         said = redact(_words(error), [*self._request.secrets(), *self.secrets])
@@ -149,12 +150,12 @@ class Course(Driver):
             if not connecting:
                 self._timer.connected()
             clock: Clock = "connect" if connecting else "idle"
-            silence = TimedOut(f"nothing came in time: {said} (clock {clock})", clock)
+            silence = TimedOut(f"nothing received in time: {said} (clock {clock})", clock)
             self._run_out(self._timer.expired(now + EARLY) or silence)
         elif names & {"ConnectError", "ProxyError", "UnicodeError"}:
             failure = self._not_connected(error, said, refused="ProxyError" in names)
-            # As for Wire, a clock that has run out meanwhile is the better reason: who resolves a
-            # name without an event loop waits for the system's word, whatever the timeout.
+            # As for Wire, a clock that ran out meanwhile is the better reason: without an event
+            # loop the system's resolver takes its time, whatever the timeout.
             late = None if failure.lasting else self._timer.expired(now)
             self._failure = late or failure
         elif names & {"LocalProtocolError", "UnsupportedProtocol", "InvalidURL", "StreamError"} or (
@@ -165,21 +166,19 @@ class Course(Driver):
             self._failure = UnexpectedContent(what) if chosen else LocalProtocolError(what)
         elif names & {"RemoteProtocolError", "DecodingError"} and not _GONE.match(said):
             kind = LimitExceeded if said.startswith("Receive buffer too long") else Malformed
-            self._break(kind(f"what came is not HTTP: {said}"))
+            self._break(kind(f"the response is not valid HTTP: {said}"))
         elif names & {"TransportError", "OSError", "BrokenResourceError", "ClosedResourceError"}:
             self.events += self._exchange.receive_disconnect()
             if not self._begun:
                 self._failure = Disconnected(f"the connection closed before a response: {said}")
-        elif "HTTPError" in names:  # by an event hook of the client's
+        elif "HTTPError" in names:  # raised by an event hook of the client
             self._failure = LocalProtocolError(f"the HTTP client refuses the response: {said}")
         else:
             return False
         return True
 
-    # What follows decides.
-
     def _timeouts(self, now: float) -> dict[str, float | None]:
-        """The read timeout is one for the whole response: it must not come before any clock."""
+        """One read timeout is for the whole response, so it must not end before any clock does."""
         self._timer.connecting(now)
         first_event, idle = self._clocks.first_event, self._clocks.idle
         latest = None if first_event is None or idle is None else now + max(first_event, idle)
@@ -200,7 +199,7 @@ class Course(Driver):
                 "own, give the HTTP client a context that trusts it with verify="
             )
         else:
-            # Its status alone: its words may quote its password, which only the client knows.
+            # Only its status: its words may quote the password, which only the client knows.
             by = "the proxy refused: " if refused else ""
             said = said[:3] if refused and said[:3].isdigit() else said
             failure = ConnectFailed(f"no connection to {origin.authority}: {by}{said}")
@@ -209,7 +208,7 @@ class Course(Driver):
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """`error`, and what it came from."""
+    """`error` and its causes."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause
@@ -217,6 +216,6 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _words(error: Exception) -> str:
-    """What `error` says; httpx says nothing of some causes."""
+    """The message of `error`, or of its first cause that has one: some errors of httpx do not."""
     said = (str(cause) for cause in _chain(error))
     return next((words for words in said if words), type(error).__name__)

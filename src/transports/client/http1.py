@@ -1,6 +1,6 @@
 """HTTP/1.1 as a client (RFC 9112), I/O-free: one request and its response at a time.
 
-h11 writes requests and reads heads; bodies are cut by `ChunkedReader`, or are taken as they come.
+h11 writes requests and reads heads; bodies are decoded by `ChunkedReader` or `PlainReader`.
 """
 
 import h11
@@ -17,9 +17,9 @@ __all__ = ["HTTP1", "HeadReader"]
 class HTTP1:
     """Feeds an exchange with the response to one request. Make another one for the next request.
 
-    Attributes: `begun`, whether a byte of the response came; `complete`, whether it is over;
-    `reusable`, whether the connection can then take another request; `body_bytes`, how many bytes
-    of the body came so far.
+    Attributes: `begun`, whether any of the response was received; `complete`, whether all of it
+    was; `reusable`, whether the connection can then take another request; `body_bytes`, how many
+    bytes of the body were received so far.
     """
 
     __slots__ = (
@@ -36,12 +36,12 @@ class HTTP1:
 
     def __init__(self, head_limit: int) -> None:
         self._limit = head_limit
-        # None once the head is there: a stream has no need of h11 for the rest of its life.
+        # None once the head is complete: the rest of the stream does not need h11.
         self._h11: h11.Connection | None = h11.Connection(
             h11.CLIENT, max_incomplete_event_size=2**31
         )
         self._head: HeadReader | None = HeadReader(self._h11, head_limit)
-        self._bodiless = False  # the response has a head only, whatever that says
+        self._bodiless = False  # the response has no body, whatever its head says
         self._body: ChunkedReader | PlainReader = PlainReader(None)
         self.begun = False
         self.complete = False
@@ -49,14 +49,14 @@ class HTTP1:
         self.body_bytes = 0
 
     def start(self, request: Request, *, through_proxy: str | None = None) -> bytes:
-        """The bytes of `request`. `through_proxy`: its Proxy-Authorization (or an empty string),
-        if it goes to a proxy, which wants the whole URL. Raises LocalProtocolError."""
+        """The bytes of `request`. `through_proxy`: the Proxy-Authorization (or an empty string) if
+        it goes to a proxy, which needs the whole URL. Raises LocalProtocolError."""
         assert self._h11 is not None
         self._bodiless = request.method == "HEAD"
         headers = list(request.headers)
         for name in (b"content-length", b"transfer-encoding"):
             if get_header(headers, name) is not None:
-                raise LocalProtocolError(f"header {name.decode()}: leave it out, it is seen to")
+                raise LocalProtocolError(f"header {name.decode()}: leave it out, tokenwire sets it")
         if get_header(headers, b"host") is None:
             headers.insert(0, (b"host", request.origin.authority.encode()))
         if request.body or request.method == "POST":
@@ -72,15 +72,16 @@ class HTTP1:
             )
             return b"".join(self._h11.send(part) or b"" for part in parts)
         except (h11.LocalProtocolError, UnicodeEncodeError):
-            # h11 says which value is wrong, and that may be a key.
+            # The message of h11 quotes the wrong value, which may be a key.
             raise LocalProtocolError(
                 f"the {request.method} request can't be written: use make_headers and check_url"
             ) from None
 
     def receive(self, data: bytes, exchange: Exchange, events: list[Event]) -> None:
-        """Bytes from the server. Raises Malformed and LimitExceeded, after what came before."""
+        """Bytes from the server. Raises Malformed and LimitExceeded; the events before the error
+        are in `events`."""
         if self.complete:
-            self.reusable = False  # bytes that nobody asked for
+            self.reusable = False  # bytes after the response
             return
         if self._head is not None:
             self.begun = True
@@ -107,8 +108,8 @@ class HTTP1:
             events += exchange.receive_eof(framed=True)
 
     def eof(self, clean: bool, exchange: Exchange, events: list[Event]) -> None:
-        """The connection was closed; `clean` if the peer said so (by TCP, and by TLS if there is
-        any)."""
+        """The connection was closed; `clean` if the peer said so (by TCP, and by TLS if it is
+        used)."""
         self.reusable = False
         if self.complete or self._head is not None:
             return
@@ -128,7 +129,7 @@ class HTTP1:
             response.http_version == b"1.1"
             and self._h11 is not None
             and self._h11.our_state is h11.DONE
-            # Both lengths are a sign of response splitting: trust nothing behind it.
+            # Both lengths are a sign of response splitting: trust nothing after it.
             and not (chunked and length is not None)
         )
         if self._bodiless or response.status_code in (204, 304):
@@ -142,8 +143,7 @@ class HTTP1:
 
 
 class PlainReader:
-    """A body of `length` bytes; None: it ends with the connection. To be used as `ChunkedReader`
-    is."""
+    """A body of `length` bytes; None: it ends with the connection. Used like `ChunkedReader`."""
 
     __slots__ = ("_left", "done", "ends_with_connection", "rest")
 
@@ -156,7 +156,7 @@ class PlainReader:
         self._left = length
 
     def feed(self, data: bytes, content: list[bytes]) -> None:
-        """Append to `content` what of `data` is in the body."""
+        """Append the part of `data` that belongs to the body to `content`."""
         if self._left is not None:
             data, self.rest = data[: self._left], data[self._left :]
             self._left -= len(data)
@@ -166,14 +166,14 @@ class PlainReader:
 
 
 class HeadReader:
-    """Reads the head of a response by h11. h11 would measure partial heads only, so that its limit
-    would rest on how the bytes are cut; so would what it says of bytes that are no HTTP."""
+    """Reads the head of a response with h11. By itself h11 would measure incomplete heads only, so
+    its limit, and the data in its errors, would depend on how the bytes are split."""
 
     def __init__(self, connection: h11.Connection, limit: int) -> None:
         self._h11 = connection
         self._limit = limit
         self._size = 0
-        self._read = bytearray()  # from the begin of the head, interim responses left out
+        self._read = bytearray()  # from the start of the head, without interim responses
 
     def feed(self, data: bytes) -> tuple[h11.Response, bytes] | None:
         """The response, and what follows its head in `data`; None until it is complete. Raises
@@ -195,7 +195,7 @@ class HeadReader:
             while isinstance(event := self._h11.next_event(), h11.InformationalResponse):
                 self._read = bytearray(self._rest)
         except h11.RemoteProtocolError:
-            # h11 sees a control character at the start at once, all else when the head is there.
+            # h11 reports a control character at the start at once, all else after the head.
             size = 1 if self._read[0] < 0x21 else len(self._read) - len(self._rest)
             raise Malformed(
                 "what the server sent is not HTTP/1.1", data=bytes(self._read[:size])

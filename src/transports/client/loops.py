@@ -1,4 +1,4 @@
-"""Which event loop runs: the choice of a transport for code that does not say."""
+"""Which event loop is running, for code that does not choose a transport."""
 
 import sys
 from typing import Literal
@@ -9,8 +9,8 @@ __all__ = ["running_library"]
 
 
 def running_library() -> Literal["asyncio", "trio"]:
-    """The async library that runs here. Raises LocalProtocolError if none does."""
-    # A library that runs is loaded; loading one to ask it would be a side effect.
+    """The async library that is running here. Raises LocalProtocolError if none is."""
+    # A library that is running is loaded. Loading one to ask would be a side effect.
     if (trio := sys.modules.get("trio")) is not None and trio.lowlevel.in_trio_task():
         return "trio"
     if (asyncio := sys.modules.get("asyncio")) is not None:
@@ -20,4 +20,4 @@ def running_library() -> Literal["asyncio", "trio"]:
             pass
         else:
             return "asyncio"
-    raise LocalProtocolError("no event loop runs here: use ask() and stream(), which need none")
+    raise LocalProtocolError("no event loop is running: use ask() and stream(), which need none")

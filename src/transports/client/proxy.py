@@ -1,4 +1,4 @@
-"""HTTP proxies: which one to take, and the tunnel through it (CONNECT, RFC 9110 section 9.3.6)."""
+"""HTTP proxies: which one to use, and the tunnel through it (CONNECT, RFC 9110 section 9.3.6)."""
 
 import ipaddress
 from base64 import b64encode
@@ -27,7 +27,7 @@ class Proxy(msgspec.Struct, frozen=True):
 
     @property
     def secrets(self) -> list[str]:
-        """What must never be shown."""
+        """Secrets that must never be shown."""
         coded = self.authorization.removeprefix("Basic ")
         return [coded, *filter(None, basic_secrets(coded))] if coded else []
 
@@ -39,7 +39,7 @@ class Proxy(msgspec.Struct, frozen=True):
             parts = urlsplit(url if "://" in url else f"http://{url}")
             port = parts.port or 80
             pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}".encode()
-        except ValueError:  # its words may have a part of the password in them
+        except ValueError:  # its message may contain part of the password
             raise LocalProtocolError(
                 "proxy: not a URL; give http://host:port, and percent-encode a password"
             ) from None
@@ -56,13 +56,13 @@ class Proxy(msgspec.Struct, frozen=True):
 
 
 def proxy_from_environment(origin: Origin, environ: Mapping[str, str]) -> Proxy | None:
-    """The proxy that `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` tell for `origin`;
-    lower-case names win."""
+    """The proxy that `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` name for `origin`;
+    lower-case variables win."""
 
     def setting(name: str) -> str:
         return environ.get(name.lower()) or environ.get(name.upper()) or ""
 
-    # In a CGI script HTTP_PROXY is a header that anybody may send (httpoxy).
+    # In a CGI script HTTP_PROXY is a header of the request, which any client may send (httpoxy).
     cgi = origin.scheme == "http" and "REQUEST_METHOD" in environ
     own = environ.get("http_proxy", "") if cgi else setting(f"{origin.scheme}_proxy")
     url = own or setting("all_proxy")
@@ -72,7 +72,7 @@ def proxy_from_environment(origin: Origin, environ: Mapping[str, str]) -> Proxy 
 
 
 def _matches(origin: Origin, rule: str) -> bool:
-    """Whether `NO_PROXY`'s `rule` is about `origin`: `*`, a network, a host, a domain."""
+    """Whether a `rule` of `NO_PROXY` matches `origin`: `*`, a network, a host or a domain."""
     rule = rule.strip().lower()
     if rule == "*":
         return True
@@ -94,7 +94,7 @@ def _matches(origin: Origin, rule: str) -> bool:
 
 
 class Tunnel:
-    """The way through a proxy to `origin`. `open` once the proxy has agreed."""
+    """The tunnel through a proxy to `origin`; `open` once the proxy has accepted it."""
 
     def __init__(self, proxy: Proxy, origin: Origin, head_limit: int) -> None:
         host = f"[{origin.host}]" if ":" in origin.host else origin.host
@@ -112,8 +112,8 @@ class Tunnel:
         self.open = False
 
     def receive(self, data: bytes) -> bytes:
-        """The proxy's bytes, empty at their end; what follows its agreement. Raises
-        ConnectFailed."""
+        """Bytes from the proxy; empty: it closed the connection. Returns the bytes after its
+        response. Raises ConnectFailed."""
         if not data:
             raise ConnectFailed(f"{self._name} closed the connection")
         try:

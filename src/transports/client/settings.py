@@ -1,4 +1,4 @@
-"""What the clients of all native transports have in common: their settings."""
+"""The settings of native clients, which make wires and connections."""
 
 import os
 from typing import TYPE_CHECKING
@@ -23,14 +23,8 @@ _HEAD_LIMIT = Limits().head
 
 
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The arguments of a `Client`.
-
-    `ssl_context`: your own, to trust another authority or to show a certificate; without it the
-    system's authorities are trusted, and host names are verified. `proxy`: `http://host:port`;
-    without it, and with `trust_env`, the environment's. `clocks`: without it those of the provider.
-    `retry`: when to ask again. `allow_private_addresses`: follow a server that chooses an address
-    in a private network.
-    """
+    """The settings of a native client, or of a driver of your own. See `NativeClient` for what
+    they mean."""
 
     ssl_context: "ssl.SSLContext | None" = None
     proxy: str | None = None
@@ -40,12 +34,12 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     allow_private_addresses: bool = False
 
     def __repr__(self) -> str:
-        # The proxy's address may have a password in it.
+        # The proxy's address may contain a password.
         return f"<ClientSettings {self.clocks} {self.retry}>"
 
     def __post_init__(self) -> None:
         if self.proxy is not None:
-            Proxy.of(self.proxy)  # raises what is wrong with it now, not at the first question
+            Proxy.of(self.proxy)  # raises an error for a wrong one now, not at the first question
 
     def wire(self, exchange: Exchange, *, now: float, wall_clock: float, jitter: float) -> Wire:
         """A wire for `exchange`."""
@@ -61,7 +55,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def connection(self, route: Route) -> Connection:
-        """The stack of a new connection of `route`."""
+        """The protocols of a new connection along `route`."""
         return Connection(route, _HEAD_LIMIT, self._context)
 
     def _proxy(self, origin: Origin) -> Proxy | None:

@@ -1,4 +1,4 @@
-"""TLS as a stage of bytes in and bytes out (`ssl.MemoryBIO`), the same for every event loop."""
+"""TLS without a socket (`ssl.MemoryBIO`): bytes in, bytes out, the same for every event loop."""
 
 import ssl
 import threading
@@ -12,22 +12,21 @@ __all__ = ["TLS", "default_context"]
 
 @cache
 def default_context() -> ssl.SSLContext:
-    """One context with verification for all: making it is slow, for the system's roots."""
+    """One verifying context for all: making one is slow, as it loads the system's roots."""
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     return context
 
 
 RECORD = 16 * 1024
-"""Bytes of a record at most (RFC 8446 section 5.1); no more is read at once."""
+"""The most bytes in a record (RFC 8446 section 5.1), and the most that is read at once."""
 
 _PART_OF_HANDSHAKE = 512
-"""Bytes of a handshake that are handed to OpenSSL at once."""
+"""The most bytes of a handshake that are given to OpenSSL at once."""
 
 
 class _Shared(threading.local):
-    """What all connections of a thread read their plaintext into: without it each read would make
-    a buffer of this size."""
+    """The buffer that all connections of a thread decrypt into; reads don't make one each."""
 
     def __init__(self) -> None:
         self.buffer = memoryview(bytearray(RECORD))
@@ -37,8 +36,8 @@ _shared = _Shared()
 
 
 class TLS:
-    """One TLS connection. `established` once the handshake is done; `closed` once the peer has
-    said that nothing more will come; `broken` once it has sent what it must not, or an alert."""
+    """One TLS connection. `established` once the handshake is done; `closed` once the peer has sent
+    close_notify; `broken` after an alert or invalid data from it."""
 
     __slots__ = ("_host", "_in", "_out", "_tls", "broken", "closed", "established")
 
@@ -60,18 +59,18 @@ class TLS:
         return self._out.read()
 
     def send(self, data: bytes) -> None:
-        """Encrypt `data`. Only when established; in vain once broken."""
+        """Encrypt `data`. Only when established; ignored once broken."""
         try:
             self._tls.write(data)
         except ssl.SSLError:
             self.broken = True
 
     def receive(self, data: bytes) -> bytes:
-        """What the peer's bytes say. Raises ConnectFailed while the handshake goes on."""
+        """Decrypt bytes from the peer. Raises ConnectFailed if the handshake fails."""
         plain: list[bytes] = []
         start = 0
         while start < len(data):
-            # In parts, as a BIO keeps the room that it once needed as long as the stream lives.
+            # In parts, as a BIO never gives memory back while the stream lives.
             end = start + (RECORD if self.established else _PART_OF_HANDSHAKE)
             self._in.write(data[start:end])
             start = end
@@ -82,9 +81,9 @@ class TLS:
         return plain[0] if len(plain) == 1 else b"".join(plain)
 
     def _read(self, plain: list[bytes]) -> None:
-        """Append what can be decrypted to `plain`."""
+        """Append the plaintext that is complete to `plain`."""
         buffer = _shared.buffer
-        # Asked for more than there is, OpenSSL would raise, and that takes longer than to read.
+        # Don't ask OpenSSL for more than there is: raising an error takes longer than reading.
         while not self.closed and (self._in.pending or self._tls.pending()):
             try:
                 size = cast(int, self._tls.read(RECORD, buffer))

@@ -1,17 +1,17 @@
-"""The wire: everything that lies between a socket and an exchange, without the socket.
+"""The wire: everything between a socket and an exchange, without the socket.
 
 A transport asks `next(now)` what to do, does it, and reports how it went:
 
 | action | what to do | what to report |
 |---|---|---|
-| `Connect` | a TCP connection to `route.address`, or a kept one | `connected`, `failed` |
-| `Transfer` | send `data`, await bytes to `deadline` | `received`, `lost`, `timed_out` |
-| `Sleep` | wait until `until`, no longer | nothing |
-| `Release` | keep the connection, or close it | nothing |
+| `Connect` | resolve, `check_address`, connect by TCP; or an idle one | `connected`, `failed` |
+| `Transfer` | send `data`, wait for bytes until `deadline` | `received`, `lost`, `timed_out` |
+| `Sleep` | wait until `until` | nothing |
+| `Release` | keep the connection for another request, or close it | nothing |
 | None | nothing: the answer is over | |
 
-After each report `events` holds what to hand to the reader; `next` raises what ended the answer.
-A report that no action asked for raises LocalProtocolError, and changes nothing.
+After each report, hand the `events` to the reader. `next` raises the error that ended the answer. A
+report that no action asked for raises LocalProtocolError and changes nothing.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,8 @@ __all__ = ["Action", "Connect", "Release", "Sleep", "Transfer", "Wire"]
 
 
 class Connect(msgspec.Struct, frozen=True):
-    """Connect to `route.address` before `deadline`. `fresh`: not by a kept connection."""
+    """Connect to `route.address` before `deadline`; ask `Wire.check_address` about each IP address
+    first. Or take an idle connection of the same `route`, unless it must be `fresh`."""
 
     route: Route
     fresh: bool
@@ -46,19 +47,19 @@ class Connect(msgspec.Struct, frozen=True):
 
 
 class Transfer(msgspec.Struct, frozen=True):
-    """Send `data`, if there is any, and wait for bytes until `deadline` (None: for ever). `data`
-    comes once: what of it was not sent is to be sent with the next `Transfer`."""
+    """Send `data`, if there is any, then wait for bytes until `deadline` (None: forever). `data`
+    comes once: send what is left of it before the data of the next `Transfer`."""
 
     data: bytes
     deadline: float | None
 
     def __repr__(self) -> str:
-        # Not more: a key and a prompt stand in it.
+        # Shortened: the data contains a key and a prompt.
         return f"Transfer({len(self.data)} bytes, deadline={self.deadline})"
 
 
 class Release(msgspec.Struct, frozen=True):
-    """The connection has done its work: keep it for others, or close it."""
+    """The connection is no longer needed: keep it for another request if `keep`, else close it."""
 
     keep: bool
 
@@ -67,14 +68,14 @@ Action: TypeAlias = Connect | Transfer | Sleep | Release
 
 
 class _Phase(Enum):
-    ASK = auto()  # the exchange says what is next
-    CONNECT = auto()  # its request wants a connection
-    TALK = auto()  # the request is on its way, or its response
-    DRAIN = auto()  # the answer is there; the rest of its body is read
-    RELEASE = auto()  # the connection is to be given back
+    ASK = auto()  # the exchange has the next request, or its end
+    CONNECT = auto()  # its request needs a connection
+    TALK = auto()  # the request is being sent, or its response received
+    DRAIN = auto()  # the answer is complete; the rest of its body is read
+    RELEASE = auto()  # the connection is no longer needed
 
 
-_TALK = _Phase.TALK  # by a name of its own, as each piece asks for it: an enum looks members up
+_TALK = _Phase.TALK  # a name of its own, as each piece needs it: members of an enum are slow
 
 
 class Wire(Driver):
@@ -129,8 +130,8 @@ class Wire(Driver):
         self._drained = 0
 
     def next(self, now: float) -> Action | None:
-        """What to do next, for a reader who waits for events. Raises, again and again, the
-        TokenwireError that ended the answer."""
+        """What to do next, as the reader waits for events. Raises the TokenwireError that ended the
+        answer, each time it is called."""
         self._timer.wait(now)
         if self._phase is _TALK:
             assert self._connection is not None
@@ -160,8 +161,9 @@ class Wire(Driver):
         self._refuse_address(address)
 
     def connected(self, connection: Connection, address: str, *, reused: bool) -> None:
-        """`connection` is there; `address` is its peer's IP, and refused as by `check_address`:
-        then nothing is sent, and `next` says to close the connection and raises the error."""
+        """`connection` was made; `address` is the IP address of its peer. An address that
+        `check_address` refuses is refused here too: nothing is sent, and `next` has the connection
+        closed, and then raises the error."""
         self._check("connected", _Phase.CONNECT)
         if not is_ip(address):
             raise LocalProtocolError(
@@ -182,13 +184,13 @@ class Wire(Driver):
             self._fail(error)
 
     def failed(self, error: TokenwireError, now: float) -> None:
-        """No connection could be made; a clock that has run out meanwhile is the better reason."""
+        """No connection could be made; if a clock ran out meanwhile, that is the better reason."""
         self._check("failed", _Phase.CONNECT)
         self._fail(self._timer.expired(now) or error)
 
     def received(self, data: bytes, now: float) -> None:
-        """Bytes from the socket; empty: the peer has closed it. With `events`, the reader has what
-        it waited for."""
+        """Bytes from the socket; empty: the peer has closed it. If there are `events` now, the
+        reader no longer waits."""
         if self._phase is not _TALK:
             self._check("received", _Phase.DRAIN)
         if not data:
@@ -215,7 +217,7 @@ class Wire(Driver):
         elif connection.over:
             self._closed(clean=False)
         elif self._deadline is not None and now >= self._deadline:
-            self.timed_out(now)  # bytes that come all the time stop no clock
+            self.timed_out(now)  # a constant flow of bytes must not stop a clock
 
     def lost(self) -> None:
         """The connection was reset, or broke in another way."""
@@ -223,21 +225,19 @@ class Wire(Driver):
         self._closed(clean=False)
 
     def timed_out(self, now: float) -> None:
-        """Nothing came until the deadline."""
+        """Nothing was received before the deadline."""
         self._check("timed_out", _Phase.TALK, _Phase.DRAIN)
         if self._phase is _Phase.DRAIN:
             self._give_back(keep=False)
             return
         expired = self._timer.expired(now)
-        if expired is None:  # woken too early
+        if expired is None:  # the driver woke too early
             return
         if self._connection is not None and not self._connection.established:
             self._fail(expired)
             return
         self._run_out(expired)
         self._give_back(keep=False)
-
-    # What follows decides.
 
     def _check(self, report: str, *asked: _Phase) -> None:
         if self._phase not in asked:
@@ -266,7 +266,7 @@ class Wire(Driver):
             return
         begun = self._connection.http.begun
         if self._reused and not begun:
-            # A kept connection that its server had closed meanwhile: a new one, once.
+            # The server had closed the idle connection: try a new one, once.
             self._fresh, self._reused = True, False
             self._connection = None
             self._phase = _Phase.CONNECT
@@ -276,7 +276,7 @@ class Wire(Driver):
         except TokenwireError as error:
             self._fail(error)
             return
-        if self._exchange.wants_data:  # not even a head came, or not all of it
+        if self._exchange.wants_data:  # the head was not complete
             self.events += self._exchange.receive_disconnect()
             if begun:
                 self._failure = Disconnected("the connection closed inside the response's head")
@@ -287,7 +287,7 @@ class Wire(Driver):
         self._give_back(keep=False)
 
     def _settle(self, now: float) -> None:
-        """The response says no more that matters."""
+        """The response has nothing more to say."""
         assert self._connection is not None
         http = self._connection.http
         if http.complete:

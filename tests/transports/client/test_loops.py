@@ -21,12 +21,12 @@ def test_the_library_that_runs(name: str) -> None:
 
 
 def test_outside_of_any_loop() -> None:
-    with pytest.raises(LocalProtocolError, match="no event loop runs here"):
+    with pytest.raises(LocalProtocolError, match="no event loop is running"):
         running_library()
     with pytest.raises(LocalProtocolError, match=r"use ask\(\) and stream\(\)"):
         stream_async("ylokh", "Hello")
     coroutine = ask_async("ylokh", "Hello")
-    with pytest.raises(LocalProtocolError, match="no event loop runs here"):
+    with pytest.raises(LocalProtocolError, match="no event loop is running"):
         coroutine.send(None)
 
 
