@@ -73,8 +73,9 @@ class Lenient(Generic[_S]):
     def __init__(self, type: type[_S], ignores: frozenset[str] = frozenset()) -> None:
         self._type = type
         self._ignores = ignores
-        self._types: dict[str, Any] = {
-            field.encode_name: field.type for field in msgspec.structs.fields(type)
+        self._decoders: dict[str, msgspec.json.Decoder[Any]] = {
+            field.encode_name: msgspec.json.Decoder(field.type)
+            for field in msgspec.structs.fields(type)
         }
 
     def decode(self, payload: bytes) -> tuple[_S, list[tuple[str, bytes]]]:
@@ -87,26 +88,23 @@ class Lenient(Generic[_S]):
             if value == b"null" or key in self._ignores:
                 continue
             try:
-                known[key] = _read(value, self._types[key])
+                known[key] = _read(value, self._decoders[key])
             except (KeyError, Malformed):
                 unknown.append((key, value))
         return self._type(**known), unknown
 
 
-def _read(payload: bytes, type: Any) -> Any:
-    """`payload` as `type`; numbers in strings are numbers, and numbers are strings where they have
-    to be. Raises Malformed."""
-    value = decode_json(_any, payload)
-    if type is Any:
-        return value
+def _read(payload: bytes, decoder: "msgspec.json.Decoder[_T]") -> _T:
+    """`payload` as the decoder's type; numbers in strings are numbers, and numbers are strings where
+    they have to be. Raises Malformed."""
     try:
-        return msgspec.json.decode(payload, type=type)
-    except (ValueError, RecursionError):
-        pass
+        return decode_json(decoder, payload)
+    except Malformed:
+        value = decode_json(_any, payload)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     for candidate in (value, payload.decode()) if number else (value,):
         try:
-            return msgspec.convert(candidate, type, strict=False)
+            return msgspec.convert(candidate, decoder.type, strict=False)
         except (ValueError, RecursionError):
             continue
     raise Malformed("a value of an unexpected type", data=payload)
