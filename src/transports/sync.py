@@ -6,8 +6,8 @@ with Client() as client:
             ...
 
 The coroutines of its network block and never suspend, so it shares its code with the async
-transports. Nothing limits how long the system takes to resolve a name, not even
-`abort()`; and only on Linux does that end a connect before its clock runs out.
+transports. Neither a clock nor `abort()` limits how long the system takes to resolve a name, and
+where the system is not Linux, `abort()` may not end a connect before its clock does.
 """
 
 import os
@@ -45,7 +45,6 @@ class Stream:
         self._socket.settimeout(0)
         with suppress(BlockingIOError):
             self._socket.connect((address, port))
-            return
         # Linux ends this wait when `close` shuts the socket down; other systems may not.
         self._begin()
         try:

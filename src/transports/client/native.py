@@ -205,8 +205,8 @@ class _WireReading(Reading):
         link, dialer = self._link, self._dialer
         if link is not None:
             link.stream.close()
-        if dialer is not None:
-            dialer.wake()
+        assert dialer is not None
+        dialer.wake()
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
         if self._link is None or self._network is None:
@@ -217,11 +217,12 @@ class _WireReading(Reading):
         self._network.call_from_thread(self._link.stream.close)
 
     def _start(self, exchange: Exchange) -> None:
-        self._network = self._join()
-        self._dialer = self._network.dialer()
+        network = self._join()
+        self._dialer = network.dialer()
+        self._network = network  # after the dialer: an abort in another thread looks at it first
         self._wire = self._settings.wire(
             exchange,
-            now=self._network.now(),
+            now=network.now(),
             wall_clock=time.time(),
             jitter=int.from_bytes(os.urandom(4)) / 2**32,  # `random` takes long to import
         )

@@ -255,7 +255,11 @@ BEFORE: dict[str, tuple[Callable[[], Exception], type[TokenwireError], str]] = {
         Disconnected,
         "before a response",
     ),
-    "no HTTP": (lambda: httpx.RemoteProtocolError("illegal status line"), Malformed, "not valid HTTP"),
+    "no HTTP": (
+        lambda: httpx.RemoteProtocolError("illegal status line"),
+        Malformed,
+        "not valid HTTP",
+    ),
     "a head too large": (
         lambda: httpx.RemoteProtocolError("Receive buffer too long"),
         LimitExceeded,
