@@ -1,4 +1,4 @@
-"""`make demo`: the founding services, brought back by the embedded server, asked by real sockets.
+"""`make demo`: asks the founding services, revived by the embedded server, over real sockets.
 
 Nothing leaves this machine, and no key is needed.
 """
@@ -34,7 +34,7 @@ def title(text: str) -> None:
 
 
 def stream(provider: str, question: str, client: Client, url: str) -> None:
-    """Print an answer as it comes, and what proves that it is complete."""
+    """Print an answer as it arrives, and the evidence that it is complete."""
     print(f"{provider:>13}: ", end="")
     with tokenwire.stream(provider, question, client=client, base_url=url) as answer:
         for event in answer:
@@ -45,7 +45,7 @@ def stream(provider: str, question: str, client: Client, url: str) -> None:
 
 
 def ask_by_each_transport() -> None:
-    """Each founding provider by each transport, one line a provider."""
+    """Ask each founding provider over each transport; print one line per provider."""
 
     async def by_async(client: AsyncClient, provider: str, url: str) -> tokenwire.Reply:
         exchange = tokenwire.make_exchange(provider, "Are you there?", base_url=url)
@@ -75,13 +75,13 @@ def ask_by_each_transport() -> None:
 
 
 def main() -> None:
-    title("A question to each founding provider, over plain HTTP")
+    title("One question to each founding provider, over plain HTTP")
     with Client() as client:
         for provider in FOUNDING:
             with serve(provider, cutting=Cutting.per_event(pause=0.02)) as server:
                 stream(provider, "Why is the sky blue?", client, server.url)
 
-    title("The same over TLS, verified, with a certificate of the demo's own")
+    title("The same over TLS, with a certificate authority made for this demo")
     authority = trustme.CA()
     server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.tempfile() as pem:
@@ -93,14 +93,14 @@ def main() -> None:
                 stream(provider, "And why is it dark at night?", client, server.url)
     with serve("darkai", ssl_context=server_context) as server:
         try:
-            tokenwire.ask("darkai", "Do you trust it?", base_url=server.url)
+            tokenwire.ask("darkai", "Do you trust this server?", base_url=server.url)
         except tokenwire.ConnectFailed as error:
-            print(f"  without it: {error}")
+            print(f"  without that authority: {error}")
 
-    title("Each of them by each transport")
+    title("Each provider over each transport")
     ask_by_each_transport()
 
-    title("A picture from AiChats")
+    title("An image from AiChats")
     with serve("aichats") as server:
         reply = tokenwire.ask("aichats", "A house by the sea", model="dalle", base_url=server.url)
     image = reply.images[0]
@@ -112,22 +112,22 @@ def main() -> None:
     title("A conversation with history")
     with serve("ylokh") as server, Client() as client:
         chat = tokenwire.as_chat("My name is Ada.")
-        for question in ("What is my name?", "And how many letters has it?"):
+        for question in ("What is my name?", "And how many letters does it have?"):
             reply = tokenwire.ask("ylokh", chat, client=client, base_url=server.url)
             print(f"  you: {chat.messages[-1].text}\n  ylokh: {reply.text}")
             chat = chat.then(reply.text, question)
         reply = tokenwire.ask("ylokh", chat, client=client, base_url=server.url)
         print(f"  you: {chat.messages[-1].text}\n  ylokh: {reply.text}")
         sent = server.requests[-1].body.count(b'"role"')
-        print(f"  ({sent} messages went along, over {server.connections} connection)")
+        print(f"  ({sent} messages in the last request, over {server.connections} connection)")
 
-    title("A stream that the network cut")
+    title("A stream that breaks off mid-answer")
     with serve("darkai", fault=CloseAfter(300)) as server:
         try:
             tokenwire.ask("darkai", "Tell me a long story.", base_url=server.url)
         except Truncated as error:
             print(f"  {type(error).__name__}: {error}")
-            print(f"  what had come: {error.answer and error.answer.text!r}")
+            print(f"  received before that: {error.answer and error.answer.text!r}")
 
 
 if __name__ == "__main__":

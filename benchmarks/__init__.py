@@ -1,1 +1,1 @@
-"""What tokenwire costs beside its peers: `make bench`, and README.md for what came out."""
+"""What tokenwire costs beside its peers. `make bench` runs it; README.md has the results."""

@@ -1,10 +1,9 @@
-"""Everything, one part after the other, into README.md.
+"""Runs all parts, one after the other, and writes their results into README.md.
 
     python -m benchmarks [--quick] [--rounds N] [--only start decode sockets growth]
 
-What a part measured is printed, and replaces what README.md has between that part's markers, as
-soon as the part is done; one that fails leaves there what was. `--quick` is shorter, and writes
-nothing.
+As soon as a part is done, its results are printed and replace the text between its markers in
+README.md. A part that fails leaves the old results there. `--quick` is shorter and writes nothing.
 """
 
 import argparse
@@ -32,11 +31,11 @@ ROOT = Path(__file__).parents[1]
 PEERS = ROOT / ".peers"
 
 PARTS = {"start": 15, "decode": 7, "sockets": 3, "growth": 3}
-"""By part, which is the name of its module, how many rounds are enough."""
+"""How many rounds each part needs. A part is named after its module."""
 
 
 def measured(part: str, rounds: int, quick: bool) -> list[Table]:
-    """The tables of a part, each printed as soon as it is there."""
+    """The tables of a part, each printed as soon as it is done."""
     found: list[Table] = []
     for table in import_module(f"benchmarks.{part}").run(rounds, quick=quick):
         print(table, flush=True)
@@ -45,7 +44,8 @@ def measured(part: str, rounds: int, quick: bool) -> list[Table]:
 
 
 def write(part: str, tables: Sequence[Table], preface: str) -> None:
-    """Into README.md: the goals to those of the other parts, the rest to its own place."""
+    """Write the tables into README.md: goals beside those of the other parts, the rest in its
+    place."""
     goals = [str(table) for table in tables if table.title.startswith("Goals")]
     others = [str(table) for table in tables if not table.title.startswith("Goals")]
     text = README.read_text(encoding="utf-8")
@@ -65,25 +65,25 @@ def replaced(text: str, place: str, results: str) -> str:
 
 
 def circumstances() -> str:
-    """When, how, where and with what this is measured."""
+    """When, how, where and with which versions this was measured."""
     command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
     python = f"{platform.python_implementation()} {platform.python_version()}"
     machine = f"{processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
     return (
-        f"Done {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by `{command}`; {machine}; {python}.\n"
+        f"Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC with `{command}`; {machine}; {python}.\n"
         f"With {', '.join(versions())}.\n"
     )
 
 
 def processor() -> str:
-    """Its model, as Linux tells it."""
+    """The model of the processor, as Linux reports it."""
     info = Path("/proc/cpuinfo")
     found = re.search(r"^model name\s*: (.*)$", info.read_text(), re.M) if info.exists() else None
     return found[1] if found else platform.machine()
 
 
 def versions() -> Iterator[str]:
-    """Of the peers that pyproject.toml names, as they are installed, and of the programs."""
+    """The installed versions of the peers that pyproject.toml names, and of the programs."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for extra, venv in (("bench", "bench"), ("bench-litellm", "litellm")):
         paths = [str(path) for path in (PEERS / venv).glob("lib/python*/site-packages")]
@@ -100,8 +100,12 @@ def versions() -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="less of it, two rounds; only printed")
-    parser.add_argument("--rounds", type=int, help="of each part; else as many as are enough")
+    parser.add_argument(
+        "--quick", action="store_true", help="less work, two rounds; only print the results"
+    )
+    parser.add_argument(
+        "--rounds", type=int, help="rounds of each part (default: as many as it needs)"
+    )
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     args = parser.parse_args()
     if not (PEERS / "ready").exists():
@@ -114,8 +118,8 @@ def main() -> None:
         rounds = args.rounds or (2 if args.quick else PARTS[part])
         try:
             tables = measured(part, rounds, args.quick)
-        except (Exception, SystemExit):  # a contestant's failure, too, which is the latter
-            logging.exception("%s failed; README.md keeps what it has of it", part)
+        except (Exception, SystemExit):  # a contestant that fails raises SystemExit
+            logging.exception("%s failed; README.md keeps its old results", part)
             failed.append(part)
         else:
             if not args.quick:

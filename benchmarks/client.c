@@ -1,11 +1,11 @@
-/* The least a client of a stream can do: read, take the chunks apart, find each event's text.
+/* The least that a client of a stream can do: read, parse the chunks, find the text of each event.
  *
  *     client PORT PATH
  *
- * Posts to http://127.0.0.1:PORT/PATH and prints one line of JSON: its CPU time and
- * wall time, how many events had text, and of how many bytes. Knows no JSON: the text of an event is what
- * stands behind "content":" or "text": " up to the next quote, which is right for the bytes of
- * streams.py, and for no others. Says nothing, and fails, unless the body came whole. */
+ * Posts to http://127.0.0.1:PORT/PATH and prints one line of JSON: its CPU time and wall time, how
+ * many events had text, and the bytes of that text. It parses no JSON: the text of an event is what
+ * follows "content":" or "text": " up to the next quote, which is correct for the bytes of streams.py
+ * and for no others. Prints nothing, and fails, unless the body was complete. */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -49,7 +49,7 @@ static void take_line(const char *start, size_t length) {
     if (!text_behind(start, length, "\"content\":\"")) text_behind(start, length, "\"text\": \"");
 }
 
-/* A piece of the body: its lines, with what is left of the last piece. */
+/* A piece of the body: its lines, including the rest of the last piece. */
 static void take(const char *piece, size_t length) {
     const char *end;
     while ((end = memchr(piece, '\n', length))) {

@@ -1,23 +1,24 @@
-"""Each contestant's client over a socket, and the process that measures one.
+"""The client of each contestant over a socket, and the process that measures one.
 
     python -m benchmarks.clients NAME --port PORT [--dialect darkai] [--events 1000] [--streams 100]
 
-The origin at PORT was started with the same dialect and number of events, and `--interval`. After
-a few short answers the case is measured: so many streams opened at once by one client, or one
-session of a peer's, without a limit to its connections. Each answer's text is checked. One line of
-JSON has the figures:
+The origin at PORT must have been started with the same dialect, number of events and `--interval`.
+After a few short answers the case is measured: all streams are opened at once by one client, or one
+session of a peer, without a connection limit. The text of each answer is checked. The figures are
+printed as one line of JSON:
 
-- `cpu_us`: CPU time of the process an event, from before the first stream is opened to the end
-- `steady_us`: the same from the moment that all streams have begun, so without opening them; not
-  a number if half of all was read by then
+- `cpu_us`: CPU time of the process per event, from before the first stream is opened until the end
+- `steady_us`: the same from the moment when all streams have begun, so without opening them
 - `wall_s`, `events`
-- `first_event_p50_ms`, `first_event_p99_ms`: from the start to each stream's first event
-- `kib_a_stream`: growth of the resident memory from before the streams to when all are open and
-  half read, a stream; the texts read so far are in it. Not a number if they never were all open.
-- `faults`: page faults an event. asyncio reads into a new buffer of 256 KiB each time, unless a
-  protocol has one (`BufferedProtocol`, as ours): in a process whose heap has no such gap the
-  allocator asks the system for it each time, and gives it back. `TUNED` spares it that.
-- `origin_cpu_s`, `origin_late_ms`: what the server spent, and how late an event was at most
+- `first_event_p50_ms`, `first_event_p99_ms`: from the start to the first event of each stream
+- `kib_a_stream`: growth of the resident memory per stream, from before the streams until all are
+  open and half read, including the texts read so far. NaN if they were never all open.
+- `faults`: page faults per event. asyncio reads into a new buffer of 256 KiB each time, unless the
+  protocol supplies one (`BufferedProtocol`, as tokenwire's): if the heap of the process has no gap
+  of that size, the allocator requests it from the system each time and returns it. `TUNED` prevents
+  that.
+- `origin_cpu_s`, `origin_late_ms`: CPU time of the server, and by how much an event was late at
+  most
 """
 
 import argparse
@@ -49,7 +50,7 @@ from .streams import STREAMS
 __all__ = ["CONTESTANTS", "PROGRAMS", "built_client"]
 
 WARM_UPS = 5
-LIMIT = 10_000  # of connections, where none at all can't be said to all
+LIMIT = 10_000  # of connections, because not every client accepts "no limit"
 PLACE = Path(__file__).parent
 QUESTION: dict[str, Any] = {
     "openai": {"model": "m", "messages": [{"role": "user", "content": "q"}], "stream": True},
@@ -60,7 +61,7 @@ ACCEPT = {"accept": "text/event-stream"}
 
 
 class Answer:
-    """One stream as it is read: a client gives each text to `take`."""
+    """One stream as it is read: a client passes each text to `take`."""
 
     __slots__ = ("_began", "first_at", "take", "texts")
 
@@ -73,12 +74,12 @@ class Answer:
     def _take_first(self, text: str) -> None:
         self.first_at = time.perf_counter()
         self.texts.append(text)
-        self.take = self.texts.append  # so that the rest costs all clients next to nothing
+        self.take = self.texts.append  # so that the rest costs every client next to nothing
         self._began()
 
 
 class Origin(NamedTuple):
-    """Where to ask."""
+    """The server to ask."""
 
     dialect: str
     base: str
@@ -98,14 +99,14 @@ class Origin(NamedTuple):
 
 
 Ask: TypeAlias = Callable[[Origin, Answer], Any]
-"""Asks a question, and gives what is answered to the `Answer`; awaited if the client is async."""
+"""Asks a question, and passes the texts to the `Answer`; awaited if the client is async."""
 
 
-# What the plain loops have in common.
+# Shared by the plain loops.
 
 
 def text_of(dialect: str) -> Callable[[str | bytes], str | None]:
-    """A function of an event's data to the text in it."""
+    """A function from an event's data to the text in it."""
 
     def openai(data: str | bytes) -> str | None:
         if data in ("[DONE]", b"[DONE]"):
@@ -121,7 +122,7 @@ def text_of(dialect: str) -> Callable[[str | bytes], str | None]:
 
 
 def splitter(dialect: str) -> Callable[[bytes, Answer], bytes]:
-    """A function that takes the whole events of some bytes, and returns the rest."""
+    """A function that takes the complete events from some bytes and returns the rest."""
     text_of_data = text_of(dialect)
 
     def split(data: bytes, answer: Answer) -> bytes:
@@ -134,7 +135,7 @@ def splitter(dialect: str) -> Callable[[bytes, Answer], bytes]:
     return split
 
 
-# Ours.
+# tokenwire.
 
 
 def exchange(origin: Origin) -> Any:
@@ -171,7 +172,7 @@ async def read_batches(client: Any, origin: Origin, answer: Answer) -> None:
 
 @asynccontextmanager
 async def tokenwire(name: str, origin: Origin) -> AsyncGenerator[Ask]:
-    """By the native transport `name`."""
+    """With the native transport `name`."""
     transport = import_module(f"tokenwire.transports.{name}")
     async with transport.Client(ssl_context=origin.context) as client:
         yield partial(read_batches, client)
@@ -184,7 +185,7 @@ async def tokenwire_httpx(origin: Origin) -> AsyncGenerator[Ask]:
         yield partial(read_batches, client)
 
 
-# Peers that are HTTP clients, and a plain loop over what they read.
+# Peers that are HTTP clients, with a plain loop over the bytes that they read.
 
 
 @asynccontextmanager
@@ -229,7 +230,7 @@ async def aiohttp_lines(origin: Origin) -> AsyncGenerator[Ask]:
 
 
 def httpx_client(httpx: Any, origin: Origin, make: Any = None) -> Any:
-    """An async client of httpx or httpx2; `make`: what derives from it."""
+    """An async client of httpx or httpx2; `make`: a subclass to use instead."""
     limits = httpx.Limits(max_connections=LIMIT, max_keepalive_connections=LIMIT)
     verify = True if origin.context is None else origin.context
     make = make or httpx.AsyncClient
@@ -306,7 +307,7 @@ def sseclient_requests(origin: Origin) -> Generator[Ask]:
 
 @contextmanager
 def niquests(origin: Origin) -> Generator[Ask]:
-    """`iter_content()` of whatever has come, split at blank lines."""
+    """`iter_content(-1)`, split at blank lines."""
     split = splitter(origin.dialect)
     with import_module("niquests").Session() as session:
         session.trust_env = False
@@ -322,7 +323,7 @@ def niquests(origin: Origin) -> Generator[Ask]:
 
 @asynccontextmanager
 async def niquests_async(origin: Origin) -> AsyncGenerator[Ask]:
-    """The same by its `AsyncSession`."""
+    """The same with its `AsyncSession`."""
     split = splitter(origin.dialect)
     async with import_module("niquests").AsyncSession(pool_maxsize=LIMIT) as session:
         session.trust_env = False
@@ -354,7 +355,7 @@ def curl_cffi(origin: Origin) -> Generator[Ask]:
 
 @asynccontextmanager
 async def curl_cffi_async(origin: Origin) -> AsyncGenerator[Ask]:
-    """The same by its `AsyncSession`."""
+    """The same with its `AsyncSession`."""
     split = splitter(origin.dialect)
     async with import_module("curl_cffi").AsyncSession(max_clients=LIMIT) as session:
 
@@ -367,12 +368,13 @@ async def curl_cffi_async(origin: Origin) -> AsyncGenerator[Ask]:
         yield ask
 
 
-# Peers that know the format.
+# Peers that decode the format themselves.
 
 
 @asynccontextmanager
 async def g4f_darkai(origin: Origin) -> AsyncGenerator[Ask]:
-    """Its provider's generator; that makes a session a question, there is no other way."""
+    """The generator of its provider, which opens a session for each question; there is no other
+    way."""
     provider = import_module("g4f.Provider.not_working.DarkAI").DarkAI
     messages = [{"role": "user", "content": "q"}]
 
@@ -445,7 +447,9 @@ async def langchain_openai(origin: Origin) -> AsyncGenerator[Ask]:
 @asynccontextmanager
 async def litellm(origin: Origin) -> AsyncGenerator[Ask]:
     """`acompletion(stream=True)`, without logging what it streams, as in `benchmarks.decoders`."""
-    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it asks the internet for one
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = (
+        "True"  # otherwise it fetches one from the internet
+    )
     litellm: Any = import_module("litellm")
     litellm.disable_streaming_logging = True
     acompletion = litellm.acompletion
@@ -462,11 +466,11 @@ async def litellm(origin: Origin) -> AsyncGenerator[Ask]:
 
 
 TUNED = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "268435456"}
-"""The environment of a process whose allocator (glibc's) keeps what was freed."""
+"""Environment variables that make the allocator (glibc's) keep freed memory."""
 
 
 class Contestant(NamedTuple):
-    """`open` is a context manager that gives an `Ask`. `loop`: which event loop it runs on."""
+    """`open` is a context manager that yields an `Ask`. `loop`: the event loop that it runs on."""
 
     open: Callable[[Origin], Any]
     loop: str = "asyncio"
@@ -512,8 +516,8 @@ CONTESTANTS: dict[str, Contestant] = {
 
 
 class Case(NamedTuple):
-    """What is measured. `expected`: the text of each answer; `half`: seconds until they are half
-    read, of paced ones."""
+    """What is measured. `expected`: the text of each answer; `half`: seconds until paced streams
+    are half read."""
 
     origin: Origin
     port: int
@@ -576,12 +580,12 @@ class Meter:
             self._steady = time.process_time(), self._read()[0]
 
     def _read(self) -> tuple[int, int, int]:
-        """How many events were read: in all, and of the streams with the least and the most."""
+        """How many events were read: in total, and by the streams with the fewest and the most."""
         read = [len(answer.texts) for answer in self.answers]
         return sum(read), min(read), max(read)
 
     def _watch_memory(self) -> None:
-        """In a thread, which sleeps."""
+        """Runs in a thread, which sleeps most of the time."""
         time.sleep(self._case.half)
         while True:
             _, least, most = self._read()
@@ -594,7 +598,7 @@ class Meter:
 
 
 def resident() -> int:
-    """The bytes of memory that the process has."""
+    """The resident memory of the process in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
@@ -603,7 +607,7 @@ def page_faults() -> int:
 
 
 def report(port: int) -> dict[str, float]:
-    """What the origin did since the last one."""
+    """The origin's report on what it did since the last one."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
     connection.request("GET", "/report")
     found: dict[str, float] = json.load(connection.getresponse())
@@ -622,7 +626,7 @@ def warm_text(dialect: str) -> str:
 
 def measure_sync(contestant: Contestant, case: Case) -> dict[str, float]:
     if case.streams > 1:
-        raise SystemExit("a client that blocks reads one stream at a time")
+        raise SystemExit("a blocking client reads one stream at a time")
     with contestant.open(case.origin) as ask:
         for _ in range(WARM_UPS):
             answer = Answer()
@@ -685,11 +689,11 @@ def measure(contestant: Contestant, case: Case) -> dict[str, float]:
             return measure_sync(contestant, case)
 
 
-# The contestants that are programs.
+# Contestants that are programs.
 
 
 def built_client() -> Path | None:
-    """The program of client.c; None where there is no compiler."""
+    """The program built from client.c; None if there is no compiler."""
     source, program = PLACE / "client.c", PLACE.parent / ".peers" / "client"
     if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
         if shutil.which("cc") is None:
@@ -700,8 +704,8 @@ def built_client() -> Path | None:
 
 
 def measure_program(name: str, case: Case) -> dict[str, float]:
-    """The C client tells its own times. Of curl's, which throws the bytes away, those of a short
-    answer are taken off, and its number of bytes is checked."""
+    """The C client reports its own times. For curl, which throws the bytes away, the times of a
+    short answer are subtracted, and the number of bytes is checked."""
     report(case.port)
     if name == "C client":
         program = built_client()
@@ -714,7 +718,7 @@ def measure_program(name: str, case: Case) -> dict[str, float]:
             raise SystemExit(f"the C client found {found[0]} events of {found[1]} bytes")
         cpu, wall = said["cpu_s"], said["wall_s"]
     else:
-        times = 1 if case.half else 10  # of so short a case
+        times = 1 if case.half else 10  # because the case is so short
         short_cpu, short_wall = run_curl(case.origin.warm(), WARM_EVENTS, times)
         cpu, wall = run_curl(case.origin, case.events, times)
         cpu, wall = (cpu - short_cpu) / times, (wall - short_wall) / times
@@ -735,7 +739,7 @@ def measure_program(name: str, case: Case) -> dict[str, float]:
 
 
 def run_curl(origin: Origin, events: int, times: int) -> tuple[float, float]:
-    """The CPU time and the wall time that curl took to ask so many times."""
+    """The CPU time and the wall time that curl takes to ask `times` times."""
     command = ["curl", "-sN", "--noproxy", "*", "-w", "%{size_download} "]
     command += ["-H", "content-type: application/json", "-d", json.dumps(origin.question)]
     command += [origin.url, "-o", os.devnull] * times
@@ -754,9 +758,11 @@ PROGRAMS = ("C client", "curl")
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("name", choices=[*CONTESTANTS, *PROGRAMS])
-    parser.add_argument("--port", type=int, required=True, help="the origin's, for plain")
-    parser.add_argument("--tls-port", type=int, help="ask by TLS, at this port")
-    parser.add_argument("--authority", help="the file with who certified it")
+    parser.add_argument(
+        "--port", type=int, required=True, help="the port of the origin, without TLS"
+    )
+    parser.add_argument("--tls-port", type=int, help="use TLS, on this port")
+    parser.add_argument("--authority", help="the file with the authority of its certificate")
     parser.add_argument("--dialect", choices=QUESTION, default="openai")
     parser.add_argument("--events", type=int, default=1000)
     parser.add_argument("--streams", type=int, default=1)

@@ -1,11 +1,11 @@
-"""Decoding from memory: CPU time an event, beside others, in shuffled rounds.
+"""Decoding from memory: CPU time per event, beside other libraries, in shuffled rounds.
 
     python -m benchmarks.decode [--quick] [--rounds 7]
         [--only NAME ...] [--dialect NAME ...] [--cut 65536|event|1400|1|large ...]
 
-Everyone gets the same bytes in the same pieces and must come to the same text; see
-`benchmarks.decoders` for what each does. Peers run in the virtual environments of
-`make .peers/ready`; whoever is not there is left out, and the table says so.
+All contestants get the same bytes in the same pieces and must arrive at the same text;
+`benchmarks.decoders` defines them. Peers run in the virtual environments of `make .peers/ready`. A
+peer that is not installed is left out, and the table says so.
 """
 
 import argparse
@@ -24,37 +24,37 @@ PEERS = Path(__file__).parents[1] / ".peers"
 
 CUTS = {
     "65536": "pieces of 64 KiB",
-    "event": "one event a piece",
+    "event": "one event per piece",
     "1400": "pieces of 1,400 bytes",
     "1": "single bytes",
 }
-"""By CUT of `benchmarks.decoders`, its words."""
+"""What each CUT of `benchmarks.decoders` means."""
 
 EVENTS = {"openai": 5000, "openai 2": 5000, "langchain-openai": 3000, "litellm": 1000}
-"""Enough that what a stream costs once does not show, and a pass stays well under a second."""
+"""Enough to hide the fixed costs of a stream, and a pass still takes well under a second."""
 
 LARGE = ("tokenwire", "httpx-sse", "httpx2", "sseclient-py", "openai", "openai 2", EVENTSOURCE)
 TOO_SLOW = 1000.0
-"""Milliseconds a MiB from which on no larger event is tried."""
+"""Milliseconds per MiB above which no larger event is tried."""
 
 Figures = dict[str, Figure]
 
 
 def contestant(name: str, *arguments: object) -> Contestant:
-    """The process that measures `name`, with these arguments of `benchmarks.decoders`."""
+    """The process that measures `name`, with these arguments for `benchmarks.decoders`."""
     command = [python_of(name), "-m", "benchmarks.decoders", name, *map(str, arguments)]
     return Contestant(name, command)
 
 
 def python_of(name: str) -> str:
-    """The Python that has what `name` needs; without peers, this one."""
+    """The Python that can import what `name` needs; if it needs no peers, this one."""
     venv = "litellm" if name in ("litellm", "openai 2") else "bench"
     python = PEERS / venv / "bin" / "python"
     return str(python) if python.exists() or name not in EVERY_DIALECT else sys.executable
 
 
 def lineup(only: Collection[str] = ()) -> tuple[list[str], str]:
-    """Who takes part, and a note of who can't."""
+    """The contestants that can take part, and a note about those that can't."""
     wanted = [name for name in (*DECODERS, EVENTSOURCE) if not only or name in only]
     found = [
         name
@@ -74,7 +74,7 @@ def run(rounds: int, quick: bool) -> list[Table]:
 def tables(
     rounds: int, quick: bool, only: Collection[str], dialects: Iterable[str], cuts: Iterable[str]
 ) -> list[Table]:
-    """Those of `cuts` and `dialects`, and the goals if all that they are about was measured."""
+    """Those of `cuts` and `dialects`, and the goals for which everything was measured."""
     names, left_out = lineup(only)
     found: list[Table] = []
     openai: dict[str, Figures] = {}
@@ -104,7 +104,7 @@ def tables(
 def decoding(
     names: Iterable[str], dialect: str, how: str, rounds: int, quick: bool
 ) -> dict[str, Figure]:
-    """By contestant, CPU microseconds an event."""
+    """CPU microseconds per event, by contestant."""
 
     def events(name: str) -> int:
         count = min(EVENTS.get(name, 20_000), 1000 if how == "1" else 20_000)
@@ -114,11 +114,11 @@ def decoding(
     return {name: taken["cpu_us"] for name, taken in play(contestants, rounds).items()}
 
 
-COLUMNS = ("CPU µs an event", "to the floor", "to tokenwire")
+COLUMNS = ("CPU µs per event", "to the floor", "to tokenwire")
 
 
 def compare(measured: Mapping[str, Figure]) -> dict[str, list[object]]:
-    """The rows of a table: each with its ratios."""
+    """The rows of a table, each with its ratios."""
     return {
         name: [figure, *(ratio(measured, name, to) or "" for to in ("floor", "tokenwire"))]
         for name, figure in measured.items()
@@ -126,7 +126,7 @@ def compare(measured: Mapping[str, Figure]) -> dict[str, list[object]]:
 
 
 def ratio(measured: Mapping[str, Figure], name: str, to: str) -> float | None:
-    """How many times the cost of another; None if one of both was not measured."""
+    """How many times as much as `to` it costs; None if one of them was not measured."""
     if name not in measured or to not in measured:
         return None
     return measured[name].median / measured[to].median
@@ -135,7 +135,7 @@ def ratio(measured: Mapping[str, Figure], name: str, to: str) -> float | None:
 def large_events(
     names: Iterable[str], rounds: int, quick: bool
 ) -> tuple[Table, dict[str, list[float]]]:
-    """One event in pieces of 64 bytes; and the medians by contestant."""
+    """The table of one event in pieces of 64 bytes, and the medians by contestant."""
     sizes = (1, 2) if quick else (1, 2, 4, 8)
     rows: dict[str, list[object]] = {name: [] for name in names}
     medians: dict[str, list[float]] = {name: [] for name in rows}
@@ -152,14 +152,14 @@ def large_events(
                 rows[name].append(figure)
             else:
                 rows[name].append("")
-    title = "One event of openai's in pieces of 64 bytes, CPU ms a MiB"
+    title = "One event of openai in pieces of 64 bytes, CPU ms per MiB"
     stopped = any("" in cells for cells in rows.values())
-    note = f"Over {TOO_SLOW:,.0f} ms a MiB, no larger event was tried." if stopped else ""
+    note = f"Above {TOO_SLOW:,.0f} ms per MiB, no larger event was tried." if stopped else ""
     return Table(title, [f"{size} MiB" for size in sizes], rows, note), medians
 
 
 def goals(openai: Mapping[str, Figures], large: Mapping[str, list[float]]) -> Table | None:
-    """The goals of decoding; None if nothing that they are about was measured."""
+    """The goals of decoding; None if nothing they need was measured."""
     rows: dict[str, list[object]] = {}
     for name, to, at_most, goal in (
         ("tokenwire", "floor", True, {"65536": 1.4, "event": 2.1}),
@@ -171,7 +171,7 @@ def goals(openai: Mapping[str, Figures], large: Mapping[str, list[float]]) -> Ta
                 rows[f"{name} / {to}, {CUTS[how]}"] = judge(found, bound, at_most)
     if ours := large.get("tokenwire"):
         size = 2 ** (len(ours) - 1)
-        rows[f"tokenwire, one event of {size} MiB, ms a MiB"] = judge(ours[-1], 8, True)
+        rows[f"tokenwire, one event of {size} MiB, ms per MiB"] = judge(ours[-1], 8, True)
     return Table("Goals of decoding", ("goal", "measured", ""), rows) if rows else None
 
 

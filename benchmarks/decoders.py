@@ -1,14 +1,14 @@
-"""Everyone's way from the bytes of an answer to its text, and the process that measures one.
+"""The decoder of each contestant, from an answer's bytes to its text; measures one of them.
 
     python -m benchmarks.decoders NAME DIALECT CUT EVENTS [SIZE]
 
-CUT: `event` for one event a piece, else the bytes of a piece. SIZE: the bytes of each event;
-without it they are those of `benchmarks.streams`. After a few hundred events to warm up, the answer
-is decoded again and again, and its text checked each time; the last line printed is of JSON, with
-the median of the CPU time in microseconds: `cpu_us` an event, `pass_us` of all of them.
+CUT: `event` for one event per piece, or the number of bytes in a piece. SIZE: the number of bytes
+in each event; without it, events are those of `benchmarks.streams`. After a few hundred events for
+warming up, the answer is decoded repeatedly, and its text checked each time. The last line printed
+is JSON, with the median CPU time in microseconds: `cpu_us` per event, `pass_us` for all of them.
 
-What a contestant imports and what it needs once a process (a client, a parser's class) is made
-before; what it needs once a stream (an exchange, a request, a response) is measured.
+Imports, and what a contestant needs once per process (a client, a parser class), are made in
+advance. What it needs once per stream (an exchange, a request, a response) is measured.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def by_hand(dialect: str) -> Decode:
 
 
 def by_tokenwire(dialect: str) -> Decode:
-    """An exchange, fed by hand: what its transports do."""
+    """An exchange, fed by hand, as its transports do."""
     from tokenwire import PROVIDERS, Text, as_chat
 
     provider = PROVIDERS[dialect]
@@ -59,7 +59,7 @@ def by_tokenwire(dialect: str) -> Decode:
     def decode(pieces: Iterable[bytes]) -> str:
         exchange = provider.exchange(chat, random=random)
         exchange.next_request()
-        if dialect == "aichatonline":  # its first request is for a token
+        if dialect == "aichatonline":  # its first request asks for a token
             exchange.receive_response(200, [(b"content-type", b"application/json")])
             exchange.receive_data(b'{"code": 200, "data": "token-123"}')
             exchange.receive_eof(framed=True)
@@ -92,8 +92,8 @@ def by_httpx_sse(dialect: str) -> Decode:
 
 
 def by_httpx2(dialect: str) -> Decode:
-    """httpx2's own `EventSource`, and `json.loads` of each event's data. Its limit of 1 MiB an
-    event is lifted, so that it takes the large ones too."""
+    """httpx2's own `EventSource`, and `json.loads` of each event's data. Its limit of 1 MiB per
+    event is turned off, so that it accepts the large ones, too."""
     import httpx2
 
     request = httpx2.Request("POST", "http://localhost/")
@@ -117,7 +117,7 @@ def by_sseclient(dialect: str) -> Decode:
 
 
 def by_openai(dialect: str, over: str = "httpx2") -> Decode:
-    """`create(stream=True)` of the sync client, over a transport that hands out the pieces."""
+    """`create(stream=True)` of the sync client, over a transport that returns the pieces."""
     openai: Any = importlib.import_module("openai")
     http, serve = client_of(over)
     client = openai.OpenAI(api_key="k", base_url=URL, http_client=http)
@@ -147,14 +147,14 @@ def by_langchain(dialect: str) -> Decode:
 
 
 def by_openai_2(dialect: str) -> Decode:
-    """The last openai before 3, as litellm wants it and its environment has it: over httpx."""
+    """The last openai before version 3, over httpx, which is what litellm needs."""
     return by_openai(dialect, "httpx")
 
 
 def by_litellm(dialect: str) -> Decode:
-    """`completion(stream=True, client=...)`, the client being openai's over httpx, as litellm
-    wants it; with its list of prices from the package, not from the internet, and without
-    logging what it streams, which would cost as much again."""
+    """`completion(stream=True, client=...)`, with openai's client over httpx, as litellm requires;
+    with the price list of the package instead of one from the internet, and without logging what it
+    streams, which would double the cost."""
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     litellm: Any = importlib.import_module("litellm")
     litellm.disable_streaming_logging = True
@@ -184,10 +184,10 @@ DECODERS: dict[str, Callable[[str], Decode]] = {
     "langchain-openai": by_langchain,
     "litellm": by_litellm,
 }
-"""By contestant, what makes its decoder of a dialect."""
+"""By contestant, the function that makes its decoder for a dialect."""
 
 EVERY_DIALECT = ("floor", "tokenwire", "by hand")
-"""Those that decode more than openai's dialect."""
+"""Those that decode dialects other than openai's, too."""
 
 
 def join(payloads: Iterable[str]) -> str:
@@ -200,9 +200,9 @@ def join(payloads: Iterable[str]) -> str:
 
 
 def body_of(http: Any) -> Any:
-    """The class of a response's body that comes in given pieces, for httpx or httpx2."""
+    """A class for response bodies that arrive in given pieces, for httpx or httpx2."""
 
-    class Body(http.SyncByteStream):  # type: ignore[misc]  # its base is known when it runs
+    class Body(http.SyncByteStream):  # type: ignore[misc]  # its base is only known at run time
         def __init__(self, pieces: Iterable[bytes]) -> None:
             self._pieces = pieces
 
@@ -213,7 +213,7 @@ def body_of(http: Any) -> Any:
 
 
 def client_of(library: str) -> tuple[Any, Callable[[Iterable[bytes]], None]]:
-    """A client of httpx or httpx2, and what gives it the body of its next response."""
+    """A client of httpx or httpx2, and a function that sets the body of its next response."""
     http: Any = importlib.import_module(library)
     body = body_of(http)
     bodies: list[Iterable[bytes]] = []
@@ -225,12 +225,12 @@ def client_of(library: str) -> tuple[Any, Callable[[Iterable[bytes]], None]]:
 
 
 def stream_of(dialect: str, events: int, size: int = 0) -> Stream:
-    """An answer of so many events; of `size` bytes each, if that is given."""
+    """An answer of `events` events, of `size` bytes each if that is given."""
     return sized(dialect, size, events) if size else STREAMS[dialect](events)
 
 
 def pieces_of(stream: Stream, how: str) -> list[bytes]:
-    """`stream` cut into pieces, after CUT."""
+    """`stream` split into pieces, as CUT says."""
     return stream.events if how == "event" else cut(stream.body, int(how))
 
 
@@ -247,14 +247,14 @@ def measure(decode: Decode, pieces: list[bytes], text: str) -> list[float]:
 
 
 def enough(passes: list[float]) -> bool:
-    """Whether there are as many passes as fit into `SECONDS`: three at least, if they aren't slow,
-    and a hundred at most, as the garbage collection between them takes its time too."""
+    """Whether there were as many passes as fit into `SECONDS`: at least three unless they are slow,
+    and at most a hundred, because the garbage collection between them takes time, too."""
     spent = sum(passes) / 1e6
     return len(passes) >= 100 or spent > 10 * SECONDS or (len(passes) > 2 and spent > SECONDS)
 
 
 def measure_node(pieces: list[bytes], text: str) -> list[float]:
-    """The same, of eventsource-parser, which `eventsource.mjs` measures."""
+    """The same for eventsource-parser, which `eventsource.mjs` measures."""
     assert NODE is not None
     done = subprocess.run(
         [NODE, str(Path(__file__).with_name("eventsource.mjs")), str(SECONDS)],
@@ -269,9 +269,9 @@ def measure_node(pieces: list[bytes], text: str) -> list[float]:
 
 
 def check(found: str, text: str) -> None:
-    """Ends the process if a contestant came to another text."""
+    """End the process if a contestant arrived at another text."""
     if found != text:
-        raise SystemExit(f"another text came out: {found[:80]!r}... in the place of {text[:80]!r}")
+        raise SystemExit(f"another text came out: {found[:80]!r}... instead of {text[:80]!r}")
 
 
 def main() -> None:

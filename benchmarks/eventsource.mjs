@@ -1,10 +1,10 @@
 // eventsource-parser under node, driven by decoders.py: the pieces of a stream come on stdin, each
-// behind its length in four bytes. Prints a line of JSON: the CPU microseconds of each pass, and
+// preceded by its length in four bytes. Prints a line of JSON: the CPU microseconds of each pass, and
 // the text.
 //
 //     node eventsource.mjs SECONDS
 //
-// Its documented way: createParser({onEvent}), fed with what TextDecoder makes of the bytes.
+// As documented: createParser({onEvent}), fed with the bytes as decoded by a TextDecoder.
 
 import { readFileSync } from "node:fs";
 import { createParser } from "eventsource-parser";

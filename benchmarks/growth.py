@@ -1,11 +1,11 @@
-"""How cost grows: with the events of a stream, their size, the bytes of a body, and the streams.
+"""How cost grows with the number of events, their size, the size of a body, and the streams.
 
     python -m benchmarks.growth [--quick] [--rounds 3] [--only events size bodies streams]
 
-CPU time of tokenwire in each dialect, from memory, in pieces of 1,400 bytes (what a TCP segment
-carries) where nothing else is said; of streams, over sockets and beside others. Where an event, or
-a MiB, costs the same however many there are, time is linear. Each table has a plot beside this
-file; `--quick` draws none.
+CPU time of tokenwire in each dialect, from memory, in pieces of 1,400 bytes (the payload of a TCP
+segment) unless a row says otherwise; for the number of streams, over sockets and beside peers. Time
+is linear where an event, or a MiB, costs the same however many there are. Each table has a plot
+beside this file; `--quick` draws none.
 """
 
 import argparse
@@ -27,7 +27,7 @@ SEGMENT = 1400
 
 
 class Panel(NamedTuple):
-    """One plot: its lines by name, each a cost by some of `at`, whose words are `ticks`."""
+    """One plot: its lines by name, each a cost at some of `at`, which are labelled by `ticks`."""
 
     title: str
     at: Sequence[int]
@@ -35,11 +35,11 @@ class Panel(NamedTuple):
     lines: Mapping[str, Mapping[int, float]]
     unit: str
     kind: Literal["flat", "linear"]
-    """What to see: a cost that stays the same, or one that is linear."""
+    """What to expect: a cost that stays the same, or one that grows linearly."""
 
 
 class Growth(NamedTuple):
-    """A table, and what it is plotted as."""
+    """A table and its plot."""
 
     title: str
     columns: Sequence[str]
@@ -62,27 +62,27 @@ def run(rounds: int, quick: bool, only: Iterable[str] = ()) -> list[Table]:
 
 
 def by_events(rounds: int, quick: bool) -> Growth:
-    """10^2 to 10^5 events a stream."""
+    """10^2 to 10^5 events per stream."""
     counts = [10**n for n in range(2, 5 if quick else 6)]
     rows = measured(lambda dialect, count: (dialect, SEGMENT, count), counts, "cpu_us", rounds)
     ticks = [f"{count:,}" for count in counts]
     panel = Panel(
-        "by events a stream", counts, ticks, lines_of(rows, counts), "CPU µs an event", "flat"
+        "by events per stream", counts, ticks, lines_of(rows, counts), "CPU µs per event", "flat"
     )
-    return Growth("CPU µs an event, by events a stream", ticks, rows, [panel])
+    return Growth("CPU µs per event, by events per stream", ticks, rows, [panel])
 
 
 def by_size(rounds: int, quick: bool) -> Growth:
-    """Events of 100 bytes to 8 MiB, in all 8 MiB of them."""
+    """Events of 100 bytes to 8 MiB, 8 MiB in total."""
     sizes = [100, KIB, 10 * KIB, 100 * KIB, *([] if quick else [MIB, 8 * MIB])]
     rows = measured(
         lambda dialect, size: (dialect, SEGMENT, 8 * MIB // size, size), sizes, "cpu_us", rounds
     )
     ticks = [words(size) for size in sizes]
     panel = Panel(
-        "by size of an event", sizes, ticks, lines_of(rows, sizes), "CPU µs an event", "linear"
+        "by size of an event", sizes, ticks, lines_of(rows, sizes), "CPU µs per event", "linear"
     )
-    return Growth("CPU µs an event, by its size", ticks, rows, [panel])
+    return Growth("CPU µs per event, by its size", ticks, rows, [panel])
 
 
 BODIES: dict[str, tuple[int, Callable[[int], tuple[int, int]]]] = {
@@ -90,11 +90,12 @@ BODIES: dict[str, tuple[int, Callable[[int], tuple[int, int]]]] = {
     "one event, pieces of 1,400": (SEGMENT, lambda size: (1, size)),
     "events of 250 bytes, pieces of 1,400": (SEGMENT, lambda size: (size // 250, 250)),
 }
-"""By what a body is: the bytes of a piece; and for a size of the body, its events and theirs."""
+"""By kind of body: the bytes of a piece, and for the size of a body, how many events of what
+size."""
 
 
 def by_body(rounds: int, quick: bool) -> Growth:
-    """Bodies that double, of 256 KiB to 8 MiB."""
+    """Bodies that double in size, from 256 KiB to 8 MiB."""
     sizes = [256 * KIB << n for n in range(3 if quick else 6)]
     ticks = [words(size) for size in sizes]
     rows: dict[str, list[Figure]] = {}
@@ -107,7 +108,7 @@ def by_body(rounds: int, quick: bool) -> Growth:
                 for figure, size in zip(figures, sizes, strict=True)
             ]
         panels.append(Panel(what, sizes, ticks, lines_of(found, sizes, 1e-3), "CPU ms", "linear"))
-    return Growth("CPU ms a MiB, by the size of the body", ticks, rows, panels)
+    return Growth("CPU ms per MiB, by the size of the body", ticks, rows, panels)
 
 
 def _body(
@@ -117,15 +118,15 @@ def _body(
 
 
 def by_streams(rounds: int, quick: bool) -> Growth:
-    """1 to 1,000 streams at once, over sockets: `benchmarks.sockets` measures it."""
-    from benchmarks.sockets import streams_growth  # here, as nothing else needs a server
+    """1 to 1,000 streams at once, over sockets, as measured by `benchmarks.sockets`."""
+    from benchmarks.sockets import streams_growth  # here, because nothing else needs a server
 
     lines = {name: dict(points) for name, points in streams_growth(rounds).items()}
     counts = sorted({count for line in lines.values() for count in line})
     rows = {name: [line.get(count, "") for count in counts] for name, line in lines.items()}
     ticks = [f"{count:,}" for count in counts]
-    panel = Panel("by streams at once", counts, ticks, lines, "CPU µs an event", "flat")
-    return Growth("CPU µs an event, by streams at once", ticks, rows, [panel])
+    panel = Panel("by streams at once", counts, ticks, lines, "CPU µs per event", "flat")
+    return Growth("CPU µs per event, by streams at once", ticks, rows, [panel])
 
 
 GROWTHS: dict[str, Callable[[int, bool], Growth]] = {
@@ -142,7 +143,7 @@ def measured(
     figure: str,
     rounds: int,
 ) -> dict[str, list[Figure]]:
-    """By dialect, a figure for each of `values`, for which `arguments` says what is decoded."""
+    """By dialect, a figure for each of `values`. `arguments` says what is decoded for a value."""
     contestants = [
         contestant("tokenwire", *arguments(dialect, value))._replace(name=f"{dialect} {value}")
         for dialect in STREAMS
@@ -157,7 +158,7 @@ def measured(
 def lines_of(
     rows: Mapping[str, Sequence[Figure]], at: Sequence[int], factor: float = 1
 ) -> dict[str, dict[int, float]]:
-    """What is drawn of figures."""
+    """The points of each line."""
     return {
         name: {x: figure.median * factor for x, figure in zip(at, row, strict=True)}
         for name, row in rows.items()
@@ -165,14 +166,14 @@ def lines_of(
 
 
 def words(size: int) -> str:
-    """A number of bytes, for people."""
+    """A number of bytes, for humans."""
     if size >= MIB:
         return f"{size // MIB} MiB"
     return f"{size // KIB} KiB" if size >= KIB else f"{size} B"
 
 
 def plot(panels: Sequence[Panel], file: Path) -> None:
-    """Draw `panels` side by side, by logarithms. The same figures make the same file."""
+    """Draw `panels` side by side on logarithmic axes. The same figures give the same file."""
     mpl: Any = importlib.import_module("matplotlib")
     figures: Any = importlib.import_module("matplotlib.figure")
     with mpl.rc_context({"svg.hashsalt": "tokenwire", "svg.fonttype": "none"}):
@@ -184,7 +185,7 @@ def plot(panels: Sequence[Panel], file: Path) -> None:
             if panel.kind == "flat":
                 axes.set_yscale("linear")
                 axes.set_ylim(bottom=0)
-            if panel.kind == "linear":  # a line to compare with, below the others
+            if panel.kind == "linear":  # a line for comparison, below the others
                 ends = [panel.at[0], panel.at[-1]]
                 slope = min(line[ends[-1]] for line in panel.lines.values()) / ends[-1] / 2
                 axes.loglog(ends, [slope * end for end in ends], "--", color="grey", label="linear")

@@ -1,8 +1,8 @@
-"""Plain loops over an answer's bytes, one for each dialect: what one would write by hand.
+"""Plain loops over an answer's bytes, one for each dialect, as one would write them by hand.
 
-`FLOOR` splits and has msgspec decode the one field that is needed: the least that Python can do.
-`BY_HAND` splits and has `json.loads` decode all. Neither checks anything, so that an error, a
-comment, a field that is missing or a stream that was cut would come out as nonsense.
+`FLOOR` splits, and decodes the one field that is needed with msgspec: the least that Python can do.
+`BY_HAND` splits, and decodes everything with `json.loads`. Neither checks anything: given an error,
+a comment, a missing field or a truncated stream, they return nonsense.
 """
 
 import json
@@ -13,7 +13,7 @@ import msgspec
 __all__ = ["BY_HAND", "FLOOR", "Decode"]
 
 Decode = Callable[[Iterable[bytes]], str]
-"""From the pieces of a body to the text that the answer says."""
+"""From the pieces of a body to the text of the answer."""
 
 
 class Delta(msgspec.Struct):

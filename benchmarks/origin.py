@@ -1,14 +1,15 @@
-"""The server that the socket benchmark asks: a process of its own, which writes pre-built bytes.
+"""The server of the socket benchmark: a process of its own, which writes bytes built in advance.
 
     python -m benchmarks.origin --dialect openai --events 1000 [--interval 50000] [--groups 100]
 
-It says on one line of JSON which ports it has, for plain connections and for TLS, and which file
-has the authority that certified it. A POST gets `events` events: as fast as the socket takes them,
-or with `interval` the first at once and then one every so many microseconds, by a timetable that
-is the same for all streams: `groups` is how many parts of an interval they are spread over (as many
-as streams: each has a moment of its own; 1: all events of a tick go out together). A POST under
-`/warm` gets a short answer at once. `GET /report` says what the server did since the last report:
-its CPU time and wall time, and how late it was at most. It is over when its standard input is.
+It prints one line of JSON: its ports, for plain connections and for TLS, and the file with the
+authority that certified it. A POST is answered with `events` events, as fast as the socket accepts
+them. With `interval`, the first event is sent at once and then one every `interval` microseconds,
+by a timetable that all streams share. `groups` is the number of parts of an interval over which
+streams are spread: with as many groups as streams, each has its own moment; with 1, all events of a
+tick are sent together. A POST under `/warm` gets a short answer at once. `GET /report` returns what
+the server did since the last report: CPU time, wall time, and by how much it was late at most. The
+server ends when its standard input does.
 """
 
 import argparse
@@ -35,17 +36,17 @@ __all__ = ["WARM_EVENTS", "lift_file_limit"]
 WARM_EVENTS = 200
 """How many events an answer under `/warm` has."""
 
-BACKLOG = 4096  # a thousand clients that come at once
+BACKLOG = 4096  # a thousand clients may connect at once
 
 
 def lift_file_limit() -> None:
-    """Allow as many open sockets as the system does."""
+    """Raise the limit of open sockets as far as the system allows."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class Connection:
-    """A client, who asks one question after the other."""
+    """A client, which asks one question after the other."""
 
     def __init__(self, sock: socket.socket, origin: "Origin") -> None:
         self._socket = sock
@@ -54,11 +55,11 @@ class Connection:
         self._received = b""
         self._unsent = memoryview(b"")
         self.events: Iterator[bytes] = iter(())
-        """What is still to be sent of a paced answer."""
+        """The rest of a paced answer, still to be sent."""
         self.closed = False
 
     def ready(self, mask: int) -> None:
-        """The socket can be read, or written."""
+        """The socket is readable or writable."""
         try:
             if self._shaking:
                 self._socket.do_handshake()  # type: ignore[attr-defined]
@@ -68,7 +69,7 @@ class Connection:
             self._receive()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
             pass
-        except OSError:  # it went away, as it may
+        except OSError:  # the client left, as it may
             self.close()
 
     def send(self, data: bytes) -> None:
@@ -99,7 +100,7 @@ class Connection:
         self.close()
 
     def _request(self) -> bytes | None:
-        """The first line of a request that is whole."""
+        """The first line of a complete request."""
         head, separator, rest = self._received.partition(b"\r\n\r\n")
         if not separator:
             return None
@@ -114,7 +115,8 @@ class Connection:
 
 
 class Timetable:
-    """When the next events are due: every `interval` seconds for each stream, in `groups` parts."""
+    """When the next events are due: every `interval` seconds for each stream, in `groups`
+    groups."""
 
     def __init__(self, interval: float, groups: int) -> None:
         self._slot = interval / groups
@@ -124,7 +126,7 @@ class Timetable:
         self._due = 0.0
         self._number = 0
         self.late = 0.0
-        """The most that an event was late, in seconds."""
+        """By how many seconds an event was late at most."""
 
     def join(self, connection: Connection) -> None:
         if not self._active:
@@ -134,7 +136,7 @@ class Timetable:
         self._active += 1
 
     def seconds(self) -> float | None:
-        """How long nothing is due."""
+        """Seconds until something is due."""
         return max(self._due - time.monotonic(), 0) if self._active else None
 
     def send_due(self) -> None:
@@ -159,7 +161,7 @@ class Origin:
 
     def __init__(self, stream: Stream, timetable: Timetable | None, warm: Stream) -> None:
         self._timetable = timetable
-        # The last event goes with the end of the body, and the first with the head.
+        # The first event goes out with the head, and the last one with the end of the body.
         head, first, *events, last, end = chunked(stream)
         self._opening, self._events = head + first, [*events, last + end]
         self._whole = b"".join(chunked(stream))
@@ -172,7 +174,7 @@ class Origin:
         self._reported = (time.process_time(), time.monotonic())
 
     def listen(self, context: ssl.SSLContext | None) -> int:
-        """The port of a new listener."""
+        """Open a listener and return its port."""
         listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
         listener.setblocking(False)
         self._listeners[listener.fileno()] = (listener, context)
@@ -185,7 +187,7 @@ class Origin:
         self.watch(sys.stdin.fileno(), select.EPOLLIN)
         while True:
             timeout = self._timetable.seconds() if self._timetable else None
-            # By select, since epoll knows no less than milliseconds.
+            # By select, because epoll has a resolution of milliseconds.
             if select.select([self._epoll], [], [], timeout)[0]:
                 for fd, mask in self._epoll.poll(0):
                     if fd == sys.stdin.fileno():
@@ -250,7 +252,7 @@ class Origin:
 
 
 def certified(authority: "trustme.CA") -> ssl.SSLContext:
-    """The context of a server that `authority` vouches for."""
+    """The TLS context of a server that `authority` certifies."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.tempfile() as path:
         context.load_cert_chain(path)
@@ -269,7 +271,7 @@ def main() -> None:
     interval = arguments.interval / 1e6
     timetable = Timetable(interval, arguments.groups) if interval else None
     origin = Origin(make(arguments.events), timetable, make(WARM_EVENTS))
-    import trustme  # here, as the clients import this module, too
+    import trustme  # here, because the clients import this module, too
 
     authority = trustme.CA()
     with TemporaryDirectory() as directory:

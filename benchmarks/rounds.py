@@ -1,7 +1,8 @@
-"""Rounds: every contestant in a process of its own, again and again, in another order each time.
+"""Rounds: each contestant runs in its own process, repeatedly, in a different order each time.
 
-A process of its own, since what one has imported (a million objects of litellm's, say) slows the
-garbage collector of all others. Taking turns spreads what else the machine does over all of them.
+In its own process, because the imports of one (a million objects in the case of litellm) would slow
+the garbage collector for all others. Taking turns spreads other load on the machine over all of
+them.
 """
 
 import json
@@ -17,15 +18,15 @@ __all__ = ["Contestant", "Figure", "Table", "play"]
 
 
 class Contestant(NamedTuple):
-    """`command` prints one line of JSON, an object of figures, after whatever else."""
+    """The last line that `command` prints is a JSON object of figures."""
 
     name: str
     command: Sequence[str]
 
 
 class Figure(NamedTuple):
-    """The median of the rounds, and half the distance between the quartiles. Not a number if it is
-    none in a round."""
+    """The median of the rounds, and half the interquartile range. Both are NaN if a round gave
+    NaN."""
 
     median: float
     spread: float
@@ -40,7 +41,7 @@ class Figure(NamedTuple):
         return cls(median(values), (high - low) / 2)
 
     def scaled(self, factor: float) -> "Figure":
-        """The same in another unit."""
+        """The same figure in another unit."""
         return Figure(self.median * factor, self.spread * factor)
 
     def __str__(self) -> str:
@@ -52,7 +53,7 @@ class Figure(NamedTuple):
 def play(
     contestants: Iterable[Contestant], rounds: int, *, timeout: float = 300
 ) -> dict[str, dict[str, Figure]]:
-    """By contestant and name of the figure. One that fails ends it all."""
+    """Figures by contestant and name. A contestant that fails ends the process."""
     samples: dict[str, list[dict[str, Any]]] = {one.name: [] for one in contestants}
     order = list(contestants)
     for number in range(rounds):
@@ -80,7 +81,7 @@ def _run(one: Contestant, timeout: float) -> dict[str, Any]:
 
 
 class Table(NamedTuple):
-    """A table of Markdown: rows by name, of one cell a column."""
+    """A Markdown table: rows by name, with one cell per column."""
 
     title: str
     columns: Sequence[str]
@@ -106,7 +107,7 @@ def _cell(value: object) -> str:
 
 
 def _three_digits(value: float) -> str:
-    """With as many digits as mean something."""
+    """With as many digits as are significant."""
     if isnan(value):
         return "-"
     if abs(value) >= 100:

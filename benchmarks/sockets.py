@@ -1,10 +1,10 @@
-"""Socket to events: CPU time an event over loopback, beside others, as tables.
+"""From a socket to events: CPU time per event over loopback, beside peers, as tables.
 
     python -m benchmarks.sockets [--quick] [--rounds 3] [--case thousand ...] [--only aiohttp ...]
 
-For each case a server of its own writes the streams (`origin`), and each contestant asks it from a
-process of its own (`clients`), round after round in another order. The peers live in `.peers`,
-which `make .peers/ready` sets up. Behind the tables of the cases stands one of the project's goals.
+For each case a separate server (`origin`) writes the streams, and each contestant asks it from its
+own process (`clients`), in a different order in each round. The peers are installed in `.peers` by
+`make .peers/ready`. A table of the project's goals follows those of the cases.
 """
 
 import argparse
@@ -26,16 +26,16 @@ ROOT = Path(__file__).parent.parent
 US = "tokenwire asyncio"
 OURS = ("tokenwire asyncio", "tokenwire uvloop", "tokenwire trio", "tokenwire anyio")
 
-# Shown once, so that it can be seen that the other way of that peer is its faster one.
+# Shown once, to prove that the other way of that peer is its faster one.
 SLOWER_WAYS = ("aiohttp lines", "sseclient-py requests")
 
 Results: TypeAlias = dict[str, dict[str, dict[str, Figure]]]
-"""By case, contestant and name of the figure."""
+"""Figures by case, contestant and name."""
 
 
 class Case(NamedTuple):
-    """`interval`: microseconds between the events of a stream. `spread`: each stream has a moment
-    of its own in that time; else the events of a tick are written one right behind the other."""
+    """`interval`: microseconds between the events of a stream. `spread`: each stream has its own
+    moment in that time; otherwise the events of a tick are written one right after the other."""
 
     title: str
     dialect: str = "openai"
@@ -52,7 +52,7 @@ class Case(NamedTuple):
         return self.streams if self.spread else 1
 
     def contestants(self) -> list[str]:
-        """Who can play, of those that were chosen."""
+        """The contestants that can take part, of those that were chosen."""
         return [name for name in self.only or [*PROGRAMS, *CONTESTANTS] if self._suits(name)]
 
     def _suits(self, name: str) -> bool:
@@ -70,31 +70,31 @@ class Case(NamedTuple):
 
 
 TICK = (
-    "Each tick the server writes an event to one stream after the other.",
-    "The first column counts from when all streams have begun.",
-    "Who can't keep up reads several events at a time, which makes each of them cheaper.",
+    "In each tick the server writes one event to each stream, one after the other.",
+    "The first column counts from the moment when all streams have begun.",
+    "A client that can't keep up reads several events at a time, which makes each of them cheaper.",
 )
 FAULTS = (
     "asyncio reads into a new buffer of 256 KiB each time unless a protocol has its own,",
-    "and in a small process that is got from the system, and given back: two page faults.",
+    "and a small process gets it from the system and returns it: two page faults.",
     "With `tuned malloc` (`clients.TUNED`), or in a process with room on its heap, it does not.",
 )
-BLOCKING = ("Clients that block are left out: they would need a thread a stream.",)
+BLOCKING = ("Blocking clients are left out: they would need a thread for each stream.",)
 TUNED = ("tokenwire asyncio, tuned malloc", "aiohttp, tuned malloc")
 DARKAI = (*OURS, "g4f DarkAI", "g4f DarkAI uvloop", "aiohttp", *TUNED)
 CASES: dict[str, Case] = {
-    "once": Case("One stream, all at once (OpenAI)"),
-    "once-darkai": Case("One stream, all at once (DarkAI)", "darkai", events=40_000),
+    "once": Case("One stream, as fast as possible (OpenAI)"),
+    "once-darkai": Case("One stream, as fast as possible (DarkAI)", "darkai", events=40_000),
     "paced": Case("One stream, an event every 250 µs (OpenAI)", events=8_000, interval=250),
     "hundred": Case(
-        "100 streams, an event each every 50 ms (OpenAI)",
+        "100 streams, each with an event every 50 ms (OpenAI)",
         streams=100,
         events=100,
         interval=50_000,
         note=TICK + FAULTS + BLOCKING,
     ),
     "hundred-darkai": Case(
-        "100 streams, an event each every 50 ms (DarkAI)",
+        "100 streams, each with an event every 50 ms (DarkAI)",
         "darkai",
         streams=100,
         events=100,
@@ -103,14 +103,14 @@ CASES: dict[str, Case] = {
         note=TICK,
     ),
     "thousand": Case(
-        "1,000 streams, an event each every 250 ms (OpenAI)",
+        "1,000 streams, each with an event every 250 ms (OpenAI)",
         streams=1000,
         events=24,
         interval=250_000,
         note=TICK + FAULTS + BLOCKING,
     ),
     "thousand-darkai": Case(
-        "1,000 streams, an event each every 250 ms (DarkAI)",
+        "1,000 streams, each with an event every 250 ms (DarkAI)",
         "darkai",
         streams=1000,
         events=24,
@@ -119,13 +119,15 @@ CASES: dict[str, Case] = {
         note=TICK,
     ),
     "thousand-spread": Case(
-        "1,000 streams, an event each every 250 ms, each stream at a moment of its own (OpenAI)",
+        "1,000 streams, each with an event every 250 ms, at a moment of its own (OpenAI)",
         streams=1000,
         events=24,
         interval=250_000,
         spread=True,
         only=(*OURS, *TUNED, "aiohttp", "aiohttp uvloop"),
-        note=("Nearly each event is a wake-up of the event loop, which all of them have to pay.",),
+        note=(
+            "Nearly every event is a wake-up of the event loop, which all of them have to pay for.",
+        ),
     ),
     "tls": Case(
         "100 streams over TLS, all events of a tick at once (OpenAI)",
@@ -143,7 +145,7 @@ CASES: dict[str, Case] = {
 
 @contextmanager
 def origin(case: Case) -> Generator[dict[str, Any]]:
-    """The server of a case: what it says of itself."""
+    """The server of a case; the line that it printed about itself."""
     command = [sys.executable, "-m", "benchmarks.origin", "--dialect", case.dialect]
     command += ["--events", str(case.events), "--interval", str(case.interval)]
     command += ["--groups", str(case.groups)]
@@ -152,11 +154,11 @@ def origin(case: Case) -> Generator[dict[str, Any]]:
     ) as server:
         assert server.stdout is not None
         yield json.loads(server.stdout.readline())
-        # The end of this block closes its standard input, and that is its end, too.
+        # The end of this block closes the standard input of the server, which ends it.
 
 
 def interpreter(name: str) -> Path | None:
-    """The Python that has what the contestant needs."""
+    """The Python that can import what the contestant needs."""
     venv = CONTESTANTS[name].venv if name in CONTESTANTS else "bench"
     python = ROOT / ".peers" / venv / "bin" / "python"
     if not python.exists() or (name == "C client" and built_client() is None):
@@ -208,13 +210,13 @@ def table(case: Case, results: dict[str, dict[str, Figure]]) -> Table:
         else:
             rows[name].append(figures["wall_s"])
         rows[name].append(figures["faults"].median)
-    columns = ["CPU µs an event", f"/ {US}"]
+    columns = ["CPU µs per event", f"/ {US}"]
     if several:
-        columns += ["once all are open" if opening_counts else "with the opening"]
-        columns += ["KiB a stream", f"/ {US}", "first event: ms, median", "99th percentile"]
+        columns += ["once all are open" if opening_counts else "including the opening"]
+        columns += ["KiB per stream", f"/ {US}", "first event: ms, median", "99th percentile"]
     else:
         columns.append("wall s")
-    columns.append("page faults an event")
+    columns.append("page faults per event")
     return Table(case.title, columns, rows, " ".join([*case.note, *_about_origin(case, results)]))
 
 
@@ -223,18 +225,18 @@ def _rank(value: float) -> float:
 
 
 def _about_origin(case: Case, results: dict[str, dict[str, Figure]]) -> Iterator[str]:
-    """That the server was not the bottleneck, and who could not play."""
+    """That the server was not the bottleneck, and which contestants are missing."""
     if case.interval and results:
         late = max(figures["origin_late_ms"].median for figures in results.values())
-        yield f"The server was late by {late:.1f} ms at most (median of the rounds)."
+        yield f"The server was at most {late:.1f} ms late (median of the rounds)."
     shares = {
         name: figures["origin_cpu_s"].median / figures["wall_s"].median
         for name, figures in results.items()
-        if name != "curl"  # whose wall time is a difference
+        if name != "curl"  # whose wall time is the difference of two
     }
     if shares:
         busiest = max(shares, key=lambda name: shares[name])
-        yield f"It was busy for {shares[busiest]:.0%} of the time at most ({busiest})."
+        yield f"The server was busy for at most {shares[busiest]:.0%} of the time ({busiest})."
     left_out = [name for name in case.contestants() if interpreter(name) is None]
     if left_out:
         yield f"Not installed here: {', '.join(left_out)}."
@@ -245,7 +247,7 @@ def _ratio(results: dict[str, dict[str, Figure]], name: str, figure: str) -> flo
 
 
 class Goal(NamedTuple):
-    """`who` / `to` in `figure` of `case`: at least, or at most, `bound`."""
+    """In `case`, `figure` of `who` divided by that of `to` is at least, or at most, `bound`."""
 
     text: str
     case: str
@@ -304,8 +306,8 @@ def run(
     cases: Sequence[str] = (),
     only: Sequence[str] = (),
 ) -> Iterator[Table]:
-    """The tables of `cases` (else all), with `only` some contestants (else all), each as soon as
-    it is there."""
+    """The tables of `cases` (default: all) with the contestants `only` (default: all), each as soon
+    as it is done."""
     results: Results = {}
     for key in cases or CASES:
         case = CASES[key].quick() if quick else CASES[key]
@@ -317,7 +319,7 @@ def run(
 
 
 def streams_growth(rounds: int) -> dict[str, list[tuple[int, float]]]:
-    """CPU microseconds an event by the number of streams, 4,000 events a second in all."""
+    """CPU microseconds per event by the number of streams, 4,000 events per second in total."""
     names = ("tokenwire asyncio", "tokenwire trio", "tokenwire sync", "aiohttp")
     growth: dict[str, list[tuple[int, float]]] = {name: [] for name in names}
     for streams in (1, 10, 100, 1000):

@@ -1,12 +1,13 @@
-"""What a start costs: imports, the first answer of a fresh interpreter, and the command.
+"""The cost of a start: imports, the first answer of a fresh interpreter, and the command.
 
     python -m benchmarks.start [--quick] [--rounds 15]
 
-Each figure is of a process of its own, with a warm file cache and compiled modules: a first round
-is not counted, and tokenwire runs in an environment as its users have it. Imports measure
-themselves: wall and CPU time, and how far the peak of the memory (VmHWM of Linux) rises over that
-of the bare interpreter. The other times begin when the process is made: a first answer's ends with
-its last event, against `benchmarks.origin`, which was started before; a command's with its process.
+Each figure comes from a separate process with a warm file cache and compiled modules: a first round
+is not counted, and tokenwire runs in an environment like that of its users. Imports measure
+themselves: wall time, CPU time, and by how much the peak memory (Linux's VmHWM) rises above that of
+the bare interpreter. The other times begin when the process is created. The time of a first answer
+ends with its last event (from `benchmarks.origin`, which is already running), that of a command
+with its process.
 """
 
 import argparse
@@ -61,7 +62,7 @@ last = done.stdout.split()[-1:]
 end = int(last[0]) if last and last[0].isdigit() else time.monotonic_ns()
 print(json.dumps({"wall_ms": (end - start) / 1e6}))
 """
-"""Runs a command; the end is what the command says that it is, or else its exit."""
+"""Runs a command. Its end is the time that it prints, or else its exit."""
 
 NOW = """
 import time
@@ -123,8 +124,8 @@ def run(rounds: int, quick: bool) -> list[Table]:
             "From the start of the process",
             ("wall ms",),
             {name: [one["wall_ms"]] for name, one in starts.items()},
-            "To the end of a first answer of 20 events, sync, from a local plain server; and of "
-            "the command, to its exit.",
+            "Until the end of a first answer of 20 events, sync, from a local server without TLS; "
+            "for the command, until its exit.",
         ),
         Table(
             "Goals of the start",
@@ -147,8 +148,8 @@ def goal(figure: Figure, bound: float) -> list[object]:
 def own_environment() -> Generator[str]:
     """The Python of an environment that has `tokenwire[cli]`, compiled, and nothing else.
 
-    In a developer's more would be measured: what an editable install imports to find its source,
-    typing_extensions, which msgspec imports where it is installed, and compiling, where
+    In a developer's environment more would be measured: the imports by which an editable install
+    finds its source, typing_extensions (msgspec imports it if it is installed), and compilation if
     PYTHONDONTWRITEBYTECODE is set.
     """
     with TemporaryDirectory() as directory:
@@ -164,14 +165,14 @@ def own_environment() -> Generator[str]:
 
 
 def fresh(contestants: list[Contestant], rounds: int) -> dict[str, dict[str, Figure]]:
-    """What they come to, each once before: that compiles modules, and fills the file cache."""
+    """The figures of the contestants. A first round compiles modules and fills the file cache."""
     play(contestants, 1)
     return play(contestants, rounds)
 
 
 @contextmanager
 def origin() -> Generator[str]:
-    """The URL of a server that answers at once, in a process of its own."""
+    """The URL of a server that answers at once, in its own process."""
     command = [sys.executable, "-m", "benchmarks.origin", "--dialect", "openai", "--events", "20"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
         assert server.stdin is not None

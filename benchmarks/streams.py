@@ -1,6 +1,6 @@
-"""The bytes that everything is measured on: an answer in each wire format, built beforehand.
+"""The bytes that everything is measured on: an answer in each wire format, built in advance.
 
-Nothing of tokenwire is used to make them, so that no contestant is measured on its own writing.
+They are made without tokenwire, so that it is not measured on its own output.
 """
 
 import json
@@ -14,7 +14,7 @@ WORDS = ("the", " stream", " of", " tokens", " goes", " on", " and", " on", ",",
 
 
 class Stream(NamedTuple):
-    """The body of one streamed answer: `events` as they stand on the wire, `text` what they say.
+    """The body of one streamed answer: `events` as they are on the wire, `text` as they are read.
 
     The last of `events` is the format's terminator, if it has one.
     """
@@ -34,7 +34,7 @@ def words(count: int) -> list[str]:
 
 
 def openai(count: int) -> Stream:
-    """Chat completion chunks of 227 to 333 bytes, as OpenAI and its relatives write them."""
+    """Chat completion chunks of 227 to 333 bytes, as OpenAI and compatible services write them."""
     texts = words(count)
     events = [
         b"data: " + _json(_chunk(number, text)) + b"\n\n" for number, text in enumerate(texts)
@@ -49,7 +49,7 @@ def _chunk(number: int, text: str) -> dict[str, Any]:
         "created": 1748000000,
         "model": "gpt-4o-mini-2024-07-18",
     }
-    if number % 3:  # relatives leave these out
+    if number % 3:  # compatible services leave these out
         chunk |= {"service_tier": "default", "system_fingerprint": "fp_54eb4bd693"}
     choice = {"index": 0, "delta": {"content": text}, "logprobs": None, "finish_reason": None}
     chunk["choices"] = [choice]
@@ -59,7 +59,7 @@ def _chunk(number: int, text: str) -> dict[str, Any]:
 
 
 def darkai(count: int) -> Stream:
-    """Events of some 60 bytes, a blank line behind each."""
+    """Events of some 60 bytes, each followed by a blank line."""
     texts = words(count)
     events = [_data({"event": "text-chunk", "data": {"text": text}}) for text in texts]
     end = _data({"event": "stream-end", "data": {}})
@@ -67,7 +67,7 @@ def darkai(count: int) -> Stream:
 
 
 def aichats(count: int) -> Stream:
-    """Bare text behind `data: `. One that is white space alone would not come alone."""
+    """Bare text after `data: `. White space alone would be held back, so no event is only that."""
     texts = [text.replace(" \u2028", " again") for text in words(count)]
     events = [b"data: " + text.encode() + b"\n" for text in texts]
     return Stream("text/event-stream", events, "".join(texts))
@@ -86,7 +86,7 @@ STREAMS: dict[str, Callable[[int], Stream]] = {
     "aichats": aichats,
     "aichatonline": aichatonline,
 }
-"""By dialect: an answer of so many events of text."""
+"""By dialect, a function that makes an answer of a number of text events."""
 
 
 FORMS: dict[str, tuple[bytes, bytes]] = {
@@ -95,25 +95,25 @@ FORMS: dict[str, tuple[bytes, bytes]] = {
     "aichats": (b"data: ", b"\n"),
     "aichatonline": (b'{"code":200,"data":{"message":"', b'"}}\n'),
 }
-"""By dialect: the least that stands before and behind the text of an event."""
+"""By dialect, the least that comes before and after the text of an event."""
 
 
 def sized(dialect: str, size: int, count: int = 1) -> Stream:
-    """`count` events of `size` bytes each, of which all but the least is text."""
-    before, behind = FORMS[dialect]
-    text = "x" * (size - len(before) - len(behind))
+    """`count` events of `size` bytes each, almost all of it text."""
+    before, after = FORMS[dialect]
+    text = "x" * (size - len(before) - len(after))
     model = STREAMS[dialect](0)
-    events = [before + text.encode() + behind] * count
+    events = [before + text.encode() + after] * count
     return Stream(model.content_type, [*events, *model.events], text * count)
 
 
 def cut(body: bytes, size: int) -> list[bytes]:
-    """`body` in pieces of `size` bytes."""
+    """`body` split into pieces of `size` bytes."""
     return [body[start : start + size] for start in range(0, len(body), size)]
 
 
 def chunked(stream: Stream) -> list[bytes]:
-    """The HTTP/1.1 response with `stream`: its head, each event in a chunk of its own, the end."""
+    """An HTTP/1.1 response with `stream`: the head, each event in its own chunk, the end."""
     head = (
         "HTTP/1.1 200 OK\r\n"
         f"content-type: {stream.content_type}\r\n"

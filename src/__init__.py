@@ -10,8 +10,23 @@
 """
 
 from .highlevel import ask, ask_async, make_exchange, stream, stream_async
-from .protocols.chat import Chat, ImagePart, Message, TextPart, Tool, ToolCall, as_chat
+from .protocols.auth import AwsKey, Bearer, Header, NoKey, Query
+from .protocols.chat import (
+    Chat,
+    FilePart,
+    ImagePart,
+    Message,
+    Opaque,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    Tool,
+    ToolCall,
+    as_chat,
+)
 from .protocols.clocks import Clocks
+from .protocols.dialect import Dialect, Endpoint
 from .protocols.errors import (
     AuthenticationFailed,
     BadRequest,
@@ -41,6 +56,7 @@ from .protocols.events import (
     Finish,
     Image,
     LogProbs,
+    Native,
     Reasoning,
     Refusal,
     Start,
@@ -54,11 +70,14 @@ from .protocols.events import (
 )
 from .protocols.exchange import Exchange
 from .protocols.limits import Limits
-from .protocols.provider import VERSION, Provider
+from .protocols.observer import Observer, Outcome
+from .protocols.provider import Provider
+from .protocols.question import VERSION
 from .protocols.registry import PROVIDERS
 from .protocols.reply import Reply
 from .protocols.retry import NO_RETRY, Retry
 from .protocols.service import Responder, Service, pair
+from .protocols.step import EventStep, FrameStep, LineStep, Step
 from .protocols.toolkit.http import Headers, Request
 
 __version__ = VERSION
@@ -67,34 +86,52 @@ __all__ = [
     "NO_RETRY",
     "PROVIDERS",
     "AuthenticationFailed",
+    "AwsKey",
     "BadRequest",
+    "Bearer",
     "Challenged",
     "Chat",
     "Citation",
     "Clocks",
     "ConnectFailed",
     "ContentFiltered",
+    "Dialect",
     "Disconnected",
     "End",
+    "Endpoint",
     "Event",
+    "EventStep",
     "Evidence",
     "Exchange",
+    "FilePart",
     "Finish",
+    "FrameStep",
+    "Header",
     "Headers",
     "Image",
     "ImagePart",
     "LimitExceeded",
     "Limits",
+    "LineStep",
     "LocalProtocolError",
     "LogProbs",
     "Malformed",
     "Message",
+    "Native",
+    "NoKey",
+    "Observer",
+    "Opaque",
+    "Outcome",
     "Overloaded",
+    "Part",
     "Provider",
+    "Query",
     "RateLimited",
     "Reasoning",
+    "ReasoningPart",
     "Redirected",
     "Refusal",
+    "RefusalPart",
     "Refused",
     "RemoteProtocolError",
     "Reply",
@@ -103,6 +140,7 @@ __all__ = [
     "Retry",
     "Service",
     "Start",
+    "Step",
     "Text",
     "TextPart",
     "TimedOut",

@@ -1,13 +1,13 @@
-"""The call forms of the documents that founded the project, for scripts that were written to them.
+"""The classes and calls of the documents that founded the project, for scripts that use them.
 
     from tokenwire.compat import DarkAI
 
-    DarkAI.base_url = "http://127.0.0.1:8000"  # its service is gone: where yours is
+    DarkAI.base_url = "http://127.0.0.1:8000"  # of your own service: theirs is shut down
     async for chunk in DarkAI.create_async_generator(model="gpt-4o", messages=[...]):
         print(chunk, end="")
 
-On asyncio and on trio. A failure is raised as one of tokenwire's errors; the documented client
-handed its text out as if the model had said it, and that is turned round on purpose.
+They run on asyncio and on trio. A failure is raised as one of tokenwire's errors. This differs from
+the documented client on purpose, which returned the text of an error as if it were the model's.
 """
 
 import re
@@ -20,17 +20,18 @@ from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 import msgspec
 
 from .highlevel import make_exchange
-from .protocols.body import BodyKind, Step
 from .protocols.chat import Message
 from .protocols.clocks import Clocks
+from .protocols.dialect import Dialect
 from .protocols.errors import LocalProtocolError, TokenwireError
 from .protocols.events import Event, Image, Text
-from .protocols.formats.founding.aichatonline.client import AiChatOnline as AiChatOnlineDialect
-from .protocols.provider import Provider, Question
+from .protocols.provider import Provider
+from .protocols.question import Question
 from .protocols.registry import PROVIDERS
 from .protocols.reply import Reply
+from .protocols.step import Step
 from .protocols.toolkit.http import get_header
-from .transports.anyio import Client  # which uses the loop that runs, and needs no anyio itself
+from .transports.anyio import Client  # for whichever loop is running; it works without anyio
 from .transports.client.answer import AsyncAnswer
 
 __all__ = ["AiChatOnline", "AiChats", "Chunks", "DarkAI", "ImageResponse", "Messages", "Ylokh"]
@@ -43,9 +44,9 @@ _Chunk = TypeVar("_Chunk")
 
 @dataclass(frozen=True)
 class ImageResponse:
-    """A picture as a chunk of an answer. `images`: its `data:` URL; `alt`: what was asked for.
+    """A picture as a chunk of an answer. `images`: its `data:` URL; `alt`: the prompt.
 
-    Printed it is Markdown.
+    `str()` of it is Markdown.
     """
 
     images: list[str]
@@ -57,14 +58,15 @@ class ImageResponse:
 
 
 class Chunks(AsyncIterator[_Chunk]):
-    """The answer as it comes, in chunks: `async for chunk in chunks`.
+    """The answer as it arrives, in chunks: `async for chunk in chunks`.
 
-    Nothing is sent before it is read. An error, a cancellation and `aclose()` close the connection
-    at once; so does leaving the loop, where the loop had the only reference
-    (`contextlib.aclosing` does not rest on that). To `await` it gives the same object, and changes
-    nothing unless `stream=False`: the whole answer is there then, and printed is its text.
+    Nothing is sent until the first chunk is requested. An error, a cancellation and `aclose()`
+    close the connection at once; so does leaving the loop, if it had the only reference
+    (`contextlib.aclosing` does not depend on that). Awaiting it returns the same object. With
+    `stream=False` that waits for the whole answer, whose text is then its `str()`; otherwise it
+    changes nothing.
 
-    `reply` is all that has come so far, with what is no text: usage, finish reason, evidence.
+    `reply` is everything received so far, with usage, finish reason and evidence.
     """
 
     def __init__(
@@ -95,7 +97,7 @@ class Chunks(AsyncIterator[_Chunk]):
 
     def __del__(self) -> None:
         if not self._closed:
-            # Not close(): the garbage collector may run in any thread.
+            # Not aclose(): the garbage collector may run in any thread.
             with suppress(RuntimeError):  # the event loop is closed
                 self._answer.abort()
 
@@ -126,7 +128,7 @@ class Chunks(AsyncIterator[_Chunk]):
 
 
 def _text(event: Event) -> str | None:
-    """The documents know one choice."""
+    """The documents have only one choice."""
     return event.text if isinstance(event, Text) and event.index == 0 else None
 
 
@@ -140,14 +142,14 @@ _OPTIONS = ("temperature", "top_p", "max_tokens", "stop", "n", "seed", "stream")
 
 
 class _Documented:
-    """What the four have in common: each is made of a `provider`. Their attributes are read when
-    something is asked."""
+    """What the four have in common: each is made from a `provider`. Their attributes are read
+    for each question."""
 
     base_url: ClassVar[str | None] = None
-    """Where the service is reached, in the place of the documented address."""
+    """The address of the service, instead of the documented one."""
     url: ClassVar[str]
     api_endpoint: ClassVar[str]
-    """Where chats are asked, whole or below `url`. Another one takes its service along."""
+    """The address for chats: a URL, or a path below `url`. Changing it moves the whole service."""
     working: ClassVar[bool] = False
     default_model: ClassVar[str]
     models: ClassVar[list[str]]
@@ -156,11 +158,11 @@ class _Documented:
     _provider: ClassVar[Provider]
     _path: ClassVar[str]
     _chat_fields: ClassVar[tuple[str, ...]] = (*_OPTIONS, "tools", "tool_choice")
-    """Those of the further arguments that are fields of a `Chat`, so that a service that can't
-    take them says so. All others go into the request as they are."""
+    """The other arguments that are passed as fields of a `Chat`, so that one that the service can't
+    take is an error. All others go into the request as they are."""
 
     def __init_subclass__(cls, provider: Provider | None = None) -> None:
-        if provider is not None:  # None: a class of the user's own, derived from one of ours
+        if provider is not None:  # None: a subclass of the user's own
             cls._provider = provider
             cls.default_model = provider.default_model
             cls.models = list(provider.models)
@@ -168,9 +170,9 @@ class _Documented:
 
     @classmethod
     def get_model(cls, model: str | None = None) -> str:
-        """The service's own name of a model, or of an alias; empty or None: the default one.
+        """The service's own name for a model or an alias; empty or None: the default model.
 
-        Raises LocalProtocolError for a model that it has not.
+        Raises LocalProtocolError for an unknown model.
         """
         return cls._preset().model(model or "")
 
@@ -182,9 +184,9 @@ class _Documented:
         proxy: str | None = None,
         **kwargs: Any,
     ) -> str:
-        """The whole text; of an answer with a picture, that as a `data:` URL.
+        """The whole text or, if the answer has a picture, that as a `data:` URL.
 
-        Raises TokenwireError, whose `answer` is what had come.
+        Raises TokenwireError, whose `answer` is what arrived before the error.
         """
         async with cls._open(model, messages, proxy, kwargs) as answer:
             reply = await answer.read()
@@ -196,7 +198,7 @@ class _Documented:
     ) -> AsyncAnswer:
         provider = cls._preset()
         timeout, headers = options.pop("timeout", None), options.pop("headers", None)
-        if timeout is not None:  # it is the caller's one limit; no other comes before it
+        if timeout is not None:  # the only limit: no other may end the answer earlier
             clocks = Clocks(first_event=None, idle=None, total=timeout)
             provider = msgspec.structs.replace(provider, clocks=clocks)
         chosen = {name: options.pop(name) for name in cls._chat_fields if name in options}
@@ -229,7 +231,7 @@ class _Documented:
 
 
 class _OfText(_Documented):
-    """One whose answers are text, and always streamed."""
+    """A service whose answers are text, and always streamed."""
 
     @classmethod
     def create_async_generator(
@@ -239,10 +241,10 @@ class _OfText(_Documented):
         proxy: str | None = None,
         **kwargs: Any,
     ) -> Chunks[str]:
-        """The text as it comes. `kwargs` go into the request, but for `timeout` (seconds for the
+        """The text as it arrives. `kwargs` go into the request, except `timeout` (seconds for the
         whole answer) and `headers`.
 
-        Raises LocalProtocolError for what can't be asked; iterating, TokenwireError.
+        Raises LocalProtocolError if this can't be asked; iterating raises TokenwireError.
         """
         return Chunks(cls._open(model, messages, proxy, kwargs), _text)
 
@@ -278,17 +280,17 @@ class Ylokh(_Documented, provider=PROVIDERS["ylokh"]):
         timeout: float | None = 120,
         **kwargs: Any,
     ) -> Chunks[str]:
-        """The text as it comes, or with `stream=False` at once. `timeout` is in seconds, for the
-        whole answer. `kwargs` go into the request, but for `headers`.
+        """The text as it arrives, or as a whole with `stream=False`. `timeout` is in seconds, for
+        the whole answer. `kwargs` go into the request, except `headers`.
 
-        Raises LocalProtocolError for what can't be asked; iterating, TokenwireError.
+        Raises LocalProtocolError if this can't be asked; iterating raises TokenwireError.
         """
         options = {**kwargs, "stream": stream, "timeout": timeout}
         return Chunks(cls._open(model, messages, proxy, options), _text, whole=not stream)
 
 
 class AiChats(_Documented, provider=PROVIDERS["aichats"]):
-    """ai-chats.org. By the model `dalle` it makes a picture."""
+    """ai-chats.org. The model `dalle` makes pictures."""
 
     url = "https://ai-chats.org"
     api_endpoint = "https://ai-chats.org/chat/send2/"
@@ -304,16 +306,17 @@ class AiChats(_Documented, provider=PROVIDERS["aichats"]):
         proxy: str | None = None,
         **kwargs: Any,
     ) -> Chunks[str | ImageResponse]:
-        """The text as it comes, or the picture. `kwargs` go into the request, but for `timeout`
-        (seconds for the whole answer) and `headers`: session cookies are yours to give.
+        """The text as it arrives, or the picture. `kwargs` go into the request, except `timeout`
+        (seconds for the whole answer) and `headers`. Session cookies are not sent unless `headers`
+        has them.
 
-        Raises LocalProtocolError for what can't be asked; iterating, TokenwireError.
+        Raises LocalProtocolError if this can't be asked; iterating raises TokenwireError.
         """
         return Chunks(cls._open(model, messages, proxy, kwargs), _text_or_image)
 
 
 class AiChatOnline(_OfText, provider=PROVIDERS["aichatonline"]):
-    """aichatonline.org. `url` is where its API is."""
+    """aichatonline.org. `url` is the address of its API."""
 
     site_url: ClassVar[str] = "https://aichatonline.org"
     url = "https://aichatonlineorg.erweima.ai"
@@ -325,25 +328,30 @@ class AiChatOnline(_OfText, provider=PROVIDERS["aichatonline"]):
 
     @classmethod
     async def grab_token(cls, session: object = None, proxy: str | None = None) -> str:
-        """A unique id of the service, as each chat fetches one for itself. `session` is not used.
+        """A unique id from the service; each chat fetches its own. `session` is not used.
 
         Raises TokenwireError.
         """
-        provider = msgspec.structs.replace(cls._preset(), dialect=_UniqueId())
-        exchange = make_exchange(provider, "")  # the question comes after the unique id: never
+        provider = msgspec.structs.replace(cls._preset(), dialect=_UniqueId(cls._provider.dialect))
+        exchange = make_exchange(provider, "")  # never asked: it would follow the unique id
         async with Client(proxy=proxy, single_use=True).open(exchange) as answer:
             return (await answer.read()).text
 
 
-class _UniqueId(AiChatOnlineDialect):
-    """The first request alone: its answer's text is the unique id."""
+class _UniqueId(Dialect):
+    """The first request of `dialect` alone: its answer's text is the unique id."""
+
+    evidence = "body_end"
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
 
     def ask(self, question: Question) -> Step:
-        return _UniqueIdStep(super().ask(question))
+        return _UniqueIdStep(self._dialect.ask(question))
 
 
 class _UniqueIdStep(Step):
-    kind: BodyKind = "document"
+    framing = "document"
 
     def __init__(self, first: Step) -> None:
         self._first = first

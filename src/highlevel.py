@@ -1,13 +1,18 @@
-"""One question in one line: `ask` for the whole answer, `stream` for its events as they come, and
-their twins for async code, which take the transport of the event loop that runs."""
+"""One question in one line: `ask` for the whole answer, `stream` for its events as they arrive.
+`ask_async` and `stream_async` do the same in async code, on whichever event loop is running.
+"""
 
+import os
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .protocols.auth import KeySource
 from .protocols.chat import Chat, Message, as_chat
 from .protocols.clocks import Clocks
 from .protocols.exchange import Exchange
 from .protocols.limits import Limits
+from .protocols.observer import Observer
 from .protocols.provider import Provider
 from .protocols.registry import provider_named
 from .protocols.reply import Reply
@@ -17,38 +22,60 @@ if TYPE_CHECKING:
     from .transports.client.clients import AsyncClient
     from .transports.sync import Answer, Client
 
-__all__ = ["ask", "ask_async", "make_exchange", "stream", "stream_async"]
+__all__ = ["ask", "ask_async", "key_from_environment", "make_exchange", "stream", "stream_async"]
 
 
 def make_exchange(
     provider: str | Provider,
     chat: Chat | str | Sequence[Message | Mapping[str, Any]],
     *,
-    key: str | None = None,
+    key: KeySource | None = None,
     base_url: str | None = None,
+    params: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
     limits: Limits | None = None,
     clocks: Clocks | None = None,
+    observers: tuple[Observer, ...] = (),
     **options: Any,
 ) -> Exchange:
-    """The exchange that puts `chat` to `provider`, for any transport or none.
+    """An exchange that asks `provider` the `chat`, for any transport or none.
 
-    `options` are fields of `Chat`: model, temperature, tools, ... Random strings, where a service
-    wants them, come from the operating system. Raises LocalProtocolError for what can't be asked.
+    Without a `key`, the provider's environment variable is used (`OPENAI_API_KEY` for openai), if
+    it is set; `key=""` sends none. The key is sent to `base_url`, whatever host that is. `options`
+    are fields of `Chat`: model, temperature, tools, ... Services that need random strings get them
+    from the operating system. Raises LocalProtocolError if the provider can't be asked this.
     """
-    return provider_named(provider).exchange(
+    provider = provider_named(provider)
+    return provider.exchange(
         as_chat(chat, **options),
-        key=key,
+        key=key_from_environment(provider) if key is None else key or None,
         base_url=base_url,
+        params=_params(provider) | dict(params or {}),
         headers=headers,
         limits=limits,
         clocks=clocks,
         random=_system_random,
+        now=time.time,
+        observers=observers,
     )
 
 
+def key_from_environment(provider: Provider) -> str | None:
+    """The key in the first of the provider's environment variables that is not empty."""
+    for name in provider.env:
+        if key := os.environ.get(name, "").strip():
+            return key
+    return None
+
+
+def _params(provider: Provider) -> dict[str, str]:
+    """The parts of the base URL that the environment has."""
+    found = {name: os.environ.get(variable, "") for name, variable in provider.params.items()}
+    return {name: value for name, value in found.items() if value}
+
+
 class _SystemRandom:
-    """`random.SystemRandom`, loaded where a service wants random strings: few do."""
+    """`random.SystemRandom`, imported only if a service needs random strings: few do."""
 
     def choices(self, population: Sequence[str], *, k: int) -> list[str]:
         from random import SystemRandom
@@ -68,8 +95,9 @@ def ask(
 ) -> Reply:
     """Ask `provider`, and wait for the whole answer.
 
-    `client` keeps connections from one question to the next; without it one is made and closed.
-    All else is as for `make_exchange`. Raises TokenwireError, whose `answer` is what had come.
+    `client` reuses its connections from one question to the next; without it, one is made for this
+    question and closed. The other arguments are those of `make_exchange`. Raises TokenwireError,
+    whose `answer` is what arrived before the error.
     """
     with stream(provider, chat, client=client, **how) as answer:
         return answer.read()
@@ -82,9 +110,9 @@ def stream(
     client: "Client | None" = None,
     **how: Any,
 ) -> "Answer":
-    """Ask `provider`, and get the events as they come: iterate in a `with` statement.
+    """Ask `provider`, and get the events as they arrive: iterate over it in a `with` statement.
 
-    See `ask`.
+    The arguments are those of `ask`.
     """
     from .transports.sync import Client
 
@@ -99,7 +127,7 @@ async def ask_async(
     client: "AsyncClient | None" = None,
     **how: Any,
 ) -> Reply:
-    """`ask`, for asyncio and trio (and so anyio), whichever runs."""
+    """`ask`, on asyncio or trio (and so anyio), whichever is running."""
     async with stream_async(provider, chat, client=client, **how) as answer:
         return await answer.read()
 
@@ -111,8 +139,9 @@ def stream_async(
     client: "AsyncClient | None" = None,
     **how: Any,
 ) -> "AsyncAnswer":
-    """`stream`, for asyncio and trio (and so anyio), whichever runs: iterate with `async for` in an
-    `async with` statement. Raises LocalProtocolError where no event loop runs."""
+    """`stream`, on asyncio or trio (and so anyio), whichever is running: iterate over it with
+    `async for` in an `async with` statement. Raises LocalProtocolError if no event loop is running.
+    """
     from .transports.anyio import Client
     from .transports.client.loops import running_library
 

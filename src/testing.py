@@ -388,7 +388,7 @@ def answers(
 
 _SAMPLES: list[Event] = [
     *(Start("i", "m"), Text("t"), Reasoning("t"), Refusal("t"), ToolCallStart(0, "i", "n")),
-    *(Image(b"d", "image/png"), Citation("u"), LogProbs([]), Usage(1, 2), Finish("stop")),
+    *(Image(b"d", "image/png"), Citation("u"), LogProbs([]), Usage(1, 2), Finish("stop", "stop")),
     Unrecognized(b"{}"),
 ]
 
@@ -438,7 +438,7 @@ def _answers(
     events = draw(_merged(parts))
     if Start in kinds and draw(st.booleans()):
         events.insert(0, Start(draw(_texts_), draw(_texts_)))
-    return [*events, End(provider.owes)]
+    return [*events, End(provider.required_evidence)]
 
 
 def _identity(event: Event) -> object:
@@ -480,7 +480,7 @@ def _choices(draw: st.DrawFn, kinds: frozenset[type[Event]], index: int) -> list
             ends.insert(0, end)
         parts.append(calling)
     if reason is not None:
-        ends.append(Finish(reason, index))
+        ends.append(Finish(reason, index=index))
     return [*draw(_merged(parts)), *ends]
 
 
@@ -496,10 +496,10 @@ def _calls(draw: st.DrawFn, number: int, index: int, reason: str | None) -> list
     whole = _json_text(draw(_objects))
     arguments = draw(st.just(whole) | st.integers(0, len(whole) - 1).map(lambda to: whole[:to]))
     complete = arguments == whole or not (arguments or reason in _CUT)
-    end = ToolCallEnd(number, id, name, arguments or "{}", complete, index)
+    end = ToolCallEnd(number, id, name, arguments or "{}", complete, index=index)
     pieces = draw(cuts(arguments, 2))
     deltas = [ToolCallDelta(number, piece, index) for piece in pieces if piece]
-    return [ToolCallStart(number, id, name, index), *deltas, end]
+    return [ToolCallStart(number, id, name, index=index), *deltas, end]
 
 
 def _images(index: int) -> st.SearchStrategy[Image]:

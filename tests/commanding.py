@@ -69,7 +69,7 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # from now on its Ctrl-C is for this proce
 )
 
 # Answers, for servers and for what shows them.
-DONE: list[Event] = [Finish("stop"), End("terminator")]
+DONE: list[Event] = [Finish("stop", "stop"), End("terminator")]
 CALL: list[Event] = [
     ToolCallStart(0, "c", "weather"),
     ToolCallDelta(0, '{"city":'),

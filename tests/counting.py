@@ -8,7 +8,7 @@ each operation that Python evaluates goes through a counter: every call, `+`, `+
 - what is searched is read: from the start to where it was found, or to the end;
 - a bytearray that grows is copied whole whenever its allocation changes, as `realloc` may do that;
 - a call into C that is not known here reads all bytes and text it is given: the worst case. This
-  is what a decoder of JSON, `re` and zlib are charged;
+  is what a decoder of JSON, `re` (but for `search`) and zlib are charged;
 - calls of instrumented functions cost what they do inside.
 
 What it does not see: C code that goes on working on state of its own (h11 is not C, but is left
@@ -20,6 +20,7 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import operator
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -191,6 +192,8 @@ def _call(called: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
     owner = getattr(called, "__self__", None)
     if isinstance(called, BuiltinFunctionType) and _is_text(owner):
         return _method(called, owner, arguments, named)
+    if isinstance(owner, re.Pattern) and called.__name__ == "search":
+        return _search(called, *arguments)
     result = called(*arguments, **named)
     if called in (bytes, bytearray, str, list, tuple, sorted, set, frozenset):
         _charge(_size(result))
@@ -226,6 +229,13 @@ def _method(
     elif name != "clear":  # split, count, decode, lower, ...: all of it is read
         _charge(size + (0 if result is owner else _size(result)))
     return result
+
+
+def _search(search: Callable[..., Any], text: Any, start: int = 0) -> Any:
+    """Of an expression that reads each character once, as all do that are searched for here."""
+    found = search(text, start)
+    _charge(max(0, (len(text) if found is None else found.end()) - start))
+    return found
 
 
 def _add(left: Any, right: Any) -> Any:

@@ -1,6 +1,6 @@
-"""The table of cases: how each is set up, and what must come of it on every transport.
+"""The table of cases: how each is set up, and the outcome that it must have on every transport.
 
-`test_matrix` runs each case on each transport; `outcomes` makes docs/outcomes.md of them.
+`test_matrix` runs each case on each transport; `outcomes` generates docs/outcomes.md.
 """
 
 import socket
@@ -69,20 +69,20 @@ from tokenwire.server.faults import (
     Unframed,
 )
 
-# The clocks are as quick as a case is about, and patient with a busy machine in all else.
+# The clock that a case is about is quick; the others are patient with a busy machine.
 PATIENT = Clocks(connect=20, first_event=20, idle=20, total=20)
 QUICK_CONNECT = Clocks(connect=0.2, first_event=0.5, idle=0.5, total=20)
 QUICK_FIRST_EVENT = Clocks(connect=20, first_event=0.2, idle=0.2, total=20)
 QUICK_IDLE = Clocks(connect=20, first_event=20, idle=0.3, total=20)
 
 HTTPX_FIRST_EVENT = 2.0
-"""httpx reads for as long as the longest of both clocks, and only then is `idle` looked at."""
+"""httpx waits as long as the longer of both clocks; `idle` is only checked after that."""
 
 
 @dataclass(frozen=True)
 class But:
-    """What comes of a case on `transports`, and why it can't be just what comes of it elsewhere.
-    `clocks`: those to use there, if others."""
+    """The outcome of a case on `transports`, and why it can't be the same as elsewhere. `clocks`:
+    those to use there, if they differ."""
 
     transports: tuple[str, ...]
     outcome: str
@@ -96,8 +96,8 @@ UNTESTED = "not tested"
 
 @dataclass(frozen=True)
 class Case:
-    """`name` says what the server does. `outcome` is what comes of it, in the words of `describe`;
-    `text` what had come before."""
+    """`name` says what the server does. `outcome` is in the words of `describe`; `text` is what was
+    received before it."""
 
     group: str
     name: str
@@ -118,7 +118,7 @@ class Case:
 
 
 def observe(case: Case, transport: str) -> Outcome:
-    """What comes of `case`. It leaves nothing behind, and asks no more than once."""
+    """The outcome of `case`. It leaves nothing behind, and asks no more than once."""
     but = case.but(transport)
     clocks = (but and but.clocks) or case.clocks
     if "httpx" in transport and clocks is QUICK_IDLE:
@@ -137,8 +137,8 @@ def observe(case: Case, transport: str) -> Outcome:
 
 
 def describe(outcome: Outcome) -> str:
-    """An outcome in one line: what proved that the answer is complete, or the error and what is
-    special of its kind."""
+    """An outcome in one line: the evidence that the answer is complete, or the error with the
+    details of its class."""
     error = outcome.error
     if error is None:
         assert isinstance(outcome.events[-1], End)
@@ -170,20 +170,22 @@ CHALLENGE = "<!doctype html><title>Just a moment...</title>"
 BLOCKED = But(
     ("sync", "httpx sync", "httpx2 sync"),
     NO_CONNECTION,
-    "As late as the system's resolver answers: nothing can stop a thread that waits for it.",
+    "Raised only once the system's resolver answers: nothing can stop a thread waiting for it.",
 )
 OUT_OF_REACH = But(
-    ("uvloop",), UNTESTED, "Not tested: it resolves names by itself, where no test can slow it."
+    ("uvloop",),
+    UNTESTED,
+    "Not tested: uvloop resolves names by itself, where no test can slow it down.",
 )
-LARGER_HEAD = But(HTTPX, TERMINATOR, "How large a head may be, httpx says: 100 KiB.", WHOLE)
+LARGER_HEAD = But(HTTPX, TERMINATOR, "httpx sets the limit for a head itself: 100 KiB.", WHOLE)
 GONE, NO_HTTP = (
-    But(HTTPX, outcome, "httpx does not tell what the proxy said from what the server said.")
+    But(HTTPX, outcome, "httpx does not say whether the proxy or the server failed.")
     for outcome in ("`Disconnected`", "`Malformed`")
 )
 AS_A_RESPONSE = But(
     HTTPX,
     NO_EVENT,
-    "httpx waits for a proxy as it waits for a response, by its read timeout.",
+    "httpx waits for a proxy with its read timeout, as it waits for a response.",
     clocks=QUICK_FIRST_EVENT,
 )
 
@@ -191,34 +193,34 @@ AS_A_RESPONSE = But(
 def _answers() -> Iterator[Case]:
     case = partial(Case, "Answers", text=WHOLE)
     tiny = Cutting.byte_by_byte()
-    yield case("as it should be", TERMINATOR, embedded())
+    yield case("an ordinary answer", TERMINATOR, embedded())
     yield case("byte by byte", TERMINATOR, embedded(cutting=tiny))
     yield case("gzip", TERMINATOR, embedded(Gzip()))
     yield case("gzip, byte by byte", TERMINATOR, embedded(Gzip(), cutting=tiny))
     tls = embedded(certificate=server_context(), cutting=tiny)
     yield case("TLS, byte by byte", TERMINATOR, tls)
     yield case("HTTP/1.0, without a length", TERMINATOR, embedded(Unframed()))
-    yield case("lingering after the end mark", TERMINATOR, embedded(Linger()))
+    yield case("stays open after the terminator", TERMINATOR, embedded(Linger()))
     yield case("through a proxy", TERMINATOR, through_a_proxy())
     yield case("TLS through a proxy", TERMINATOR, through_a_proxy(tls=True))
     case = partial(Case, "Answers", outcome=FINISH, text="Hällo")
     endless, finished = DropTerminator(), partial(embedded, provider="ylokh")
-    yield case("a finish reason and no end mark", setting=finished(endless))
-    yield case("a finish reason, closed", setting=finished((endless, CloseAfter(100_000))))
+    yield case("a finish reason and no terminator", setting=finished(endless))
+    yield case("a finish reason, then closed", setting=finished((endless, CloseAfter(100_000))))
     lingering = finished((endless, Linger()))
-    yield case("a finish reason, lingering", setting=lingering, clocks=QUICK_IDLE)
+    yield case("a finish reason, then stays open", setting=lingering, clocks=QUICK_IDLE)
 
 
 def _cut() -> Iterator[Case]:
-    case = partial(Case, "Cut")
+    case = partial(Case, "Truncated")
     yield case("closed before the head", "`Disconnected`", embedded(CloseAfter(0, head=False)))
     yield case("reset before the head", "`Disconnected`", embedded(ResetAfter(0, head=False)))
     yield case("closed in the head", "`Disconnected`", by_hand(HEAD + b"content-le"))
     yield case("an empty body", "`UnexpectedContent`", embedded(EndAfter(0)))
     case = partial(case, outcome="`Truncated`", text=FIRST)
-    yield case("no end mark", setting=embedded(DropTerminator()), text=WHOLE)
+    yield case("no terminator", setting=embedded(DropTerminator()), text=WHOLE)
     short = by_hand(HEAD + b"content-length: 999\r\n\r\n" + HELLO)
-    yield case("a length that is not reached", setting=short)
+    yield case("shorter than its content length", setting=short)
     short = by_hand(HEAD + CHUNKED + b"%x\r\n" % (len(HELLO) + 9) + HELLO)
     yield case("closed in a chunk", setting=short)
     yield case("HTTP/1.0, closed in an event", setting=embedded((Unframed(), CloseAfter(INSIDE))))
@@ -232,7 +234,7 @@ def _cut() -> Iterator[Case]:
 def _stalls() -> Iterator[Case]:
     case = partial(Case, "Stalls")
     yield case(
-        "before TLS is there",
+        "during the TLS handshake",
         NO_CONNECTION,
         by_hand(stay=True, scheme="https"),
         clocks=QUICK_CONNECT,
@@ -274,42 +276,42 @@ def _refusals() -> Iterator[Case]:
             refusing = embedded(RefuseWith(status, after))
             yield case(f"{status}, Retry-After {what}", outcome, refusing)
     yield case(
-        "a 429 that is cut",
+        "a truncated 429",
         "`RateLimited`, after `7`",
         embedded((RefuseWith(429, "7"), CloseAfter(5))),
     )
     for status in (301, 302, 303, 307, 308):
         redirect = RefuseWith(status, headers=(("location", "/elsewhere"),))
-        yield case(f"{status} to elsewhere", "`Redirected`", embedded(redirect))
-    yield case("an error object with 200", "`Refused`", embedded(ErrorObject()))
-    yield case("an error in the answer", "`Refused`", embedded(answer=said_and_refused), FIRST)
+        yield case(f"{status} to another path", "`Redirected`", embedded(redirect))
+    yield case("an error object with status 200", "`Refused`", embedded(ErrorObject()))
+    yield case("an error mid-answer", "`Refused`", embedded(answer=said_and_refused), FIRST)
 
 
 def _other_content() -> Iterator[Case]:
     case = partial(Case, "Other content")
-    yield case("a page of HTML, 200", "`UnexpectedContent`", embedded(HtmlPage()))
-    yield case("a page of HTML, 403", "`AuthenticationFailed`", embedded(HtmlPage(403)))
-    yield case("a page of HTML, 503", "`Overloaded`", embedded(HtmlPage(503)))
+    yield case("an HTML page, 200", "`UnexpectedContent`", embedded(HtmlPage()))
+    yield case("an HTML page, 403", "`AuthenticationFailed`", embedded(HtmlPage(403)))
+    yield case("an HTML page, 503", "`Overloaded`", embedded(HtmlPage(503)))
     for status in (200, 403, 503):
         page = embedded(HtmlPage(status, CHALLENGE))
-        yield case(f"a challenge for humans, {status}", "`Challenged`", page)
+        yield case(f"a bot check, {status}", "`Challenged`", page)
     yield case("no content, 204", "`UnexpectedContent`", embedded(RefuseWith(204)))
     coded = by_hand(HEAD + b"content-encoding: br\r\ncontent-length: 4\r\n\r\n\x0b\x01\x80\x03")
-    yield case("an encoding that was not asked for", "`UnexpectedContent`", coded)
+    yield case("a content encoding that was not requested", "`UnexpectedContent`", coded)
     head = b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 4\r\n\r\n"
-    yield case("a picture", "`UnexpectedContent`", by_hand(head + b"\x89PNG"))
+    yield case("an image", "`UnexpectedContent`", by_hand(head + b"\x89PNG"))
 
 
 def _malformed() -> Iterator[Case]:
-    case = partial(Case, "Malformed, or too much")
+    case = partial(Case, "Malformed, or too large")
     bad, large = "`Malformed`", "`LimitExceeded`"
     yield case("a malformed event", bad, embedded(BreakEvent(1)), FIRST)
     coded = by_hand(HEAD + b"content-encoding: gzip\r\ncontent-length: 9\r\n\r\nnot gzip!")
-    yield case("gzip that is none", bad, coded)
-    yield case("no HTTP", bad, by_hand(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"))
+    yield case("gzip that is not gzip", bad, coded)
+    yield case("not HTTP", bad, by_hand(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"))
     yield case("a header without a colon", bad, by_hand(HEAD + b"oops\r\n\r\n"))
     lengths = by_hand(HEAD + b"content-length: 5\r\ncontent-length: 6\r\n\r\nhello")
-    yield case("two lengths", bad, lengths)
+    yield case("two content lengths", bad, lengths)
     chunks = by_hand(HEAD + CHUNKED + b"%x\r\n%b\r\n" % (len(HELLO), HELLO) + b"zz\r\n")
     yield case("a chunk without a size", bad, chunks, FIRST)
     event = embedded(answer=long_text, limits=Limits(event=4000))
@@ -324,11 +326,11 @@ def _malformed() -> Iterator[Case]:
 
 def _connections() -> Iterator[Case]:
     case = partial(Case, "Connections", outcome="`ConnectFailed`")
-    yield case("a port that is closed", setting=closed_port())
+    yield case("a closed port", setting=closed_port())
     yield case("a name that does not resolve", setting=unknown_name)
     yield Case(
         "Connections",
-        "a name that takes too long",
+        "a name that resolves too slowly",
         NO_CONNECTION,
         slow_name,
         clocks=QUICK_CONNECT,
@@ -337,19 +339,19 @@ def _connections() -> Iterator[Case]:
     other = embedded(certificate=server_context("far.example"))
     yield case("a certificate for another name", setting=other)
     old = embedded(certificate=server_context(expired=True))
-    yield case("a certificate that has expired", setting=old)
+    yield case("an expired certificate", setting=old)
     unknown = embedded(certificate=server_context(), trusting=False)
     yield case("a certificate of an unknown authority", setting=unknown)
     plain = by_hand(b"HTTP/1.1 400 Bad Request\r\n\r\n", scheme="https")
-    yield case("plain HTTP in the place of TLS", setting=plain)
-    yield case("closed before TLS is there", setting=by_hand(scheme="https"))
+    yield case("plain HTTP instead of TLS", setting=plain)
+    yield case("closed during the TLS handshake", setting=by_hand(scheme="https"))
 
 
 def _proxies() -> Iterator[Case]:
     case = partial(Case, "Proxies")
     for scheme in ("http", "https"):
         closed = closed_port(of_proxy=True, scheme=scheme)
-        yield case(f"a port that is closed, {scheme}", "`ConnectFailed`", closed)
+        yield case(f"a closed port, {scheme}", "`ConnectFailed`", closed)
     for status in (403, 407):
         says = b"HTTP/1.1 %d No\r\ncontent-length: 0\r\n\r\n" % status
         yield case(f"{status}, http", "`AuthenticationFailed`", through("http", says))
@@ -359,7 +361,7 @@ def _proxies() -> Iterator[Case]:
     case = partial(case, outcome="`ConnectFailed`")
     yield case("closed at CONNECT", setting=through("https"), buts=(GONE,))
     other = through("https", b"220 smtp.example\r\n\r\n")
-    yield case("no HTTP at CONNECT", setting=other, buts=(NO_HTTP,))
+    yield case("not HTTP at CONNECT", setting=other, buts=(NO_HTTP,))
     yield case(
         "a stall at CONNECT",
         outcome=NO_CONNECTION,
@@ -395,8 +397,8 @@ class Unit:
 
 @dataclass(frozen=True)
 class Stream:
-    """A short stream of `provider`, by `answer`. `needs`: how many of the two line ends behind each
-    unit must have come for it to be known as whole, if the body goes on."""
+    """A short stream of `provider`, by `answer`. `needs`: how many of the two line ends after
+    each unit must have arrived for it to count as complete, if the body goes on."""
 
     provider: str
     answer: AnswerFunction
@@ -423,7 +425,7 @@ class Stream:
         return b"".join(pieces) + packer.flush()
 
     def expected(self, count: int, *, ended: bool = False) -> tuple[str, str]:
-        """Outcome and text, if `count` bytes of the body come; `ended`: as if that were all."""
+        """Outcome and text, if `count` bytes of the body arrive; `ended`: as if that were all."""
         if ended and not count:
             return "`UnexpectedContent`", ""
         needed = 0 if ended else self.needs
@@ -437,7 +439,7 @@ class Stream:
         return outcome, text
 
     def expected_of_response(self, count: int) -> tuple[str, str]:
-        """Outcome and text, if `count` bytes of the whole response come."""
+        """Outcome and text, if `count` bytes of the whole response arrive."""
         left = count - len(HEAD + CHUNKED)
         if left < 0:
             return "`Disconnected`", ""
@@ -449,7 +451,7 @@ class Stream:
         return self.expected(came)
 
     def expected_of_zipped(self, count: int) -> tuple[str, str]:
-        """Outcome and text, if `count` bytes of the zipped body come."""
+        """Outcome and text, if `count` bytes of the zipped body arrive."""
         return self.expected(len(zlib.decompressobj(wbits=31).decompress(self.zipped[:count])))
 
 
@@ -475,8 +477,8 @@ STREAMS = (
 
 @dataclass(frozen=True)
 class Cut:
-    """One way to cut `stream` at every offset up to `size`. `fault`: that of the embedded server,
-    for a number of bytes; None: the connection is closed in what is sent by hand, head and all."""
+    """One way to truncate `stream` at every offset up to `size`. `fault`: that of the embedded
+    server for a number of bytes; None: the response is sent by hand, and closed inside it."""
 
     stream: Stream
     name: str
@@ -501,9 +503,9 @@ def _cuts(stream: Stream) -> Iterator[Cut]:
     yield cut("closed", stream.body, CloseAfter, stream.expected)
     yield cut("ended early", stream.body, EndAfter, partial(stream.expected, ended=True))
     if stream.provider != "darkai":
-        return  # what follows is the transports' affair, whatever the stream
+        return  # the rest depends on the transport only, not on the stream
     yield cut("reset", stream.body, ResetAfter, stream.expected)
-    yield cut("closed in the whole response", stream.response, None, stream.expected_of_response)
+    yield cut("closed anywhere in the response", stream.response, None, stream.expected_of_response)
 
     def close(count: int) -> Faults:
         return (Gzip(), CloseAfter(count))
@@ -515,7 +517,7 @@ CUTS = [cut for stream in STREAMS for cut in _cuts(stream)]
 
 
 def cut_everywhere(cut: Cut, transport: str) -> list[tuple[str, str]]:
-    """Outcome and text at each offset, all asked for by one client."""
+    """Outcome and text at each offset; one client asks for all of them."""
     with nothing_left(), _cutting_server(cut) as url:
         exchanges = [make_exchange(cut.stream.provider, "Hello", base_url=url) for _ in cut.counts]
         outcomes = TRANSPORTS[transport](*exchanges, clocks=PATIENT, retry=NO_RETRY)
@@ -524,7 +526,7 @@ def cut_everywhere(cut: Cut, transport: str) -> list[tuple[str, str]]:
 
 @contextmanager
 def _cutting_server(cut: Cut) -> Generator[str]:
-    """A server that cuts the answer to each request one byte later; its base URL."""
+    """A server that truncates the answer to each request one byte later; its base URL."""
 
     def talk_until(count: int) -> Callable[[socket.socket], None]:
         def talk(stream: socket.socket) -> None:

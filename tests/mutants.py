@@ -5,6 +5,15 @@ a time, and the tests of its module have to notice. This fails if fewer than 90 
 a module are killed, or if one survives that `docs/mutants.md` does not list, with the reason why
 nobody could tell it from the original.
 
+A module is named by its path in `src/protocols`, as in `toolkit.lines`; a package stands for all of
+its modules. Survivors are listed one a line, in code blocks:
+
+    toolkit.lines Lines.feed: _after_cr = False => _after_cr = None
+
+that is the module, the function, and the code before and after, with no more around it than tells
+the place from others in that function. Comments and white space don't count. If the same statement
+occurs more than once, `#2` after the function means the second one.
+
 mutmut leaves alone what is no function (tables, the defaults of structs, class attributes), and
 functions that are decorated: properties above all.
 """
@@ -17,11 +26,20 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from difflib import unified_diff
+from itertools import takewhile
 from pathlib import Path
+from typing import NamedTuple
 
-from mutmut.mutation.diff_apply import get_diff_for_mutant
+import libcst
+from mutmut.mutation.diff_apply import (
+    read_mutant_function,
+    read_mutants_module,
+    read_original_function,
+)
 from mutmut.stats import status_by_exit_code
 from mutmut.utils.file_utils import change_cwd
+from mutmut.utils.format_utils import orig_function_and_class_names_from_key
 
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "src" / "protocols"
@@ -30,8 +48,13 @@ LISTED = ROOT / "docs" / "mutants.md"
 
 ENOUGH = 0.9
 KILLED = ("killed", "timeout", "segfault")
-TESTED_BY = {"openai_choice": "openai"}
-"""The test modules of modules that have none of their own name."""
+TESTED_BY = {
+    "formats.openai_chat.choice": "tests/formats/openai_chat/test_client.py",
+    "toolkit.json": "tests/protocols/toolkit/test_framing.py",
+    "toolkit.lines": "tests/protocols/toolkit/test_framing.py",
+    "toolkit.sse": "tests/protocols/toolkit/test_framing.py",
+}
+"""The tests of modules that have none of their own name."""
 
 AT_IMPORT = ("tokenwire.protocols.events.x__snake",)
 """Functions that run at the import of their module. mutmut switches a mutant on in a fork of a
@@ -80,19 +103,24 @@ def pytest_configure():
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Mutation testing of src/protocols.")
-    parser.add_argument("modules", nargs="*", metavar="module", help="such as framing")
+    parser.add_argument("modules", nargs="*", metavar="module", help="such as toolkit.lines")
     parser.add_argument(
         "--again", action="store_true", help="only what was not killed, or has changed"
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many at once")
     arguments = parser.parse_args()
     total: Counter[str] = Counter()
+    listed = read_listed(LISTED.read_text())
     good = True
-    for module in arguments.modules or modules():
+    for line in listed:
+        if module_of(line) not in modules():
+            print(f"it is listed, but there is no such module:\n{line}\n")
+            good = False
+    for module in chosen(arguments.modules):
         run(module, arguments.jobs, arguments.again)
         statuses = results(module) | killed_at_import(module)
         total.update(statuses.values())
-        good &= report(module, statuses)
+        good &= report(module, statuses, listed)
     print(summary("all", total))
     return not good
 
@@ -100,10 +128,24 @@ def main() -> int:
 def modules() -> list[str]:
     """The modules of the core that have functions."""
     return sorted(
-        path.stem
-        for path in CORE.glob("*.py")
+        ".".join(path.relative_to(CORE).with_suffix("").parts)
+        for path in CORE.rglob("*.py")
         if re.search(r"^ *def ", path.read_text(), re.MULTILINE)
     )
+
+
+def chosen(names: list[str]) -> list[str]:
+    """The modules that `names` name, or that are in packages of those names; all if none."""
+    if not names:
+        return modules()
+    found: dict[str, None] = {}
+    for name in names:
+        name = name.replace("/", ".")
+        named = [module for module in modules() if f"{module}.".startswith(f"{name}.")]
+        if not named:
+            sys.exit(f"no module of src/protocols with functions: {name}")
+        found.update(dict.fromkeys(named))
+    return list(found)
 
 
 def run(module: str, jobs: int, again: bool) -> None:
@@ -119,7 +161,7 @@ def run(module: str, jobs: int, again: bool) -> None:
         shutil.rmtree(stage, ignore_errors=True)
     shutil.copytree(ROOT / "src", stage / "tokenwire", dirs_exist_ok=True)
     shutil.copytree(ROOT / "tests", stage / "tests", dirs_exist_ok=True)
-    pyproject = PYPROJECT.format(source=source(module), tests=tests_of(module))
+    pyproject = PYPROJECT.format(source=source(module), tests=own_tests(module))
     (stage / "pyproject.toml").write_text(pyproject)
     (stage / "conftest.py").write_text(CONFTEST)
     mutmut = Path(sys.executable).with_name("mutmut")
@@ -149,7 +191,7 @@ def results(module: str) -> dict[str, str]:
 
 def killed_at_import(module: str) -> dict[str, str]:
     """Which mutants of functions `AT_IMPORT` are killed in a process of their own."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", tests_of(module)]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", own_tests(module)]
     killed: dict[str, str] = {}
     for name in results(module):
         if name.partition("__mutmut_")[0] in AT_IMPORT:
@@ -163,8 +205,17 @@ def killed_at_import(module: str) -> dict[str, str]:
     return killed
 
 
-def tests_of(module: str) -> str:
-    return f"tests/test_{TESTED_BY.get(module, module)}.py"
+def own_tests(module: str) -> str:
+    """A file, or a folder if it is a module of a format that has no test file of its own."""
+    *packages, name = module.split(".")
+    if module in TESTED_BY:
+        return TESTED_BY[module]
+    if packages[:1] == ["formats"]:
+        folder = Path("tests", "formats", packages[-1])
+    else:
+        folder = Path("tests", "protocols", *packages)
+    file = folder / f"test_{name}.py"
+    return str(file if (ROOT / file).exists() or packages[:1] != ["formats"] else folder)
 
 
 def meta_path(module: str) -> Path:
@@ -172,22 +223,22 @@ def meta_path(module: str) -> Path:
 
 
 def source(module: str) -> str:
-    return f"tokenwire/protocols/{module}.py"
+    return f"tokenwire/protocols/{module.replace('.', '/')}.py"
 
 
-def report(module: str, statuses: dict[str, str]) -> bool:
+def report(module: str, statuses: dict[str, str], listed: list[str]) -> bool:
     """Say what came of the mutants. Returns whether that is as it should be."""
     counts = Counter(statuses.values())
     print(summary(module, counts))
-    survivors = [
-        described(module, name) for name, status in statuses.items() if status not in KILLED
-    ]
-    listed = [hunk for hunk in hunks(LISTED.read_text()) if hunk.startswith(f"@@ {module}.")]
-    unlisted = Counter(survivors) - Counter(listed)
-    gone = Counter(listed) - Counter(survivors)
-    for problem, found in (("it survives", unlisted), ("it is listed, but killed", gone)):
-        for hunk in found.elements():
-            print(f"\n{problem}:\n{hunk}")
+    survivors = changes(module, [name for name in statuses if statuses[name] not in KILLED])
+    unlisted, gone = differences(
+        [change for change, _ in survivors], [line for line in listed if module_of(line) == module]
+    )
+    diffs = dict(survivors)
+    for change in unlisted:
+        print(f"\nit survives:\n{change}\n{diffs[change]}")
+    for change in gone:
+        print(f"\nit is listed, but killed:\n{change}")
     return not (unlisted or gone) and share_killed(counts) >= ENOUGH
 
 
@@ -200,20 +251,181 @@ def share_killed(counts: Counter[str]) -> float:
     return sum(counts[status] for status in KILLED) / (counts.total() or 1)
 
 
-def described(module: str, mutant: str) -> str:
-    """The function and the lines that are others, in the form of a diff."""
+def changes(module: str, names: list[str]) -> list[tuple[str, str]]:
+    """What each of these mutants changes, as it is listed, and in the form of a diff."""
+    found: list[tuple[str, str]] = []
     with change_cwd(BUILD / module):
-        diff = get_diff_for_mutant(mutant, path=source(module))
-    function = mutant.removeprefix("tokenwire.protocols.").partition("__mutmut")[0]
-    function = re.sub(r"\.x(_|ǁ)", ".", function).replace("ǁ", ".")
-    changed = [line for line in diff.splitlines()[2:] if line[:1] in ("-", "+")]
-    return "\n".join([f"@@ {function} @@", *(f"{line[0]} {line[1:].strip()}" for line in changed)])
+        tree = read_mutants_module(source(module)) if names else libcst.Module([])
+        for name in names:
+            function, class_ = orig_function_and_class_names_from_key(name)
+            before = libcst.Module([read_original_function(tree, name)]).code
+            after = libcst.Module([read_mutant_function(tree, name)]).code
+            where = f"{module} {class_}.{function}" if class_ else f"{module} {function}"
+            found.append((described(where, before, after), lines_changed(before, after)))
+    return found
 
 
-def hunks(text: str) -> list[str]:
-    """The mutants that a Markdown document shows in this form."""
-    blocks: list[str] = re.findall(r"^```diff\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    return [hunk.strip() for block in blocks for hunk in re.split(r"^(?=@@)", block, flags=re.M)]
+def lines_changed(before: str, after: str) -> str:
+    lines = unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
+    return "\n".join(line for line in lines if re.match(r"[-+](?![-+]{2} )", line))
+
+
+# The list
+
+
+def read_listed(text: str) -> list[str]:
+    """The survivors that a Markdown document lists."""
+    blocks: list[str] = re.findall(r"^```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    lines = [folded(line) for block in blocks for line in block.splitlines() if line.strip()]
+    for line in lines:
+        if not _LISTED.fullmatch(line):
+            sys.exit(f"this is no survivor, as tests/mutants.py prints one:\n{line}")
+    return lines
+
+
+_LISTED = re.compile(r"[\w.]+ [\w.]+( #\d+)?: .+ =>( .+)?")
+
+
+def folded(text: str) -> str:
+    return " ".join(text.split())
+
+
+def module_of(line: str) -> str:
+    return line.partition(" ")[0]
+
+
+def differences(survivors: list[str], listed: list[str]) -> tuple[list[str], list[str]]:
+    """The survivors that are not listed, and those listed that are none."""
+    unlisted, gone = Counter(survivors) - Counter(listed), Counter(listed) - Counter(survivors)
+    return list(unlisted.elements()), list(gone.elements())
+
+
+# How a change is described
+
+
+class Token(NamedTuple):
+    """A token of Python; for this purpose, an f-string is one."""
+
+    text: str
+    first: bool
+    """Whether a line begins with it, other than inside brackets."""
+
+    spaced: bool
+    """Whether there is white space before it."""
+
+    @property
+    def is_word(self) -> bool:
+        """Whether it is a name, a number, a string or a keyword, but no operator."""
+        return re.search(r"\w|[\"']", self.text) is not None
+
+    @property
+    def is_name(self) -> bool:
+        """Whether it is a word that says where one is."""
+        return self.is_word and self.text not in _COMMON and not self.text[0].isdigit()
+
+
+_COMMON = ("in", "is", "not", "None")
+
+_TOKEN = re.compile(
+    r"""(?P<blank>(?:\s|\\\n|\#[^\n]*)+)
+    | (?i:[bfru]{0,2})(?:\"{3}.*?\"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')
+    | \d[\w.]* | \w+
+    | (?:\*\*|//|<<|>>|[-+*/%&|^@<>=!:])=? | .""",
+    re.DOTALL | re.VERBOSE,
+)
+
+
+def tokens(code: str) -> list[Token]:
+    """The tokens of a function, or of a part of one."""
+    found: list[Token] = []
+    depth = 0
+    blank = "\n"
+    for match in _TOKEN.finditer(code):
+        if match["blank"]:
+            blank = match[0]
+            continue
+        text = match[0]
+        depth -= text in _CLOSING
+        first = "\n" in blank and not depth
+        after_bracket = found and found[-1].text in _OPENING
+        wrapped = "\n" in blank and (after_bracket or text in _CLOSING)
+        found.append(Token(folded(text), first, bool(blank) and not wrapped))
+        depth += text in _OPENING
+        blank = ""
+    return found
+
+
+_OPENING = ("(", "[", "{")
+_CLOSING = (")", "]", "}")
+
+
+def described(where: str, before: str, after: str) -> str:
+    """How a function was changed, in a line: the tokens that are others, and the fewest around them
+    that tell the place: a word before, the brackets that close, and more of the line if need be."""
+    old, new = tokens(before), tokens(after)
+    words, new_words = [token.text for token in old], [token.text for token in new]
+    start = alike(words, new_words)
+    same = alike(words[start:][::-1], new_words[start:][::-1])
+    left, right = widened(old, new, start, len(old) - same)
+    places = occurrences(words, left, right)
+    while len(places) > 1:
+        if not old[left].first:
+            left -= 1
+        elif not is_end(old, right):
+            right += 1
+        else:
+            break
+        places = occurrences(words, left, right)
+    place = places.index(left) + 1
+    number = f" #{place}" if place > 1 else ""
+    changed = rendered(new[left : right + len(new) - len(old)])
+    return f"{where}{number}: {rendered(old[left:right])} => {changed}".rstrip()
+
+
+def alike(words: list[str], others: list[str]) -> int:
+    """With how many words both begin."""
+    pairs = zip(words, others, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def widened(old: list[Token], new: list[Token], start: int, end: int) -> tuple[int, int]:
+    """`old[start:end]`, which is other in `new`, with what makes it readable."""
+    left, right = start, end
+    while left and (left == len(old) or not old[left].first):
+        left -= 1
+        balance = opened(old[left:start])
+        if (old[left].is_name and balance >= 0) or (old[left].text == "{" and balance > 0):
+            break
+    changed = old[start:end] + new[start : end + len(new) - len(old)]
+    if not any(token.is_word for token in changed):
+        while not is_end(old, right):
+            right += 1
+            if old[right - 1].is_word and (is_end(old, right) or old[right].text != "."):
+                break
+    while right < len(old) and old[right].text in _CLOSING and opened(old[left:right]) > 0:
+        right += 1
+    return left, right
+
+
+def opened(found: list[Token]) -> int:
+    """How many brackets are open after these tokens; less than 0: more are closed than opened."""
+    return sum((token.text in _OPENING) - (token.text in _CLOSING) for token in found)
+
+
+def is_end(found: list[Token], place: int) -> bool:
+    """Whether a line ends before `place`."""
+    return place == len(found) or found[place].first
+
+
+def occurrences(words: list[str], left: int, right: int) -> list[int]:
+    """Where else there is what is there from `left` to `right`, and that place."""
+    size = right - left
+    part = words[left:right]
+    return [at for at in range(len(words) - size + 1) if words[at : at + size] == part]
+
+
+def rendered(found: list[Token]) -> str:
+    return "".join(" " * token.spaced + token.text for token in found).strip()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Makes docs/outcomes.md: what comes of each case on each transport, by running it.
+"""Generates docs/outcomes.md by running each case on each transport.
 
 make outcomes
 """
@@ -23,37 +23,38 @@ from tests.matrix import (
 
 PAGE = Path(__file__).parent.parent / "docs" / "outcomes.md"
 
-HEAD = """# What comes of what
+HEAD = """# Outcomes
 
-Each line is one thing that a server, a proxy or the network does, and what comes of it on each
-transport, over real sockets and with short clocks. `make outcomes` makes this page by running
-them all; `tests/matrix.py` has the table, and the tests run it too.
+Each row is one thing that a server, a proxy or the network does, and the outcome on each transport,
+over real sockets and with short clocks. `make outcomes` generates this page by running every row;
+`tests/matrix.py` contains the cases, and `make test` runs them, too.
 
-`✓`: the outcome is this one, what had come before was delivered first, and neither a socket nor a
-task nor a thread is left behind. A number: see below the tables.
+- `✓` means: the outcome is the one in the second column, the text received before it was delivered
+  first, and no socket, task or thread is left over.
+- A number refers to the [exceptions](#exceptions) at the end.
 """
 
 CUT_HEAD = """
-## Cut at every byte
+## Truncated at every byte
 
-A short answer is cut after every number of bytes, none and all of them included: those of its body,
-or of the whole response with its head and the sizes of its chunks. Ended early: the body ends after
-so many bytes as if that were all. `✓`: before the evidence of completion it never is a success, and
-each event that is whole is delivered.
+A short answer is truncated after each byte, from none to all of them: the bytes of its body, or
+those of the whole response, including its head and chunk sizes. In the rows "ended early" the body
+ends after that many bytes as if it were complete. `✓` means: without the evidence of completion, no
+truncated answer is a success, and every complete event is delivered.
 """
 
 Found = tuple[str, str]
-"""Outcome and text."""
+"""An outcome, and the text before it."""
 
 
 def page(
     outcome_of: Callable[[Case, str], Found], outcomes_of: Callable[[Cut, str], list[Found]]
 ) -> str:
-    """The page, if that is what comes of a case, and of a cut at each offset, on a transport."""
+    """The page, from the outcome of a case on a transport, and those of a cut at each offset."""
     notes: list[But] = []
     lines = [HEAD]
     for group in dict.fromkeys(case.group for case in CASES):
-        lines += [f"\n## {group}\n", _row("the server", "outcome", "came before", *TRANSPORTS)]
+        lines += [f"\n## {group}\n", _row("the server", "outcome", "text before it", *TRANSPORTS)]
         lines += [_row(*["---"] * (3 + len(TRANSPORTS)))]
         for case in CASES:
             if case.group == group:
@@ -65,7 +66,7 @@ def page(
     for cut in CUTS:
         cells = [_cut_cell(cut, outcomes_of(cut, name)) for name in TRANSPORTS]
         lines += [_row(cut.name, str(len(cut.counts)), *cells)]
-    lines += ["\n## Why not the same\n"]
+    lines += ["\n## Exceptions\n"]
     lines += [f"{number}. {_note(but)}" for number, but in enumerate(notes, 1)]
     return "\n".join(lines) + "\n"
 
@@ -97,7 +98,7 @@ def _row(*cells: str) -> str:
 
 
 def run(case: Case, transport: str) -> Found:
-    """What comes of `case`, but for what can't be tested."""
+    """The outcome of `case`, unless it can't be tested."""
     if case.expected(transport)[0] == UNTESTED:
         return case.expected(transport)
     outcome = observe(case, transport)
@@ -105,11 +106,15 @@ def run(case: Case, transport: str) -> Found:
 
 
 def main() -> None:
-    logging.getLogger("asyncio").setLevel(logging.ERROR)  # its debug mode tells of each slow step
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # its debug mode reports each slow step
     made = page(run, cut_everywhere)
     PAGE.write_text(made, encoding="utf-8")
     if "WRONG" in made:
         sys.exit(f"{PAGE} has cells that are WRONG")
+    print(
+        f"{len(CASES)} cases and {len(CUTS)} answers truncated at every byte, "
+        f"on {len(TRANSPORTS)} transports: each as expected"
+    )
 
 
 if __name__ == "__main__":

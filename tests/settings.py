@@ -1,4 +1,4 @@
-"""Servers, proxies and networks of every kind, over real sockets: what a question is put to."""
+"""Servers, proxies and networks of every kind, over real sockets, to ask a question of."""
 
 import re
 import socket
@@ -38,13 +38,13 @@ OPENAI_CHUNKS = (
 )
 
 RESOLVING = 0.8
-"""Seconds that the resolver takes for `slow_name`, unless the client has gone before."""
+"""Seconds that the resolver takes for `slow_name`, unless the client leaves before that."""
 
 
 @dataclass(frozen=True)
 class Asking:
     """A question that is ready to be asked. `port`: where its client connects to. `requests`: those
-    that came to the server. `release`: what is to be done once the client is closed."""
+    that the server received. `release` is called once the client is closed."""
 
     exchange: Exchange
     port: int
@@ -65,14 +65,14 @@ def hello_world(chat: Chat) -> Iterable[Event]:
 
 
 def finishing(chat: Chat) -> Iterable[Event]:
-    """The shortest answer of the openai dialect, by chunks of its own."""
+    """The shortest answer of the openai dialect, as raw chunks."""
     for chunk in OPENAI_CHUNKS:
         yield Unrecognized(chunk)
     yield End("terminator")
 
 
 def said_and_refused(chat: Chat) -> Iterator[Event]:
-    """HELLO, and then a change of mind."""
+    """HELLO, and then an error."""
     yield Text("Hello, ")
     raise refuse(RateLimited, 429, "that was enough", "rate_limit")
 
@@ -83,7 +83,7 @@ def long_text(chat: Chat) -> Iterable[Event]:
 
 
 def bomb(chat: Chat) -> Iterable[Event]:
-    """HELLO, and 40 MB that are 40 KB when zipped."""
+    """HELLO, and 40 MB that compress to 40 KB."""
     return (Text("Hello, "), *[Text("\0" * 1_000_000)] * 40, End("terminator"))
 
 
@@ -116,8 +116,8 @@ def embedded(
 
 
 def by_hand(*pieces: bytes, stay: bool = False, scheme: str = "http") -> Setting:
-    """A server that hears a request, and sends `pieces`; then it closes, or stays until the client
-    leaves."""
+    """A server that receives a request and sends `pieces`; then it closes, or stays open until the
+    client leaves."""
 
     def talk(stream: socket.socket) -> None:
         hear(stream)
@@ -136,7 +136,7 @@ def by_hand(*pieces: bytes, stay: bool = False, scheme: str = "http") -> Setting
 
 
 def through(scheme: str, *pieces: bytes, stay: bool = False) -> Setting:
-    """A proxy that answers a request for a `scheme` URL by `pieces`, as `by_hand` does."""
+    """A proxy that answers a request for a `scheme` URL with `pieces`, as `by_hand` does."""
 
     @contextmanager
     def setting() -> Generator[Asking]:
@@ -149,7 +149,7 @@ def through(scheme: str, *pieces: bytes, stay: bool = False) -> Setting:
 
 
 def through_a_proxy(*, tls: bool = False) -> Setting:
-    """A proxy that does what it should."""
+    """A proxy that works."""
 
     @contextmanager
     def setting() -> Generator[Asking]:
@@ -165,7 +165,7 @@ def through_a_proxy(*, tls: bool = False) -> Setting:
 
 
 def closed_port(*, of_proxy: bool = False, scheme: str = "http") -> Setting:
-    """A port that nobody listens at, of the server or of the proxy."""
+    """A port where nothing listens: the server's or the proxy's."""
 
     @contextmanager
     def setting() -> Generator[Asking]:
@@ -181,17 +181,17 @@ def closed_port(*, of_proxy: bool = False, scheme: str = "http") -> Setting:
 
 @contextmanager
 def unknown_name() -> Generator[Asking]:
-    """A name that stands for nothing (RFC 6761)."""
+    """A name that never resolves (RFC 6761)."""
     yield Asking(make_exchange("darkai", "Hello", base_url="http://nowhere.invalid"), 80)
 
 
 @contextmanager
 def slow_name() -> Generator[Asking]:
-    """A name that the system is still looking for when the client has lost its patience."""
+    """A name that the system is still resolving when the client gives up."""
     released = threading.Event()
 
     def resolve(*_: Any, **options: Any) -> Any:
-        if options.get("flags", 0) & socket.AI_NUMERICHOST:  # trio looks at once whether it is one
+        if options.get("flags", 0) & socket.AI_NUMERICHOST:  # trio first checks whether it is one
             raise socket.gaierror(socket.EAI_NONAME, "not a number")
         released.wait(RESOLVING)
         raise socket.gaierror(socket.EAI_AGAIN, "nobody knows")
@@ -202,7 +202,7 @@ def slow_name() -> Generator[Asking]:
 
 
 def padded_head(size: int) -> Setting:
-    """A whole answer behind a head of `size` bytes."""
+    """A whole answer after a head of `size` bytes."""
     body = HELLO + WORLD + DONE
     length = b"content-length: %d\r\nx-padding: " % len(body)
     return by_hand(HEAD + length + b"y" * size + b"\r\n\r\n" + body)
@@ -213,7 +213,7 @@ def padded_head(size: int) -> Setting:
 
 @contextmanager
 def listening(*talks: Callable[[socket.socket], None]) -> Generator[int]:
-    """A server that has one of `talks` on each connection; its port. Its clients may go away."""
+    """A server that runs one of `talks` on each connection; its port. Its clients may leave."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(30)
 
@@ -233,8 +233,8 @@ def listening(*talks: Callable[[socket.socket], None]) -> Generator[int]:
 
 
 def hear(stream: socket.socket) -> None:
-    """Receive a request to its end, or a client's first words of TLS: who closes with bytes unread
-    resets the connection."""
+    """Receive a whole request, or the beginning of a TLS handshake: closing with unread bytes would
+    reset the connection."""
     heard = b""
     while not _is_whole(heard) and (data := stream.recv(65536)):
         heard += data

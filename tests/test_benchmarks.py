@@ -240,7 +240,7 @@ def test_goals_are_judged_by_what_was_measured() -> None:
         "tokenwire / floor, pieces of 64 KiB": ["at most 1.4", 1.5, "missed"],
         "openai / tokenwire, pieces of 64 KiB": ["at least 80", 100.0, "met"],
         "httpx-sse / tokenwire, pieces of 64 KiB": ["at least 5", 4.0, "missed"],
-        "tokenwire, one event of 2 MiB, ms a MiB": ["at most 8", 9, "missed"],
+        "tokenwire, one event of 2 MiB, ms per MiB": ["at most 8", 9, "missed"],
     }
     assert decode.goals({}, {}) is None
 

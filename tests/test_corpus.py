@@ -28,7 +28,6 @@ from tokenwire.protocols.errors import (
 )
 from tokenwire.protocols.events import End
 from tokenwire.protocols.exchange import Exchange
-from tokenwire.protocols.formats.openai_chat.client import PROVIDER
 from tokenwire.protocols.reply import Choice, Reply
 from tokenwire.protocols.toolkit.http import Headers
 from tokenwire.protocols.toolkit.json import is_object
@@ -311,7 +310,7 @@ _CLASSES: dict[int, type[Refused]] = {
 }
 
 
-def blotted(message: str) -> str:
+def redacted(message: str) -> str:
     """What looks like a key is never shown, not even one that is none."""
     return re.sub(r"sk-[\w.-]{8,}", "sk-[secret]", message)
 
@@ -320,7 +319,7 @@ def blotted(message: str) -> str:
 def test_error(file: str) -> None:
     refused = response(file)
     error = json.loads(refused.body)["error"]
-    message = blotted(error if isinstance(error, str) else error["message"])
+    message = redacted(error if isinstance(error, str) else error["message"])
     outcome = alike(ask(), refused).refused_by(_CLASSES[refused.status], message)
     assert isinstance(outcome.error, Refused)
     assert outcome.error.status == refused.status

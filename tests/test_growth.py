@@ -36,6 +36,7 @@ from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.retry import NO_RETRY
+from tokenwire.protocols.toolkit.frames import encode_frame
 from tokenwire.protocols.toolkit.http import Headers, Origin
 from tokenwire.transports.client.http1 import HTTP1
 from tokenwire.transports.client.proxy import Proxy, Tunnel
@@ -425,7 +426,7 @@ ENDLESS: dict[str, Endless] = {
         b"x", b"".join(field + b"x" * (BOUND // 4) + b"\n" for field in (b":", b"event:", b"id:"))
     ),
     "a document of lines": Endless(b" xyz\n", b"{\n"),
-    "an object in stray lines behind an event": Endless(b" xyz\n", b": x\n\n{\n"),
+    "an object in unknown lines behind an event": Endless(b" xyz\n", b": x\n\n{\n"),
     "arguments of a tool call": Endless(chunk_of(CALL % "xy"), chunk_of(CALL % "{")),
     "long arguments of a tool call": Endless(chunk_of(CALL % ("x" * 900)), chunk_of(CALL % "{")),
     "arguments of a tool call in one event": Endless(b"x", chunk_of(CALL % "{")[:-16]),
@@ -634,7 +635,7 @@ LINEAR: dict[str, tuple[Endless, Callable[[int], bytes]]] = {
         )
     },
     "a web page": (Endless(b""), lambda size: b"<html>" + b"x" * size),
-    "an object in stray lines": (
+    "an object in unknown lines": (
         Endless(b""),
         lambda size: b": x\n{\n" + repeated(b" " * 30 + b"x\n", size),
     ),
@@ -696,7 +697,7 @@ CHUNKED: dict[str, Callable[[int], bytes]] = {
 @pytest.mark.parametrize("size", [1, 64, 1 << 20])
 @pytest.mark.parametrize("case", CHUNKED)
 def test_work_of_a_chunked_body_is_linear(case: str, size: int) -> None:
-    chunked = instrumented("transports.chunked")
+    chunked = instrumented("transports.client.chunked")
 
     def make() -> Callable[[bytes], object]:
         reader, content = chunked.ChunkedReader(1 << 30), list[bytes]()
@@ -709,7 +710,44 @@ def test_work_of_a_chunked_body_is_linear(case: str, size: int) -> None:
     assert_linear(make, CHUNKED[case], size)
 
 
+TOOLKIT: dict[str, tuple[str, Callable[[int], bytes]]] = {
+    "a frame": ("frames.Frames", lambda size: encode_frame({"a": 1}, b"x" * size)),
+    "frames": ("frames.Frames", partial(repeated, encode_frame({"a": "b", "c": 1}, b"xyz"))),
+    "headers of a frame": (
+        "frames.Frames",
+        lambda size: encode_frame({f"{number:04x}": True for number in range(size // 6)}, b""),
+    ),
+    "an element": ("elements.Elements", lambda size: b'["' + b"x" * size + b'"]'),
+    "a number": ("elements.Elements", lambda size: b"[" + b"1" * size + b"]"),
+    "elements": ("elements.Elements", lambda size: b"[" + repeated(b'{"a":[1]} , ', size)),
+    "numbers": ("elements.Elements", lambda size: b"[" + repeated(b"1,", size)),
+    "escapes": ("elements.Elements", lambda size: b'["' + repeated(b'\\"', size)),
+    "brackets": ("elements.Elements", lambda size: b"[" * size),
+    "white space": ("elements.Elements", lambda size: b"[" + b" " * size),
+}
+
+
+@pytest.mark.parametrize("size", [1, 64, 1 << 20])
+@pytest.mark.parametrize("case", TOOLKIT)
+def test_work_of_the_toolkit_is_linear(case: str, size: int) -> None:
+    name, body = TOOLKIT[case]
+    module, _, decoder = name.partition(".")
+
+    def make() -> Callable[[bytes], object]:
+        decode = getattr(instrumented(f"protocols.toolkit.{module}"), decoder)(1 << 30)
+        units: list[Any] = []
+
+        def feed(data: bytes) -> None:
+            decode.feed(data, units)
+
+        return feed
+
+    assert_linear(make, body, size)
+
+
 NAIVE = """
+import re
+
 class Decoder:
     def __init__(self):
         self.rest = b""
@@ -735,6 +773,15 @@ class Slicing(Decoder):
             data = data[1:]
 
 
+class Matching(Decoder):
+    def __init__(self):
+        self.rest = bytearray()
+
+    def feed(self, data):
+        self.rest += data
+        return re.compile(b"\\n").search(self.rest)
+
+
 class Joining(Decoder):
     def __init__(self):
         self.parts = []
@@ -746,7 +793,14 @@ class Joining(Decoder):
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("Decoder", 64), ("Searching", 64), ("Slicing", 1 << 20), ("Joining", 64)]
+    ("name", "size"),
+    [
+        ("Decoder", 64),
+        ("Searching", 64),
+        ("Matching", 64),
+        ("Slicing", 1 << 20),
+        ("Joining", 64),
+    ],
 )
 def test_what_is_not_linear_is_found_out(name: str, size: int) -> None:
     decoder = instrumented_source(NAIVE)[name]

@@ -1,8 +1,10 @@
 """`ask` and `stream`: one question in one line."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 import tokenwire
@@ -15,9 +17,12 @@ from tokenwire import (
     Truncated,
     as_chat,
     ask,
+    ask_async,
     make_exchange,
     stream,
+    stream_async,
 )
+from tokenwire.highlevel import key_from_environment
 from tokenwire.server import serve
 from tokenwire.server.faults import CloseAfter
 from tokenwire.transports.sync import Client
@@ -134,3 +139,68 @@ def test_an_exchange_for_any_transport() -> None:
     request = exchange.next_request()
     assert request is not None
     assert request.url == "https://darkai.foundation/chat"
+
+
+TWO = msgspec.structs.replace(PROVIDERS["openai"], env=("FIRST_KEY", "SECOND_KEY"))
+ENVIRONMENTS: dict[str, tuple[dict[str, str], str | None]] = {
+    "none is set": ({}, None),
+    "the first": ({"FIRST_KEY": "k-1", "SECOND_KEY": "k-2"}, "k-1"),
+    "the second": ({"SECOND_KEY": "k-2"}, "k-2"),
+    "the first is empty": ({"FIRST_KEY": "", "SECOND_KEY": "k-2"}, "k-2"),
+    "the first is blank": ({"FIRST_KEY": " \n", "SECOND_KEY": "k-2"}, "k-2"),
+    "all are empty": ({"FIRST_KEY": "", "SECOND_KEY": ""}, None),
+    "with a line end": ({"FIRST_KEY": "k-1\n"}, "k-1"),
+    "one of another provider": ({"OPENAI_API_KEY": "k-3"}, None),
+}
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_the_key_in_the_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment, key = ENVIRONMENTS[name]
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    assert key_from_environment(TWO) == key
+
+
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [
+        ({}, b"Bearer from-env"),
+        ({"key": "given"}, b"Bearer given"),
+        ({"key": ""}, None),
+        ({"headers": {"Authorization": "mine"}}, b"mine"),
+        ({"base_url": "http://localhost:8000/v1"}, b"Bearer from-env"),
+    ],
+)
+def test_a_missing_key_is_taken_from_the_environment(
+    options: dict[str, Any], sent: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "from-env")
+    request = make_exchange("openai", "Hello", model="m", **options).next_request()
+    assert request is not None
+    assert dict(request.headers).get(b"authorization") == sent
+
+
+def test_the_core_reads_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "from-env")
+    request = PROVIDERS["openai"].exchange(as_chat("Hello", model="m")).next_request()
+    assert request is not None
+    assert b"authorization" not in dict(request.headers)
+
+
+def test_each_way_to_ask_takes_the_key_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "from-env")
+
+    async def ask_twice(url: str) -> None:
+        await ask_async("openai", "Hello", model="m", base_url=url)
+        async with stream_async("openai", "Hello", model="m", base_url=url) as answer:
+            await answer.read()
+
+    with serve("openai", key="from-env") as server:  # which refuses any other
+        ask("openai", "Hello", model="m", base_url=server.url)
+        with stream("openai", "Hello", model="m", base_url=server.url) as answer:
+            answer.read()
+        asyncio.run(ask_twice(server.url))
+    assert len(server.requests) == 4

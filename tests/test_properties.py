@@ -208,7 +208,7 @@ def hears_whole(chat: Chat, answer: list[Event]) -> list[Event]:
                 heard.append(kind(text, index))
         calls = [e for e in events if isinstance(e, ToolCallEnd)]
         for call in calls:
-            heard.append(ToolCallStart(call.call, call.id, call.name, index))
+            heard.append(ToolCallStart(call.call, call.id, call.name, index=index))
             if call.complete or call.arguments != "{}":
                 heard.append(ToolCallDelta(call.call, call.arguments, index))
         heard += said.citations if index == 0 else []
@@ -218,7 +218,7 @@ def hears_whole(chat: Chat, answer: list[Event]) -> list[Event]:
                 logprobs.setdefault(event.of, []).extend(event.tokens)
         heard += [LogProbs(tokens, of, index) for of, tokens in logprobs.items()]
         reasons = [e for e in events if isinstance(e, Finish)]
-        ends += [*calls, *(reasons or [Finish("stop", index)])]
+        ends += [*calls, *(reasons or [Finish("stop", "stop", index=index)])]
     usage = [] if said.usage is None else [hears_usage(said.usage)]
     return [*heard, *usage, *ends, End("terminator")]
 
@@ -374,9 +374,14 @@ def subjects() -> Iterator[tuple[str, Subject]]:
     )
 
     two: list[Event] = [
-        *(Start("7", "m"), Text("h\u20ac"), ToolCallStart(0, "c", "f"), Text("i", 1)),
+        *(Start("7", "m"), Text("h\u20ac"), ToolCallStart(0, "c", "f"), Text("i", index=1)),
         *(ToolCallDelta(0, '{"a":1}'), ToolCallEnd(0, "c", "f", '{"a":1}', True)),
-        *(Finish("tool_calls"), Usage(1, 2), Finish("stop", 1), End("finish")),
+        *(
+            Finish("tool_calls", "tool_call"),
+            Usage(1, 2),
+            Finish("stop", "stop", index=1),
+            End("finish"),
+        ),
     ]
     for name in ("openai", "ylokh"):
         provider = PROVIDERS[name]

@@ -44,8 +44,8 @@ from tokenwire import (
     UnexpectedContent,
     make_exchange,
 )
-from tokenwire.protocols.formats.openai_chat.client import OpenAI
-from tokenwire.protocols.provider import Question
+from tokenwire.protocols.formats.openai_chat import OpenAIChat
+from tokenwire.protocols.question import Question
 from tokenwire.protocols.toolkit.http import Origin, Request, check_url
 from tokenwire.server import serve
 from tokenwire.server.faults import RefuseWith
@@ -104,7 +104,7 @@ PLACES: dict[str, Callable[[str], object]] = {
 def own(**fields: Any) -> Exchange:
     """An exchange of a provider of one's own."""
     given: dict[str, Any] = {"base_url": "http://a.example", "default_model": "m"} | fields
-    provider = Provider(name="own", dialect=OpenAI(), any_model=True, **given)
+    provider = Provider(name="own", dialect=OpenAIChat(), any_model=True, **given)
     return provider.exchange(Chat(messages=(Message("user", "hi"),)))
 
 
@@ -489,7 +489,7 @@ def test_no_object_shows_a_secret() -> None:
     key, password = SECRET, PROXY_SECRET
     provider = Provider(
         name="own",
-        dialect=OpenAI(),
+        dialect=OpenAIChat(),
         base_url=f"https://a.example/v1?api-key={key}",
         any_model=True,
         default_model="m",

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-import tokenwire.server.embedded
 import tokenwire.server
+import tokenwire.server.embedded
 import tokenwire.server.faults
 from tokenwire import testing
-from tokenwire.protocols.body import LineStep
 from tokenwire.protocols.chat import Chat, ImagePart, Message, as_chat
 from tokenwire.protocols.errors import LocalProtocolError, RemoteProtocolError
 from tokenwire.protocols.events import (
@@ -34,9 +33,11 @@ from tokenwire.protocols.events import (
     Unrecognized,
     Usage,
 )
-from tokenwire.protocols.provider import Provider, Question
+from tokenwire.protocols.provider import Provider
+from tokenwire.protocols.question import Question
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.service import Responder, Service
+from tokenwire.protocols.step import LineStep
 from tokenwire.protocols.toolkit.http import Request
 from tokenwire.testing import answers, chats, cut_at, cuts, mutations, pair, record, serve
 

@@ -12,7 +12,6 @@ import h11
 
 from tests.certificates import server_context
 from tests.cutting import whole
-from tokenwire.protocols.body import BodyKind, Step
 from tokenwire.protocols.chat import Chat, as_chat
 from tokenwire.protocols.clocks import Clocks
 from tokenwire.protocols.errors import RemoteProtocolError, TokenwireError
@@ -22,6 +21,7 @@ from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.registry import provider_named
 from tokenwire.protocols.reply import Reply
 from tokenwire.protocols.service import AnswerFunction, Responder, Service
+from tokenwire.protocols.step import Step
 from tokenwire.protocols.toolkit.http import Request
 from tokenwire.transports.client.connection import Connection, Route
 from tokenwire.transports.client.settings import ClientSettings
@@ -34,7 +34,7 @@ PUBLIC, PRIVATE = "93.184.216.34", "10.0.0.7"
 
 
 class _RawStep(Step):
-    kind: BodyKind = "bytes"
+    framing = "bytes"
     unfinished = "the body was cut"
 
     def __init__(self, request: Request, following: "_RawStep | None") -> None:

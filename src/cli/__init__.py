@@ -1,7 +1,7 @@
-"""The command `tokenwire`: how it starts and ends. What it does is in `commands`.
+"""The command `tokenwire`: how it starts and ends. `commands` has what it does.
 
-An error is one line on stderr, and its kind is the exit code. This module needs no extra, so that
-it can say which one is missing.
+An error is printed on stderr as one line, and its kind is the exit code. This module works without
+the extras, so that it can say which one is missing.
 """
 
 import io
@@ -19,7 +19,16 @@ from ..protocols.errors import (
     Truncated,
 )
 
-__all__ = ["EXIT_CODES", "Exit", "Settings", "complain", "main", "one_line", "visible"]
+__all__ = [
+    "EXIT_CODES",
+    "Exit",
+    "ServerFailed",
+    "Settings",
+    "complain",
+    "main",
+    "one_line",
+    "visible",
+]
 
 
 class Exit(IntEnum):
@@ -33,36 +42,54 @@ class Exit(IntEnum):
     TRUNCATED = 5
     NETWORK = 6
     TIMED_OUT = 7
-    INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-    CLOSED_PIPE = 141  # 128 + SIGPIPE: nobody reads on. No failure, but no proven answer either.
+    INTERRUPTED = 130  # 128 + SIGINT, as in shells
+    CLOSED_PIPE = 141  # 128 + SIGPIPE: not a failure, but the answer may not be complete
 
 
 EXIT_CODES = {
-    Exit.OK: "the answer is proven complete",
-    Exit.BUG: "a bug in tokenwire",
-    Exit.USAGE: "wrong usage, or a file that can't be read or written; nothing was sent",
+    Exit.OK: "the answer is complete",
+    Exit.BUG: "a bug in tokenwire, or in a provider of your own",
+    Exit.USAGE: "wrong usage, or a file that can't be read or written",
     Exit.REFUSED: "the service refused: key, quota, filter, redirect, ...",
-    Exit.BROKEN: "the service sent what is no answer: malformed, unexpected, too large",
-    Exit.TRUNCATED: "the answer was cut; what had come is on stdout",
+    Exit.BROKEN: "the service sent an invalid response: malformed, unexpected, too large",
+    Exit.TRUNCATED: "the answer was truncated; what arrived is on stdout",
     Exit.NETWORK: "no connection, or it was lost before the answer began",
     Exit.TIMED_OUT: "timed out",
     Exit.INTERRUPTED: "stopped by Ctrl-C",
-    Exit.CLOSED_PIPE: "nobody reads stdout any more, as behind a pipe into head",
+    Exit.CLOSED_PIPE: "stdout was closed, for example by head",
 }
-"""What each code says, for the help."""
+"""What each code means, for the help."""
 
 
 class Settings:
-    """What the whole command is told: `traceback`, whether an error comes with one."""
+    """Settings of the whole command.
+
+    `traceback`: whether to print tracebacks of errors. `own_provider`: the `module:NAME` that the
+    user gave as the provider, if any; a bug may be in there.
+    """
 
     traceback = False
+    own_provider = ""
+
+
+class ServerFailed(Exception):
+    """The embedded server raised `error`, in an answer function or in a provider's responder.
+
+    The notes say where.
+    """
+
+    def __init__(self, provider: str, error: Exception) -> None:
+        super().__init__(f"the embedded server of {provider} raised {error!r}")
+        self.__cause__ = error
+        for line in where(error):
+            self.add_note(line)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command with `arguments` (those of the process, if None); the exit code."""
+    """Run the command with `arguments` (None: those of the process). Returns the exit code."""
     settings = Settings()
     for stream in (sys.stdin, sys.stdout):
-        if isinstance(stream, io.TextIOWrapper):  # else a closed one, or somebody's fake
+        if isinstance(stream, io.TextIOWrapper):  # else it is closed, or replaced
             stream.reconfigure(errors="replace")
     try:
         code = _end(_run(sys.argv[1:] if arguments is None else arguments, settings))
@@ -77,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def exit_code(error: Exception) -> Exit:
-    """The code that tells the kind of `error`."""
+    """The exit code for `error`."""
     match error:
         case LocalProtocolError():
             return Exit.USAGE
@@ -96,7 +123,7 @@ def exit_code(error: Exception) -> Exit:
 
 
 def complain(error: Exception, settings: Settings) -> None:
-    """Say `error` in one line on stderr, below its traceback if one is wanted; then its notes."""
+    """Print `error` on stderr: its traceback if that is wanted, one line, then its notes."""
     if settings.traceback:
         import traceback
 
@@ -104,8 +131,11 @@ def complain(error: Exception, settings: Settings) -> None:
     notes = getattr(error, "__notes__", ())
     if isinstance(error, RemoteProtocolError) and notes:
         text = error.message  # the notes have the bytes
-    elif isinstance(error, TokenwireError):
+    elif isinstance(error, TokenwireError | ServerFailed):
         text = str(error)
+    elif settings.own_provider:
+        text = f"a bug in {settings.own_provider} or in tokenwire: {error!r}"
+        notes = [*notes, *where(error)]
     else:
         text = f"a bug in tokenwire: {error!r} (--traceback shows where; please report it)"
     print(f"tokenwire: {one_line(text)}", file=sys.stderr)
@@ -113,17 +143,28 @@ def complain(error: Exception, settings: Settings) -> None:
         print(f"  {visible(note)}", file=sys.stderr)
 
 
+def where(error: Exception) -> list[str]:
+    """A short traceback of `error`: the last calls, as lines."""
+    import traceback
+
+    lines: list[str] = []
+    for call in traceback.extract_tb(error.__traceback__, limit=-3):
+        lines.append(f'File "{call.filename}", line {call.lineno}, in {call.name}')
+        lines.append(f"  {call.line}")
+    return lines
+
+
 def one_line(text: str) -> str:
-    """`text`, which a server may have written, as one line that is safe on a terminal."""
+    """`text`, which may come from a server, as one line that is safe on a terminal."""
     return visible(" ".join(text.split()))
 
 
 def visible(text: str) -> str:
-    """`text` with its control characters made visible: they could do anything to a terminal."""
+    """`text` with its control characters made visible: on a terminal they could do anything."""
     return text.replace("\r\n", "\n").translate(_VISIBLE)
 
 
-# C0 and DEL have pictures in Unicode; C1, which a terminal may take for ESC [ and the like, don't.
+# Unicode has symbols for C0 and DEL, but none for C1, which terminals may read as ESC sequences.
 _VISIBLE = {
     **{code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n"},
     0x7F: "\u2421",
@@ -144,8 +185,8 @@ def _run(arguments: Sequence[str], settings: Settings) -> int:
 
 
 def _end(code: int) -> int:
-    """`code`, once all is written. Where nobody reads on, the rest is to go nowhere: Python writes
-    it when it ends, and would complain again."""
+    """`code`, after all output was written. A stdout that was closed is replaced by the null
+    device, because Python flushes it again at exit and would print another error."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:

@@ -4,33 +4,38 @@ import mimetypes
 import os
 import random
 import sys
+import time
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from ..highlevel import key_from_environment
 from ..protocols.chat import Chat, ImagePart, Message, Part, TextPart
 from ..protocols.errors import LocalProtocolError, TokenwireError
 from ..protocols.events import Event
 from ..protocols.provider import Provider
-from ..protocols.registry import PROVIDERS
 from ..protocols.reply import Reply
-from . import Settings, complain
+from . import ServerFailed, Settings, complain
 from .server import embedded_server, takes_key
 from .show import is_terminal, saver, show
 from .transports import Ask, open_transport
+
+if TYPE_CHECKING:
+    from ..server.embedded import Server
 
 __all__ = ["ChatOptions", "run_chat"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChatOptions:
-    """The options of the command."""
+    """The options of `tokenwire chat`."""
 
-    provider: str
+    provider: Provider
     model: str
     system: str
     images: tuple[Path, ...]
@@ -44,12 +49,12 @@ class ChatOptions:
 
 
 def run_chat(words: tuple[str, ...], options: ChatOptions, settings: Settings) -> None:
-    """Ask, and show the answer. Raises what went wrong, and KeyboardInterrupt."""
+    """Ask, and show the answer. Raises any error, and KeyboardInterrupt."""
     session = Session(options, settings)
     question = _question(words)
     with ExitStack() as stack:
         if options.embedded:
-            session.base_url = stack.enter_context(_embedded(PROVIDERS[options.provider], options))
+            session.use(stack.enter_context(_embedded(options, settings)))
         session.ask_by = stack.enter_context(
             open_transport(options.transport, proxy=options.proxy, trust_env=not options.embedded)
         )
@@ -60,14 +65,14 @@ def run_chat(words: tuple[str, ...], options: ChatOptions, settings: Settings) -
 
 
 class Session:
-    """Puts chats to the provider that the options say, and shows the answers."""
+    """Asks the provider of the options, and shows its answers."""
 
     ask_by: Ask
 
     def __init__(self, options: ChatOptions, settings: Settings) -> None:
         self._options = options
         self._settings = settings
-        self._provider = PROVIDERS[options.provider]
+        self._provider = options.provider
         self._key = None if options.embedded else _key(self._provider)
         self._pictures = [_picture(path) for path in options.images]
         self._save = saver(options.output)
@@ -75,7 +80,13 @@ class Session:
         self._clocks = self._provider.clocks
         if options.timeout is not None:
             self._clocks = msgspec.structs.replace(self._clocks, total=options.timeout)
-        self.base_url = options.base_url
+        self._base_url = options.base_url
+        self._server: Server | None = None
+
+    def use(self, server: "Server") -> None:
+        """Ask this embedded server."""
+        self._server = server
+        self._base_url = server.url
 
     def chat(self, question: str) -> Chat:
         """A chat that begins with `question`."""
@@ -86,28 +97,39 @@ class Session:
         return Chat(messages=(*system, Message("user", content)), model=self._model)
 
     def ask(self, chat: Chat, reply: Reply) -> None:
-        """Ask, show what comes, and put it into `reply`."""
+        """Ask, show the events as they arrive, and add them to `reply`.
+
+        Raises ServerFailed if the embedded server did: the client only sees a refusal.
+        """
         exchange = self._provider.exchange(
             chat,
             key=self._key,
-            base_url=self.base_url,
+            base_url=self._base_url,
             clocks=self._clocks,
             random=random.SystemRandom(),
+            now=time.time,
         )
 
         def take(event: Event) -> None:
             reply.add(event)
             shown.event(event)
 
-        with show(as_json=self._options.as_json, save=self._save) as shown:
-            self.ask_by(exchange, take)
+        try:
+            with show(as_json=self._options.as_json, save=self._save) as shown:
+                self.ask_by(exchange, take)
+        except TokenwireError:
+            if not (self._server and self._server.errors):
+                raise
+            error = self._server.errors[-1]
+            self._server.errors.clear()  # the others are those of earlier attempts
+            raise ServerFailed(self._provider.name, error) from error
 
     def converse(self) -> None:
-        """Ask one question after the other. Ctrl-C stops an answer, and at the prompt all.
+        """Ask one question after another. Ctrl-C stops an answer, or at the prompt everything.
 
-        What was answered in part, and seen, belongs to the history. What was not answered doesn't.
+        Partial answers become part of the history; questions without any answer do not.
         """
-        with suppress(ImportError):  # not on Windows; it makes an editor of input()
+        with suppress(ImportError):  # makes input() editable; Windows doesn't have it
             import_module("readline")
         chat: Chat | None = None
         said = ""
@@ -118,17 +140,15 @@ class Session:
                 self.ask(following, reply)
             except KeyboardInterrupt:
                 print("tokenwire: stopped", file=sys.stderr)
-            except TokenwireError as error:
+            except (TokenwireError, ServerFailed) as error:
                 complain(error, self._settings)
             if reply.text:
                 chat, said = following, reply.text
 
 
 def _key(provider: Provider) -> str | None:
-    key = os.environ.get("TOKENWIRE_KEY")
-    if not key and provider.name == "openai":
-        key = os.environ.get("OPENAI_API_KEY")
-    return key if key and takes_key(provider) else None
+    key = os.environ.get("TOKENWIRE_KEY", "").strip()
+    return key if key and takes_key(provider) else key_from_environment(provider)
 
 
 def _model(provider: Provider, options: ChatOptions) -> str:
@@ -140,18 +160,23 @@ def _model(provider: Provider, options: ChatOptions) -> str:
 
 
 @contextmanager
-def _embedded(provider: Provider, options: ChatOptions) -> Generator[str]:
-    """The URL of an embedded server."""
+def _embedded(options: ChatOptions, settings: Settings) -> "Generator[Server]":
+    """An embedded server. Errors in it that `Session.ask` has not raised are printed at the end."""
     if options.base_url is not None or options.proxy is not None:
         raise LocalProtocolError("--embedded needs no network: leave out --base-url and --proxy")
-    with embedded_server()(provider) as server:
-        yield server.url
+    server = embedded_server()(options.provider)
+    try:
+        with server:
+            yield server
+    finally:
+        for error in server.errors:
+            complain(ServerFailed(options.provider.name, error), settings)
 
 
 def _picture(path: Path) -> ImagePart:
     media_type = mimetypes.guess_type(path.name)[0] or ""
     if not media_type.startswith("image/"):
-        raise LocalProtocolError(f"{path} has no name of a picture (.png, .jpg, ...)")
+        raise LocalProtocolError(f"{path} is not named like a picture (.png, .jpg, ...)")
     try:
         return ImagePart.of_bytes(path.read_bytes(), media_type)
     except OSError as error:
@@ -159,13 +184,13 @@ def _picture(path: Path) -> ImagePart:
 
 
 def _question(words: tuple[str, ...]) -> str | None:
-    """The question that was given; None: there is to be a conversation."""
+    """The question that was given. None: start a conversation."""
     piped = not (sys.stdin and sys.stdin.isatty())
     if not words and not piped:
         return None
     text = " ".join(_read_pipe() if word == "-" else word for word in words or ("-",))
     if not text.strip():
-        raise LocalProtocolError("there is no question: neither in the arguments nor in the pipe")
+        raise LocalProtocolError("there is no question, neither in the arguments nor in the pipe")
     return text
 
 
@@ -174,9 +199,9 @@ def _read_pipe() -> str:
 
 
 def _prompt() -> str:
-    """The next question; empty: there is none."""
+    """The next question, or an empty string to end the conversation."""
     prompt = "> "
-    if not is_terminal():  # the answers go elsewhere, and the prompt must not go along
+    if not is_terminal():  # keep the prompt out of the file or pipe that gets the answers
         print(prompt, end="", file=sys.stderr, flush=True)
         prompt = ""
     try:
@@ -185,5 +210,5 @@ def _prompt() -> str:
         print(file=sys.stderr)
         return ""
     except KeyboardInterrupt:
-        print(file=sys.stderr)  # the shell's own prompt begins a line
+        print(file=sys.stderr)  # so that the shell's prompt begins on a new line
         raise

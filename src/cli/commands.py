@@ -1,4 +1,4 @@
-"""The arguments and the help of the command. What a command does is imported when it runs."""
+"""The arguments and the help of the command. The code of each subcommand is imported on demand."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -9,24 +9,26 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class, shell_complete
 
 from ..protocols.errors import LocalProtocolError
-from ..protocols.provider import VERSION
+from ..protocols.provider import Provider
+from ..protocols.question import VERSION
 from ..protocols.registry import PROVIDERS
 from . import EXIT_CODES, Exit, Settings
+from .named import find_provider
 
 __all__ = ["run"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 _COMPLETE = "_TOKENWIRE_COMPLETE"
-"""The environment variable by which a shell asks for completions, as click names it."""
+"""The environment variable with which a shell asks for completions; the name is click's."""
 
 
 def run(arguments: Sequence[str], settings: Settings) -> int:
-    """Run the command; the exit code. Raises LocalProtocolError for wrong usage."""
+    """Run the command. Returns the exit code, and raises LocalProtocolError for wrong usage."""
     instruction = os.environ.get(_COMPLETE)
     if instruction:
         return shell_complete(tokenwire, {}, "tokenwire", _COMPLETE, instruction)
-    # Not click's own `main`: it makes the same exit code of a closed pipe, Ctrl-C and an error.
+    # Not click's own `main`, which has one exit code for a closed pipe, Ctrl-C and errors.
     try:
         with tokenwire.make_context("tokenwire", list(arguments), obj=settings) as context:
             tokenwire.invoke(context)
@@ -49,26 +51,40 @@ def _want_traceback(context: click.Context, _: click.Parameter, wanted: bool) ->
 _traceback = click.option(
     "--traceback",
     is_flag=True,
+    is_eager=True,  # so that it applies to errors in the other options, too
     expose_value=False,
     callback=_want_traceback,
-    help="Show where an error comes from.",
+    help="Show the traceback of an error.",
 )
+
+
+def _find_provider(context: click.Context, _: click.Parameter, name: str) -> Provider:
+    provider = find_provider(name)
+    if ":" in name:
+        context.ensure_object(Settings).own_provider = name
+    return provider
+
+
+def _complete_provider(_: click.Context, __: click.Parameter, part: str) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in PROVIDERS if name.startswith(part)]
 
 
 def _provider_option(*names: str) -> Callable[[_F], _F]:
     return click.option(
         *names,
         "provider",
-        type=click.Choice(list(PROVIDERS)),
+        metavar="NAME",
         default="openai",
         show_default=True,
-        help="The service, or one that speaks like it.",
+        callback=_find_provider,
+        shell_complete=_complete_provider,
+        help="A provider (see tokenwire providers), or module:NAME for one of your own.",
     )
 
 
 def _complete_model(context: click.Context, _: click.Parameter, part: str) -> list[CompletionItem]:
-    provider = PROVIDERS[context.params["provider"]]
-    names = (*provider.models, *provider.aliases)
+    provider: Provider | None = context.params["provider"]  # None: it was not found
+    names = (*provider.models, *provider.aliases) if provider else ()
     return [CompletionItem(name) for name in names if name.startswith(part)]
 
 
@@ -84,13 +100,13 @@ _CODES = "\n".join(f"  {code:>3}  {words}" for code, words in EXIT_CODES.items()
 @_traceback
 @click.pass_context
 def tokenwire(context: click.Context) -> None:
-    """Ask LLM services, be one, and read what they send.
+    """Ask LLM services, imitate them, and decode what they send.
 
-    An answer that was cut is never a success: exit code 0 means that it is proven complete. Errors
-    are one line on stderr; what had come before stays on stdout.
+    A truncated answer is never a success: the exit code is 0 only if the answer is known to be
+    complete. An error is printed on stderr as one line; what arrived before it stays on stdout.
 
     \b
-    Examples, which need no key and no network:
+    Examples that need no key and no network:
       tokenwire chat --embedded "Why is the sky blue?"
       tokenwire serve --provider ylokh --pause 0.1
     """
@@ -98,7 +114,7 @@ def tokenwire(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-@tokenwire.command(short_help="Ask a question, or hold a conversation.")
+@tokenwire.command(short_help="Ask a question, or have a conversation.")
 @click.argument("question", nargs=-1)
 @_provider_option("-p", "--provider")
 @click.option(
@@ -106,31 +122,40 @@ def tokenwire(context: click.Context) -> None:
     "--model",
     default="",
     shell_complete=_complete_model,
-    help="The model, or an alias. [default: the provider's]",
+    help="The model, or an alias of one. [default: the provider's]",
 )
-@click.option("-s", "--system", default="", help="A system message, put before the question.")
+@click.option("-s", "--system", default="", help="A system message to put before the question.")
 @click.option(
     "-i",
     "--image",
     "images",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A picture to send along with the (first) question. May be repeated.",
+    help="A picture to send with the first question. May be repeated.",
 )
 @click.option(
     "-o",
     "--output",
     default=Path(),
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where pictures in the answer are saved; nothing is overwritten. [default: .]",
+    help="Where to save pictures of the answer; no file is overwritten. [default: .]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Write one event a line, as JSON.")
-@click.option("--base-url", help="Where the service is. [default: the provider's]")
-@click.option("--proxy", help="http://host:port. [default: HTTPS_PROXY, HTTP_PROXY, NO_PROXY]")
+@click.option("--json", "as_json", is_flag=True, help="Print each event as a line of JSON.")
+@click.option(
+    "--base-url",
+    metavar="URL",
+    help="The address of the service, to which the key is sent. [default: the provider's]",
+)
+@click.option(
+    "--proxy",
+    metavar="URL",
+    help="A proxy, as http://host:port. [default: from HTTPS_PROXY, HTTP_PROXY, NO_PROXY]",
+)
 @click.option(
     "--timeout",
     type=click.FloatRange(0, min_open=True),
-    help="Seconds that an answer may take in all. [default: the provider's, mostly none]",
+    metavar="SECONDS",
+    help="The time limit for a whole answer. [default: the provider's; most have none]",
 )
 @click.option(
     "-t",
@@ -138,25 +163,26 @@ def tokenwire(context: click.Context) -> None:
     type=click.Choice(["sync", "asyncio", "anyio", "trio", "httpx"]),
     default="sync",
     show_default=True,
-    help="What moves the bytes; makes no difference to the answer.",
+    help="The HTTP client to use; the answer is the same with each.",
 )
 @click.option(
     "--embedded",
     is_flag=True,
-    help="Ask the embedded server of the provider: no network, no key.",
+    help="Ask the provider's embedded server: no network, no key.",
 )
 @_traceback
 @click.pass_obj
 def chat(settings: Settings, /, question: tuple[str, ...], **options: Any) -> None:
-    """Ask QUESTION, or what comes through a pipe, and write the answer as it comes.
+    """Ask QUESTION, or the text from a pipe, and print the answer as it arrives.
 
-    Without either it is a conversation: an empty line or Ctrl-D ends it, Ctrl-C stops an answer. A
-    word - in QUESTION stands for what comes through the pipe.
+    Without either, start a conversation: an empty line or Ctrl-D ends it, Ctrl-C stops an answer. A
+    lone - in QUESTION is replaced by the text from the pipe.
 
-    On a terminal, Markdown is rendered and reasoning shown dim; in a pipe, the text comes as it is.
-    Pictures are saved, and their paths written.
+    On a terminal, Markdown is rendered and reasoning is dim; in a pipe, the text is left as it is.
+    Pictures are saved, and their paths printed.
 
-    The key is taken from TOKENWIRE_KEY, or for openai from OPENAI_API_KEY.
+    The key is read from the environment variable TOKENWIRE_KEY or, if that is not set, from the
+    provider's own, such as OPENAI_API_KEY.
 
     \b
     Examples:
@@ -171,28 +197,31 @@ def chat(settings: Settings, /, question: tuple[str, ...], **options: Any) -> No
     run_chat(question, ChatOptions(**options), settings)
 
 
-@tokenwire.command(short_help="Be a service, on this machine, as badly as wanted.")
+@tokenwire.command(short_help="Run a server that imitates a provider, faults included.")
 @_provider_option("-p", "--provider")
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=0,
-    help="The port to listen at. [default: a free one]",
+    help="The port to listen on. [default: a free one]",
 )
-@click.option("--require-key", is_flag=True, help="Refuse requests without the key TOKENWIRE_KEY.")
+@click.option(
+    "--require-key", is_flag=True, help="Refuse requests without the key in TOKENWIRE_KEY."
+)
 @click.option(
     "--cut",
     default="event",
     metavar="HOW",
     show_default=True,
-    help="How bodies are cut into writes: whole, event, or sizes in bytes (1 or 3,7).",
+    help="How to split bodies into writes: whole, event, or sizes in bytes (1 or 3,7).",
 )
 @click.option(
     "--pause",
     type=click.FloatRange(0),
     default=0.0,
-    help="Seconds between two writes. [default: 0]",
+    metavar="SECONDS",
+    help="The time between two writes. [default: 0]",
 )
 @click.option(
     "-f",
@@ -200,34 +229,39 @@ def chat(settings: Settings, /, question: tuple[str, ...], **options: Any) -> No
     "faults",
     multiple=True,
     metavar="FAULT",
-    help="What goes wrong with each response. May be repeated, to combine faults.",
+    help="A fault of each response (see above). May be repeated to combine faults.",
 )
 @click.option(
     "--times",
     type=click.IntRange(1),
-    help="How many requests get the faults; all behind them are answered right. [default: all]",
+    metavar="N",
+    help="Apply the faults to the first N requests only. [default: all]",
 )
 @_traceback
-def serve(**options: Any) -> None:
-    """Serve a provider at a loopback address until Ctrl-C: a server that hands back the question,
-    for testing clients.
+@click.pass_obj
+def serve(settings: Settings, /, **options: Any) -> None:
+    """Run a server that imitates a provider, to test clients against, until Ctrl-C. Its answers
+    repeat the question.
+
+    Exceptions in the provider's code are printed on stderr.
 
     \b
-    Faults (COUNT is in bytes of body; "head" in its place, but for end: before the head):
+    Faults. COUNT is the number of bytes of the body that are sent before; for close,
+    reset and stall it may be "head": nothing is sent, not even the response's head.
       close:COUNT            close the connection
       reset:COUNT            reset the connection
-      end:COUNT              end the body, as if that were all
-      stall:COUNT            say nothing more
-      keepalives[:COUNT[,S]] say only comments from then on, one every S seconds
-      linger                 leave out the end of the chunks, and stay open
-      close-idle             answer right, then close without saying so
-      refuse:STATUS[,AFTER]  an error status, with "Retry-After: AFTER"
-      html[:STATUS]          a web page in the answer's place
-      error[:MESSAGE]        an error object with status 200
-      break[:N]              bytes that are no event, after N events
+      end:COUNT              end the body as if it were complete
+      stall:COUNT            send nothing more
+      keepalives[:COUNT[,S]] send only comments, one every S seconds
+      linger                 leave out the last chunk, and keep the connection open
+      close-idle             answer correctly, then close without notice
+      refuse:STATUS[,AFTER]  send an error status, with "Retry-After: AFTER"
+      html[:STATUS]          send a web page instead of the answer
+      error[:MESSAGE]        send an error object with status 200
+      break[:N]              send an invalid event after N events
       drop-terminator        leave out the end mark
       gzip                   compress the body
-      unframed               HTTP/1.0: no length, no chunks
+      unframed               use HTTP/1.0: no length, no chunks
 
     \b
     Examples:
@@ -237,28 +271,38 @@ def serve(**options: Any) -> None:
     """
     from .serve import ServeOptions, run_serve
 
-    run_serve(ServeOptions(**options))
+    run_serve(ServeOptions(**options), settings)
 
 
-@tokenwire.command(short_help="Turn recorded bytes into events.")
+@tokenwire.command(short_help="Decode a recorded response into events.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True), default="-")
 @_provider_option("-d", "--dialect", "-p", "--provider")
-@click.option("-m", "--model", default="", help="The model that was asked (aichats: dalle).")
-@click.option("--status", default=200, show_default=True, help="The status of the response.")
-@click.option("--offsets", is_flag=True, help="Show after how many bytes each event was complete.")
-@click.option("--json", "as_json", is_flag=True, help="Write one event a line, as JSON.")
+@click.option(
+    "-m", "--model", default="", help="The model that was asked, if it matters (aichats: dalle)."
+)
+@click.option(
+    "--status",
+    metavar="CODE",
+    default=200,
+    show_default=True,
+    help="The HTTP status of the response.",
+)
+@click.option(
+    "--offsets", is_flag=True, help="Show the number of bytes after which each event was complete."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print each event as a line of JSON.")
 @click.option(
     "--cut-as",
     type=click.Choice(["eof", "disconnect"]),
     default="eof",
     show_default=True,
-    help="What the end of the bytes was: the end of the body, or a connection that went away.",
+    help="What ended the bytes: the end of the body, or a lost connection.",
 )
 @_traceback
 def decode(**options: Any) -> None:
-    """Decode the body of a response, from FILE or a pipe, into events, as it comes.
+    """Decode the body of a response, from FILE or a pipe, and print its events as they arrive.
 
-    A fault is shown with the bytes around it, and is the exit code.
+    An error in it is shown with the bytes around it, and sets the exit code.
 
     \b
     Examples:
@@ -272,20 +316,20 @@ def decode(**options: Any) -> None:
 
 
 @tokenwire.command(short_help="List the providers.")
-@click.option("--json", "as_json", is_flag=True, help="Write one provider a line, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print each provider as a line of JSON.")
 @_traceback
 def providers(as_json: bool) -> None:
-    """List the providers: a table; in a pipe, lines with tabs."""
+    """List the providers: as a table on a terminal, as tab-separated lines in a pipe."""
     from .providers import run_providers
 
     run_providers(as_json)
 
 
-@tokenwire.command(short_help="Print the script that teaches a shell to complete.")
+@tokenwire.command(short_help="Print the completion script for a shell.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @_traceback
 def completion(shell: str) -> None:
-    """Print the script that teaches SHELL to complete the command.
+    """Print the script that makes a shell complete the arguments of tokenwire.
 
     \b
     To install it:

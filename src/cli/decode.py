@@ -1,4 +1,4 @@
-"""`tokenwire decode`: recorded bytes into events."""
+"""`tokenwire decode`: decodes recorded bytes into events."""
 
 import re
 import sys
@@ -19,7 +19,7 @@ from ..protocols.errors import (
 )
 from ..protocols.events import Event, Image
 from ..protocols.exchange import Exchange
-from ..protocols.registry import PROVIDERS
+from ..protocols.provider import Provider
 from ..protocols.service import Service
 from . import visible
 from .server import any_chat, exchange_at_chat
@@ -29,27 +29,27 @@ __all__ = ["DecodeOptions", "Recording", "event_line", "run_decode"]
 READ_SIZE = 64 * 1024
 
 REACH = 60
-"""Bytes shown of a fault, and on each side of it."""
+"""How many bytes are shown of a fault, and on each side of it."""
 
-# A format of lines completes an event with the first byte of a line end. So by these pieces the
-# number of bytes after which an event is complete is exact, without feeding single bytes.
+# In a format of lines an event is complete with the first byte of a line end. So feeding these
+# pieces gives the exact number of bytes after which it was, without feeding single bytes.
 _PIECE = re.compile(rb"[^\r\n]*[\r\n]|[^\r\n]+")
 
 
 class Source(Protocol):
-    """What bytes are read from."""
+    """A source of bytes."""
 
     def read1(self, size: int, /) -> bytes:
-        """At most `size` bytes, as soon as there are some; none at the end."""
+        """At most `size` bytes, as soon as any are available; no bytes at the end."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeOptions:
-    """The options of the command."""
+    """The options of `tokenwire decode`."""
 
     file: str
-    provider: str
+    provider: Provider
     model: str
     status: int
     offsets: bool
@@ -58,8 +58,8 @@ class DecodeOptions:
 
 
 def run_decode(options: DecodeOptions) -> None:
-    """Decode, and write the events. Raises the fault, with the bytes around it as its notes."""
-    provider = PROVIDERS[options.provider]
+    """Decode, and print the events. Raises the error, with the bytes around it as notes."""
+    provider = options.provider
     exchange, _ = exchange_at_chat(Service(provider), any_chat(provider, options.model))
     exchange.receive_response(options.status, [])
     with _open(options.file) as source:
@@ -73,11 +73,11 @@ def run_decode(options: DecodeOptions) -> None:
 def _open(path: str) -> Generator[Source]:
     if path == "-":
         if sys.stdin is None:
-            raise LocalProtocolError("there is no pipe to read from: give a file")
-        yield cast(Source, sys.stdin.buffer)  # a BufferedReader, unless somebody replaced it
+            raise LocalProtocolError("stdin is closed: give a file")
+        yield cast(Source, sys.stdin.buffer)  # a BufferedReader, unless it was replaced
         return
     try:
-        file = open(path, "rb")  # noqa: SIM115  only opening it is to be in the try block
+        file = open(path, "rb")  # noqa: SIM115  the try block is only for opening it
     except OSError as error:
         raise LocalProtocolError(f"{path} can't be read: {error}") from None
     with file:
@@ -85,21 +85,23 @@ def _open(path: str) -> Generator[Source]:
 
 
 class Recording:
-    """Feeds recorded bytes to `exchange`, and knows where it is. `position`: after how many bytes
-    the last event was complete."""
+    """Feeds recorded bytes to `exchange`, and keeps track of the position.
+
+    `position`: the number of bytes after which the last event was complete.
+    """
 
     def __init__(self, exchange: Exchange) -> None:
         self.position = 0
         self._exchange = exchange
-        self._seen = bytearray()  # bounded, as the exchange's limits end the decoding
+        self._received = bytearray()  # bounded: the exchange's limits end the decoding
         self._fed = 0
-        self._piece = 0  # where the last piece began
+        self._piece = 0  # the start of the last piece
 
     def decode(self, source: Source, *, disconnected: bool) -> Iterator[Event]:
-        """The events, up to the end or a fault."""
+        """The events, up to the end or an error."""
         exchange = self._exchange
         while exchange.wants_data and (data := source.read1(READ_SIZE)):
-            self._seen += data
+            self._received += data
             for match in _PIECE.finditer(data):
                 piece = match[0]
                 self._piece = self._fed
@@ -112,7 +114,7 @@ class Recording:
         )
 
     def conclude(self) -> None:
-        """Raises the fault, if there was one; says what was not decoded."""
+        """Raise the error, if there was one, and report bytes that were not decoded."""
         try:
             request = self._exchange.next_request()
         except TokenwireError as error:
@@ -121,12 +123,12 @@ class Recording:
             raise
         if request is not None:
             raise Truncated(
-                "these bytes are whole, but the answer goes on in the response to "
+                "this response is complete, but the answer continues in the response to "
                 f"{request.method} {request.url}"
             )
-        rest = bytes(self._seen[self._fed :]).strip()
+        rest = bytes(self._received[self._fed :]).strip()
         if rest:
-            text = f"tokenwire: not decoded, as it stands behind the end: {rest[:REACH]!r}"
+            text = f"tokenwire: not decoded, because it is after the end: {rest[:REACH]!r}"
             print(text, file=sys.stderr)
 
     def _mark(self, events: list[Event]) -> list[Event]:
@@ -135,23 +137,23 @@ class Recording:
         return events
 
     def _around(self, error: TokenwireError) -> Iterator[str]:
-        """The bytes before a fault, its own, and those behind it, a line each."""
+        """The bytes before a fault, those of the fault, and those after it, a line each."""
         start, stop = self._fault(error)
         for what, begin, end in (
             ("before", max(0, start - REACH), start),
             ("fault", start, min(stop, start + REACH)),
-            ("after", stop, min(stop + REACH, len(self._seen))),
+            ("after", stop, min(stop + REACH, len(self._received))),
         ):
             if begin < end:
-                yield f"{what:>6}, bytes {begin} to {end}: {bytes(self._seen[begin:end])!r}"
+                yield f"{what:>6}, bytes {begin} to {end}: {bytes(self._received[begin:end])!r}"
 
     def _fault(self, error: TokenwireError) -> tuple[int, int]:
-        """Where the fault is: the bytes that the error quotes, or those fed last. A stream that was
-        cut has it at its end."""
+        """Where the fault is: the bytes that the error quotes, or the last ones that were fed. In a
+        truncated stream it is the end."""
         quoted = error.data if isinstance(error, RemoteProtocolError) else b""
         if len(quoted) > EXCERPT:
             quoted = quoted[:EXCERPT]
-        at = self._seen.find(quoted, self.position, self._fed) if quoted else -1
+        at = self._received.find(quoted, self.position, self._fed) if quoted else -1
         if at >= 0:
             return at, at + len(quoted)
         if isinstance(error, Truncated):
@@ -160,7 +162,7 @@ class Recording:
 
 
 def event_line(event: Event, position: int, options: DecodeOptions) -> str:
-    """`event` as a line; `position` is after how many bytes it was complete."""
+    """`event` as a line; it was complete after `position` bytes."""
     fields = msgspec.to_builtins(event)
     if options.as_json:
         if options.offsets:

@@ -1,4 +1,4 @@
-"""`tokenwire providers`: what there is."""
+"""`tokenwire providers`: lists them."""
 
 import sys
 from typing import Any
@@ -17,7 +17,7 @@ __all__ = ["run_providers"]
 
 
 def run_providers(as_json: bool) -> None:
-    """Write the table: rendered on a terminal, lines with tabs in a pipe, or JSON."""
+    """Print the providers: a table on a terminal, tab-separated lines in a pipe, or JSON."""
     if as_json:
         for provider in PROVIDERS.values():
             click.echo(msgspec.json.encode(_facts(provider)))
@@ -28,21 +28,21 @@ def run_providers(as_json: bool) -> None:
             click.echo("\t".join(row))
         return
     console = Console(force_terminal=True, highlight=False, markup=False)
-    if console.width < 72:  # of a table nothing but its borders would be left
+    if console.width < 72:  # too narrow for a table
         for row in rows:
             for name, fact in zip(_COLUMNS, row, strict=True):
                 console.print(Text.assemble((f"{name}: ", "dim"), fact))
             console.print()
         return
     table = Table(box=SIMPLE_HEAD)
-    for name in _COLUMNS[:-1]:  # without the URL, which is long and known
+    for name in _COLUMNS[:-1]:  # without the base URL, for which there is no room
         table.add_column(name, overflow="fold", no_wrap=name in ("provider", "dialect"))
     for row in rows:
         table.add_row(*row[:-1])
     console.print(table)
 
 
-_COLUMNS = ("provider", "dialect", "service", "models", "can", "proven by", "base URL")
+_COLUMNS = ("provider", "dialect", "service", "models", "can", "completed by", "base URL")
 
 
 def _row(provider: Provider) -> tuple[str, ...]:
@@ -50,10 +50,10 @@ def _row(provider: Provider) -> tuple[str, ...]:
     return (
         provider.name,
         _dialect(provider),
-        "living" if provider.working else "gone",
+        "up" if provider.working else "shut down",
         ", ".join(models),
         ", ".join(sorted(provider.capabilities)),
-        provider.owes,
+        provider.required_evidence,
         provider.base_url,
     )
 
@@ -70,9 +70,10 @@ def _facts(provider: Provider) -> dict[str, Any]:
         "default_model": provider.default_model,
         "aliases": provider.aliases,
         "capabilities": sorted(provider.capabilities),
-        "owes": provider.owes,
+        "owes": provider.required_evidence,
+        "env": provider.env,
     }
 
 
 def _dialect(provider: Provider) -> str:
-    return type(provider.dialect).__name__.lower()
+    return provider.dialect.name

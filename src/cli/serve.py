@@ -1,4 +1,4 @@
-"""`tokenwire serve`: the embedded server, with what goes wrong."""
+"""`tokenwire serve`: the embedded server, with faults."""
 
 import os
 import shlex
@@ -7,9 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ..protocols.errors import LocalProtocolError
-from ..protocols.formats.openai_chat.client import OpenAI
 from ..protocols.provider import Provider
-from ..protocols.registry import PROVIDERS
 from ..protocols.service import Service
 from ..server.faults import (
     BreakEvent,
@@ -29,6 +27,7 @@ from ..server.faults import (
     StallAfter,
     Unframed,
 )
+from . import ServerFailed, Settings, complain
 from .server import any_chat, embedded_server, exchange_at_chat, takes_key
 
 __all__ = ["ServeOptions", "cutting_of", "examples", "fault_of", "run_serve"]
@@ -36,9 +35,9 @@ __all__ = ["ServeOptions", "cutting_of", "examples", "fault_of", "run_serve"]
 
 @dataclass(frozen=True, kw_only=True)
 class ServeOptions:
-    """The options of the command."""
+    """The options of `tokenwire serve`."""
 
-    provider: str
+    provider: Provider
     host: str
     port: int
     require_key: bool
@@ -48,13 +47,17 @@ class ServeOptions:
     times: int | None
 
 
-def run_serve(options: ServeOptions) -> None:
-    """Serve until Ctrl-C, which is its orderly end."""
-    provider = PROVIDERS[options.provider]
+def run_serve(options: ServeOptions, settings: Settings) -> None:
+    """Serve until Ctrl-C, the normal way to stop. Errors in the server are printed on stderr."""
+    provider = options.provider
     key = os.environ.get("TOKENWIRE_KEY") if options.require_key else None
     if options.require_key:
         _check_key(provider, key)
     faults = tuple(map(fault_of, options.faults))
+
+    def report(error: Exception) -> None:
+        complain(ServerFailed(provider.name, error), settings)
+
     server = embedded_server()(
         provider,
         host=options.host,
@@ -63,13 +66,14 @@ def run_serve(options: ServeOptions) -> None:
         cutting=cutting_of(options.cut, options.pause),
         fault=faults if options.times is None else None,
         faults=[faults] * (options.times or 0),
+        on_error=report,
     )
     import anyio
 
     async def serve() -> None:
         async with server:
-            print(f"{provider.name} at {server.url} (Ctrl-C stops it)", flush=True)
-            print(examples(server.service, key), flush=True)
+            shown = examples(server.service, key, settings.own_provider)
+            print(f"{provider.name} at {server.url} (Ctrl-C stops it)\n{shown}", flush=True)
             await anyio.sleep_forever()
 
     with suppress(KeyboardInterrupt):
@@ -78,13 +82,13 @@ def run_serve(options: ServeOptions) -> None:
 
 def _check_key(provider: Provider, key: str | None) -> None:
     if not key:
-        raise LocalProtocolError("--require-key: put the key into TOKENWIRE_KEY")
+        raise LocalProtocolError("--require-key: set TOKENWIRE_KEY to the key")
     if not takes_key(provider):
-        raise LocalProtocolError(f"--require-key: {provider.name} knows no keys")
+        raise LocalProtocolError(f"--require-key: {provider.name} does not use keys")
 
 
 def cutting_of(how: str, pause: float) -> Cutting:
-    """The cutting that `--cut` and `--pause` say. Raises LocalProtocolError."""
+    """The cutting for `--cut` and `--pause`. Raises LocalProtocolError."""
     match how:
         case "whole":
             return Cutting("whole", pause=pause)
@@ -95,8 +99,7 @@ def cutting_of(how: str, pause: float) -> Cutting:
 
 
 def fault_of(text: str) -> Fault:
-    """The fault that `text` says: a name, and what the help has behind it. Raises
-    LocalProtocolError."""
+    """The fault that `text` describes, in the form of the help. Raises LocalProtocolError."""
     name, colon, value = text.partition(":")
     make = _FAULTS.get(name)
     if make is None:
@@ -104,52 +107,53 @@ def fault_of(text: str) -> Fault:
     try:
         return make(value)
     except ValueError:
-        problem = "that is not what goes behind the colon" if colon else "it needs a : and a number"
+        problem = "the value is not valid" if colon else "it needs a value, as in close:300"
         raise LocalProtocolError(f"--fault {text}: {problem} (see tokenwire serve --help)") from (
             None
         )
 
 
-def examples(service: Service, key: str | None) -> str:
-    """What to paste to ask `service`, running at its `base_url`: for curl, the openai SDK where
-    that speaks its dialect, and the command. `key`, which it wants, is not shown."""
+def examples(service: Service, key: str | None, name: str = "") -> str:
+    """How to ask `service` at its `base_url`, ready to paste: with curl, with the openai SDK if
+    that speaks its dialect, and with the command, where the provider is called `name`. A required
+    `key` is not shown."""
     provider, url = service.provider, service.base_url
+    name = shlex.quote(name or provider.name)
     return "\n".join(
         [
             "\n# curl",
             _curl(service, key),
             *_sdk(provider, url, needs_key=key is not None),
             "\n# tokenwire",
-            f"tokenwire chat -p {provider.name}{_model_option(provider)} --base-url {url} Hello",
+            f"tokenwire chat -p {name}{_model_option(provider)} --base-url {url} Hello",
         ]
     )
 
 
 def _curl(service: Service, key: str | None) -> str:
-    _, request = exchange_at_chat(service, any_chat(service.provider), key=key)
-    lines = [f"curl -N {shlex.quote(request.url)}"]
-    for name, value in request.headers:
-        if name in (b"content-type", b"uniqueid"):  # the others make no difference here
-            lines.append(f"-H {shlex.quote(f'{name.decode()}: {value.decode()}')}")
-    if key is not None:
-        lines.append('-H "authorization: Bearer $TOKENWIRE_KEY"')
+    provider = service.provider
+    _, request = exchange_at_chat(service, any_chat(provider), key=key and _SHOWN_KEY)
+    lines = [f"curl -N {_quoted(request.url)}"]
+    for pair in request.headers:
+        name, value = (text.decode("latin-1") for text in pair)
+        if name not in ("user-agent", "accept", "accept-encoding") and name not in provider.headers:
+            lines.append(f"-H {_quoted(f'{name}: {value}')}")
     lines.append(f"-d {shlex.quote(request.body.decode())}")
     return " \\\n  ".join(lines)
 
 
+_SHOWN_KEY = "$TOKENWIRE_KEY"
+"""What a shell replaces by the key."""
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if _SHOWN_KEY in text else shlex.quote(text)
+
+
 def _sdk(provider: Provider, url: str, *, needs_key: bool) -> list[str]:
-    if not isinstance(provider.dialect, OpenAI):
-        return [f"\n# the openai SDK does not speak {provider.name}'s dialect"]
     key = 'os.environ["TOKENWIRE_KEY"]' if needs_key else '"any"'
-    return [
-        "\n# the openai SDK, in Python",
-        "import os, openai" if needs_key else "import openai",
-        f"client = openai.OpenAI(base_url={url!r}, api_key={key})",
-        f"for chunk in client.chat.completions.create(model={provider.default_model or 'any'!r}, "
-        'messages=[{"role": "user", "content": "Hello"}], stream=True):',
-        "    if chunk.choices:",
-        '        print(chunk.choices[0].delta.content or "", end="")',
-    ]
+    example = provider.dialect.sdk_example(url, provider.default_model or "any", key)
+    return [f"\n{example}"] if example else []
 
 
 def _model_option(provider: Provider) -> str:
@@ -162,7 +166,7 @@ def _number(what: str) -> Callable[[str], int]:
             return int(text)
         except ValueError:
             raise LocalProtocolError(
-                f"{what} {text}: give whole, event, or numbers of bytes"
+                f"{what} {text}: give whole, event, or sizes in bytes"
             ) from None
 
     return number

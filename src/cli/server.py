@@ -1,4 +1,4 @@
-"""What several commands want of a provider: its embedded server, the steps before a chat, and
+"""What several commands need from a provider: its embedded server, the steps before a chat, and
 whether it takes a key."""
 
 import random
@@ -19,7 +19,7 @@ __all__ = ["any_chat", "embedded_server", "exchange_at_chat", "takes_key"]
 
 
 def embedded_server() -> "Callable[..., Server]":
-    """`serve`. Raises LocalProtocolError if it is not installed."""
+    """The function `serve`. Raises LocalProtocolError if it is not installed."""
     try:
         from ..server.embedded import serve
     except ModuleNotFoundError:
@@ -32,17 +32,17 @@ def embedded_server() -> "Callable[..., Server]":
 def exchange_at_chat(
     service: Service, chat: Chat, *, key: str | None = None
 ) -> tuple[Exchange, Request]:
-    """An exchange that has sent the request which asks `chat`, and that request.
+    """An exchange that has sent the request with `chat`, and that request.
 
-    What comes before that, as a token does, is answered by `service`, in memory: so the request is
-    one that `service` takes.
+    `service` answers earlier requests, such as one for a token, in memory. So it accepts the one
+    that is returned.
     """
     exchange = service.provider.exchange(
         chat, key=key, base_url=service.base_url, random=random.SystemRandom()
     )
     while True:
         request = exchange.next_request()
-        assert request is not None  # no answer is complete before the chat was asked
+        assert request is not None  # an answer is not complete before its chat was asked
         responder = service.responder()
         if responder.receive_request(request) is not None:
             return exchange, request
@@ -52,14 +52,10 @@ def exchange_at_chat(
 
 
 def any_chat(provider: Provider, model: str = "") -> Chat:
-    """A chat that `provider` can be asked."""
+    """A chat that `provider` accepts."""
     return as_chat("Hello", model=model or provider.default_model or "any")
 
 
 def takes_key(provider: Provider) -> bool:
-    """Whether `provider` can be given a key: the environment may hold one for another."""
-    try:
-        provider.exchange(any_chat(provider), key="any", random=random.SystemRandom())
-    except LocalProtocolError:
-        return False
-    return True
+    """Whether `provider` accepts a key: the one in TOKENWIRE_KEY may be for another."""
+    return provider.key_place is not None

@@ -1,6 +1,7 @@
-"""How the command writes an answer: as text, or as lines of JSON. `terminal` renders it.
+"""How the command prints an answer: as text, or as lines of JSON. `terminal` renders it.
 
-Text is that of the first choice. What a server wrote is made harmless before it meets a terminal.
+Only the first choice is printed as text. Before text from a server is printed on a terminal, its
+control characters are made visible.
 """
 
 import mimetypes
@@ -35,11 +36,11 @@ __all__ = ["JsonLines", "Show", "TextLines", "is_terminal", "saver", "show"]
 
 
 def show(*, as_json: bool, save: Callable[[Image], Path]) -> "Show":
-    """What fits stdout. Pictures are given to `save`."""
+    """The `Show` that suits stdout. Pictures are passed to `save`."""
     if as_json:
         return JsonLines()
     if is_terminal() and os.environ.get("TERM") != "dumb":
-        from .terminal import OnTerminal  # rich takes its time, and a pipe needs none of it
+        from .terminal import OnTerminal  # rich is slow to import, and not needed in a pipe
 
         return OnTerminal(save)
     return TextLines(save, visible if is_terminal() else str)
@@ -51,7 +52,7 @@ def is_terminal() -> bool:
 
 
 def saver(folder: Path) -> Callable[[Image], Path]:
-    """Saves pictures in `folder` under names that nothing has yet."""
+    """A function that saves pictures in `folder`, under names that are not in use."""
 
     def save(image: Image) -> Path:
         suffix = mimetypes.guess_extension(image.media_type) or ".bin"
@@ -77,7 +78,7 @@ def _new_file(folder: Path, suffix: str) -> BinaryIO:
 
 
 class Show:
-    """Shows one answer, inside a `with` block, whose end is that of the answer, cut or not."""
+    """Shows one answer, in a `with` block that ends with the answer, complete or not."""
 
     def __enter__(self) -> Self:
         return self
@@ -94,20 +95,20 @@ class Show:
         """Show the next event."""
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """End the answer."""
 
 
 class JsonLines(Show):
-    """One event a line, whatever it is."""
+    """Each event as a line."""
 
     def event(self, event: Event) -> None:
-        click.echo(msgspec.json.encode(event))  # as UTF-8, whatever the locale says
+        click.echo(msgspec.json.encode(event))  # in UTF-8, whatever the locale is
 
 
 class TextLines(Show):
-    """Text as it comes, and lines for pictures and tool calls. `clean` is what text goes through.
+    """Text as it arrives, and lines for pictures and tool calls. Text is printed through `clean`.
 
-    A last line end is added, if the answer has none.
+    A line end is added if the answer does not end with one.
     """
 
     def __init__(self, save: Callable[[Image], Path], clean: Callable[[str], str]) -> None:
@@ -133,7 +134,7 @@ class TextLines(Show):
             case ToolCallEnd():
                 self._calls[event.call].add(event)
                 self._call(self._calls.pop(event.call))
-            case Finish() if event.otel_reason not in ("stop", "tool_call"):
+            case Finish() if (event.kind or event.reason) not in ("stop", "tool_call"):
                 self.note(f"the model stopped early: {event.reason}")
             case Citation():
                 self.aside(f"source: {event.title} {event.url}")
@@ -154,10 +155,10 @@ class TextLines(Show):
         sys.stdout.flush()
 
     def reasoning(self, text: str) -> None:
-        """A piece of reasoning, which is no part of the answer's text."""
+        """A piece of reasoning, which is not part of the answer's text."""
 
     def line(self, text: str, style: str = "") -> None:
-        """A line of its own, in `style` where there are styles."""
+        """A separate line, in `style` if styles are supported."""
         self.end_line()
         sys.stdout.write(one_line(text) + "\n")
         sys.stdout.flush()
@@ -167,13 +168,13 @@ class TextLines(Show):
         print(f"tokenwire: {one_line(text)}", file=sys.stderr)
 
     def aside(self, text: str) -> None:
-        """A line about the answer, for who looks on."""
+        """A line about the answer, only for a person at a terminal."""
 
     def end_line(self) -> None:
-        """End the line that has begun, if one has."""
+        """End the current line, if there is one."""
         if self._in_line:
             self.text("\n")
 
     def _call(self, call: CollectedToolCall) -> None:
-        cut = "" if call.complete else " (not whole: don't run it)"
-        self.line(f"[tool call] {call.name}({call.arguments}){cut}", "cyan")
+        partial = "" if call.complete else " (incomplete: don't run it)"
+        self.line(f"[tool call] {call.name}({call.arguments}){partial}", "cyan")

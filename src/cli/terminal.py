@@ -20,29 +20,30 @@ __all__ = ["Block", "Drawing", "OnTerminal", "blocks"]
 
 
 class OnTerminal(TextLines):
-    """Markdown, rendered while it comes.
+    """Markdown, rendered as it arrives.
 
-    Blocks (a paragraph, a list, a table) that are complete are printed for good, each by itself.
-    The last one, which may still become something else, is drawn again and again, as much of it as
-    fits on the screen. So a block that refers to a link defined in another one shows it as written.
+    Complete blocks (a paragraph, a list, a table) are printed one by one. The last block, which may
+    still turn into something else, is redrawn as it grows, as much of it as fits on the screen.
+    Because blocks are rendered separately, a reference to a link that another block defines is
+    shown as written.
     """
 
     def __init__(self, save: Callable[[Image], Path]) -> None:
         super().__init__(save, visible)
-        # Not `auto`: rich's idea of a terminal has more sources than whether it is one. It heeds
-        # NO_COLOR and the terminal's width.
+        # Forced, because rich detects terminals by more than isatty(). It still respects NO_COLOR
+        # and the terminal's width.
         self._console = Console(force_terminal=True, highlight=False, markup=False, emoji=False)
         self._live = ExitStack()
         self._drawing = False
         self._pending = ""
         self._split_at = 0.0
-        self._printed = False  # whether a block of this answer stands above
+        self._printed = False  # whether a block of this answer was printed
         self._thinking = False
 
     def text(self, text: str) -> None:
         self._end_thinking()
         self._pending += visible(text)
-        # Splitting takes time in proportion to what is pending: not for each of its events.
+        # Splitting takes time in proportion to what is pending, so it is not done for each event.
         now = time.monotonic()
         if "\n" in text and now - self._split_at > 0.1:
             self._split_at = now
@@ -82,7 +83,7 @@ class OnTerminal(TextLines):
 
     def _print_blocks(self, complete: list[str]) -> None:
         if complete:
-            self._stop_drawing()  # which rich does in a thread, without a lock against printing
+            self._stop_drawing()  # rich draws in a thread, without a lock against printing
         for block in complete:
             if self._printed:
                 self._console.print()
@@ -95,8 +96,8 @@ class OnTerminal(TextLines):
 
 
 def blocks(text: str) -> list[str]:
-    """The Markdown blocks of `text`, each with the lines behind it, up to a last one that is not
-    complete: it has the last line, whatever that becomes."""
+    """The Markdown blocks of `text`, each with the blank lines after it. The last one is not
+    complete: it contains the last line, which may still change."""
     end = text.rfind("\n") + 1
     lines = text[:end].split("\n")
     starts = [
@@ -113,7 +114,7 @@ def blocks(text: str) -> list[str]:
 
 
 class Drawing(Live):
-    """Draws `text()` as it changes, up to twelve times a second, and at the end takes it away."""
+    """Redraws `text()` as it changes, up to twelve times a second, and removes it at the end."""
 
     def __init__(self, text: Callable[[], str], console: Console) -> None:
         super().__init__(
@@ -130,25 +131,25 @@ class Drawing(Live):
 
     def refresh(self) -> None:
         text = self._text()
-        if text != self._drawn:  # else an answer that stalls would be drawn again and again
+        if text != self._drawn:  # else a stalled answer would be redrawn again and again
             self._drawn = text
             super().refresh()
 
 
 class Block:
-    """Markdown without rich's blank lines around it; with `height`, so many of its last lines."""
+    """Markdown without rich's blank lines around it; with `height`, only that many last lines."""
 
     def __init__(self, text: str, height: int = 0) -> None:
         self._text = text
         self._height = height
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        # The terminal's own colours, and the addresses of links in full.
+        # In the terminal's own colours, and with the addresses of links in full.
         block: RenderableType = Markdown(self._text, code_theme="ansi_dark", hyperlinks=False)
         if self._height and len(self._text) > 16 * 1024:
-            # Drawing takes time in proportion, and this is done again and again: as plain text.
+            # Rendering takes time in proportion to the text, and this is repeated: plain text.
             block = Plain(self._text[-8 * 1024 :])
-        # Without the two columns that the terminal's own ^C takes: it would begin a line.
+        # Two columns are left for the terminal's own ^C, which would wrap to the next line.
         options = options.update(width=max(1, options.max_width - 2))
         lines = [*map(_inked, console.render_lines(block, options, pad=False))]
         inked = [number for number, line in enumerate(lines) if line]
@@ -160,7 +161,7 @@ class Block:
 
 
 def _inked(line: list[Segment]) -> list[Segment]:
-    """`line` without the blanks at its end, with which rich fills it up."""
+    """`line` without the blanks at its end, with which rich pads it."""
     while line and not line[-1].text.strip():
         line = line[:-1]
     if line:

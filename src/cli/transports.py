@@ -1,4 +1,4 @@
-"""A transport by its name, to ask one question after the other."""
+"""Opens a transport by its name, to ask one question after another."""
 
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +12,7 @@ from ..protocols.exchange import Exchange
 __all__ = ["Ask", "open_transport"]
 
 Ask: TypeAlias = Callable[[Exchange, Callable[[Event], None]], None]
-"""Asks, and gives each event to a function."""
+"""Asks, and passes each event to a function."""
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def open_transport(name: str, *, proxy: str | None, trust_env: bool) -> Generato
     run = _load(name, name).run
 
     async def ask(exchange: Exchange, show: Callable[[Event], None]) -> None:
-        # Each question has a client of its own, as it has an event loop of its own.
+        # Each question has its own client, because it has its own event loop.
         async with client_type(**options) as client, client.open(exchange) as answer:
             async for event in answer:
                 show(event)
@@ -44,7 +44,7 @@ def open_transport(name: str, *, proxy: str | None, trust_env: bool) -> Generato
                 run(ask(exchange, show))
             else:
                 run(ask, exchange, show)
-        except BaseExceptionGroup as group:  # trio's nurseries wrap Ctrl-C, too
+        except BaseExceptionGroup as group:  # trio's nurseries wrap even KeyboardInterrupt
             if group.subgroup(KeyboardInterrupt):
                 raise KeyboardInterrupt from None
             raise

@@ -1,39 +1,75 @@
-"""What is asked: `Chat`, its messages, and how they become one prompt."""
+"""What is asked: `Chat`, its messages, and the parts that messages are made of."""
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
 from .errors import LocalProtocolError
+from .events import Native
+
+if TYPE_CHECKING:
+    from .reply import Choice, Reply
 
 __all__ = [
+    "Cache",
     "Chat",
+    "Effort",
+    "FilePart",
     "ImagePart",
     "Message",
+    "Opaque",
     "Part",
+    "ReasoningPart",
+    "RefusalPart",
     "Role",
     "TextPart",
     "Tool",
     "ToolCall",
     "as_chat",
-    "flatten",
 ]
 
 Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
 
+Effort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+"""How much a model is to think."""
+
+Cache: TypeAlias = Literal["", "5m", "1h"]
+"""A cache mark, and how long it lasts: all of the request up to here is worth keeping."""
+
 
 class TextPart(msgspec.Struct, frozen=True, tag="text"):
-    """Text as one of several parts of a message."""
+    """Text."""
 
     text: str
+    cache: Cache = ""
+    native: Native | None = None
+    """How its own format writes the part, where its other fields are not enough. The same for all
+    parts."""
+
+
+class ReasoningPart(msgspec.Struct, frozen=True, tag="reasoning"):
+    """What the model thought. `text` may be empty where the service hides it."""
+
+    text: str
+    native: Native | None = None
+
+
+class RefusalPart(msgspec.Struct, frozen=True, tag="refusal"):
+    """The text by which the model declined."""
+
+    text: str
+    native: Native | None = None
 
 
 class ImagePart(msgspec.Struct, frozen=True, tag="image"):
-    """A picture as one of several parts of a message: an http(s) or `data:` URL."""
+    """A picture: an http(s) or `data:` URL. `detail` is auto, low, high, original, or empty."""
 
     url: str
+    detail: str = ""
+    cache: Cache = ""
+    native: Native | None = None
 
     @classmethod
     def of_bytes(cls, data: bytes, media_type: str) -> "ImagePart":
@@ -41,91 +77,197 @@ class ImagePart(msgspec.Struct, frozen=True, tag="image"):
         return cls(f"data:{media_type};base64,{b64encode(data).decode()}")
 
 
-Part: TypeAlias = TextPart | ImagePart
+class FilePart(msgspec.Struct, frozen=True, tag="file"):
+    """A document, audio or video, as `media_type` says: an http(s), `data:`, `gs:` or `s3:` URL."""
+
+    url: str
+    media_type: str = ""
+    name: str = ""
+    cache: Cache = ""
+    native: Native | None = None
+
+    @classmethod
+    def of_bytes(cls, data: bytes, media_type: str, name: str = "") -> "FilePart":
+        """A file given by its bytes."""
+        return cls(f"data:{media_type};base64,{b64encode(data).decode()}", media_type, name)
 
 
-class ToolCall(msgspec.Struct, frozen=True):
-    """A call that the assistant made, `arguments` as the JSON text that it sent."""
+class ToolCall(msgspec.Struct, frozen=True, tag="tool_call"):
+    """A call that the assistant made. `arguments` is text as it was sent: JSON, or free text if
+    the call is `custom`. `id` is empty where the service gives none."""
 
     id: str
     name: str
     arguments: str
+    custom: bool = False
+    cache: Cache = ""
+    native: Native | None = None
+
+    def result(self, content: "str | Sequence[Part]", failed: bool = False) -> "Message":
+        """The tool message that answers this call. `failed`: the tool failed."""
+        content = content if isinstance(content, str) else tuple(content)
+        return Message("tool", content, tool_call_id=self.id, failed=failed)
+
+
+class Opaque(msgspec.Struct, frozen=True, tag="opaque"):
+    """A part, or a tool, that only its own format understands."""
+
+    native: Native
+
+
+Part: TypeAlias = TextPart | ReasoningPart | RefusalPart | ImagePart | FilePart | ToolCall | Opaque
 
 
 class Tool(msgspec.Struct, frozen=True):
-    """A function that the model may call; `parameters` is a JSON Schema."""
+    """A function that the model may call; `parameters` is a JSON Schema. `strict`: whether the
+    service has to keep to the schema; None is the format's own default."""
 
     name: str
     description: str = ""
     parameters: dict[str, Any] = {}
+    strict: bool | None = None
+    cache: Cache = ""
+    native: Native | None = None
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One message. `tool_calls` are an assistant's; `tool_call_id` names the call that a message
-    of role `tool` answers."""
+    """One message.
+
+    `tool_call_id` names the call that a message of role `tool` answers; without it results answer
+    the calls in their order. `failed`: that tool failed. `extra` are further fields in the form of
+    chat completions (`prefix`, `partial`), which other formats refuse.
+    """
 
     role: Role
     content: str | tuple[Part, ...] = ""
-    tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
     name: str = ""
+    failed: bool = False
+    extra: dict[str, Any] = {}
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The content as parts, of which an empty text has none."""
+        if isinstance(self.content, str):
+            return (TextPart(self.content),) if self.content else ()
+        return self.content
 
     @property
     def text(self) -> str:
-        """The content as text. Raises LocalProtocolError for parts that are none."""
+        """The text parts, joined."""
         if isinstance(self.content, str):
             return self.content
-        for part in self.content:
-            if not isinstance(part, TextPart):
-                raise LocalProtocolError(
-                    "this service takes only text: leave the image part out, "
-                    "or ask a provider that can see (openai)"
-                )
         return "".join(part.text for part in self.content if isinstance(part, TextPart))
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls among the parts."""
+        return tuple(part for part in self.parts if isinstance(part, ToolCall))
+
+    def replace(self, **changes: Any) -> "Message":
+        """A copy with `changes`."""
+        return msgspec.structs.replace(self, **changes)
+
+    def plain(self) -> "Message":
+        """The message without native forms, for another service or another model: signed thoughts
+        are bound to the one that signed them. Parts that are nothing else are left out."""
+        if isinstance(self.content, str):
+            return self
+        return self.replace(content=tuple(_plain(self.content)))
 
 
 class Chat(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked. Options that are None or empty are not sent.
+    """What is asked. Options that are None or empty are not sent; one that the format can't say is
+    refused before anything is sent.
 
-    `model` may be empty (the provider's default) or an alias. `extra` are further fields of the
-    request, as the service names them; they override all others.
+    `model` may be empty (the provider's default) or an alias.
     """
 
     messages: tuple[Message, ...]
     model: str = ""
-    tools: tuple[Tool, ...] = ()
+    tools: tuple[Tool | Opaque, ...] = ()
+    """In this order, which prompt caches depend on."""
     tool_choice: str | None = None
     """`auto`, `none`, `required`, or the name of a tool."""
+    parallel: bool | None = None
+    """False asks for one tool call at a time."""
     temperature: float | None = None
     top_p: float | None = None
+    top_k: int | None = None
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     n: int | None = None
+    """How many answers, each of them a choice."""
     seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logprobs: int | None = None
+    """For each token the logarithmic probabilities of so many alternatives; 0: of the token
+    alone."""
+    effort: Effort | None = None
+    schema: dict[str, Any] | None = None
+    """JSON Schema of the answer; `{}` is any JSON."""
     stream: bool = True
     extra: dict[str, Any] = {}
+    """All other fields of the request, in the format's own words. Objects are merged into objects,
+    at every depth, and what is given here wins."""
 
     def replace(self, **changes: Any) -> "Chat":
         """A copy with `changes`."""
         return msgspec.structs.replace(self, **changes)
 
-    def then(self, answer: str, question: str) -> "Chat":
-        """The conversation, continued: the assistant's `answer`, and the user's next `question`."""
-        more = (Message("assistant", answer), Message("user", question))
-        return self.replace(messages=(*self.messages, *more))
+    def then(self, answer: "Reply | Choice | Message | str", *more: Message | str) -> "Chat":
+        """The conversation, continued: the assistant's `answer`, then messages, or texts of the
+        user."""
+        if isinstance(answer, str):
+            answer = Message("assistant", answer)
+        said = answer if isinstance(answer, Message) else answer.message()
+        following = (m if isinstance(m, Message) else Message("user", m) for m in more)
+        return self.replace(messages=(*self.messages, said, *following))
+
+    def plain(self) -> "Chat":
+        """The chat without native forms, for another service: see `Message.plain`."""
+        return self.replace(
+            messages=tuple(message.plain() for message in self.messages),
+            tools=tuple(_plain_tools(self.tools)),
+        )
 
     def options(self) -> list[str]:
         """The names of the options that are set."""
-        names = ("tools", "tool_choice", "temperature", "top_p", "max_tokens", "stop", "n", "seed")
-        return [name for name in names if getattr(self, name) not in (None, ())]
+        return [name for name in _OPTIONS if getattr(self, name) not in (None, ())]
+
+
+_OPTIONS = tuple(
+    name for name in Chat.__struct_fields__ if name not in ("messages", "model", "stream", "extra")
+)
+
+
+def _plain(parts: Sequence[Part]) -> Iterator[Part]:
+    for part in parts:
+        if not isinstance(part, Opaque):
+            yield part if part.native is None else msgspec.structs.replace(part, native=None)
+
+
+def _plain_tools(tools: Sequence[Tool | Opaque]) -> Iterator[Tool]:
+    for tool in tools:
+        if not isinstance(tool, Opaque):
+            yield tool if tool.native is None else msgspec.structs.replace(tool, native=None)
 
 
 def as_chat(question: "Chat | str | Sequence[Message | Mapping[str, Any]]", **options: Any) -> Chat:
     """A chat of a question, a list of messages, or a chat; `options` are fields of `Chat`.
 
-    A message may be a mapping with `role` and `content`, as in the documents of OpenAI.
-    Raises LocalProtocolError for what is none of these.
+    A message may be a mapping in the form of chat completions (`role`, `content`, `tool_calls`,
+    ...), and so may a tool of type `function`. What such a mapping says beyond what tokenwire knows
+    goes along in its native form. A tool of another type is one in the words of the format that is
+    asked. Raises LocalProtocolError for what is none of these.
     """
+    options = dict(options)
+    for name in ("tools", "stop"):
+        if name in options:
+            options[name] = _several(options[name], name)
+    if "tools" in options:
+        options["tools"] = tuple(map(_tool, options["tools"]))
     if isinstance(question, Chat):
         return question.replace(**options)
     if isinstance(question, str):
@@ -136,126 +278,30 @@ def as_chat(question: "Chat | str | Sequence[Message | Mapping[str, Any]]", **op
         raise LocalProtocolError(
             f"a question of type {type(question).__name__}: give text, a list of messages or a Chat"
         ) from None
-    messages = tuple(m if isinstance(m, Message) else message_of(m) for m in given)
-    return Chat(messages=messages, **options)
+    return Chat(messages=tuple(map(_message, given)), **options)
 
 
-def message_of(value: Mapping[str, Any]) -> Message:
-    """A message of a mapping in the form of OpenAI's chat completions."""
+def _several(value: Any, name: str) -> tuple[Any, ...]:
+    """The items of an option that has several."""
+    if isinstance(value, str | Tool | Opaque | Mapping):
+        return (value,)
     try:
-        wire = msgspec.convert(value, WireMessage)
-    except msgspec.ValidationError as error:
-        raise LocalProtocolError(f"a message is not as it should be: {error}") from None
-    return wire.message()
+        return tuple(value or ())
+    except TypeError:
+        raise LocalProtocolError(f"{name}: give a list") from None
 
 
-def flatten(messages: Sequence[Message]) -> str:
-    """One prompt of all `messages`, for services that take one string.
+def _message(value: Message | Mapping[str, Any]) -> Message:
+    if isinstance(value, Message):
+        return value
+    from .mappings import message_of  # most programs give text
 
-    One message is its content; several are a line `Role: content` each, blank ones left out, and a
-    last line `Assistant:`. Raises LocalProtocolError for what a string can't hold.
-    """
-    if not messages:
-        raise LocalProtocolError("no message: a chat needs at least one")
-    for message in messages:
-        if message.tool_calls or message.tool_call_id:
-            raise LocalProtocolError(
-                "this service knows no tools: leave tool calls and results out"
-            )
-        if message.name:
-            raise LocalProtocolError("this service knows no names: leave a message's name out")
-    if len(messages) == 1:
-        return messages[0].text
-    lines = [
-        f"{message.role.capitalize()}: {text}"
-        for message in messages
-        if (text := message.text).strip()
-    ]
-    return "\n".join([*lines, "Assistant:"])
+    return message_of(value)
 
 
-# How OpenAI's chat completions write a message. It stands here and not in the dialect because the
-# same form is the field's way to write messages as plain data.
+def _tool(value: Tool | Opaque | Mapping[str, Any]) -> Tool | Opaque:
+    if isinstance(value, Tool | Opaque):
+        return value
+    from .mappings import tool_of
 
-
-class _WireFunction(msgspec.Struct, frozen=True):
-    name: str
-    arguments: str = ""
-
-
-class _WireToolCall(msgspec.Struct, frozen=True):
-    function: _WireFunction
-    id: str = ""
-
-
-class WireImageUrl(msgspec.Struct, frozen=True):
-    """Where a picture is."""
-
-    url: str
-
-
-class WirePart(msgspec.Struct, frozen=True):
-    """A part of a message's content."""
-
-    type: str
-    text: str | None = None
-    image_url: WireImageUrl | None = None
-
-    def part(self) -> Part:
-        """The part. Raises LocalProtocolError if it is neither text nor a picture."""
-        if self.type == "text" and self.text is not None:
-            return TextPart(self.text)
-        if self.type == "image_url" and self.image_url is not None:
-            return ImagePart(self.image_url.url)
-        raise LocalProtocolError(f"a part of type {self.type!r}: give text or image_url")
-
-
-class WireMessage(msgspec.Struct, frozen=True):
-    """A message as OpenAI's chat completions write it."""
-
-    role: Role
-    content: str | list[WirePart] | None = None
-    tool_calls: list[_WireToolCall] | None = None
-    tool_call_id: str | None = None
-    name: str | None = None
-
-    def message(self) -> Message:
-        """The message. Raises LocalProtocolError for parts that are not known."""
-        content = self.content or ""
-        return Message(
-            role=self.role,
-            content=content if isinstance(content, str) else tuple(p.part() for p in content),
-            tool_calls=tuple(
-                ToolCall(call.id, call.function.name, call.function.arguments)
-                for call in self.tool_calls or ()
-            ),
-            tool_call_id=self.tool_call_id or "",
-            name=self.name or "",
-        )
-
-
-def wire_message(message: Message) -> dict[str, Any]:
-    """`message` as OpenAI's chat completions write it."""
-    wire: dict[str, Any] = {"role": message.role, "content": message.content}
-    if not isinstance(message.content, str):
-        wire["content"] = [
-            {"type": "text", "text": part.text}
-            if isinstance(part, TextPart)
-            else {"type": "image_url", "image_url": {"url": part.url}}
-            for part in message.content
-        ]
-    if message.tool_calls:
-        wire["content"] = wire["content"] or None
-        wire["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
-            }
-            for call in message.tool_calls
-        ]
-    if message.tool_call_id:
-        wire["tool_call_id"] = message.tool_call_id
-    if message.name:
-        wire["name"] = message.name
-    return wire
+    return tool_of(value)

@@ -1,6 +1,6 @@
 """The answer that a server gives unless told otherwise: the question, handed back word by word.
 
-`echo(provider)` says only what the provider's dialect can say, and the same chat always gets the
+`echo(provider)` says only what the provider's format can say, and the same chat always gets the
 same answer: no clock, no randomness.
 """
 
@@ -11,12 +11,14 @@ from collections.abc import Iterator
 
 import msgspec
 
-from .chat import Chat, Message, TextPart, Tool
+from .chat import Chat, Tool
+from .dialect import Dialect
 from .errors import BadRequest
 from .events import (
     End,
     Event,
     Finish,
+    FinishKind,
     Image,
     Start,
     Text,
@@ -25,8 +27,6 @@ from .events import (
     ToolCallStart,
     Usage,
 )
-from .formats.founding.aichats.client import AiChats
-from .formats.openai_chat.client import OpenAI
 from .provider import Provider
 from .service import AnswerFunction, refuse
 
@@ -39,14 +39,15 @@ during which a server does nothing else: this much takes a few seconds."""
 
 def echo(provider: Provider) -> AnswerFunction:
     """An answer function for `provider`: the last user message's text, with the names of the
-    provider and the model before it, one `Text` a word.
+    provider and the model before it, one `Text` a word; a picture where only that can be said.
 
-    In the `openai` dialect also usage in words, `Chat.n` choices, and a call of a tool with
+    Where the format can say it, also usage in words, `Chat.n` choices, and a call of a tool with
     `{"question": ...}` if `tool_choice` wants one or the question mentions its name; once the
-    tool's result is there, that is handed back too. By AiChats' model `dalle`, a picture.
+    tool's result is there, that is handed back too.
 
     Raises BadRequest, as services do, if that is longer than `LONGEST`.
     """
+    dialect = provider.dialect
 
     def answer(chat: Chat) -> Iterator[Event]:
         question = _question(chat)
@@ -56,15 +57,11 @@ def echo(provider: Provider) -> AnswerFunction:
             raise refuse(
                 BadRequest, 400, "the question is too long for this", "context_length_exceeded"
             )
-        if isinstance(provider.dialect, OpenAI):
-            return _completion(chat, model, question, text)
-        if isinstance(provider.dialect, AiChats):
-            if model == "dalle":
-                return iter(
-                    (Image(picture(question), "image/png", prompt=question), _end(provider))
-                )
-            text = _LINE_END.sub(" ", text)  # it can't say them: words would grow together
-        return iter((*map(Text, _words(text)), _end(provider)))
+        says = dialect.says_to(chat.replace(model=model))
+        if not dialect.line_ends:
+            text = _LINE_END.sub(" ", text)  # words would grow together
+        said = _completion(chat, dialect, model, question, text)
+        return (event for event in said if type(event) in says)
 
     return answer
 
@@ -91,65 +88,66 @@ def _png_chunk(kind: bytes, data: bytes = b"") -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
 
 
-def _completion(chat: Chat, model: str, question: str, text: str) -> Iterator[Event]:
+def _completion(
+    chat: Chat, dialect: Dialect, model: str, question: str, text: str
+) -> Iterator[Event]:
+    says = dialect.says_to(chat.replace(model=model))
     yield Start(f"chatcmpl-{zlib.crc32(text.encode(errors='replace')):08x}", model)
+    if Text not in says:
+        yield Image(picture(question), "image/png", prompt=question)
     indexes = range(chat.n or 1)
     words: list[str] = []
     arguments = ""
-    tool = _tool_to_call(chat, question)
+    tool = _tool_to_call(chat, question) if ToolCallStart in says else None
     if tool is None:
         if _has_result(chat):
-            text += f" (the tool said: {_text(chat.messages[-1])})"
+            text += f" (the tool said: {chat.messages[-1].text})"
         words = _words(text)
     else:
         arguments = msgspec.json.encode({"question": question}).decode()
     for index in indexes:
         for word in words:
-            yield Text(word, index)
+            yield Text(word, index=index)
         if tool is not None:
             middle = len(arguments) // 2
-            yield ToolCallStart(0, f"call_{index}", tool.name, index)
+            yield ToolCallStart(0, f"call_{index}", tool.name, index=index)
             yield ToolCallDelta(0, arguments[:middle], index)
             yield ToolCallDelta(0, arguments[middle:], index)
-    asked = sum(len(_text(message).split()) for message in chat.messages)
+    asked = sum(len(message.text.split()) for message in chat.messages)
     said = len(words or arguments.split()) * len(indexes)
     yield Usage(input_tokens=asked, output_tokens=said, total_tokens=asked + said)
+    kind: FinishKind = "stop" if tool is None else "tool_call"
     for index in indexes:
         if tool is not None:
-            yield ToolCallEnd(0, f"call_{index}", tool.name, arguments, True, index)
-        yield Finish("stop" if tool is None else "tool_calls", index)
-    yield End("terminator")
+            yield ToolCallEnd(0, f"call_{index}", tool.name, arguments, True, index=index)
+        yield Finish(dialect.reason(kind), kind, index=index)
+    # Where nothing but the end of the body shows it, that is all the evidence there is.
+    yield End("terminator" if dialect.evidence == "finish" else dialect.evidence)
 
 
 def _tool_to_call(chat: Chat, question: str) -> Tool | None:
     if chat.tool_choice == "none" or _has_result(chat):
         return None
-    for tool in chat.tools:
+    tools = [tool for tool in chat.tools if isinstance(tool, Tool)]
+    for tool in tools:
         if chat.tool_choice == tool.name:
             return tool
-    for tool in chat.tools:
+    for tool in tools:
         if tool.name in question:
             return tool
-    return chat.tools[0] if chat.tools and chat.tool_choice == "required" else None
+    return tools[0] if tools and chat.tool_choice == "required" else None
 
 
 def _has_result(chat: Chat) -> bool:
-    """Whether the chat ends with a tool's result: called again, it would be called for ever."""
+    """Whether the chat ends with a tool's result: called again, it would be called forever."""
     return chat.messages[-1].role == "tool"
 
 
 def _question(chat: Chat) -> str:
     for message in reversed(chat.messages):
         if message.role == "user":
-            return _text(message)
+            return message.text
     return ""
-
-
-def _text(message: Message) -> str:
-    """The text of a message, whatever pictures stand in between."""
-    if isinstance(message.content, str):
-        return message.content
-    return "".join(part.text for part in message.content if isinstance(part, TextPart))
 
 
 _WORD = re.compile(r"\s*\S+\s*")
@@ -157,10 +155,5 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def _words(text: str) -> list[str]:
-    """The words, each with the white space behind it."""
+    """The words, each with the white space after it."""
     return _WORD.findall(text)
-
-
-def _end(provider: Provider) -> End:
-    """The evidence that other dialects owe is all that they have."""
-    return End(provider.owes)

@@ -1,8 +1,8 @@
 """Whose fault it was: `LocalProtocolError` (the caller's), `RemoteProtocolError` (the peer's),
 `TransportError` (the network's). Nothing else comes out of tokenwire.
 
-No message, attribute or repr holds a key: an exchange blots out its own secrets in all that a
-server sends back (`RemoteProtocolError.blot`).
+No message, attribute or repr holds a key: an exchange redacts its own secrets in all that a
+server sends back (`RemoteProtocolError.redact`).
 """
 
 import re
@@ -34,14 +34,14 @@ __all__ = [
     "TransportError",
     "Truncated",
     "UnexpectedContent",
-    "blot",
     "brief",
+    "redact",
 ]
 
 EXCERPT = 512
 """Bytes of offending input that an error carries: enough to see what it was, small in a log."""
 
-_BLOTTED = 64 * 1024
+_REDACTED = 64 * 1024
 """Bytes of it that are searched for secrets, which may be longer than what takes their place."""
 
 
@@ -52,6 +52,12 @@ class TokenwireError(Exception):
     """
 
     answer: "Reply | None" = None
+
+    @property
+    def outcome(self) -> str:
+        """The kind of failure in one word: the class in snake case, `rate_limited`."""
+        name = type(self).__name__
+        return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
 
 
 class LocalProtocolError(TokenwireError):
@@ -72,15 +78,15 @@ class RemoteProtocolError(TokenwireError):
         self.status: int | None = None
         self.headers: list[tuple[bytes, bytes]] = []
 
-    def blot(self, secrets: Iterable[str]) -> None:
+    def redact(self, secrets: Iterable[str]) -> None:
         """Take `secrets` out of all that is kept here, and shorten `data` to `EXCERPT` bytes."""
         secrets = list(secrets)
-        self.message = blot(self.message, secrets)
-        self.data = blot(self.data[:_BLOTTED].decode("latin-1"), secrets).encode("latin-1")
+        self.message = redact(self.message, secrets)
+        self.data = redact(self.data[:_REDACTED].decode("latin-1"), secrets).encode("latin-1")
         if len(self.data) > EXCERPT:
             self.data = self.data[:EXCERPT] + b"..."
         self.headers = [
-            (name, blot(value.decode("latin-1"), secrets).encode("latin-1"))
+            (name, redact(value.decode("latin-1"), secrets).encode("latin-1"))
             for name, value in self.headers
         ]
         self.args = (self.message,)
@@ -108,8 +114,8 @@ class UnexpectedContent(RemoteProtocolError):
 class Refused(RemoteProtocolError):
     """The service itself reports an error, by the status or inside an answer.
 
-    Attributes: `code` and `type` in the service's words (None where it says nothing),
-    `retry_after` as it came, `request_id`.
+    Attributes: `code` and `type` in the service's words (None where it says nothing), `retry_after`
+    as it came, `request_id`, and `lasting`: trying again can't help (a used-up quota).
     """
 
     def __init__(
@@ -125,12 +131,13 @@ class Refused(RemoteProtocolError):
         self.type = type
         self.retry_after: str | None = None
         self.request_id: str | None = None
+        self.lasting = False
 
-    def blot(self, secrets: Iterable[str]) -> None:
+    def redact(self, secrets: Iterable[str]) -> None:
         secrets = list(secrets)
-        super().blot(secrets)
+        super().redact(secrets)
         self.code, self.type, self.request_id, self.retry_after = (
-            value and blot(value, secrets)
+            value and redact(value, secrets)
             for value in (self.code, self.type, self.request_id, self.retry_after)
         )
 
@@ -164,10 +171,10 @@ class Redirected(Refused):
 
     location: str = ""
 
-    def blot(self, secrets: Iterable[str]) -> None:
+    def redact(self, secrets: Iterable[str]) -> None:
         secrets = list(secrets)
-        super().blot(secrets)
-        self.location = blot(self.location, secrets)
+        super().redact(secrets)
+        self.location = redact(self.location, secrets)
 
 
 class Challenged(Refused):
@@ -220,7 +227,7 @@ def brief(word: str) -> str:
     return word if len(word) <= 80 else "(too long to show)"
 
 
-def blot(text: str, secrets: Iterable[str]) -> str:
+def redact(text: str, secrets: Iterable[str]) -> str:
     """`text` without the `secrets`, and without what looks like an API key."""
     for secret in secrets:
         forms = {

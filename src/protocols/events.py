@@ -4,7 +4,10 @@ Every event is a frozen, tagged value: it can be compared, matched on, and writt
 JSON (`msgspec.json.encode(event)`), from which `msgspec.json.decode(line, type=Event)` makes it
 again. An event is what one unit on the wire says, never what one read from the network brought.
 
-Events that belong to a choice carry its `index`; a service that knows no choices uses 0.
+Events that belong to a choice carry its `index`; a service that knows no choices uses 0. A piece of
+a part carries the number of the part: `part` counts the parts of a choice in the order of their
+beginning. A part is one text, one thought, one refusal, one call, one image. A new one begins where
+the wire draws a border, or where the kind changes if the wire draws none.
 """
 
 from base64 import b64encode
@@ -19,8 +22,10 @@ __all__ = [
     "Event",
     "Evidence",
     "Finish",
+    "FinishKind",
     "Image",
     "LogProbs",
+    "Native",
     "Reasoning",
     "Refusal",
     "Start",
@@ -79,6 +84,7 @@ class Text(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event"):
     """A piece of the answer's text."""
 
     text: str
+    part: int = 0
     index: int = 0
 
 
@@ -86,6 +92,7 @@ class Reasoning(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="even
     """A piece of what the model thought before or while it answered."""
 
     text: str
+    part: int = 0
     index: int = 0
 
 
@@ -93,6 +100,7 @@ class Refusal(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event"
     """A piece of the text by which the model declines to answer."""
 
     text: str
+    part: int = 0
     index: int = 0
 
 
@@ -100,12 +108,15 @@ class ToolCallStart(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="
     """The model begins to call a tool.
 
     `call` numbers the calls of a choice from 0 in the order of their beginning, whatever number
-    the service gives them. `id` is empty where the service sends none.
+    the service gives them. `id` is empty where the service sends none. The arguments of a `custom`
+    call are free text.
     """
 
     call: int
     id: str
     name: str
+    custom: bool = False
+    part: int = 0
     index: int = 0
 
 
@@ -118,10 +129,11 @@ class ToolCallDelta(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="
 
 
 class ToolCallEnd(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event"):
-    """A tool call is over: it came, and its choice (or the whole answer) is proven complete.
+    """A tool call is over: its choice, or the whole answer, has ended.
 
     `arguments` is the whole of them as the service sent it, but `{}` where it sent nothing.
-    Run the tool only if `complete`: the arguments are then one strict JSON object.
+    Run the tool only if `complete`: the arguments are then one strict JSON object, or free text if
+    the call is `custom`.
     """
 
     call: int
@@ -129,6 +141,7 @@ class ToolCallEnd(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="ev
     name: str
     arguments: str
     complete: bool
+    custom: bool = False
     index: int = 0
 
 
@@ -139,6 +152,7 @@ class Image(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event"):
     media_type: str
     url: str = ""
     prompt: str = ""
+    part: int = 0
     index: int = 0
 
     @property
@@ -148,10 +162,37 @@ class Image(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event"):
 
 
 class Citation(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event"):
-    """A source that the answer rests on; each address is reported once an answer."""
+    """A source that the answer rests on: one event for each citation on the wire.
 
-    url: str
+    A citation without `start` is reported only if its address (or `source`) was not yet. `source`
+    is the id of a document, `quote` the source's own words. `start` and `end` are the text that it
+    supports, in code points of the part's text. Empty or None where the service does not tell.
+    """
+
+    url: str = ""
     title: str = ""
+    source: str = ""
+    quote: str = ""
+    start: int | None = None
+    end: int | None = None
+    part: int = 0
+    index: int = 0
+
+
+class Native(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event"):
+    """How a format itself writes a part whose other events are not enough to write it again: a
+    signed thought, a tool that the service ran. It is also the `native` of such a part.
+
+    `dialect` is the name of the format; empty is the format that is asked, whichever that is.
+    `raw` is JSON. It goes back to the same format as it came, equal as a JSON value. If it is the
+    only event of its part, only that format understands the part. As the value of a field, `part`
+    and `index` are 0.
+    """
+
+    dialect: str
+    raw: bytes
+    part: int = 0
+    index: int = 0
 
 
 class TokenLogProb(msgspec.Struct, frozen=True, gc=False):
@@ -175,52 +216,45 @@ class Usage(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event"):
     """What the answer cost so far, in tokens. Each `Usage` replaces the one before it.
 
     The names are those of the OpenTelemetry GenAI conventions (`gen_ai.usage.*`); None where the
-    service does not say. `raw` is all that it said, in its own words.
+    service does not say. `input_tokens` includes cached ones, `output_tokens` includes reasoning;
+    the counts of cache and reasoning are parts of them. `raw` is all that the service said, in its
+    own words.
     """
 
     input_tokens: int | None = None
     output_tokens: int | None = None
     total_tokens: int | None = None
     cache_read_input_tokens: int | None = None
+    cache_write_input_tokens: int | None = None
     reasoning_output_tokens: int | None = None
     raw: dict[str, Any] = {}
 
 
+FinishKind: TypeAlias = Literal["stop", "length", "tool_call", "content_filter", "error", ""]
+"""What a finish reason means, as the OpenTelemetry GenAI conventions spell it; empty for a word
+that the format's own table does not have."""
+
+
 class Finish(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event"):
-    """A choice is finished. `reason` is spelled as the service spells it."""
+    """A choice is finished.
+
+    `reason` is the service's own word, `kind` what it means: a choice that stopped in order to call
+    a tool has the kind `tool_call`, whatever the word. `detail` says more: the stop sequence, the
+    category of a refusal, the message beside the reason.
+    """
 
     reason: str
+    kind: FinishKind = ""
+    detail: str = ""
     index: int = 0
-
-    @property
-    def otel_reason(self) -> str:
-        """The reason as the OpenTelemetry GenAI conventions spell it (`gen_ai` output messages:
-        stop, length, content_filter, tool_call, error); one that they don't know, as it came."""
-        return _OTEL_REASONS.get(self.reason.lower(), self.reason)
-
-
-_OTEL_REASONS = {
-    "stop": "stop",
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "complete": "stop",
-    "length": "length",
-    "max_tokens": "length",
-    "tool_calls": "tool_call",
-    "function_call": "tool_call",
-    "tool_use": "tool_call",
-    "content_filter": "content_filter",
-    "refusal": "content_filter",
-    "safety": "content_filter",
-    "error": "error",
-}
 
 
 class Unrecognized(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event"):
     """An event, a line or a part that is not understood, byte for byte as it came.
 
-    `place` says where it stood, if it is a part of something that was understood
-    (`choices[0].delta.reasoning_details`); empty for a whole event or line.
+    `place` says where it stood, if it is a piece of something that was understood
+    (`choices[0].delta.reasoning_details`); empty for a whole event or line. An unknown part that
+    came whole is a `Native` instead.
     """
 
     raw: bytes
@@ -243,6 +277,7 @@ Event: TypeAlias = (
     | ToolCallEnd
     | Image
     | Citation
+    | Native
     | LogProbs
     | Usage
     | Finish

@@ -1,8 +1,8 @@
 """The client side of one question: as many requests as it needs, and the events of the answer.
 
-An exchange does no I/O. Whoever drives it asks `next_request()`, sends that by any HTTP client,
-and hands back what comes: `receive_response`, `receive_data`, and `receive_eof`,
-`receive_disconnect` or `receive_timeout`. The rules:
+An exchange does no I/O. A driver asks for `next_request()`, sends it by any HTTP client, and feeds
+back what it receives: `receive_response`, `receive_data`, and `receive_eof`, `receive_disconnect`
+or `receive_timeout`. The rules:
 
 1. `next_request()` gives each request once. None: the question is answered in full. If it was not
    answered, it raises the reason, and goes on raising it: so a driver that only loops over
@@ -14,14 +14,14 @@ and hands back what comes: `receive_response`, `receive_data`, and `receive_eof`
    `next_request()` only: `receive_*` return the events before the fault. If they raise one, that
    is a bug.
 4. `End` is the last event of a success, and there is exactly one. Nothing is a success without the
-   evidence that the provider owes, or stronger.
+   evidence that the provider requires, or stronger; nor is an answer whose step has a `failure`.
 5. A call out of order raises `LocalProtocolError` and changes nothing.
 """
 
 from collections.abc import Callable
 from enum import Enum, auto
 
-from .body import Body, RefusedBody, Step, open_body
+from .body import Body, RefusedBody, open_body
 from .clocks import Clocks
 from .errors import (
     Clock,
@@ -34,8 +34,10 @@ from .errors import (
 )
 from .events import End, Event, Evidence, proves
 from .limits import Limits
+from .step import Step
 from .toolkit.coding import IDENTITY, PIECE, ContentDecoder, content_decoder
 from .toolkit.http import Headers, HeadersLike, Request, as_headers
+from .toolkit.refusals import request_id
 
 __all__ = ["Exchange"]
 
@@ -51,8 +53,8 @@ class State(Enum):
 
 
 # Which call is allowed in which state, and the states that it may lead to. A call that is not here
-# is out of order. In SETTLED, FAILED and READY the rest of a settled response is fed in vain:
-# that is allowed once a response was begun, and changes nothing.
+# is out of order. In SETTLED, FAILED and READY the rest of a settled response may be fed once a
+# response has begun; it is ignored.
 TRANSITIONS: dict[State, dict[str, set[State]]] = {
     State.READY: {
         "next_request": {State.SENT},
@@ -76,7 +78,7 @@ TRANSITIONS: dict[State, dict[str, set[State]]] = {
     },
 }
 _BODY = State.BODY  # by a name of its own, as each piece asks for it: an enum looks members up
-_IN_VAIN = frozenset(("receive_data", "receive_eof", "receive_disconnect", "receive_timeout"))
+_IGNORED = frozenset(("receive_data", "receive_eof", "receive_disconnect", "receive_timeout"))
 
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 _KEPT_HEADERS = frozenset(
@@ -90,9 +92,9 @@ _REMEMBERED = _FRAMING | _KEPT_HEADERS
 class Exchange:
     """One question and its answer. `provider.exchange(chat)` makes one; see the module for rules.
 
-    `first` makes the first step, and is called again by `fresh`. `owes` is the evidence that a
-    success needs. Attributes: `clocks`, `limits`; `request`; `started`, whether an event was handed
-    out.
+    `first` makes the first step, and is called again by `fresh`. `sign` is the last thing that is
+    done to a request. `owes` is the evidence that a success needs. Attributes: `clocks`, `limits`;
+    `request`; `started`, whether an event was handed out; `error`, what `next_request` raises.
     """
 
     __slots__ = (
@@ -100,27 +102,35 @@ class Exchange:
         "_body",
         "_coding",
         "_earlier",
-        "_error",
         "_first",
         "_headers",
         "_owes",
         "_responded",
+        "_sign",
         "_spoke",
         "_state",
         "_status",
         "_step",
         "clocks",
+        "error",
         "limits",
         "started",
     )
 
     def __init__(
-        self, first: Callable[[], Step], *, owes: Evidence, clocks: Clocks, limits: Limits
+        self,
+        first: Callable[[], Step],
+        *,
+        sign: Callable[[Request], Request] = lambda request: request,
+        owes: Evidence,
+        clocks: Clocks,
+        limits: Limits,
     ) -> None:
         self.clocks = clocks
         self.limits = limits
         self.started = False
         self._first = first
+        self._sign = sign
         self._owes: Evidence = owes
         self._step = first()
         self._state = State.READY
@@ -129,7 +139,7 @@ class Exchange:
         self._coding: ContentDecoder | None = None
         self._status = 0
         self._headers: Headers = []
-        self._error: TokenwireError | None = None
+        self.error: TokenwireError | None = None
         self._spoke = False  # whether the last data were more than that, before their last piece
         self._earlier: tuple[Request, ...] = ()  # of the steps before this one
 
@@ -169,7 +179,28 @@ class Exchange:
 
     def fresh(self) -> "Exchange":
         """The same question, unstarted, for a retry."""
-        return Exchange(self._first, owes=self._owes, clocks=self.clocks, limits=self.limits)
+        return type(self)(
+            self._first,
+            sign=self._sign,
+            owes=self._owes,
+            clocks=self.clocks,
+            limits=self.limits,
+        )
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """What has shown so far that the answer is complete."""
+        return self._step.evidence
+
+    @property
+    def request_id(self) -> str | None:
+        """The id that the service gave the last request, if a header of its response has one."""
+        return request_id(self._headers, self._step.errors)
+
+    def leave(self, error: TokenwireError | None = None) -> None:
+        """Nothing more will be fed: the reader has left, or `error` kept the driver from going on.
+        Allowed at any time, any number of times. It is there for observers, and does nothing else.
+        """
 
     def next_request(self) -> Request | None:
         """The request to send now; None if the question is answered.
@@ -178,10 +209,11 @@ class Exchange:
         response is outstanding.
         """
         self._check("next_request")
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         if self._state is State.SETTLED:
             return None
+        self._step.request = self._sign(self._step.request)
         self._state = State.SENT
         return self._step.request
 
@@ -192,7 +224,8 @@ class Exchange:
         if 100 <= status < 200:
             return
         found = as_headers(headers)
-        self._status, self._headers = status, [pair for pair in found if pair[0] in _REMEMBERED]
+        remembered = _REMEMBERED.union(self._step.errors.request_ids)
+        self._status, self._headers = status, [pair for pair in found if pair[0] in remembered]
         self._responded = True
         self._state = State.BODY
         try:
@@ -206,7 +239,7 @@ class Exchange:
         events: list[Event] = []
         body, coding = self._body, self._coding
         if self._state is not _BODY or body is None or coding is None:
-            self._in_vain("receive_data")
+            self._ignored("receive_data")
             return events
         step = self._step
         self._spoke = False
@@ -254,10 +287,10 @@ class Exchange:
     ) -> list[Event]:
         """The body ended, with `evidence` or for a `reason`."""
         events: list[Event] = []
-        if self._in_vain(call):
+        if self._ignored(call):
             return events
         if self._state is State.SENT or self._body is None or self._coding is None:
-            self._error = reason
+            self.error = reason
             self._state = State.FAILED
             return events
         try:
@@ -280,7 +313,7 @@ class Exchange:
         if found is not None and proves(found, self._owes):
             self._end(found, events)
         elif isinstance(reason, TimedOut):
-            self._error = reason
+            self.error = reason
             self._state = State.FAILED
         else:
             self._fail(Truncated(self._unfinished(found)))
@@ -290,7 +323,7 @@ class Exchange:
         if found == "connection_close":
             return (
                 f"{self._step.unfinished}: only a closed connection said that it was complete, "
-                f"and this provider owes {self._owes}"
+                f"and this provider requires {self._owes}"
             )
         return self._step.unfinished
 
@@ -301,6 +334,9 @@ class Exchange:
 
     def _end(self, evidence: Evidence, events: list[Event]) -> None:
         self._step.settle(events)
+        if self._step.failure is not None:
+            self._fail(self._step.failure)
+            return
         events.append(End(evidence))
         self._state = State.SETTLED
 
@@ -308,18 +344,18 @@ class Exchange:
         if isinstance(self._body, RefusedBody):
             error = self._body.error()  # whatever else is wrong with the body of an error
         error.status = self._status
-        error.headers = [pair for pair in self._headers if pair[0] in _KEPT_HEADERS]
+        error.headers = [pair for pair in self._headers if pair[0] not in _FRAMING]
         asked = (*self._earlier, self.request)
-        error.blot(secret for request in asked for secret in request.secrets())
-        self._error = error
+        error.redact(secret for request in asked for secret in request.secrets())
+        self.error = error
         self._state = State.FAILED
 
-    def _in_vain(self, call: str) -> bool:
+    def _ignored(self, call: str) -> bool:
         """Whether `call` is about a response that is settled. Raises if it is out of order."""
         state = self._state
         if state is State.BODY:
             return False
-        if self._responded and state is not State.SENT and call in _IN_VAIN:
+        if self._responded and state is not State.SENT and call in _IGNORED:
             return True
         self._check(call)
         return False

@@ -34,12 +34,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """As much of the body of an error as is read; the rest is not waited for."""
 
     parts: int = 64 * 1024
-    """Choices, tool calls and sources of one answer, together. Each is kept until the answer
-    ends and takes up to a kilobyte, where ten bytes are enough to name it. Seen are dozens."""
+    """Choices, tool calls, sources and native forms of one answer, together. Each is kept until the
+    answer ends and takes up to a kilobyte, where ten bytes are enough to name it. Dozens are
+    typical."""
 
 
 class Parts:
-    """Counts the choices, tool calls and sources of an answer."""
+    """Counts the choices, tool calls, sources and native forms of an answer."""
 
     __slots__ = ("_count", "_limit")
 

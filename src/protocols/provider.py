@@ -1,75 +1,147 @@
-"""A provider: one service as data. And `Question`, a chat put to it, with all that goes along."""
+"""A provider: one service as data."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args
 
 import msgspec
 
-from .body import Step
-from .chat import Chat
+from .auth import Auth, KeySource, key_text
+from .chat import Chat, Effort, FilePart, ImagePart, Message, Opaque, Part, Tool, ToolCall
 from .clocks import Clocks
+from .dialect import Dialect
 from .errors import LocalProtocolError
-from .events import Evidence
+from .events import Evidence, FinishKind, Image, Reasoning, Text
 from .exchange import Exchange
 from .limits import Limits
-from .toolkit.http import Request, check_plain, check_url, join_url, make_headers
+from .observer import Observer, observed
+from .question import Question, RandomSource
+from .toolkit.http import check_plain
 
-if TYPE_CHECKING:
-    from .service import Responder, Service
+__all__ = ["Provider"]
 
-__all__ = ["Dialect", "Provider", "Question", "RandomSource"]
-
-VERSION = "0.1.0"
-"""The version of tokenwire, here for the user-agent."""
-
-
-class RandomSource(Protocol):
-    """Where random strings come from: `random.SystemRandom()`, or `random.Random(1)` in a test."""
-
-    def choices(self, population: Sequence[str], *, k: int) -> list[str]:
-        """`k` picks of `population`."""
-        ...
-
-
-class Dialect(Protocol):
-    """One wire format, both directions."""
-
-    def ask(self, question: "Question") -> Step:
-        """The client's first step. Raises LocalProtocolError for what can't be asked."""
-        ...
-
-    def respond(self, service: "Service") -> "Responder":
-        """The server's side of one request."""
-        ...
+_LIMITS = Limits()
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
-    """One service as data."""
+    """One service as data: the format that it speaks, where it is, and in what it differs.
+
+    A field that concerns one format only says so by its values. Copy a provider with changes by
+    `replace`.
+    """
 
     name: str
     dialect: Dialect
     base_url: str
-    """What the addresses of its requests begin with; another one may be given with a chat."""
+    """What the addresses of its requests begin with; another one may be given with a chat. A part
+    in braces (`{resource}`) is filled in from `params`."""
+    params: dict[str, str] = {}
+    """The parts in braces of `base_url`, and for each the environment variable that may hold it.
+    Data only: the core never reads the environment."""
+    path: str = ""
+    """The path of the chat below the base URL, where it is not the format's."""
+    query: dict[str, str] = {}
+    """Fields added to the query of each request."""
     site: str = ""
+
     models: tuple[str, ...] = ()
     default_model: str = ""
     aliases: dict[str, str] = {}
     any_model: bool = False
     """Whether it takes models that are not listed, too."""
-    capabilities: frozenset[str] = frozenset()
-    """Of: text, images (makes them), vision (sees them), tools, history, options, reasoning."""
+    models_path: str | None = "/models"
+    """Where its models are listed; None: nowhere."""
     working: bool = False
     """Whether the public service still answered when this was written."""
-    owes: Evidence = "finish"
-    """The least evidence that an answer is complete."""
+
+    auth: Auth | None = None
+    """How the key goes, if not as the format says."""
+    key_optional: bool = False
+    """Whether it answers without a key, too: a server on one's own machine."""
+    env: tuple[str, ...] = ()
+    """Environment variables that may hold the key, in order. Data only, like `base_env`, those
+    that may hold the base URL: the high level and the command read them."""
+    base_env: tuple[str, ...] = ()
+
+    owes: Evidence | None = None
+    """The least evidence that an answer is complete, if it is not what the format says."""
     clocks: Clocks = Clocks()
     headers: dict[str, str] = {}
     fields: dict[str, Any] = {}
-    """Fields of each request body, which those of a chat override."""
+    """Fields of each request body, below those of a chat; objects are merged."""
+    refuses: frozenset[str] = frozenset()
+    """Words of `Dialect.takes` that this service does not take though the format does."""
+    finishes: dict[str, FinishKind] = {}
+    """Its own finish reasons, beside those of the format."""
+    error_codes: dict[str, str] = {}
+    """Its own error codes, and the names of the errors' classes."""
+    otel_name: str = ""
+    """`gen_ai.provider.name` of the OpenTelemetry conventions; empty: its `name`."""
+    checked: str = ""
+    """When this was last compared with `source`: an ISO date."""
+    source: str = ""
+
+    # In what the many services that speak chat completions differ.
+    max_tokens: str = "max_tokens"
+    """The field of `Chat.max_tokens`."""
+    ask_usage: bool = False
+    """Whether a stream is asked to report its usage (`stream_options`)."""
+    effort: dict[Effort, dict[str, Any]] | None = None
+    """What each word of `Chat.effort` adds to the body. None: as the format says."""
+    history: Literal["reasoning_content", "reasoning", "reasoning_details", ""] = ""
+    """The field of an assistant's message that takes its thoughts; empty: none does."""
+    history_required: bool = False
+    """Whether that field is demanded in turns with tool calls."""
+    schema: Literal["json_schema", "json_object", ""] = "json_schema"
+    """How `Chat.schema` is written; empty: it is refused."""
+    system: Literal["any", "first"] = "any"
+    """`first`: system messages are merged into one, at the start."""
+    developer: bool = True
+    """Whether it knows the role `developer`, or has it written as `system`."""
+    text_only: frozenset[str] = frozenset()
+    """Roles whose content must be a string."""
+    cache_marks: bool = False
+    """Whether it takes `cache_control`."""
 
     def __repr__(self) -> str:
         # Not more: a provider of one's own may have a key in its headers, fields and base URL.
         return f"<Provider {self.name}>"
+
+    def replace(self, **changes: Any) -> "Provider":
+        """A copy with `changes`."""
+        return msgspec.structs.replace(self, **changes)
+
+    @property
+    def required_evidence(self) -> Evidence:
+        """The least evidence that an answer is complete."""
+        return self.owes or self.dialect.evidence
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """What of a chat it can be asked: see `Dialect.takes`."""
+        return self.dialect.takes_of(self)
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """In short words what it can do. Of: text, images (makes them), vision (sees them), tools,
+        history, options, reasoning."""
+        takes, says = self.takes, self.dialect.says
+        found = {
+            "text": Text in says,
+            "images": Image in says,
+            "vision": "images" in takes,
+            "tools": "tools" in takes,
+            "history": "history" in takes,
+            "options": "temperature" in takes,
+            "reasoning": Reasoning in says and "reasoning" not in self.refuses,
+        }
+        return frozenset(word for word, can in found.items() if can)
+
+    @property
+    def key_place(self) -> Auth | None:
+        """How a key goes along with a request; None: the service knows no keys."""
+        return self.auth or next(iter(self.dialect.auth), None)
 
     def model(self, name: str) -> str:
         """The service's own name of the model `name` (empty: the default one).
@@ -96,112 +168,117 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         self,
         chat: Chat,
         *,
-        key: str | None = None,
+        key: KeySource | None = None,
         base_url: str | None = None,
+        params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         limits: Limits | None = None,
         clocks: Clocks | None = None,
         random: RandomSource | None = None,
+        now: Callable[[], float] | None = None,
+        observers: tuple[Observer, ...] = (),
     ) -> Exchange:
         """The exchange that asks this provider `chat`.
 
-        `headers` are added to those of each request but one to a server-chosen address. `random`
-        is needed where a service wants random strings (aichatonline): `random.SystemRandom()`.
+        `key`: text, an `AwsKey`, or a callable that gives one, called for each request. `headers`
+        are added to those of each request but one to a server-chosen address. `random` is needed
+        where a service wants random strings (aichatonline): `random.SystemRandom()`. `now` tells
+        seconds since 1970, for requests that are signed: `time.time`. `observers` are told what
+        happens.
+
         Raises LocalProtocolError for what this provider can't be asked.
         """
         if not isinstance(chat, Chat):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise LocalProtocolError("give a Chat: as_chat(...) makes one of text or messages")
+        self.check(chat)
+        if key is not None:
+            if self.key_place is None:
+                raise self._refuse("key")
+            key = key_text(key) if isinstance(key, str) else key
         question = Question(
             provider=self,
             chat=chat,
             model=self.model(chat.model),
-            key=None if key is None else check_plain(key, "key", show=False),
-            base_url=self.base_url if base_url is None else base_url,
+            key=key,
+            base_url=self._base_url(params or {}) if base_url is None else base_url,
             headers=dict(headers or {}),
             limits=limits or _LIMITS,
             random=random,
+            now=now,
         )
-        return Exchange(
+        exchange_of = Exchange if not observers else observed(observers, self, question)
+        return exchange_of(
             question.ask,
-            owes=self.owes,
+            sign=question.sign,
+            owes=self.required_evidence,
             clocks=clocks or self.clocks,
             limits=question.limits,
         )
 
+    def check(self, chat: Chat) -> None:
+        """Raises LocalProtocolError, which names it, for what of `chat` can't be asked here."""
+        takes = self.takes
+        for option in chat.options():
+            if option not in takes:
+                raise self._refuse(option)
+        if not chat.stream and "stream" not in takes:
+            raise self._refuse("stream=False")
+        if chat.effort is not None:
+            efforts = self.dialect.efforts if self.effort is None else self.effort
+            if chat.effort not in efforts:
+                known = ", ".join(e for e in get_args(Effort) if e in efforts) or "none of them"
+                raise LocalProtocolError(f"{self.name}: effort is {known}, not {chat.effort}")
+        for tool in chat.tools:
+            if isinstance(tool, Tool):
+                self._check_cache(tool, takes)
+                if tool.strict is not None and "strict" not in takes:
+                    raise self._refuse("a tool's strict")
+        for message in chat.messages:
+            self._check_message(message, takes)
 
-class Question(msgspec.Struct, frozen=True):
-    """A chat put to a provider: what a dialect makes its requests of."""
+    def _check_message(self, message: Message, takes: frozenset[str]) -> None:
+        if message.name and "name" not in takes:
+            raise self._refuse("a message's name")
+        if message.extra and "extra" not in takes:
+            raise self._refuse(f"{', '.join(message.extra)} of a message")
+        if message.role == "tool" and "tools" not in takes:
+            raise self._refuse("tools")
+        if isinstance(message.content, str):
+            return
+        for part in message.content:
+            if part.native is None or part.native.dialect != self.dialect.name:
+                self._check_part(part, takes)
 
-    provider: Provider
-    chat: Chat
-    model: str
-    base_url: str
-    limits: Limits
-    key: str | None = None
-    headers: Mapping[str, str] = {}
-    random: RandomSource | None = None
+    def _check_part(self, part: Part, takes: frozenset[str]) -> None:
+        match part:
+            case ImagePart() if "images" not in takes:
+                raise self._refuse("images")
+            case FilePart() if "files" not in takes:
+                raise self._refuse("files")
+            case ToolCall() if "tools" not in takes:
+                raise self._refuse("tools")
+            case ToolCall(custom=True) if "custom" not in takes:
+                raise self._refuse("custom tool calls")
+            case _:
+                if not isinstance(part, Opaque):
+                    self._check_cache(part, takes)
 
-    def __repr__(self) -> str:
-        # Not more: keys may stand in the headers, and in the address.
-        return f"<Question to {self.provider.name} {self.model}>"
+    def _check_cache(self, marked: Part | Tool, takes: frozenset[str]) -> None:
+        if getattr(marked, "cache", "") and "cache" not in takes:
+            raise self._refuse("cache marks")
 
-    def ask(self) -> Step:
-        """The first step of an answer to it."""
-        return self.provider.dialect.ask(self)
+    def _refuse(self, what: str) -> LocalProtocolError:
+        return LocalProtocolError(f"{self.name} can't take {what}: leave it out of the chat")
 
-    def post(self, path: str, body: dict[str, Any], headers: Mapping[str, str] = {}) -> Request:
-        """A POST of `body` as JSON, with the provider's fields below and the chat's extra ones
-        above it."""
-        fields = {**self.provider.fields, **body, **self.chat.extra}
-        try:
-            content = msgspec.json.encode(fields)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise LocalProtocolError(f"the chat can't be written as JSON: {error}") from None
-        return self._request("POST", path, {"content-type": "application/json", **headers}, content)
-
-    def get(self, path: str, headers: Mapping[str, str] = {}) -> Request:
-        """A GET."""
-        return self._request("GET", path, headers, b"")
-
-    def get_server_chosen(self, url: str) -> Request:
-        """A GET of an address that the server chose: none of the credentials, none of the
-        caller's headers. Raises LocalProtocolError if it is no http(s) URL."""
-        headers = {**_COMMON, "accept": "image/*"}
-        return Request("GET", check_url(url), make_headers(headers.items()), server_chosen=True)
-
-    def random_text(self, length: int) -> str:
-        """A random string of a-z and 0-9. Raises LocalProtocolError without a source."""
-        if self.random is None:
-            raise LocalProtocolError(
-                f"{self.provider.name} needs random strings: give random=random.SystemRandom()"
-            )
-        return "".join(self.random.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=length))
-
-    def refuse_options(self, *allowed: str) -> None:
-        """Raises LocalProtocolError for a key, and options of the chat, that are not `allowed`."""
-        options = self.chat.options()
-        if self.key is not None:
-            options.append("key")
-        if not self.chat.stream:
-            options.append("stream=False")
-        for name in options:
-            if name not in allowed:
+    def _base_url(self, params: Mapping[str, str]) -> str:
+        def fill(match: "re.Match[str]") -> str:
+            name = match[1]
+            if not params.get(name):
+                variable = self.params.get(name)
+                where = f", or set {variable}" if variable else ""
                 raise LocalProtocolError(
-                    f"{self.provider.name} can't take {name}: leave it out of the chat"
+                    f"{self.name} needs {name}: give params={{{name!r}: ...}}{where}"
                 )
+            return params[name]
 
-    def _request(
-        self, method: str, path: str, headers: Mapping[str, str], content: bytes
-    ) -> Request:
-        url = join_url(self.base_url, path)
-        pairs = [
-            *_COMMON.items(),
-            *self.provider.headers.items(),
-            *headers.items(),
-            *self.headers.items(),
-        ]
-        return Request(method, url, make_headers((n.lower(), v) for n, v in pairs), content)
-
-
-_LIMITS = Limits()
-_COMMON = {"user-agent": f"tokenwire/{VERSION}", "accept-encoding": "identity"}
+        return _PLACEHOLDER.sub(fill, self.base_url)

@@ -1,5 +1,5 @@
-"""All providers by name. A dialect's module is loaded when its provider is first asked for: there
-are many, and most programs talk to one."""
+"""All providers by name. A format is loaded when one of its providers is first asked for: there are
+many, and most programs talk to one. A new format is its folder and a line here."""
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -9,28 +9,30 @@ from .provider import Provider
 
 __all__ = ["PROVIDERS", "provider_named"]
 
-_MODULES = {
-    "darkai": "founding.darkai.client",
-    "ylokh": "openai_chat.presets",
-    "aichats": "founding.aichats.client",
-    "aichatonline": "founding.aichatonline.client",
-    "openai": "openai_chat.client",
+_FORMATS: dict[str, tuple[str, ...]] = {
+    "openai_chat": ("openai", "ylokh"),
+    "founding.darkai": ("darkai",),
+    "founding.aichats": ("aichats",),
+    "founding.aichatonline": ("aichatonline",),
 }
-"""The providers, and the modules that hold them."""
+"""The folder of each format, and the providers that it has in `PROVIDERS`."""
+
+_FOLDERS = {name: folder for folder, names in _FORMATS.items() for name in names}
 
 
 class _Providers(Mapping[str, Provider]):
     def __getitem__(self, name: str) -> Provider:
-        if name not in _MODULES:
+        if name not in _FOLDERS:
             raise KeyError(name)
-        provider: Provider = import_module(f".formats.{_MODULES[name]}", __package__).PROVIDER
+        module = import_module(f".formats.{_FOLDERS[name]}", __package__)
+        provider: Provider = module.PROVIDERS[name]
         return provider
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_MODULES)
+        return iter(_FOLDERS)
 
     def __len__(self) -> int:
-        return len(_MODULES)
+        return len(_FOLDERS)
 
 
 PROVIDERS: Mapping[str, Provider] = _Providers()
@@ -40,7 +42,7 @@ def provider_named(name: str | Provider) -> Provider:
     """The provider called `name`; a provider is itself. Raises LocalProtocolError."""
     if isinstance(name, Provider):
         return name
-    if name not in _MODULES:
-        known = ", ".join(_MODULES)
+    if name not in _FOLDERS:
+        known = ", ".join(_FOLDERS)
         raise LocalProtocolError(f"there is no provider {name!r} (known: {known})")
     return PROVIDERS[name]

@@ -1,16 +1,28 @@
 """An answer, folded: what `ask()` and `read()` return, and what an error's `answer` holds."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias, assert_never
 
+from .chat import (
+    ImagePart,
+    Message,
+    Opaque,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    ToolCall,
+)
 from .events import (
     Citation,
     End,
     Event,
     Evidence,
     Finish,
+    FinishKind,
     Image,
     LogProbs,
+    Native,
     Reasoning,
     Refusal,
     Start,
@@ -30,6 +42,8 @@ ChoiceEvent: TypeAlias = (
     | ToolCallDelta
     | ToolCallEnd
     | Image
+    | Citation
+    | Native
     | LogProbs
     | Finish
 )
@@ -38,18 +52,24 @@ __all__ = ["Choice", "CollectedToolCall", "Reply"]
 
 
 class CollectedToolCall:
-    """A tool call. Run it only if `complete`: proven to be whole, and one strict JSON object."""
+    """A tool call. Run it only if `complete`: proven to be whole, and one strict JSON object (or
+    free text, if it is `custom`)."""
 
-    def __init__(self, id: str, name: str) -> None:
+    def __init__(self, id: str, name: str, *, custom: bool = False) -> None:
         self.id = id
         self.name = name
+        self.custom = custom
         self.complete = False
         self._arguments: list[str] = []
 
     @property
     def arguments(self) -> str:
-        """The arguments as JSON text, as far as they came."""
+        """The arguments as text, as far as they have been received."""
         return "".join(self._arguments)
+
+    def result(self, content: str | Sequence[Part], failed: bool = False) -> Message:
+        """The tool message that answers this call. `failed`: the tool failed."""
+        return ToolCall(self.id, self.name, "").result(content, failed)
 
     def add(self, event: ToolCallDelta | ToolCallEnd) -> None:
         """Take in the next event of this call."""
@@ -59,7 +79,7 @@ class CollectedToolCall:
             case ToolCallEnd():
                 self.id, self.name = event.id, event.name  # which may have come late
                 self._arguments = [event.arguments]
-                self.complete = event.complete
+                self.complete, self.custom = event.complete, event.custom
             case _:
                 assert_never(event)
 
@@ -67,60 +87,139 @@ class CollectedToolCall:
         return f"<{self.name}({self.arguments}) id={self.id!r} complete={self.complete}>"
 
 
+class _PartOf:
+    """What the events of one part of a choice say."""
+
+    __slots__ = ("call", "images", "native", "reasoning", "refusal", "text")
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.reasoning: list[str] = []
+        self.refusal: list[str] = []
+        self.images: list[Image] = []
+        self.call: CollectedToolCall | None = None
+        self.native: Native | None = None
+
+    def parts(self) -> Iterator[Part]:
+        """It is one part. Without a native form, which joins whatever there is, each kind of text
+        is one."""
+        native = self.native
+        text, thought, refusal = map("".join, (self.text, self.reasoning, self.refusal))
+        call = self.call
+        if native is not None:
+            native = Native(native.dialect, native.raw)  # where it stood is told by its part
+        if call is not None:
+            if call.complete:  # no service accepts half a call
+                yield ToolCall(call.id, call.name, call.arguments, call.custom, native=native)
+        elif self.images:
+            for image in self.images:
+                yield ImagePart(image.data_url, native=native)
+        elif native is None:
+            if thought:
+                yield ReasoningPart(thought)
+            if text:
+                yield TextPart(text)
+            if refusal:
+                yield RefusalPart(refusal)
+        elif self.reasoning:
+            yield ReasoningPart(thought, native)
+        elif self.text or self.refusal:
+            yield TextPart(text + refusal, native=native) if text else RefusalPart(refusal, native)
+        else:
+            yield Opaque(native)
+
+
 class Choice:
     """One of the answers to a chat (`Chat.n`; mostly there is one)."""
 
     def __init__(self) -> None:
-        self.finish_reason: str | None = None
-        """As the service spells it; None if it never came."""
+        self.finish: Finish | None = None
+        """Why it ended; None if the service never said."""
         self.images: list[Image] = []
+        self.citations: list[Citation] = []
         self.logprobs: list[LogProbs] = []
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._refusal: list[str] = []
+        self._parts: dict[int, _PartOf] = {}
         self._calls: dict[int, CollectedToolCall] = {}
 
     @property
     def text(self) -> str:
         """The text."""
-        return "".join(self._text)
+        return "".join(piece for part in self._in_order() for piece in part.text)
 
     @property
     def reasoning(self) -> str:
         """What the model thought, as far as the service tells."""
-        return "".join(self._reasoning)
+        return "".join(piece for part in self._in_order() for piece in part.reasoning)
 
     @property
     def refusal(self) -> str:
         """The text by which the model declined."""
-        return "".join(self._refusal)
+        return "".join(piece for part in self._in_order() for piece in part.refusal)
 
     @property
     def tool_calls(self) -> list[CollectedToolCall]:
         """The tool calls in the order of their beginning."""
         return list(self._calls.values())
 
+    @property
+    def natives(self) -> list[Native]:
+        """The native forms of its parts, in the order of these."""
+        return [part.native for part in self._in_order() if part.native is not None]
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why it ended, as the service spells it; None if the service never said."""
+        return None if self.finish is None else self.finish.reason
+
+    @property
+    def finish_kind(self) -> FinishKind:
+        """What that means: see `Finish.kind`."""
+        return self.finish.kind if self.finish is not None else ""
+
+    def message(self) -> Message:
+        """The assistant's message, as the next question has to hold it: the parts in their order,
+        with native forms. Of an answer that was truncated, the text and the complete calls."""
+        parts = tuple(part for each in self._in_order() for part in each.parts())
+        if all(isinstance(part, TextPart) and part.native is None for part in parts):
+            return Message("assistant", self.text)
+        return Message("assistant", parts)
+
     def add(self, event: ChoiceEvent) -> None:
         """Take in the next event of this choice."""
         match event:
             case Text():
-                self._text.append(event.text)
+                self._part(event.part).text.append(event.text)
             case Reasoning():
-                self._reasoning.append(event.text)
+                self._part(event.part).reasoning.append(event.text)
             case Refusal():
-                self._refusal.append(event.text)
+                self._part(event.part).refusal.append(event.text)
             case ToolCallStart():
-                self._calls[event.call] = CollectedToolCall(event.id, event.name)
+                call = CollectedToolCall(event.id, event.name, custom=event.custom)
+                self._calls[event.call] = self._part(event.part).call = call
             case ToolCallDelta() | ToolCallEnd():
                 self._calls.setdefault(event.call, CollectedToolCall("", "")).add(event)
             case Image():
                 self.images.append(event)
+                self._part(event.part).images.append(event)
+            case Citation():
+                self.citations.append(event)
+            case Native():
+                self._part(event.part).native = event
             case LogProbs():
                 self.logprobs.append(event)
             case Finish():
-                self.finish_reason = event.reason
+                self.finish = event
             case _:
                 assert_never(event)
+
+    def _part(self, number: int) -> _PartOf:
+        part = self._parts.get(number)
+        if part is None:
+            part = self._parts[number] = _PartOf()
+        return part
+
+    def _in_order(self) -> Iterator[_PartOf]:
+        return (self._parts[number] for number in sorted(self._parts))
 
 
 class Reply:
@@ -131,10 +230,11 @@ class Reply:
         self.model = ""
         self.choices: dict[int, Choice] = {}
         self.usage: Usage | None = None
-        self.citations: list[Citation] = []
         self.unrecognized: list[Unrecognized] = []
         self.evidence: Evidence | None = None
         """What proves that the answer is complete; None: it is not."""
+        self.request_id: str | None = None
+        """The id that the service gave the request, if the reply was read from an answer."""
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> "Reply":
@@ -151,14 +251,19 @@ class Reply:
                 self.id, self.model = event.id, event.model
             case Usage():
                 self.usage = event
-            case Citation():
-                self.citations.append(event)
             case Unrecognized():
                 self.unrecognized.append(event)
             case End():
                 self.evidence = event.evidence
             case _:
-                self.choices.setdefault(event.index, Choice()).add(event)
+                choice = self.choices.get(event.index)
+                if choice is None:
+                    choice = self.choices[event.index] = Choice()
+                choice.add(event)
+
+    def message(self) -> Message:
+        """The assistant's message of choice 0: what `Chat.then` adds to the conversation."""
+        return self._first.message()
 
     def __repr__(self) -> str:
         what = f"finish_reason={self.finish_reason} evidence={self.evidence}"
@@ -190,9 +295,19 @@ class Reply:
         return self._first.images
 
     @property
+    def citations(self) -> list[Citation]:
+        """The sources of choice 0."""
+        return self._first.citations
+
+    @property
     def finish_reason(self) -> str | None:
         """Why choice 0 ended, as the service spells it."""
         return self._first.finish_reason
+
+    @property
+    def finish_kind(self) -> FinishKind:
+        """What that means: see `Finish.kind`."""
+        return self._first.finish_kind
 
     @property
     def _first(self) -> Choice:

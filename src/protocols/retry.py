@@ -20,10 +20,10 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     """A retry policy: what is tried again, how often, and after how many seconds.
 
     Tried again are failed connects that are not `lasting`, and the statuses 429, 502, 503 and 504:
-    what the service has not begun to do. The pauses double from `first_pause` on, up to
-    `longest_pause`, and each is cut by a random part of its half, so that many clients do not come
-    back at once. A `Retry-After` takes the place of the pause; one longer than `longest_wait` is
-    not waited for.
+    what the service has not begun to do, unless the error is `lasting`. The pauses double from
+    `first_pause` on, up to `longest_pause`, and each is cut by a random part of its half, so that
+    many clients do not come back at once. A `Retry-After` takes the place of the pause; one longer
+    than `longest_wait` is not waited for.
     """
 
     attempts: int = 3
@@ -56,7 +56,7 @@ NO_RETRY = Retry(attempts=1)
 
 def _may_pass(error: TokenwireError) -> bool:
     if isinstance(error, RateLimited | Overloaded):
-        return error.status in (429, 502, 503, 504)
+        return error.status in (429, 502, 503, 504) and not error.lasting
     if isinstance(error, TimedOut):
         return error.clock == "connect"
     return isinstance(error, ConnectFailed) and not error.lasting

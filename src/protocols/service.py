@@ -1,7 +1,7 @@
 """The server side: a `Service` is a provider, a `Responder` its side of one request.
 
-A responder decodes tolerantly and encodes strictly. Whoever drives it, as `pair` does in memory
-and `tokenwire.server.embedded` on sockets, calls
+A responder decodes tolerantly and encodes strictly. A driver, as `pair` is in memory and
+`tokenwire.server` on sockets, calls
 
     chat = responder.receive_request(request)     # raises Refused: give that to fail()
     responder.head()                              # then the status and headers are known
@@ -9,11 +9,12 @@ and `tokenwire.server.embedded` on sockets, calls
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
 
 from .chat import Chat
+from .dialect import Endpoint
 from .errors import (
     AuthenticationFailed,
     BadRequest,
@@ -25,14 +26,15 @@ from .errors import (
     Refused,
     RemoteProtocolError,
 )
-from .events import Event
+from .events import End, Event, Native, Unrecognized
 from .exchange import Exchange
 from .limits import Limits
 from .provider import Provider
-from .toolkit.http import Headers, Request, content_type, get_header
+from .reply import Reply
+from .toolkit.http import Headers, Request, content_type, make_headers
 from .toolkit.json import decode_json
 
-__all__ = ["Responder", "Service", "pair", "status_of"]
+__all__ = ["AnswerFunction", "Responder", "Sealer", "Service", "pair", "status_of"]
 
 _T = TypeVar("_T")
 
@@ -40,23 +42,39 @@ AnswerFunction = Callable[[Chat], Iterable[Event]]
 """What a server answers: the events for a chat, `End` last."""
 
 
+class Sealer(Protocol):
+    """Packs another format's native form into a text that a server half puts where its own format
+    has room for such a thing, and unpacks it when it comes back."""
+
+    def seal(self, native: Native) -> str:
+        """The text."""
+        ...
+
+    def unseal(self, text: str) -> Native | None:
+        """The native form; None: the text was not made by this sealer."""
+        ...
+
+
 class Service:
     """A provider's server side, and what its requests share.
 
     `key`: the key that requests must carry (None: any, or none). `base_url`: where the service is
-    reached, for addresses that it gives out. `tokens` and `pictures` are those given out last.
+    reached, for addresses that it issues. `sealer`: without it the native forms of other formats
+    are not written. `state` is what the format keeps between requests (`Dialect.new_state`).
     """
 
-    TOKENS = 10_000
-    PICTURES = 1_000
-
     def __init__(
-        self, provider: Provider, *, key: str | None = None, base_url: str | None = None
+        self,
+        provider: Provider,
+        *,
+        key: str | None = None,
+        base_url: str | None = None,
+        sealer: Sealer | None = None,
     ) -> None:
         self.provider = provider
         self.base_url = base_url or provider.base_url
-        self.tokens: dict[str, None] = {}
-        self.pictures: dict[str, tuple[str, bytes]] = {}
+        self.sealer = sealer
+        self.state: Any = provider.dialect.new_state()
         self._key = key
         self._numbers = 0
 
@@ -69,20 +87,32 @@ class Service:
         self._numbers += 1
         return self._numbers
 
-    def give_token(self) -> str:
-        """A new token. Of all given out the last `TOKENS` are valid."""
-        token = f"unique-{self.number()}"
-        _put(self.tokens, token, None, self.TOKENS)
-        return token
-
-    def keep_picture(self, name: str, media_type: str, data: bytes) -> None:
-        """Hold a picture ready to be fetched, as long as it is one of the last `PICTURES`."""
-        _put(self.pictures, name, (media_type, data), self.PICTURES)
+    def route(self, request: Request) -> tuple[Endpoint, dict[str, str]]:
+        """The endpoint that `request` is for, and what stands for the parts in braces of its path.
+        Raises BadRequest (404, 405)."""
+        target = request.target.partition("?")[0]
+        method = "GET" if request.method == "HEAD" else request.method
+        others: list[Endpoint] = []
+        for endpoint in self.provider.dialect.endpoints_of(self.provider):
+            found = endpoint.match(target)
+            if found is None:
+                continue
+            if endpoint.method == method:
+                return endpoint, found
+            others.append(endpoint)
+        if not others:
+            raise refuse(BadRequest, 404, f"there is nothing at {target}")
+        takes = " and ".join(endpoint.method for endpoint in others)
+        raise refuse(BadRequest, 405, f"{others[0].path} takes {takes}, not {request.method}")
 
     def check_key(self, request: Request) -> None:
-        """Raises AuthenticationFailed if `request` lacks the service's key."""
-        given = get_header(request.headers, b"authorization") or ""
-        if self._key is not None and given != f"Bearer {self._key}":
+        """Raises AuthenticationFailed if `request` lacks the service's key, wherever that may stand
+        in this format."""
+        if self._key is None:
+            return
+        own = () if self.provider.auth is None else (self.provider.auth,)
+        places = (*own, *self.provider.dialect.auth)
+        if not any(place.found(request) == self._key for place in places):
             raise refuse(
                 AuthenticationFailed, 401, "the API key is missing or wrong", "invalid_api_key"
             )
@@ -95,30 +125,47 @@ class Service:
             raise refuse(BadRequest, 404, str(error), "model_not_found") from None
 
 
-def _put(given: dict[str, _T], name: str, value: _T, count: int) -> None:
-    """Add to what was given out, and forget what came before the last `count`."""
-    given[name] = value
-    if len(given) > count:
-        del given[next(iter(given))]
-
-
 class Responder:
-    """The server side of one request. Dialects derive theirs, and write what is specific.
+    """The server side of one request. A format derives its own, and writes what is specific:
+    `read`, `write`, `write_whole` if it has answers that are not streamed, and `answer` if it has
+    endpoints beside the chat.
 
     `status` and `headers` are those of the response, settled once the request is received.
+    `complete`: whether `End` was sent; an answer without it is half an answer.
     """
+
+    content_type: ClassVar[bytes] = b"text/event-stream; charset=utf-8"
+    """Of an answer that is streamed."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
         self.status = 200
-        self.headers: Headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+        self.headers: Headers = [(b"content-type", self.content_type)]
+        self.chat = Chat(messages=())
+        self.complete = False
+        self._whole: Reply | None = None
+        self._body = b""
+
+    # What a driver calls.
 
     def receive_request(self, request: Request) -> Chat | None:
         """The chat that `request` asks; None if it is another request, answered by `end()`.
 
         Raises Refused with a status, or Malformed, for what a real service would refuse.
         """
-        raise NotImplementedError
+        endpoint, found = self.service.route(request)
+        if endpoint.does != "health":
+            self.service.check_key(request)
+        if endpoint.does != "chat":
+            self.complete = True
+            self.headers = [(b"content-type", b"application/json")]
+            self._body = self.answer(endpoint.does, request, found)
+            return None
+        self.chat = self.read(request, found)
+        if not self.chat.stream:
+            self._whole = Reply()
+            self.headers = [(b"content-type", b"application/json")]
+        return self.chat
 
     def head(self) -> tuple[int, Headers]:
         """The status and headers of the response."""
@@ -129,21 +176,72 @@ class Responder:
 
         Raises LocalProtocolError for an event that the format can't say.
         """
-        raise NotImplementedError
+        if not self.can_say(event):
+            kind = type(event).__name__
+            name = self.service.provider.dialect.name
+            raise LocalProtocolError(f"{name} can't say {kind}: leave it out of the answer")
+        self.complete = self.complete or isinstance(event, End)
+        if self._whole is not None:
+            self._whole.add(event)
+            return b""
+        return self.write(event)
 
     def end(self) -> bytes:
-        """The last bytes of the body."""
-        return b""
+        """The last bytes of the body. Of half an answer that was asked for whole it leaves out the
+        last one, so that nobody takes it for a whole one."""
+        if self._whole is None:
+            return self._body
+        body = self.write_whole(self._whole)
+        return body if self.complete else body[:-1]
 
     def fail(self, error: RemoteProtocolError | LocalProtocolError) -> bytes:
         """The whole body of an error response; sets `status` and `headers`."""
         self.status = status_of(error)
+        self.complete = True
         self.headers = [(b"content-type", b"application/json")]
-        return msgspec.json.encode({"error": error_fields(error)})
+        if isinstance(error, Refused) and error.retry_after:
+            value = error.retry_after
+            name = "retry-after-ms" if value.endswith("ms") else "retry-after"
+            self.headers += make_headers(((name, value.removesuffix("ms")),))
+        return self.write_error(error)
 
     def fail_midway(self, error: RemoteProtocolError | LocalProtocolError) -> bytes:
         """The bytes that report `error` after the head was sent, if the format has any."""
         return b""
+
+    def ping(self) -> bytes:
+        """The bytes of a keep-alive, if the format has one."""
+        return self.service.provider.dialect.ping
+
+    # What a format writes.
+
+    def read(self, request: Request, found: dict[str, str]) -> Chat:
+        """The chat that a request to the main endpoint asks; `found`: what stands for the parts in
+        braces of its path. Raises Refused."""
+        raise NotImplementedError
+
+    def can_say(self, event: Event) -> bool:
+        """Whether `write` and `write_whole` know such an event."""
+        if isinstance(event, Unrecognized) and event.place:
+            return False
+        return type(event) in self.service.provider.dialect.says_to(self.chat)
+
+    def write(self, event: Event) -> bytes:
+        """The bytes of an event that can be said."""
+        raise NotImplementedError
+
+    def write_whole(self, reply: Reply) -> bytes:
+        """The body of an answer that is not streamed."""
+        raise NotImplementedError
+
+    def answer(self, does: str, request: Request, found: dict[str, str]) -> bytes:
+        """The body that answers a request to another endpoint. May set `status` and `headers`.
+        Raises Refused."""
+        raise NotImplementedError
+
+    def write_error(self, error: RemoteProtocolError | LocalProtocolError) -> bytes:
+        """The body of an error response."""
+        return msgspec.json.encode({"error": error_fields(error)})
 
 
 def error_fields(error: RemoteProtocolError | LocalProtocolError) -> dict[str, Any]:
@@ -196,9 +294,8 @@ def refuse(kind: type[Refused], status: int, message: str, code: str | None = No
     return error
 
 
-def read_json_post(request: Request, path: str, decoder: "msgspec.json.Decoder[_T]") -> _T:
-    """The body of a POST of JSON to `path`. Raises Refused with the status that says why."""
-    expect_route(request, "POST", path)
+def read_json(request: Request, decoder: "msgspec.json.Decoder[_T]") -> _T:
+    """The JSON body of a request. Raises Refused with the status that says why."""
     kind = content_type(request.headers)
     if "json" not in kind:
         raise refuse(BadRequest, 415, f"content-type is {kind or 'missing'}, not application/json")
@@ -210,15 +307,6 @@ def read_json_post(request: Request, path: str, decoder: "msgspec.json.Decoder[_
         raise refuse(BadRequest, 400, f"the request body is {error.message}") from None
 
 
-def expect_route(request: Request, method: str, path: str) -> None:
-    """Raises Refused (404, 405) if `request` is not for `method` and a path that ends in `path`."""
-    target = request.target.partition("?")[0]
-    if not target.endswith(path):
-        raise refuse(BadRequest, 404, f"there is nothing at {target}")
-    if request.method != method:
-        raise refuse(BadRequest, 405, f"{path} takes {method}, not {request.method}")
-
-
 def pair(
     exchange: Exchange,
     service: Service,
@@ -228,7 +316,8 @@ def pair(
 ) -> Iterator[Event]:
     """The events of `exchange` against `service`, joined in memory.
 
-    `cut` says in which pieces a body arrives. Raises what the exchange raises.
+    `cut` says in which pieces a body arrives. An answer without `End` ends as a connection does
+    that breaks. Raises what the exchange raises.
     """
     while (request := exchange.next_request()) is not None:
         responder = service.responder()
@@ -241,4 +330,7 @@ def pair(
         exchange.receive_response(*responder.head())
         for piece in cut(body):
             yield from exchange.receive_data(piece)
-        yield from exchange.receive_eof(framed=True)
+        if responder.complete:
+            yield from exchange.receive_eof(framed=True)
+        else:
+            yield from exchange.receive_disconnect()

@@ -1,10 +1,10 @@
-"""The embedded server: any provider on a socket of this machine, to test clients against.
+"""The embedded server: imitates any provider on a local socket, to test clients against.
 
     with serve("ylokh") as server:                       # or `async with`, on asyncio or trio
         exchange = provider.exchange(chat, base_url=server.url)
 
-It answers with an answer function (`echo`, unless another one is given), writes the bytes of its
-answers as a `Cutting` says, and does wrong what `faults` say. No request and no client makes it
+Its answers are those of an answer function (by default `echo`). A `Cutting` says how their bytes
+are split into writes, and `faults` what goes wrong. No request and no client can make the server
 fail. It needs anyio: `pip install tokenwire[server]`. Don't put it on a public address.
 """
 
@@ -13,7 +13,7 @@ import ssl
 import struct
 import sys
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing, suppress
 from socket import SO_LINGER, SOL_SOCKET
 from types import TracebackType
@@ -41,16 +41,16 @@ __all__ = ["Server", "serve"]
 _Stream: TypeAlias = SocketStream | TLSStream
 
 _GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, OSError)
-"""What a client that leaves looks like; ssl.SSLError is an OSError."""
+"""What is raised when a client leaves; ssl.SSLError is an OSError."""
 
 _GRACE = 1.0
-"""Seconds for which a client that was told that the connection closes is waited for."""
+"""Seconds to wait for a client to leave after the end of the connection was announced."""
 
 _RELIEF = 0.05
-"""Seconds until connections are accepted again after one could not be."""
+"""Seconds to wait before accepting connections again after a failure."""
 
 _HISTORY = 1000
-"""How many requests and errors are remembered."""
+"""How many requests and errors are kept."""
 
 
 def serve(
@@ -66,21 +66,25 @@ def serve(
     ssl_context: ssl.SSLContext | None = None,
     request_limit: int = Limits().document,
     patience: float = 60,
+    on_error: Callable[[Exception], None] | None = None,
 ) -> "Server":
-    """A server of `provider`, as a context manager: with `with` it runs in a thread of its own,
-    with `async with` in the running event loop.
+    """A server that imitates `provider`, as a context manager: `with` runs it in its own thread,
+    `async with` in the running event loop.
 
-    `answer` runs in the server's event loop and so must not block; Refused that it raises is sent
-    as such, any other exception is kept in `Server.errors`. `port` 0: any free one. `key`: what
-    requests must carry (None: any, or none). `faults`: those of the first request, the second and
-    so on; `fault`: that of each request behind them. Each HTTP request counts, one for a token or a
-    picture too. `request_limit`: bytes of a request body, beyond which it is refused (413).
-    `patience`: seconds for which a client is waited for, be it for its TLS, for the head of a
-    request, for its body, or until it takes what is written of an answer; then its connection is
-    closed.
+    `answer` runs in the server's event loop, so it must not block. If it raises Refused, that is
+    sent to the client. Any other exception, from it or from the provider's responder, is sent as an
+    error 500 without its message, kept in `Server.errors`, and passed to `on_error`, which runs in
+    the event loop, too.
 
-    Raises LocalProtocolError for an unknown provider, and, on entering, if the port can't be had or
-    the server was entered before.
+    `port` 0: any free one. `key`: the key that requests must have (None: any, or none). `faults`:
+    those of the first request, of the second, and so on; `fault`: that of every later request. Each
+    HTTP request counts, including one for a token or a picture. `request_limit`: the most bytes of
+    a request body; a larger one is refused (413). `patience`: the seconds to wait for a client, for
+    each of: its TLS handshake, the head and the body of a request, and room to write more of an
+    answer. After that its connection is closed.
+
+    Raises LocalProtocolError for an unknown provider and, on entering, if the port is not available
+    or the server was entered before.
     """
     provider = provider_named(provider)
     return Server(
@@ -94,16 +98,18 @@ def serve(
         ssl_context=ssl_context,
         request_limit=request_limit,
         patience=patience,
+        on_error=on_error,
     )
 
 
 class Server:
-    """An embedded server; `serve` makes one. To be entered once.
+    """An embedded server, made by `serve`. It can be entered once.
 
-    `url`: the base URL to give to `provider.exchange(base_url=...)`. `requests`: what came, in
-    order; the last 1,000, and of large ones as many as have `request_limit` bytes in all.
-    `connections`: how many were accepted. `errors`: the last 1,000 that answer functions raised, or
-    that came of something else that no client is to blame for.
+    `url`: the base URL to give to `provider.exchange(base_url=...)`. `requests`: the requests
+    received, in order; at most the last 1,000, and fewer if their bodies have more than
+    `request_limit` bytes in all. `connections`: how many were accepted. `errors`: the last 1,000
+    exceptions in answer functions, responders or the server itself, for which no client is to
+    blame.
     """
 
     def __init__(
@@ -119,6 +125,7 @@ class Server:
         ssl_context: ssl.SSLContext | None,
         request_limit: int,
         patience: float,
+        on_error: Callable[[Exception], None] | None,
     ) -> None:
         self.url = ""
         self.requests: list[Request] = []
@@ -134,6 +141,7 @@ class Server:
         self._fault = fault
         self._faults = deque(faults)
         self._ssl_context = ssl_context
+        self._on_error = on_error
         self._thread = ExitStack()
 
     def __enter__(self) -> "Server":
@@ -153,12 +161,12 @@ class Server:
 
     async def __aenter__(self) -> "Server":
         if self.url:
-            raise LocalProtocolError("a server can be entered once: make another one")
+            raise LocalProtocolError("a server can be entered once: make a new one")
         host, port = self._address
         try:
             self._listener = await anyio.create_tcp_listener(local_host=host, local_port=port)
         except OSError as error:
-            raise LocalProtocolError(f"no server can listen at {host}:{port}: {error}") from None
+            raise LocalProtocolError(f"can't listen on {host}:{port}: {error}") from None
         scheme = "http" if self._ssl_context is None else "https"
         port = self._listener.extra(SocketAttribute.local_port)  # noqa: S610  no Django
         self.origin = f"{scheme}://{Origin(scheme, host, port).authority}"
@@ -178,14 +186,14 @@ class Server:
     ) -> None:
         self._tasks.cancel_scope.cancel()
         try:
-            # Not told of the error: it would come out wrapped in a group.
+            # Without the error, which would be raised again, wrapped in a group.
             await self._tasks.__aexit__(None, None, None)
         finally:
             with anyio.CancelScope(shield=True):
                 await self._listener.aclose()
 
     def plan_next(self, request: Request) -> Plan:
-        """Takes note of `request`, and gives what goes wrong with it."""
+        """Record `request`, and return what goes wrong with its response."""
         self.requests.append(request)
         del self.requests[:-_HISTORY]
         size = sum(len(request.body) for request in self.requests)
@@ -196,20 +204,25 @@ class Server:
         return plan(None if request.method == "CONNECT" else fault)
 
     def report(self, error: Exception) -> Refused:
-        """The error to send for one that came of a request. Keeps it if it is the server's."""
+        """The error to send to the client for `error`, which is recorded if it is the server's."""
         if isinstance(error, Refused):
             return error
         self._keep_error(error)
-        # Only the name: what it says is for whoever runs the server.
-        return refuse(Refused, 500, f"the answer function raised {type(error).__name__}")
+        # Only the name: the message is for the person who runs the server, not for clients.
+        return refuse(Refused, 500, f"the embedded server raised {type(error).__name__}")
 
     def _keep_error(self, error: Exception) -> None:
         self.errors.append(error)
+        if self._on_error is not None:
+            try:
+                self._on_error(error)
+            except Exception as failure:  # noqa: BLE001  it must not end other connections
+                self.errors.append(failure)
         del self.errors[:-_HISTORY]
 
     async def _listen(self, listener: Listener[SocketStream]) -> None:
         while True:
-            with suppress(OSError):  # too many are open, or who came has gone
+            with suppress(OSError):  # too many open files, or the client has left already
                 await listener.serve(self._connected, self._tasks)
             await anyio.sleep(_RELIEF)
 
@@ -225,16 +238,18 @@ class Server:
                 await _Connection(self, stream, transport, watch).run()
         except _GONE:
             pass
-        except Exception as error:  # noqa: BLE001  it must not end the other connections
+        except Exception as error:  # noqa: BLE001  it must not end other connections
             self._keep_error(error)
         finally:
             await anyio.aclose_forcefully(transport)
 
 
 class _Connection:
-    """One connection: requests in, answers out. `transport` is what lies under TLS, if that is
-    there. `watch` ends it all when its deadline has passed; one scope whose deadline is moved takes
-    a third of one for each write."""
+    """One connection: requests in, answers out.
+
+    `transport`: what is below TLS, or else `stream` itself. `watch` cancels everything once its
+    deadline has passed; the deadline is moved, to save a new scope for each write.
+    """
 
     def __init__(
         self,
@@ -250,7 +265,7 @@ class _Connection:
         self._http = h11.Connection(h11.SERVER)
 
     async def run(self) -> None:
-        """Serves until the connection is to be closed, which is the caller's to do."""
+        """Serve until the connection must be closed, which the caller does."""
         try:
             while (request := await self._receive_request()) is not None:
                 if not await self._respond(request):
@@ -260,7 +275,7 @@ class _Connection:
             await self._refuse(error)
 
     async def _receive_request(self) -> Request | None:
-        """The next request; None if the client leaves. Raises h11.RemoteProtocolError."""
+        """The next request; None if the client left. Raises h11.RemoteProtocolError."""
         self._expect_the_client()
         head = await self._next_event()
         if not isinstance(head, h11.Request):
@@ -272,7 +287,7 @@ class _Connection:
             if len(body) > self._server.request_limit:
                 raise h11.RemoteProtocolError("the request body is too large", 413)
         target = head.target.decode("ascii")
-        if "://" not in target.partition("?")[0]:  # else it is one for a proxy, with its address
+        if "://" not in target.partition("?")[0]:  # else it is in the form for proxies
             target = f"{self._server.origin}/{target.removeprefix('/')}"
         try:
             urlsplit(target)
@@ -294,7 +309,7 @@ class _Connection:
             self._http.receive_data(data)
 
     async def _respond(self, request: Request) -> bool:
-        """Answers; whether the connection is kept."""
+        """Answer. Returns whether the connection stays open."""
         plan = self._server.plan_next(request)
         server = self._server
         answer = Answer(
@@ -340,7 +355,7 @@ class _Connection:
         await self._send(h11.Response(status_code=answer.status, headers=headers))
 
     async def _end(self, ending: Ending, framed: bool) -> bool:
-        """Ends a response; whether the connection is kept."""
+        """End a response. Returns whether the connection stays open."""
         match ending:
             case Ending.KEEP | Ending.CLOSE_IDLE:
                 if framed:
@@ -356,8 +371,8 @@ class _Connection:
                 linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
                 socket = self._transport.extra(SocketAttribute.raw_socket)  # noqa: S610
                 socket.setsockopt(SOL_SOCKET, SO_LINGER, linger)
-                # Up to anyio 4.15, closing says FIN first on asyncio, and there is no public way
-                # around that; without this, clients there see an end in the place of the reset.
+                # Up to anyio 4.15, closing sends FIN first on asyncio, and there is no public way
+                # around that; without this, clients would see an end instead of the reset.
                 with suppress(AttributeError):
                     cast(Any, self._transport)._transport.abort()
             case Ending.CLOSE:
@@ -367,7 +382,7 @@ class _Connection:
         return False
 
     async def _refuse(self, error: h11.RemoteProtocolError) -> None:
-        """Answers what is no HTTP request."""
+        """Answer a request that is not valid HTTP."""
         responder = self._server.service.responder()
         body = responder.fail(refuse(BadRequest, error.error_status_hint, str(error)))
         status, headers = responder.head()
@@ -379,8 +394,8 @@ class _Connection:
         await self._part()
 
     async def _part(self) -> None:
-        """Says that nothing more will come, and waits a little for the client to leave: closed
-        with bytes unread, a connection is reset, and the client may lose the response."""
+        """Announce the end, and wait a little for the client to leave. A connection that is closed
+        with bytes unread is reset, and the client may lose the response."""
         with anyio.move_on_after(_GRACE):
             if isinstance(self._stream, TLSStream):
                 await self._stream.unwrap()
@@ -389,7 +404,7 @@ class _Connection:
                 await self._transport.receive()
 
     async def _send(self, event: h11.Event) -> None:
-        # Each write is a send of its own, and anyio sets TCP_NODELAY: the cutting is real.
+        # Each write is a separate send, and anyio sets TCP_NODELAY: the cutting is real.
         if data := self._http.send(event):
             await self._write(data)
 
@@ -398,5 +413,5 @@ class _Connection:
         await self._stream.send(data)
 
     def _expect_the_client(self) -> None:
-        """From now on the client is waited for, as long as the patience lasts."""
+        """From now on the client has `patience` seconds."""
         self._watch.deadline = anyio.current_time() + self._server.patience

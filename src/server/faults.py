@@ -1,8 +1,8 @@
-"""How the embedded server cuts its answers, and what it does wrong.
+"""How the embedded server splits its answers into writes, and what it does wrong.
 
 A `Cutting` says in which pieces the bytes of a body are written. A `Fault` is one thing that goes
-wrong with one response; several may be combined in a tuple: `(Gzip(), CloseAfter(20))`. What is
-to be done to that end is worked out in `scripts`.
+wrong with one response; a tuple combines several: `(Gzip(), CloseAfter(20))`. `scripts` works out
+what the server has to do for them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -35,8 +35,8 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Cutting:
-    """In which pieces a body is written, each by a `send` of its own, and how many seconds pass
-    between two of them. Made by the class methods."""
+    """In which pieces a body is written, each with a separate `send`, and how many seconds pass
+    between two of them. The class methods make one."""
 
     by: Literal["whole", "event", "sizes"] = "event"
     sizes: tuple[int, ...] = ()
@@ -48,26 +48,26 @@ class Cutting:
 
     @classmethod
     def whole(cls) -> "Cutting":
-        """All in one write, once the answer is there."""
+        """Everything in one write, once the answer is complete."""
         return cls("whole")
 
     @classmethod
     def per_event(cls, *, pause: float = 0.0) -> "Cutting":
-        """One write an event."""
+        """One write for each event."""
         return cls("event", pause=pause)
 
     @classmethod
     def byte_by_byte(cls, *, pause: float = 0.0) -> "Cutting":
-        """One write a byte."""
+        """One write for each byte."""
         return cls("sizes", (1,), pause)
 
     @classmethod
     def of_sizes(cls, *sizes: int, pause: float = 0.0) -> "Cutting":
-        """Writes of so many bytes each, over and over, wherever the events' borders are."""
+        """Writes of these sizes in bytes, again and again, regardless of where events end."""
         return cls("sizes", sizes, pause)
 
     def cut(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """What to write of a body that comes in `pieces`. None of it is empty."""
+        """The writes for a body that is produced in `pieces`. None of them is empty."""
         match self.by:
             case "whole":
                 yield from filter(None, (b"".join(pieces),))
@@ -88,13 +88,13 @@ class Cutting:
                 assert_never(self.by)
 
 
-# Faults. Bytes are counted in the body as it is written: behind Gzip, before any chunk framing.
+# Faults. Bytes are counted in the body as it is written: after Gzip, before any chunk framing.
 
 
 @dataclass(frozen=True)
 class CloseAfter:
-    """The connection is closed (FIN) after `count` bytes of body, without the end of the body;
-    with `head` False before the response's head."""
+    """The connection is closed (FIN) after `count` bytes of body, without the end of the body; if
+    `head` is False, before the head of the response."""
 
     count: int
     head: bool = True
@@ -102,8 +102,8 @@ class CloseAfter:
 
 @dataclass(frozen=True)
 class ResetAfter:
-    """The connection is reset (RST) after `count` bytes of body; with `head` False before the
-    response's head."""
+    """The connection is reset (RST) after `count` bytes of body; if `head` is False, before the
+    head of the response."""
 
     count: int
     head: bool = True
@@ -111,16 +111,16 @@ class ResetAfter:
 
 @dataclass(frozen=True)
 class EndAfter:
-    """The body ends after `count` bytes as if that were all: HTTP says that it is complete. What
-    some gateways do when their upstream is cut."""
+    """The body ends after `count` bytes, and HTTP says that it is complete. Some gateways do this
+    when they lose their upstream connection."""
 
     count: int
 
 
 @dataclass(frozen=True)
 class StallAfter:
-    """After `count` bytes of body nothing more is sent until the client leaves; with `head` False
-    not even the response's head."""
+    """After `count` bytes of body nothing more is sent until the client leaves; if `head` is False,
+    not even the head of the response."""
 
     count: int
     head: bool = True
@@ -128,8 +128,8 @@ class StallAfter:
 
 @dataclass(frozen=True)
 class KeepAlives:
-    """After `count` bytes of body only comments (`: keepalive`) come, one every `interval`
-    seconds, until the client leaves. Not to be combined with Gzip."""
+    """After `count` bytes of body only comments (`: keepalive`) are sent, one every `interval`
+    seconds, until the client leaves. Don't combine it with Gzip."""
 
     count: int = 0
     interval: float = 0.05
@@ -137,13 +137,13 @@ class KeepAlives:
 
 @dataclass(frozen=True)
 class Linger:
-    """After the whole body the end of the chunks is not sent: the connection stays open until the
-    client leaves."""
+    """After the whole body, the last chunk is not sent: the connection stays open until the client
+    leaves."""
 
 
 @dataclass(frozen=True)
 class CloseIdle:
-    """The response is right, but then the connection is closed, though nothing said so."""
+    """The response is correct, but the connection is then closed without notice."""
 
 
 @dataclass(frozen=True)
@@ -153,13 +153,13 @@ class RefuseWith:
 
     status: int
     retry_after: str | None = None
-    message: str = "this is what the test wants"
+    message: str = "requested by the test"
     headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class HtmlPage:
-    """A page of HTML in the place of the answer."""
+    """A page of HTML instead of the answer."""
 
     status: int = 200
     page: str = "<!doctype html><title>Welcome</title><p>Please log in."
@@ -169,12 +169,12 @@ class HtmlPage:
 class ErrorObject:
     """An error object in JSON with status 200."""
 
-    message: str = "this is what the test wants"
+    message: str = "requested by the test"
 
 
 @dataclass(frozen=True)
 class BreakEvent:
-    """After `after` events come bytes that are no event (`data`), then the rest."""
+    """After `after` events, bytes that are not a valid event (`data`) are sent, then the rest."""
 
     after: int = 0
     data: bytes = b'data: {"broken": \n\n'
@@ -182,18 +182,17 @@ class BreakEvent:
 
 @dataclass(frozen=True)
 class DropTerminator:
-    """The bytes of `End` are left out (`data: [DONE]`, `stream-end`); the body ends as it
-    should."""
+    """The bytes of `End` are left out (`data: [DONE]`, `stream-end`); the body ends as usual."""
 
 
 @dataclass(frozen=True)
 class Gzip:
-    """The body comes with `content-encoding: gzip`, flushed after each event."""
+    """The body is sent with `content-encoding: gzip`, flushed after each event."""
 
 
 @dataclass(frozen=True)
 class Unframed:
-    """The response is one of HTTP/1.0: no length and no chunks, the connection's close ends it."""
+    """The response is one of HTTP/1.0, without a length or chunks: it ends with the connection."""
 
 
 Fault: TypeAlias = (
@@ -214,4 +213,4 @@ Fault: TypeAlias = (
 )
 
 Faults: TypeAlias = Fault | tuple[Fault, ...] | None
-"""What goes wrong with one response. Of several endings the last one counts."""
+"""What goes wrong with one response. If there are several endings, the last one counts."""

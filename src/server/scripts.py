@@ -1,7 +1,7 @@
 """What the embedded server does for one request, worked out without I/O.
 
-`plan` sums up the faults of a response. An `Answer` asks the answer function, and makes of what it
-says a script: the writes and pauses to be done, up to the plan's `Ending`.
+`plan` sums up the faults of a response. An `Answer` asks the answer function, and turns its events
+into a script: the writes and pauses to carry out, up to the plan's `Ending`.
 """
 
 import zlib
@@ -44,16 +44,16 @@ __all__ = ["Action", "Answer", "Ending", "Pause", "Plan", "Write", "plan"]
 class Ending(Enum):
     """How a response ends once its script is done."""
 
-    KEEP = auto()  # complete; the connection is kept if the client wants that
-    CLOSE_IDLE = auto()  # complete; the connection is closed all the same
-    CLOSE = auto()  # the connection is closed, with nothing more said
-    RESET = auto()  # likewise, by an RST
-    WAIT = auto()  # nothing more is said, and the connection is kept until the client leaves
+    KEEP = auto()  # complete; the connection stays open if the client wants that
+    CLOSE_IDLE = auto()  # complete; the connection is closed nevertheless
+    CLOSE = auto()  # the connection is closed, and nothing more is sent
+    RESET = auto()  # likewise, with an RST
+    WAIT = auto()  # nothing more is sent, and the connection stays open until the client leaves
 
 
 @dataclass(frozen=True)
 class Replacement:
-    """A whole response, sent in the place of an answer."""
+    """A whole response, sent instead of an answer."""
 
     status: int
     headers: Headers
@@ -88,15 +88,15 @@ class Plan:
     terminator: bool = True
     broken: BreakEvent | None = None
     end_after: int | None = None
-    """Bytes of body that are given out for the whole of it."""
+    """The number of bytes after which the body ends, as if it were complete."""
     stop_after: int | None = None
     interval: float | None = None
-    """Seconds between the keep-alives that go on for ever after the body."""
+    """Seconds between the keep-alives that go on forever after the body."""
     ending: Ending = Ending.KEEP
 
 
 def plan(faults: Faults) -> Plan:
-    """What `faults` come to."""
+    """The sum of `faults`."""
     result = Plan()
     for fault in faults if isinstance(faults, tuple) else (faults,):
         if fault is not None:
@@ -105,8 +105,8 @@ def plan(faults: Faults) -> Plan:
 
 
 class Answer:
-    """The response to one request, as it is made. `status`, `headers` and `length` (None: it is not
-    known) are settled with the first action."""
+    """The response to one request, as it is produced. `status`, `headers` and `length` (None: not
+    known) are final from the first action on."""
 
     def __init__(
         self,
@@ -123,9 +123,9 @@ class Answer:
         self.headers: Headers = []
         self.length: int | None = None
         self.began = False
-        """Set by who sends the head: from then on an error can't change the status."""
+        """Set by the code that sends the head: from then on an error can't change the status."""
         self.failed = False
-        """Whether the answer function failed after that."""
+        """Whether the answer function failed after that, or ended without `End`."""
         self._request = request
         self._responder = responder
         self._answer = answer
@@ -135,14 +135,14 @@ class Answer:
 
     @property
     def bodiless(self) -> bool:
-        """Whether HTTP allows no body here, whatever the length says."""
+        """Whether HTTP allows no body here, whatever the length."""
         return self._request.method == "HEAD" or self.status in (204, 304)
 
     def actions(self) -> Generator[Action]:
         """What to do, up to the ending."""
         try:
             yield from _script(self.plan, self._pieces(), self._cutting)
-        except Exception as error:  # noqa: BLE001  the answer function may raise anything
+        except Exception as error:  # noqa: BLE001  an answer function may raise anything
             body = self._responder.fail(self._report(error))
             self.status, self.headers = self._responder.head()
             yield from _script(self.plan, self._whole(body), self._cutting)
@@ -154,12 +154,12 @@ class Answer:
             return self._whole(replacement.body)
         try:
             chat = self._responder.receive_request(self._request)
-        except Malformed as error:  # here the client is to blame; of an answer, the server is
+        except Malformed as error:  # in a request the client is to blame, in an answer the server
             raise refuse(BadRequest, 400, error.message) from None
         said = filter(None, () if chat is None else self._say(chat))
         first = next(said, None)
         self.status, self.headers = self._responder.head()
-        if first is None:  # nothing to say before the end: this is no stream
+        if first is None:  # no bytes before the end: this is not a stream
             return self._whole(self._responder.end())
         self._streams = True
         return _encode(self.plan, chain((first,), said))
@@ -174,8 +174,10 @@ class Answer:
     def _say(self, chat: Chat) -> Iterator[bytes]:
         try:
             for event in self._answer(chat):
+                data = self._responder.send(event)
                 if self.plan.terminator or not isinstance(event, End):
-                    yield self._responder.send(event)
+                    yield data
+            self.failed = not self._responder.complete
             if self._streams:
                 yield self._responder.end()
         except Exception as error:
@@ -186,7 +188,7 @@ class Answer:
 
 
 def _encode(plan: Plan, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The `pieces` of a body, one an event, as they are to be sent: with a broken one, gzipped,
+    """The `pieces` of a body, one for each event, as they will be sent: with a broken one, gzipped,
     ended early."""
     pieces = filter(None, pieces)
     if plan.broken is not None:
@@ -197,7 +199,7 @@ def _encode(plan: Plan, pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _script(plan: Plan, pieces: Iterable[bytes], cutting: Cutting) -> Iterator[Action]:
-    """What to do for a body that comes in `pieces`, up to `plan.ending`."""
+    """What to do for a body that is produced in `pieces`, up to `plan.ending`."""
     left = plan.stop_after
     first = True
     for data in () if left == 0 else cutting.cut(pieces):

@@ -174,6 +174,8 @@ class _Reading(Reading, Generic[HTTP]):
 
     def stop(self) -> None:
         self._aborted.set()
+        if self._course is not None:
+            self._course.leave()
         self.ready.clear()
 
     def abort(self) -> None:

@@ -1,14 +1,16 @@
 """`tokenwire chat`, against the embedded server."""
 
 import base64
+import re
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import msgspec
 import pytest
 
 from tests.commanding import Outcome, Stream, run
-from tokenwire import PROVIDERS, Chat, End, Event, Finish, Text
+from tokenwire import PROVIDERS, Chat, End, Event, Finish, Provider, Text
 from tokenwire.cli import Exit
 from tokenwire.protocols.echo import picture
 from tokenwire.server.embedded import Server, serve
@@ -46,7 +48,7 @@ def test_a_word_stands_for_the_pipe() -> None:
 def test_no_question(stdin: bytes | None) -> None:
     outcome = run("chat", "--embedded", stdin=stdin)
     assert outcome.code == Exit.USAGE
-    assert outcome.err.startswith("tokenwire: there is no question: ")
+    assert outcome.err.startswith("tokenwire: there is no question, ")
 
 
 def test_the_pipe_is_not_read_if_nobody_wants_it() -> None:
@@ -73,6 +75,12 @@ KEYS: dict[str, tuple[str, dict[str, str], str | None]] = {
     "none": ("openai", {}, None),
     "tokenwire's": ("openai", {"TOKENWIRE_KEY": "k-1", "OPENAI_API_KEY": "k-2"}, "k-1"),
     "openai's": ("openai", {"TOKENWIRE_KEY": "", "OPENAI_API_KEY": "k-2"}, "k-2"),
+    "openai's, as the other is blank": (
+        "openai",
+        {"TOKENWIRE_KEY": "\n", "OPENAI_API_KEY": "k-2\n"},
+        "k-2",
+    ),
+    "tokenwire's, with a line end": ("openai", {"TOKENWIRE_KEY": "k-1\r\n"}, "k-1"),
     "openai's is for openai": ("ylokh", {"OPENAI_API_KEY": "k-2"}, None),
     "tokenwire's is for all": ("ylokh", {"TOKENWIRE_KEY": "k-1"}, "k-1"),
     "but those that take none": ("darkai", {"TOKENWIRE_KEY": "k-1"}, None),
@@ -90,6 +98,81 @@ def test_keys_come_from_the_environment(name: str) -> None:
     assert given == (None if key is None else b"Bearer " + key.encode())
 
 
+def test_a_key_for_a_provider_of_ones_own(mine: Path) -> None:
+    with serve("openai") as server:
+        environment = {"NICE_KEY": "k-1", "OPENAI_API_KEY": "k-2"}
+        arguments = ("-m", "n-1", "Hello")
+        outcome = ask(server, *arguments, provider="mine:NICE", environment=environment)
+    assert outcome.code == Exit.OK
+    assert dict(server.requests[0].headers)[b"authorization"] == b"Bearer k-1"
+
+
+def test_embedded_sends_no_key() -> None:
+    def keeping(*arguments: Any, **options: Any) -> Server:
+        servers.append(serve(*arguments, **options))
+        return servers[-1]
+
+    servers: list[Server] = []
+    environment = {"TOKENWIRE_KEY": "k-1", "OPENAI_API_KEY": "k-2"}
+    with patch("tokenwire.server.embedded.serve", keeping):
+        assert run("chat", "--embedded", "Hello", environment=environment).code == Exit.OK
+    (server,) = servers
+    assert b"authorization" not in dict(server.requests[0].headers)
+
+
+def test_what_the_embedded_server_raises_is_shown_with_where(mine: Path) -> None:
+    outcome = run("chat", "-p", "mine:BAD_SERVER", "--embedded", "Please", "Fail")
+    assert outcome.code == Exit.BUG
+    assert outcome.out == "bad-server echo was asked: Please \n"
+    first, *rest = outcome.err.splitlines()
+    assert first == "tokenwire: the embedded server of bad-server raised KeyError('no such event')"
+    assert re.fullmatch(rf'  File "{mine}/mine.py", line \d+, in send', rest[-2])
+    assert rest[-1] == '    raise KeyError("no such event")'
+    assert len(rest) <= 6
+    assert "refused" not in outcome.err
+
+
+def test_what_the_embedded_server_raises_before_the_answer(mine: Path) -> None:
+    outcome = run("chat", "-p", "mine:NO_SERVER", "--embedded", "--traceback", "Hello")
+    assert outcome.code == Exit.BUG
+    assert outcome.out == ""
+    assert "raised TypeError('a client half only')\n" in outcome.err
+    assert "\nTypeError: a client half only\n\nThe above exception was the" in outcome.err
+    assert "refused" not in outcome.err
+
+
+def test_a_conversation_goes_on_after_the_embedded_server_failed(mine: Path) -> None:
+    outcome = run("chat", "-p", "mine:BAD_SERVER", "--embedded", typed=b"Fail\nHello\n")
+    assert outcome.code == Exit.OK
+    assert outcome.out.endswith("bad-server echo was asked: Hello\n")
+    assert outcome.err.count("raised KeyError") == 1
+
+
+def test_what_the_embedded_server_raises_beside_an_answer_is_shown_at_the_end() -> None:
+    def failed(provider: Provider) -> Server:
+        server = serve(provider)
+        server.errors.append(KeyError("x"))
+        return server
+
+    with patch("tokenwire.cli.chat.embedded_server", lambda: failed):
+        outcome = run("chat", "--embedded", "Hello")
+    assert outcome == Outcome(
+        Exit.OK,
+        "openai echo was asked: Hello\n",
+        "tokenwire: the embedded server of openai raised KeyError('x')\n",
+    )
+
+
+def test_a_client_half_of_ones_own_that_raises(mine: Path) -> None:
+    outcome = run("chat", "-p", "mine:BAD_CLIENT", "--embedded", "Hello")
+    assert outcome.code == Exit.BUG
+    first, *rest = outcome.err.splitlines()
+    bug = "a bug in mine:BAD_CLIENT or in tokenwire: IndexError('out of range')"
+    assert first == f"tokenwire: {bug}"
+    assert re.fullmatch(rf'  File "{mine}/mine.py", line \d+, in ask', rest[-2])
+    assert rest[-1] == '    raise IndexError("out of range")'
+
+
 def test_a_picture_goes_along(tmp_path: Path) -> None:
     path = tmp_path / "house.png"
     path.write_bytes(picture("house"))
@@ -105,7 +188,7 @@ def test_what_is_no_picture(tmp_path: Path) -> None:
     path.touch()
     outcome = run("chat", "--embedded", "-i", str(path), "Hello")
     assert outcome.code == Exit.USAGE
-    assert "notes.txt has no name of a picture" in outcome.err
+    assert "notes.txt is not named like a picture" in outcome.err
     outcome = run("chat", "--embedded", "-i", str(tmp_path / "none.png"), "Hello")
     assert outcome.code == Exit.USAGE
     assert "does not exist" in outcome.err
@@ -186,14 +269,17 @@ def test_through_a_proxy_that_is_not_there() -> None:
 
 
 MISUSE: dict[str, tuple[list[str], str]] = {
-    "an unknown provider": (["-p", "darkia", "Hi"], "'darkia' is not one of 'darkai', 'ylokh'"),
+    "an unknown provider": (["-p", "darkia", "Hi"], "no provider 'darkia' (known: darkai, ylokh"),
     "an unknown model": (["-p", "darkai", "-m", "gpt-4", "Hi"], "did you mean gpt-4o"),
     "no model": (["Hi"], "openai has no default model: give one with --model"),
     "no time": (["--timeout", "0", "Hi"], "--timeout"),
     "an address": (["-m", "m", "--base-url", "ftp://x", "Hi"], "give http:// or https://"),
     "embedded, elsewhere": (["--embedded", "--base-url", "http://x", "Hi"], "leave out --base-url"),
     "embedded, by proxy": (["--embedded", "--proxy", "http://x:1", "Hi"], "leave out --base-url"),
-    "what it can't take": (["-p", "darkai", "--embedded", "-i", __file__, "Hi"], "no name of a"),
+    "what it can't take": (
+        ["-p", "darkai", "--embedded", "-i", __file__, "Hi"],
+        "not named like a",
+    ),
 }
 
 
@@ -221,7 +307,7 @@ def test_a_conversation() -> None:
         "ylokh gpt-3.5-turbo was asked: What is it?\n"
     )
     assert outcome.err.count("> ") == 4  # the prompt must not go where the answers go
-    assert "this is what the test wants" in outcome.err
+    assert "requested by the test" in outcome.err
     bodies = [request.body for request in server.requests]
     assert len(bodies) == 3
     assert b"Who?" not in bodies[2]  # it was not answered
@@ -244,7 +330,7 @@ def test_ctrl_c_stops_an_answer_and_not_the_conversation() -> None:
     times = 0
 
     def answer(_: Chat) -> list[Event]:
-        return [Text("yes"), Finish("stop"), End("terminator")]
+        return [Text("yes"), Finish("stop", "stop"), End("terminator")]
 
     def interrupted(self: object, event: Event) -> None:
         nonlocal times

@@ -1,6 +1,7 @@
 """Arguments, help and completion."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -100,6 +101,12 @@ def test_completions() -> None:
     assert complete("chat", "-p", "") == list(PROVIDERS)
     assert complete("chat", "-p", "darkai", "-m", "llama-3.") == ["llama-3.1-70b"]
     assert complete("chat", "-m", "gpt") == []
+    assert complete("decode", "-d", "yl") == ["ylokh"]
+
+
+def test_completions_for_a_provider_of_ones_own(mine: Path) -> None:
+    assert complete("chat", "-p", "mine:NICE", "-m", "") == ["n-1"]
+    assert complete("chat", "-p", "mine:NIECE", "-m", "") == []
 
 
 def test_the_script_works_in_bash() -> None:

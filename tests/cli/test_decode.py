@@ -100,6 +100,11 @@ def test_each_dialect(provider: str) -> None:
     assert text.endswith("was asked: Hello")
 
 
+def test_a_provider_of_ones_own(mine: Path) -> None:
+    body = b"data: " + chunk("Hi") + b"\n\ndata: [DONE]\n\n"
+    assert run("decode", "-d", "mine:NICE", stdin=body) == run("decode", stdin=body)
+
+
 def test_a_fault_is_shown_with_the_bytes_around_it() -> None:
     broken = b'data: {"event": \n\n'
     first = DARKAI.index(b"\n\n") + 2
@@ -169,7 +174,7 @@ def test_an_answer_that_goes_on_elsewhere() -> None:
 def test_what_stands_behind_the_end_is_told() -> None:
     outcome = run("decode", "-d", "darkai", stdin=DARKAI + b": cost 1\n")
     assert outcome.code == Exit.OK
-    assert "not decoded, as it stands behind the end: b': cost 1'" in outcome.err
+    assert "not decoded, because it is after the end: b': cost 1'" in outcome.err
 
 
 def test_bytes_and_control_characters_are_shown_harmless() -> None:
@@ -177,7 +182,7 @@ def test_bytes_and_control_characters_are_shown_harmless() -> None:
     assert outcome.out.splitlines()[0] == r"unrecognized    raw=b'x\xff\x1b: y'"
     options = DecodeOptions(
         file="-",
-        provider="aichats",
+        provider=PROVIDERS["aichats"],
         model="",
         status=200,
         offsets=False,

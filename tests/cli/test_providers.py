@@ -20,6 +20,7 @@ def test_json() -> None:
     rows = [msgspec.json.decode(line) for line in run("providers", "--json").out.splitlines()]
     assert [row["name"] for row in rows] == list(PROVIDERS)
     assert rows[0]["aliases"] == PROVIDERS["darkai"].aliases
+    assert [row["env"] for row in rows if row["name"] == "openai"] == [["OPENAI_API_KEY"]]
 
 
 @pytest.mark.parametrize("width", [120, 80, 60, 20])

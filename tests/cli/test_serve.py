@@ -6,13 +6,15 @@ import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
 from unittest.mock import patch
 
 import pytest
 
 import tokenwire
-from tests.commanding import CLEAN, INTERRUPTIBLE, run
-from tokenwire import PROVIDERS, LocalProtocolError
+from tests.commanding import CLEAN, INTERRUPTIBLE, Stream, run
+from tokenwire import PROVIDERS, LocalProtocolError, Refused
 from tokenwire.cli import Exit
 from tokenwire.cli.serve import cutting_of, examples, fault_of
 from tokenwire.server import serve
@@ -76,11 +78,11 @@ def test_every_fault_can_be_told_and_is_in_the_help() -> None:
     ("text", "words"),
     [
         ("frob", "the faults are close, reset, "),
-        ("close", "needs a : and a number"),
-        ("close:x", "not what goes behind the colon"),
-        ("refuse:99", "not what goes behind the colon"),
-        ("refuse:1000", "not what goes behind the colon"),
-        ("gzip:9", "not what goes behind the colon"),
+        ("close", "it needs a value, as in close:300"),
+        ("close:x", "the value is not valid"),
+        ("refuse:99", "the value is not valid"),
+        ("refuse:1000", "the value is not valid"),
+        ("gzip:9", "the value is not valid"),
     ],
 )
 def test_what_is_no_fault(text: str, words: str) -> None:
@@ -93,7 +95,7 @@ def test_cuttings() -> None:
     assert cutting_of("event", 0) == Cutting.per_event()
     assert cutting_of("1", 0) == Cutting.byte_by_byte()
     assert cutting_of("3,7", 0.1) == Cutting.of_sizes(3, 7, pause=0.1)
-    with pytest.raises(LocalProtocolError, match="give whole, event, or numbers"):
+    with pytest.raises(LocalProtocolError, match="give whole, event, or sizes"):
         cutting_of("halves", 0)
     with pytest.raises(LocalProtocolError, match="sizes above 0"):
         cutting_of("0", 0)
@@ -129,6 +131,35 @@ def test_it_serves_until_ctrl_c() -> None:
         assert process.stderr.read() == ""
 
 
+def test_what_its_code_raises_is_shown_with_where(mine: Path) -> None:
+    async def fail() -> None:
+        shown = cast(Stream, sys.stdout).bytes.getvalue().decode()
+        url = shown.split()[2]
+        with pytest.raises(Refused, match="the embedded server raised KeyError"):
+            await tokenwire.ask_async("openai", "Fail", model="n-1", base_url=url)
+        raise KeyboardInterrupt
+
+    with patch("anyio.sleep_forever", fail):
+        outcome = run("serve", "-p", "mine:BAD_SERVER", "--cut", "whole")
+    assert outcome.code == Exit.OK
+    first, *rest = outcome.err.splitlines()
+    assert first == "tokenwire: the embedded server of bad-server raised KeyError('no such event')"
+    assert re.fullmatch(rf'  File "{mine}/mine.py", line \d+, in send', rest[-2])
+    assert rest[-1] == '    raise KeyError("no such event")'
+
+
+def test_a_server_half_that_takes_no_request(mine: Path) -> None:
+    outcome = run("serve", "-p", "mine:NO_SERVER")
+    assert (outcome.code, outcome.out) == (Exit.BUG, "")
+    assert "a bug in mine:NO_SERVER or in tokenwire: TypeError" in outcome.err
+
+
+def test_the_command_to_ask_a_provider_of_ones_own(mine: Path) -> None:
+    with patch("anyio.sleep_forever", _stop):
+        outcome = run("serve", "-p", "mine:NICE")
+    assert "\ntokenwire chat -p mine:NICE -m any --base-url http" in outcome.out
+
+
 async def _stop() -> None:
     raise KeyboardInterrupt
 
@@ -145,7 +176,7 @@ def test_in_this_process_with_a_key() -> None:
 def test_a_key_that_is_not_there() -> None:
     outcome = run("serve", "--require-key")
     assert outcome.code == Exit.USAGE
-    assert "put the key into TOKENWIRE_KEY" in outcome.err
+    assert "set TOKENWIRE_KEY to the key" in outcome.err
 
 
 def test_a_port_that_is_taken() -> None:
@@ -153,13 +184,13 @@ def test_a_port_that_is_taken() -> None:
         port = server.origin.rpartition(":")[2]
         outcome = run("serve", "--port", port)
     assert outcome.code == Exit.USAGE
-    assert "no server can listen at 127.0.0.1" in outcome.err
+    assert "can't listen on 127.0.0.1" in outcome.err
 
 
 def test_a_dialect_without_keys() -> None:
     outcome = run("serve", "-p", "darkai", "--require-key", environment={"TOKENWIRE_KEY": "sesame"})
     assert outcome.code == Exit.USAGE
-    assert "darkai knows no keys" in outcome.err
+    assert "darkai does not use keys" in outcome.err
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ RICH: list[Event] = [
     Start("1", "m"),
     Reasoning("Hm.\n"),
     Text("Text"),
-    Text("other choice", 1),
+    Text("other choice", index=1),
     Refusal("No."),
     *CALL,
     ToolCallEnd(0, "c", "weather", '{"city":"Rome"}', True),
@@ -23,7 +23,9 @@ RICH: list[Event] = [
 
 def test_in_a_pipe() -> None:
     # The service tells that a call is whole when it tells that the choice is.
-    outcome = shown([*RICH, Finish("stop"), Finish("stop", 1), End("terminator")])
+    outcome = shown(
+        [*RICH, Finish("stop", "stop"), Finish("stop", "stop", index=1), End("terminator")]
+    )
     assert outcome == Outcome(Exit.OK, 'TextNo.\nMore\n[tool call] weather({"city":"Rome"})\n', "")
 
 
@@ -38,14 +40,14 @@ def test_on_a_dumb_terminal_it_is_plain_and_harmless() -> None:
 
 
 def test_an_early_stop_is_told() -> None:
-    outcome = shown([Text("Once"), Finish("length"), End("terminator")])
+    outcome = shown([Text("Once"), Finish("length", "length"), End("terminator")])
     assert outcome == Outcome(Exit.OK, "Once\n", "tokenwire: the model stopped early: length\n")
 
 
 def test_what_is_cut_and_what_is_aside(capsys: pytest.CaptureFixture[str]) -> None:
     each(TextLines(lambda _: Path("p"), str), [Text("x"), *ASIDE])
     out, err = capsys.readouterr()
-    assert out == 'x\n[tool call] weather({"city":"Rome"}) (not whole: don\'t run it)\n'
+    assert out == 'x\n[tool call] weather({"city":"Rome"}) (incomplete: don\'t run it)\n'
     assert err == ""
 
 

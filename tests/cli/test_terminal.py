@@ -59,7 +59,7 @@ def test_aside_on_a_terminal(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     image = Image(b"1", "image/png")
-    stop = Finish("length")
+    stop = Finish("length", "length")
     each(OnTerminal(lambda _: Path("a/\x1bp")), [Text("x"), *ASIDE, image, Text("y"), stop])
     assert screen(capsys.readouterr().out, 80) == [
         "x",
@@ -69,7 +69,7 @@ def test_aside_on_a_terminal(
         "",
         "y",
         "the model stopped early: length",
-        '[tool call] weather({"city":"Rome"}) (not whole: don\'t run it)',
+        '[tool call] weather({"city":"Rome"}) (incomplete: don\'t run it)',
     ]
 
 

@@ -38,7 +38,7 @@ from tokenwire.protocols.events import (
 )
 from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.limits import Limits
-from tokenwire.protocols.provider import Question
+from tokenwire.protocols.question import Question
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.service import Service, pair
 from tokenwire.protocols.toolkit.http import Headers, Request
@@ -90,7 +90,7 @@ def asked(
     model = provider.model(chat.model)
     question = _Asked(provider, chat, model, base_url or provider.base_url, limits, key)
     first = partial(provider.dialect.ask, question)
-    return Exchange(first, owes=provider.owes, clocks=provider.clocks, limits=limits)
+    return Exchange(first, owes=provider.required_evidence, clocks=provider.clocks, limits=limits)
 
 
 class Client:

@@ -16,7 +16,6 @@ from tokenwire.protocols.chat import Chat, ImagePart, Message, TextPart, Tool, T
 from tokenwire.protocols.echo import echo
 from tokenwire.protocols.errors import LocalProtocolError, Malformed, Refused
 from tokenwire.protocols.events import End, Event
-from tokenwire.protocols.formats.openai_chat.client import OpenAI
 from tokenwire.protocols.provider import Provider
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.service import Responder, Service, pair

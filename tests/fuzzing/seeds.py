@@ -73,7 +73,7 @@ _CALL: list[Event] = [
     ToolCallStart(0, "a", "f"),
     ToolCallDelta(0, '{"q":'),
     ToolCallDelta(0, "1}"),
-    Finish("tool_calls"),
+    Finish("tool_calls", "tool_call"),
     Usage(1, 2, 3, raw={"prompt_tokens": 1}),
     End("terminator"),
 ]
@@ -82,13 +82,13 @@ _RICH: list[Event] = [
     Refusal("no"),
     Citation("https://a.example", "A"),
     LogProbs([TokenLogProb("a", -0.5, [97], [TokenLogProb("b", -1.0)])]),
-    Text("b", 1),
-    Finish("length", 1),
-    Finish("stop", 0),
+    Text("b", index=1),
+    Finish("length", "length", index=1),
+    Finish("stop", "stop", index=0),
 ]
 
 OPENAI = [
-    answer("openai", [*_HI, Finish("stop"), End("terminator")]),
+    answer("openai", [*_HI, Finish("stop", "stop"), End("terminator")]),
     answer("openai", _CALL),
     answer("openai", _RICH),
     b'{"id":"c","model":"m","choices":[{"message":{"content":"hi","tool_calls":[{"id":"x",'

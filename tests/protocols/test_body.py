@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.asking import HTML
 from tests.cutting import cuts, every_way, whole
 from tests.driving import JSON, SSE
-from tokenwire.protocols.body import Body, BodyKind, LineStep, Step, open_body
+from tokenwire.protocols.body import Body, open_body
 from tokenwire.protocols.errors import (
     BadRequest,
     Challenged,
@@ -25,6 +25,7 @@ from tokenwire.protocols.errors import (
 )
 from tokenwire.protocols.events import Event, Evidence, Text, Unrecognized
 from tokenwire.protocols.limits import Limits
+from tokenwire.protocols.step import LineStep, Step
 from tokenwire.protocols.toolkit.http import Headers, Request
 from tokenwire.protocols.toolkit.lines import Lines
 
@@ -77,7 +78,7 @@ class Plain(Step):
 def read(
     pieces: Iterable[bytes],
     *,
-    kind: BodyKind = "stream",
+    framing="events",
     status: int = 200,
     headers: Headers = SSE,
     limits: Limits | None = None,

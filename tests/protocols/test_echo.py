@@ -97,7 +97,7 @@ def test_what_a_completion_is_made_of() -> None:
         Start("chatcmpl-f44090cc", "m-1"),
         *map(Text, ("openai ", "m-1 ", "was ", "asked: ", "hi")),
         Usage(input_tokens=1, output_tokens=5, total_tokens=6),
-        Finish("stop"),
+        Finish("stop", "stop"),
         End("terminator"),
     ]
 
@@ -139,7 +139,7 @@ def test_a_tool_is_called(question: str, options: dict[str, Any], name: str) -> 
     ]
     assert said("openai", chat)[-3:] == [
         ToolCallEnd(0, "call_0", name, arguments, True),
-        Finish("tool_calls"),
+        Finish("tool_calls", "tool_call"),
         End("terminator"),
     ]
     (call,) = heard("openai", chat).tool_calls

@@ -34,11 +34,11 @@ from tokenwire.protocols.errors import (
     TransportError,
     Truncated,
     UnexpectedContent,
-    blot,
     brief,
+    redact,
 )
 from tokenwire.protocols.limits import Limits
-from tokenwire.protocols.provider import Question
+from tokenwire.protocols.question import Question
 from tokenwire.protocols.registry import provider_named
 from tokenwire.protocols.reply import Reply
 from tokenwire.protocols.toolkit.http import Headers, Request
@@ -98,7 +98,7 @@ def test_every_error_is_tested_and_exported() -> None:
         if isinstance(value, type) and issubclass(value, Exception)
     }
     assert {type(error).__name__ for error in ERRORS} == classes
-    assert classes | {"Clock", "blot", "brief"} == set(module.__all__)
+    assert classes | {"Clock", "redact", "brief"} == set(module.__all__)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def shown(thing: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "blotted"),
+    ("text", "redacted"),
     [
         ("nothing here", "nothing here"),
         ("Authorization: Bearer abcdefghij", "Authorization: Bearer [secret]"),
@@ -161,8 +161,8 @@ def shown(thing: object) -> str:
         ("quite-a-long one", "quite-a-long one"),
     ],
 )
-def test_blot(text: str, blotted: str) -> None:
-    assert blot(text, ["quite-a-long-secret", "hidden"]) == blotted
+def test_redact(text: str, redacted: str) -> None:
+    assert redact(text, ["quite-a-long-secret", "hidden"]) == redacted
 
 
 def test_a_word_is_told_if_it_is_brief() -> None:
@@ -171,19 +171,19 @@ def test_a_word_is_told_if_it_is_brief() -> None:
 
 
 def test_a_secret_with_slashes_may_come_as_php_writes_it() -> None:
-    assert blot('{"key": "abc\\/def\\/ghi"}', ["abc/def/ghi"]) == '{"key": "[secret]"}'
+    assert redact('{"key": "abc\\/def\\/ghi"}', ["abc/def/ghi"]) == '{"key": "[secret]"}'
 
 
 def test_a_secret_may_come_as_a_url_has_it_and_in_any_case() -> None:
     for form in ("abc%2Fdef%2Fghi", "abc%2fdef%2fghi", "ABC/Def/ghi"):
-        assert blot(f"?key={form}&", ["abc/def/ghi"]) == "?key=[secret]&"
+        assert redact(f"?key={form}&", ["abc/def/ghi"]) == "?key=[secret]&"
 
 
-def test_blot_takes_out_all_that_is_kept_and_shortens() -> None:
+def test_redact_takes_out_all_that_is_kept_and_shortens() -> None:
     error = RateLimited(f"no, {KEY}", data=b"x" * EXCERPT + KEY.encode(), code=KEY, type=KEY)
     error.headers = [(b"server", KEY.encode())]
     error.request_id = error.retry_after = KEY
-    error.blot(iter([KEY]))
+    error.redact(iter([KEY]))
     assert error.data == b"x" * EXCERPT + b"..."
     assert error.headers == [(b"server", b"[secret]")]
     assert (error.code, error.type, error.request_id, error.retry_after) == ("[secret]",) * 4
@@ -193,20 +193,20 @@ def test_blot_takes_out_all_that_is_kept_and_shortens() -> None:
 
 def test_a_short_excerpt_is_kept_whole() -> None:
     error = Malformed("m", data=bytes(range(256)) * 2)
-    error.blot(["secret"])
+    error.redact(["secret"])
     assert error.data == bytes(range(256)) * 2
 
 
-def test_blot_of_a_redirect() -> None:
+def test_redact_of_a_redirect() -> None:
     error = Redirected("moved")
     error.location = f"https://x/?key={KEY}"
-    error.blot([KEY])
+    error.redact([KEY])
     assert error.location == "https://x/?key=[secret]"
 
 
 def test_bytes_of_another_encoding() -> None:
     error = Malformed("m", data="na\u00efve-secret".encode())
-    error.blot(["na\u00efve-secret"])
+    error.redact(["na\u00efve-secret"])
     assert error.data == b"[secret]"
 
 
@@ -292,9 +292,9 @@ def test_no_key_of_any_kind_is_shown(key: str, data: st.DataObject) -> None:
     request = Request("POST", "https://x", [(b"x-api-key", key.encode("latin-1"))])
     before, after = data.draw(st.text(max_size=9)), data.draw(st.text(max_size=9))
     if key not in before + after:
-        assert key not in blot(before + key + after, request.secrets()).replace("[secret]", "")
+        assert key not in redact(before + key + after, request.secrets()).replace("[secret]", "")
 
 
-def test_a_good_answer_is_not_blotted() -> None:
+def test_a_good_answer_is_not_redacted() -> None:
     outcome = drive(question(key=KEY), b"data: " + chunk(KEY) + b"\n\ndata: [DONE]\n\n")
     assert outcome.succeeded().reply.text == KEY

@@ -31,7 +31,7 @@ from tokenwire.protocols.events import (
 
 EVENTS: list[tuple[str, Event]] = [
     ("start", Start("chatcmpl-1", "gpt-4o")),
-    ("text", Text("\u2028\u00e9\0\n", 1)),
+    ("text", Text("\u2028\u00e9\0\n", index=1)),
     ("reasoning", Reasoning("hm")),
     ("refusal", Refusal("no")),
     ("tool_call_start", ToolCallStart(0, "call_1", "add")),
@@ -41,7 +41,7 @@ EVENTS: list[tuple[str, Event]] = [
     ("citation", Citation("https://x", "X")),
     ("log_probs", LogProbs([TokenLogProb("a", -0.5, [97], [TokenLogProb("b", -1)])], "refusal")),
     ("usage", Usage(1, 2, 3, raw={"prompt_tokens": 1, "new": [None, {"deep": 1.5}]})),
-    ("finish", Finish("stop")),
+    ("finish", Finish("stop", "stop")),
     ("unrecognized", Unrecognized(b"\xff\0\r\n", "choices[0]")),
     ("end", End("terminator")),
 ]
@@ -70,13 +70,13 @@ def test_every_event_is_here() -> None:
 
 @given(st.text(), st.integers(0, 99), st.binary())
 def test_any_text_and_any_bytes_make_the_round_trip(text: str, index: int, data: bytes) -> None:
-    for event in (Text(text, index), ToolCallDelta(index, text), Unrecognized(data, text)):
+    for event in (Text(text, index=index), ToolCallDelta(index, text), Unrecognized(data, text)):
         assert msgspec.json.decode(msgspec.json.encode(event), type=Event) == event
 
 
 def test_events_are_equal_by_value_and_kind() -> None:
-    assert Text("a") == Text("a", 0)
-    assert Text("a") != Text("a", 1)
+    assert Text("a") == Text("a", index=0)
+    assert Text("a") != Text("a", index=1)
     assert len({Text("a"), Text("a"), Reasoning("a")}) == 2
 
 

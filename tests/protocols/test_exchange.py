@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from tests.cutting import cuts
 from tests.driving import JSON, SSE, Ending, Outcome, Response, alike, drive, finish
-from tokenwire.protocols.body import BodyKind, Step
 from tokenwire.protocols.chat import Chat, as_chat
 from tokenwire.protocols.clocks import Clocks
 from tokenwire.protocols.errors import (
@@ -41,6 +40,7 @@ from tokenwire.protocols.exchange import TRANSITIONS, Exchange, State
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.service import Service
+from tokenwire.protocols.step import Step
 from tokenwire.protocols.toolkit.coding import PIECE
 from tokenwire.protocols.toolkit.http import Headers, Request
 
@@ -259,7 +259,7 @@ def test_its_repr_has_no_query() -> None:
 class _Polling(Step):
     """Asks the same again until it is told."""
 
-    kind: BodyKind = "document"
+    framing = "document"
 
     def __init__(self) -> None:
         self.request = Request("POST", "http://h/x", [(b"x-job", b"1")], b"{}")
@@ -290,7 +290,7 @@ def test_a_step_may_follow_itself() -> None:
 class _Tour(Step):
     """Asks at three places, with a key for each."""
 
-    kind: BodyKind = "document"
+    framing = "document"
 
     def __init__(self, place: int = 1) -> None:
         self._place = place
@@ -301,7 +301,7 @@ class _Tour(Step):
         return _Tour(self._place + 1) if self._place < 3 else None
 
 
-def test_the_keys_of_all_requests_are_blotted_out_of_the_last_ones_error() -> None:
+def test_the_keys_of_all_requests_are_redacted_out_of_the_last_ones_error() -> None:
     exchange = Exchange(_Tour, owes="body_end", clocks=Clocks(), limits=Limits())
     for _ in range(2):
         exchange.next_request()
@@ -471,12 +471,12 @@ def test_what_was_held_back_and_is_certain_comes_before_the_fault(
     fault: bytes, kind: type[TokenwireError]
 ) -> None:
     outcome = alike(ask("openai", n=2), OPENAI_HELLO + OPENAI_FINISH + fault).refused_by(kind)
-    assert outcome.events == [Text("hello"), Finish("stop")]
+    assert outcome.events == [Text("hello"), Finish("stop", "stop")]
 
 
 def test_what_was_held_back_comes_before_the_end() -> None:
     outcome = alike(ask("openai"), OPENAI_HELLO + OPENAI_FINISH + b"data: [DONE]\n\n")
-    assert outcome.events == [Text("hello"), Finish("stop"), End("terminator")]
+    assert outcome.events == [Text("hello"), Finish("stop", "stop"), End("terminator")]
 
 
 def test_errors_keep_the_headers_that_matter() -> None:

@@ -8,20 +8,21 @@ import pytest
 
 from tests.asking import chunk
 from tests.driving import drive
-from tokenwire.protocols.body import Step
 from tokenwire.protocols.chat import Chat, as_chat
 from tokenwire.protocols.clocks import Clocks
 from tokenwire.protocols.errors import LocalProtocolError, Truncated
 from tokenwire.protocols.events import Evidence
-from tokenwire.protocols.formats.openai_chat.client import OpenAI
+from tokenwire.protocols.formats.openai_chat import OpenAIChat
 from tokenwire.protocols.limits import Limits
-from tokenwire.protocols.provider import Provider, Question
+from tokenwire.protocols.provider import Provider
+from tokenwire.protocols.question import Question
+from tokenwire.protocols.step import Step
 from tokenwire.protocols.toolkit.http import Request, get_header
 
 CHAT = as_chat("hi", model="big")
 PROVIDER = Provider(
     name="acme",
-    dialect=OpenAI(),
+    dialect=OpenAIChat(),
     base_url="https://acme.test/v1?tenant=1",
     models=("big", "small"),
     default_model="small",
@@ -55,7 +56,7 @@ def test_the_model_meant(asked: str, meant: str) -> None:
 
 
 def test_any_model() -> None:
-    open_minded = Provider(name="x", dialect=OpenAI(), base_url="https://x", any_model=True)
+    open_minded = Provider(name="x", dialect=OpenAIChat(), base_url="https://x", any_model=True)
     assert open_minded.model("whatever") == "whatever"
     with pytest.raises(LocalProtocolError, match=r"^x has no default model: give one with model=$"):
         open_minded.model("")
@@ -76,7 +77,10 @@ def test_an_unknown_model(asked: str, words: str) -> None:
 
 def test_the_three_closest_models_are_offered() -> None:
     many = Provider(
-        name="x", dialect=OpenAI(), base_url="https://x", models=("m-11", "m-12", "m-13", "m-41")
+        name="x",
+        dialect=OpenAIChat(),
+        base_url="https://x",
+        models=("m-11", "m-12", "m-13", "m-41"),
     )
     with pytest.raises(LocalProtocolError, match=r"; did you mean m-\d+ or m-\d+ or m-\d+\? "):
         many.model("m-1")
@@ -205,7 +209,7 @@ def test_what_no_exchange_can_be_made_of(given: dict[str, Any], words: str) -> N
         PROVIDER.exchange(CHAT, **given)
 
 
-class Remembering(OpenAI):
+class Remembering(OpenAIChat):
     """A dialect that remembers what it was asked."""
 
     def ask(self, question: Question) -> Step:
@@ -234,7 +238,9 @@ def test_a_dialect_is_given_all_that_was_given() -> None:
 def test_an_exchange_owes_what_its_provider_owes(
     owes: Evidence, error: type[Exception] | None
 ) -> None:
-    provider = Provider(name="x", dialect=OpenAI(), base_url="https://x", any_model=True, owes=owes)
+    provider = Provider(
+        name="x", dialect=OpenAIChat(), base_url="https://x", any_model=True, owes=owes
+    )
     outcome = drive(provider.exchange(CHAT), b"data: " + chunk("a", '"stop"') + b"\n\n")
     assert (type(outcome.error) if outcome.error else None) is error
 

@@ -30,7 +30,7 @@ EVENTS: list[Event] = [
     Reasoning("h"),
     Reasoning("m"),
     Text("a"),
-    Text("other", 1),
+    Text("other", index=1),
     Text("b"),
     LOGPROBS,
     Refusal("n"),
@@ -47,8 +47,8 @@ EVENTS: list[Event] = [
     Usage(1, 1),
     Usage(1, 2),
     ToolCallEnd(0, "c0", "add", '{"x": 1}', complete=True),
-    Finish("tool_calls"),
-    Finish("length", 1),
+    Finish("tool_calls", "tool_call"),
+    Finish("length", "length", index=1),
     End("terminator"),
 ]
 
@@ -107,7 +107,7 @@ def test_a_reply_that_was_cut_proves_nothing(size: int) -> None:
 
 
 def test_repr_is_short() -> None:
-    assert repr(Reply.of([Text("x" * 1000), Finish("stop"), End("finish")])) == (
+    assert repr(Reply.of([Text("x" * 1000), Finish("stop", "stop"), End("finish")])) == (
         f"<Reply {'x' * 60!r} finish_reason=stop evidence=finish>"
     )
 

@@ -200,7 +200,7 @@ def test_json_post_that_is_none(request_: Request, status: int, message: str) ->
     assert (caught.value.status, caught.value.message) == (status, message)
 
 
-SAYS: list[Event] = [Start("c", "m"), Text("a"), Finish("stop"), End("terminator")]
+SAYS: list[Event] = [Start("c", "m"), Text("a"), Finish("stop", "stop"), End("terminator")]
 
 
 def answer(chat: Chat) -> Iterable[Event]:

@@ -311,7 +311,7 @@ def test_each_write_is_sent_by_itself() -> None:
 def test_the_port_can_be_chosen_and_be_taken() -> None:
     with serve("openai") as server:
         port = urlsplit(server.url).port or 0
-        with pytest.raises(LocalProtocolError, match=f"can listen at 127.0.0.1:{port}"):
+        with pytest.raises(LocalProtocolError, match=f"can't listen on 127.0.0.1:{port}"):
             serve("openai", port=port).__enter__()
     with serve("openai", port=port) as again:
         assert again.url == server.url
@@ -800,7 +800,7 @@ def test_an_answer_that_fails_at_once() -> None:
             client.post()
             head, body = client.response()
             assert head.startswith(b"HTTP/1.1 500")
-            assert b"the answer function raised ValueError" in body
+            assert b"the embedded server raised ValueError" in body
             assert b"oops" not in body
         assert server.errors == [error, error]
 
@@ -811,9 +811,41 @@ def test_an_answer_that_fails_midway() -> None:
         client.post()
         assert client.head().startswith(b"HTTP/1.1 200")
         got = client.rest()
-        assert b"the answer function raised ValueError" in got
+        assert b"the embedded server raised ValueError" in got
         assert not got.endswith(b"0\r\n\r\n")
         assert server.errors == [error]
+
+
+@pytest.mark.parametrize("events", [(), (Text("some"),)])
+def test_errors_are_told_as_they_happen(events: tuple[Event, ...]) -> None:
+    error = ValueError("oops")
+    told: list[Exception] = []
+    answer = raising(error, *events)
+    with serve("openai", answer, on_error=told.append) as server, raw(server) as client:
+        client.post()
+        client.until(b"raised ValueError")
+        assert told == server.errors == [error]
+
+
+def test_refusals_are_no_errors_to_tell() -> None:
+    told: list[Exception] = []
+    answer = raising(RateLimited("slow down"))
+    with serve("openai", answer, on_error=told.append) as server, pytest.raises(RateLimited):
+        ask(server, "openai", model="m")
+    assert told == []
+
+
+def test_being_told_of_errors_may_fail() -> None:
+    error, failure = ValueError("oops"), OSError("stderr was closed")
+
+    def fail(_: Exception) -> None:
+        raise failure
+
+    with serve("openai", raising(error), on_error=fail) as server, raw(server) as client:
+        for _ in range(2):
+            client.post()
+            assert client.response()[0].startswith(b"HTTP/1.1 500")
+        assert server.errors == [error, failure, error, failure]
 
 
 def test_an_answer_that_refuses() -> None:

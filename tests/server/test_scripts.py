@@ -194,9 +194,9 @@ def test_gzip_is_cut_behind() -> None:
 @pytest.mark.parametrize(
     ("fault", "status", "kind", "part"),
     [
-        (RefuseWith(429), 429, b"application/json", b'"message":"this is what the test wants"'),
+        (RefuseWith(429), 429, b"application/json", b'"message":"requested by the test"'),
         (RefuseWith(503, message="busy"), 503, b"application/json", b'"message":"busy"'),
-        (ErrorObject(), 200, b"application/json", b'{"error":{"message":"this is'),
+        (ErrorObject(), 200, b"application/json", b'{"error":{"message":"requested'),
         (HtmlPage(), 200, b"text/html; charset=utf-8", b"<!doctype html>"),
         (HtmlPage(502, "<p>bad"), 502, b"text/html; charset=utf-8", b"<p>bad"),
     ],

@@ -32,7 +32,7 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 HeadersLike: TypeAlias = Mapping[str, str] | Iterable[tuple[bytes, bytes] | tuple[str, str]]
 """Headers as HTTP clients have them."""
 
-# Headers with such a name are never shown, and are blotted out of what a server sends back.
+# Headers with such a name are never shown, and are redacted of what a server sends back.
 _CREDENTIALS = re.compile(rb"auth|cookie|cred|key|pass|secret|session|sign|token|uniqueid")
 _TOKEN = re.compile("[-!#$%&'*+.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
@@ -102,7 +102,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
                     found.update(basic_secrets(text[6:]))
         values = [part.partition("=")[2] for part in urlsplit(self.url).query.split("&")]
         found.update(values, map(unquote, values))
-        # What is shorter than this is no secret, and blotting it out would garble a message.
+        # What is shorter than this is no secret, and redacting it would garble a message.
         return sorted((s for s in found if len(s) >= 6 and s != "Bearer"), key=len, reverse=True)
 
     def __repr__(self) -> str:

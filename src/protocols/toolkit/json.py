@@ -1,15 +1,16 @@
 """JSON as services send it: decoded leniently where that is safe, and never guessed."""
 
 import re
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, Generic, TypeGuard, TypeVar
 
 import msgspec
 
 from ..errors import Malformed
 
-__all__ = ["decode_json", "is_list", "is_object", "is_whole_json"]
+__all__ = ["Lenient", "decode_json", "is_list", "is_object", "is_whole_json"]
 
 _T = TypeVar("_T")
+_S = TypeVar("_S", bound=msgspec.Struct)
 
 
 def decode_json(decoder: "msgspec.json.Decoder[_T]", payload: bytes) -> _T:
@@ -37,7 +38,7 @@ def _decode_repaired(decoder: "msgspec.json.Decoder[_T]", payload: bytes) -> _T:
         problem = f"JSON of an unexpected shape ({error})"
     except (ValueError, RecursionError):
         problem = "not JSON"
-    # Raised here, as a UnicodeDecodeError holds the whole payload, where no key is blotted out.
+    # Raised here, as a UnicodeDecodeError holds the whole payload, where no key is redacted.
     raise Malformed(problem, data=payload)
 
 
@@ -63,6 +64,55 @@ def is_list(value: object) -> TypeGuard[list[Any]]:
     return isinstance(value, list)
 
 
+class Lenient(Generic[_S]):
+    """Decodes an object field by field, so that a field of an unexpected type costs nothing else.
+
+    `type` is a struct all of whose fields have defaults. `ignores` are keys that say nothing.
+    """
+
+    def __init__(self, type: type[_S], ignores: frozenset[str] = frozenset()) -> None:
+        self._type = type
+        self._ignores = ignores
+        self._types: dict[str, Any] = {
+            field.encode_name: field.type for field in msgspec.structs.fields(type)
+        }
+
+    def decode(self, payload: bytes) -> tuple[_S, list[tuple[str, bytes]]]:
+        """The struct, and the keys that are not understood, or whose value is not, with the value
+        as it came. Null says nothing. Raises Malformed if `payload` is not an object."""
+        known: dict[str, Any] = {}
+        unknown: list[tuple[str, bytes]] = []
+        for key, raw in decode_json(_raw_object, payload).items():
+            value = bytes(raw)
+            if value == b"null" or key in self._ignores:
+                continue
+            try:
+                known[key] = _read(value, self._types[key])
+            except (KeyError, Malformed):
+                unknown.append((key, value))
+        return self._type(**known), unknown
+
+
+def _read(payload: bytes, type: Any) -> Any:
+    """`payload` as `type`; numbers in strings are numbers, and numbers are strings where they have
+    to be. Raises Malformed."""
+    value = decode_json(_any, payload)
+    if type is Any:
+        return value
+    try:
+        return msgspec.json.decode(payload, type=type)
+    except (ValueError, RecursionError):
+        pass
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    for candidate in (value, payload.decode()) if number else (value,):
+        try:
+            return msgspec.convert(candidate, type, strict=False)
+        except (ValueError, RecursionError):
+            continue
+    raise Malformed("a value of an unexpected type", data=payload)
+
+
+_raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _any = msgspec.json.Decoder()
 
 

@@ -4,6 +4,7 @@ The shapes are those of quirk 44: `{error: {message, code, type}}`, `{error: "te
 `{detail}` as text or list, `{code, error: "text"}`, and a page of HTML.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -27,21 +28,28 @@ from .http import Headers, content_type, get_header
 from .json import decode_json, is_list, is_object, is_whole_json
 
 __all__ = [
+    "STANDARD",
+    "ErrorTable",
     "is_refusal",
     "looks_like_html",
+    "refusal_of_document",
     "refusal_of_object",
     "refusal_of_response",
     "refusal_of_text",
+    "request_id",
     "unexpected",
 ]
 
 _json = msgspec.json.Decoder()
 
-_BY_STATUS: dict[int, type[Refused]] = {
+_STATUSES: dict[int, type[Refused]] = {
     401: AuthenticationFailed,
+    402: RateLimited,
     403: AuthenticationFailed,
     407: AuthenticationFailed,
+    408: Overloaded,
     429: RateLimited,
+    498: Overloaded,
     502: Overloaded,
     503: Overloaded,
     504: Overloaded,
@@ -49,25 +57,64 @@ _BY_STATUS: dict[int, type[Refused]] = {
 }
 
 # Parts of `code` and `type` values, the telling ones first.
-_BY_WORD: tuple[tuple[str, type[Refused]], ...] = (
-    ("content_filter", ContentFiltered),
-    ("content_policy", ContentFiltered),
-    ("moderation", ContentFiltered),
-    ("rate_limit", RateLimited),
-    ("quota", RateLimited),
-    ("too_many_requests", RateLimited),
-    ("throttl", RateLimited),
-    ("overloaded", Overloaded),
-    ("unavailable", Overloaded),
-    ("api_key", AuthenticationFailed),
-    ("auth", AuthenticationFailed),
-    ("permission", AuthenticationFailed),
-    ("invalid_request", BadRequest),
-    ("bad_request", BadRequest),
-    ("not_found", BadRequest),
-    ("context_length", BadRequest),
-    ("tool_use_failed", BadRequest),
-)
+_WORDS: dict[str, type[Refused]] = {
+    "content_filter": ContentFiltered,
+    "content_policy": ContentFiltered,
+    "moderation": ContentFiltered,
+    "rate_limit": RateLimited,
+    "quota": RateLimited,
+    "too_many_requests": RateLimited,
+    "throttl": RateLimited,
+    "overloaded": Overloaded,
+    "unavailable": Overloaded,
+    "api_key": AuthenticationFailed,
+    "auth": AuthenticationFailed,
+    "permission": AuthenticationFailed,
+    "invalid_request": BadRequest,
+    "bad_request": BadRequest,
+    "not_found": BadRequest,
+    "context_length": BadRequest,
+    "tool_use_failed": BadRequest,
+}
+_LASTING = ("insufficient_quota", "exceeded_current_quota", "billing")
+"""Parts of `code` and `type` values that say that no money is left."""
+
+
+class ErrorTable(msgspec.Struct, frozen=True):
+    """What the errors of a service mean, where that differs from what they mean elsewhere.
+
+    `statuses` and `words` (parts of `code` and `type` values, in lower case) go before the common
+    ones. `request_ids` are the headers that may hold the id of a request, the likeliest first.
+    `retry_after` reads from an error's JSON value how long to wait, as the header says it.
+    """
+
+    statuses: dict[int, type[Refused]] = {}
+    words: dict[str, type[Refused]] = {}
+    request_ids: tuple[bytes, ...] = (b"x-request-id", b"request-id")
+    retry_after: Callable[[Any], str | None] | None = None
+
+    def kind(self, code: str | None, type_: str | None, status: int | None) -> type[Refused]:
+        """The class of the error that says so."""
+        words = f"{code or ''} {type_ or ''}".lower()
+        for word, kind in self.words.items():
+            if word in words:
+                return kind
+        for word, kind in _WORDS.items():
+            if kind is not ContentFiltered:  # a filter's verdict comes with a plain 400
+                break
+            if word in words:
+                return kind
+        if status is None and code is not None and code.isdecimal():
+            status = int(code[:9]) if 400 <= int(code[:9]) <= 599 else None
+        if status is not None:
+            if found := self.statuses.get(status) or _STATUSES.get(status):
+                return found
+            return BadRequest if 400 <= status < 500 else Refused
+        return next((kind for word, kind in _WORDS.items() if word in words), Refused)
+
+
+STANDARD = ErrorTable()
+"""What most services mean."""
 
 _CHALLENGE = (b"just a moment", b"cf-chl", b"challenge-platform", b"captcha", b"attention required")
 
@@ -78,7 +125,7 @@ def looks_like_html(body: bytes) -> bool:
 
 
 def is_refusal(value: Any) -> bool:
-    """Whether a JSON value that came in the place of an answer is an error object."""
+    """Whether a JSON value that came instead of an answer is an error object."""
     return is_object(value) and (
         bool(value.get("error"))
         or (
@@ -88,27 +135,36 @@ def is_refusal(value: Any) -> bool:
     )
 
 
-def refusal_of_object(value: Any, *, status: int | None = None, data: bytes = b"") -> Refused:
-    """The error that a JSON value tells of; `status` is that of its response if not 2xx."""
+def refusal_of_object(
+    value: Any, table: ErrorTable = STANDARD, *, status: int | None = None, data: bytes = b""
+) -> Refused:
+    """The error that a JSON value reports; `status` is that of its response if not 2xx."""
     code, type_, message = _read(value)
-    kind = _kind(code, type_, status)
+    kind = table.kind(code, type_, status)
     said = (
         message or f"no reason given (status {status})" if status else message or "no reason given"
     )
-    return kind(f"the service refused: {said[:2000]}", data=data, code=code, type=type_)
+    error = kind(f"the service refused: {said[:2000]}", data=data, code=code, type=type_)
+    words = f"{code or ''} {type_ or ''}".lower()
+    error.lasting = status == 402 or any(word in words for word in _LASTING)
+    if table.retry_after is not None:
+        error.retry_after = table.retry_after(value)
+    return error
 
 
-def refusal_of_text(data: bytes) -> Refused:
-    """The error that `data` tells of: a JSON value, or else the words themselves."""
+def refusal_of_text(data: bytes, table: ErrorTable = STANDARD) -> Refused:
+    """The error that `data` reports: a JSON value, or else the words themselves."""
     try:
         value = decode_json(_json, data)
     except Malformed:
         value = data.decode(errors="replace")
-    return refusal_of_object(value, data=data)
+    return refusal_of_object(value, table, data=data)
 
 
-def refusal_of_response(status: int, headers: Headers, body: bytes) -> Refused:
-    """The error that a response with a status other than 2xx is. `body` may be cut."""
+def refusal_of_response(
+    status: int, headers: Headers, body: bytes, table: ErrorTable = STANDARD
+) -> Refused:
+    """The error that a response with a status other than 2xx is. `body` may be truncated."""
     error: Refused
     if 300 <= status < 400:
         redirected = Redirected(f"the service redirects (status {status}); it is not followed")
@@ -120,19 +176,23 @@ def refusal_of_response(status: int, headers: Headers, body: bytes) -> Refused:
         )
     else:
         try:
-            error = refusal_of_object(_decode_error(body), status=status, data=body)
+            error = refusal_of_object(_decode_error(body), table, status=status, data=body)
         except Malformed:
             what = "a page of HTML" if looks_like_html(body) else _one_line(body) or "no body"
-            error = _kind(None, None, status)(
+            error = table.kind(None, None, status)(
                 f"the service answered with status {status}: {what}", data=body
             )
-    error.retry_after = get_header(headers, b"retry-after-ms")
-    if error.retry_after is not None:
-        error.retry_after += "ms"
-    else:
-        error.retry_after = get_header(headers, b"retry-after")
-    error.request_id = get_header(headers, b"x-request-id") or get_header(headers, b"request-id")
+    told = get_header(headers, b"retry-after-ms")
+    told = get_header(headers, b"retry-after") if told is None else f"{told}ms"
+    error.retry_after = error.retry_after if told is None else told
+    error.request_id = request_id(headers, table)
     return error
+
+
+def request_id(headers: Headers, table: ErrorTable = STANDARD) -> str | None:
+    """The id that the service gave the request, if a header has it."""
+    found = (get_header(headers, name) for name in table.request_ids)
+    return next(filter(None, found), None)
 
 
 def unexpected(headers: Headers, body: bytes) -> RemoteProtocolError:
@@ -140,22 +200,22 @@ def unexpected(headers: Headers, body: bytes) -> RemoteProtocolError:
     if _is_challenge(headers, body):
         return Challenged("a page that asks for a human stands before the service", data=body)
     if looks_like_html(body):
-        return UnexpectedContent("a page of HTML came in the place of an answer", data=body)
+        return UnexpectedContent("a page of HTML came instead of an answer", data=body)
     kind = content_type(headers) or "no content type"
     return UnexpectedContent(
-        f"content of type {brief(kind)!r} came in the place of an answer", data=body
+        f"content of type {brief(kind)!r} came instead of an answer", data=body
     )
 
 
-def refusal_of_document(body: bytes) -> RemoteProtocolError:
-    """The error that one JSON document is which came in the place of a stream."""
+def refusal_of_document(body: bytes, table: ErrorTable = STANDARD) -> RemoteProtocolError:
+    """The error that one JSON document is which came instead of a stream."""
     try:
         value = _json_value(body)
     except Malformed as error:
         return error
     if is_refusal(value):
-        return refusal_of_object(value, data=body)
-    return UnexpectedContent("a JSON document came in the place of a stream", data=body)
+        return refusal_of_object(value, table, data=body)
+    return UnexpectedContent("a JSON document came instead of a stream", data=body)
 
 
 def incomplete(body: bytes) -> bool:
@@ -227,20 +287,6 @@ def _text(value: Any, depth: int = _DEPTH) -> str:
 
 def _word(value: Any) -> str | None:
     return str(value) if isinstance(value, str | int) and value != "" else None
-
-
-def _kind(code: str | None, type_: str | None, status: int | None) -> type[Refused]:
-    words = f"{code or ''} {type_ or ''}".lower()
-    for word, kind in _BY_WORD[:3]:  # a filter's verdict comes with a plain 400
-        if word in words:
-            return kind
-    if status is None and code is not None and code.isdecimal() and 400 <= int(code[:9]) <= 599:
-        status = int(code[:9])
-    if status in _BY_STATUS:
-        return _BY_STATUS[status]
-    if status is not None:
-        return BadRequest if 400 <= status < 500 else Refused
-    return next((kind for word, kind in _BY_WORD if word in words), Refused)
 
 
 def _is_challenge(headers: Headers, body: bytes) -> bool:

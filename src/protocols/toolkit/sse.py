@@ -9,7 +9,7 @@ import msgspec
 
 from .lines import CR, LF, Lines
 
-__all__ = ["SSEDecoder", "SSEItem", "ServerSentEvent", "StrayLine", "encode_sse"]
+__all__ = ["SSEDecoder", "SSEItem", "ServerSentEvent", "UnknownLine", "encode_sse"]
 
 _EVENT_FIELDS = frozenset((b"data", b"event", b"id"))
 _LONGEST_RETRY = 10**18 - 1
@@ -24,7 +24,7 @@ class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):
     last_event_id: str = ""
 
 
-class StrayLine(msgspec.Struct, frozen=True, gc=False):
+class UnknownLine(msgspec.Struct, frozen=True, gc=False):
     """A line whose field name the standard does not know, so that a browser would ignore it.
 
     Services put errors there: `error: {...}`, or JSON with no field name at all.
@@ -33,7 +33,7 @@ class StrayLine(msgspec.Struct, frozen=True, gc=False):
     line: bytes
 
 
-SSEItem: TypeAlias = ServerSentEvent | StrayLine
+SSEItem: TypeAlias = ServerSentEvent | UnknownLine
 
 
 class SSEDecoder:
@@ -145,7 +145,7 @@ class SSEDecoder:
                 digits = value.lstrip(b"0")
                 self.retry = int(digits or b"0") if len(digits) <= 18 else _LONGEST_RETRY
         else:
-            items.append(StrayLine(line))
+            items.append(UnknownLine(line))
 
     def _dispatch(self, items: list[SSEItem]) -> None:
         self.last_event_id = self._id

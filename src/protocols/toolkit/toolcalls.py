@@ -1,13 +1,14 @@
 """Puts tool calls together from their fragments, whatever a service leaves out of them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from ..events import Event, ToolCallDelta, ToolCallEnd, ToolCallStart
+from ..events import Event, FinishKind, ToolCallDelta, ToolCallEnd, ToolCallStart
 from ..limits import Parts
 
-__all__ = ["ToolCalls", "is_json_object"]
+__all__ = ["Call", "ToolCalls", "is_json_object"]
 
 _object = msgspec.json.Decoder(dict[str, Any])
 
@@ -21,10 +22,14 @@ def is_json_object(text: str) -> bool:
     return True
 
 
-class _Call:
-    def __init__(self, number: int, place: int | None) -> None:
+class Call:
+    """A call as far as it has been received."""
+
+    def __init__(self, number: int, place: int | None, custom: bool) -> None:
         self.number = number
         self.place = place
+        self.custom = custom
+        self.part = 0
         self.id = ""
         self.name = ""
         self.arguments: list[str] = []
@@ -39,29 +44,40 @@ class _Call:
 
 
 class ToolCalls:
-    """The tool calls of one choice.
+    """The tool calls of one choice. `new_part` gives the number of the part that a call begins.
 
     What is seen (quirk 22): the index is missing, starts at 1, or is the same for two calls; the
     id comes once, always, as null or as an empty string; a call comes whole, or in many pieces.
     """
 
-    def __init__(self, index: int, parts: Parts) -> None:
+    def __init__(self, index: int, parts: Parts, new_part: Callable[[], int]) -> None:
         self._index = index
         self._parts = parts
-        self._calls: list[_Call] = []
-        self._last: _Call | None = None
-        self._by_id: dict[str, _Call] = {}
-        self._by_place: dict[int | None, _Call] = {}
+        self._new_part = new_part
+        self._calls: list[Call] = []
+        self._last: Call | None = None
+        self._by_id: dict[str, Call] = {}
+        self._by_place: dict[int | None, Call] = {}
+
+    def __getitem__(self, number: int) -> Call:
+        return self._calls[number]
 
     def fragment(
-        self, place: int | None, id: str, name: str, arguments: str, events: list[Event]
-    ) -> None:
-        """A fragment of the call at `place`, the service's own number for it. Raises
+        self,
+        place: int | None,
+        id: str,
+        name: str,
+        arguments: str,
+        events: list[Event],
+        *,
+        custom: bool = False,
+    ) -> Call:
+        """A fragment of the call at `place`, the service's own number for it; the call. Raises
         LimitExceeded."""
         call = self._continued(place, id, name)
         if call is None:
             self._parts.add()
-            call = _Call(len(self._calls), place)
+            call = Call(len(self._calls), place, custom)
             self._calls.append(call)
             self._last = self._by_place[place] = call
         call.name = call.name or name
@@ -73,27 +89,37 @@ class ToolCalls:
         if arguments:
             call.arguments.append(arguments)
             events.append(ToolCallDelta(call.number, arguments, self._index))
+        return call
 
-    def settle(self, cut: bool, events: list[Event]) -> None:
-        """The calls are over; comes once. `cut`: the model ran out of tokens, so that no arguments
-        at all may be missing ones."""
+    def settle(self, kind: FinishKind | None, events: list[Event]) -> None:
+        """The calls are over; comes once. `kind`: of the choice's finish reason; None: it has none,
+        and yet is proven complete. After a reason that may have cut the call short, no arguments at
+        all may be missing ones."""
+        whole = kind in (None, "stop", "tool_call")
         for call in self._calls:
             if not call.started:
                 self._start(call, events)
             arguments = "".join(call.arguments)
-            if arguments in ("", "null"):
-                arguments, complete = "{}", not cut
+            if call.custom:
+                complete = whole
+            elif arguments in ("", "null"):
+                arguments, complete = "{}", whole
             else:
-                complete = is_json_object(arguments)
+                complete = kind != "error" and is_json_object(arguments)
             events.append(
-                ToolCallEnd(call.number, call.id, call.name, arguments, complete, self._index)
+                ToolCallEnd(
+                    call.number, call.id, call.name, arguments, complete, call.custom, self._index
+                )
             )
 
-    def _start(self, call: _Call, events: list[Event]) -> None:
+    def _start(self, call: Call, events: list[Event]) -> None:
         call.started = True
-        events.append(ToolCallStart(call.number, call.id, call.name, self._index))
+        call.part = self._new_part()
+        events.append(
+            ToolCallStart(call.number, call.id, call.name, call.custom, call.part, self._index)
+        )
 
-    def _continued(self, place: int | None, id: str, name: str) -> _Call | None:
+    def _continued(self, place: int | None, id: str, name: str) -> Call | None:
         """The call that a fragment goes on with; None if it begins one."""
         if id and (call := self._by_id.get(id)) is not None:
             # One id for two calls: then it names another place, and says a name again.

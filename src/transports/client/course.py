@@ -30,7 +30,7 @@ from ...protocols.errors import (
     Malformed,
     TimedOut,
     UnexpectedContent,
-    blot,
+    redact,
 )
 from ...protocols.exchange import Exchange
 from ...protocols.retry import Retry
@@ -144,7 +144,7 @@ class Course(Driver):
         request. Classes are recognized by their names, which httpx and httpx2 share."""
         assert self._request is not None
         names = {kind.__name__ for kind in type(error).__mro__}
-        said = blot(_words(error), [*self._request.secrets(), *self.secrets])
+        said = redact(_words(error), [*self._request.secrets(), *self.secrets])
         if "TimeoutException" in names:
             connecting = bool(names & {"ConnectTimeout", "PoolTimeout"})
             if not connecting:

@@ -99,6 +99,10 @@ class Driver:
         the response, back."""
         return self._exchange.answered
 
+    def leave(self) -> None:
+        """The reader has left: observers are told."""
+        self._exchange.leave()
+
     # For the drivers.
 
     def _ask(self, now: float) -> Request | Sleep | None:
@@ -115,11 +119,12 @@ class Driver:
                 self._refuse_private(request.origin.host)
         except TokenwireError as error:
             if isinstance(error, RemoteProtocolError):
-                error.blot(self.secrets)  # the exchange has redacted those of its own requests
+                error.redact(self.secrets)  # the exchange has redacted those of its own requests
             self._failure = error
             pause = None if self._over else self._pause_after(error, now)
             if pause is None:
                 self._over = True
+                self._exchange.leave(error)
                 raise
             self._attempt += 1
             self._failure = None
@@ -171,7 +176,7 @@ class Driver:
         if self._exchange.failed and self._cut_off():
             self._failure = error
             if isinstance(error, RemoteProtocolError):
-                error.blot(self._exchange.request.secrets())
+                error.redact(self._exchange.request.secrets())
 
     def _cut_off(self) -> bool:
         """Whether the exchange failed because the connection was lost."""

@@ -188,6 +188,9 @@ class _WireReading(Reading):
 
     def stop(self) -> None:
         self._aborted = True
+        told = self._wire or self._exchange
+        if told is not None:
+            told.leave()
         self._drop()
         if self._dialer is not None:
             self._dialer.wake()  # another task may still be connecting

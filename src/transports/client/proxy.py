@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 import h11
 import msgspec
 
-from ...protocols.errors import ConnectFailed, LocalProtocolError, RemoteProtocolError, blot
+from ...protocols.errors import ConnectFailed, LocalProtocolError, RemoteProtocolError, redact
 from ...protocols.toolkit.http import Origin, basic_secrets, check_plain
 from .http1 import HeadReader
 
@@ -125,7 +125,7 @@ class Tunnel:
         response, rest = found
         if not 200 <= response.status_code < 300:
             reason = bytes(response.reason).decode("latin-1")[:200]
-            said = blot(reason, self._proxy.secrets)
+            said = redact(reason, self._proxy.secrets)
             message = f"{self._name} refused: {response.status_code} {said}".rstrip()
             refused = ConnectFailed(message)
             refused.lasting = 400 <= response.status_code < 500

@@ -25,7 +25,7 @@ from tokenwire.protocols.errors import (
 from tokenwire.protocols.events import End, Event, Finish, Text, Unrecognized
 from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.limits import Limits
-from tokenwire.protocols.provider import RandomSource
+from tokenwire.protocols.question import RandomSource
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.service import Service, pair
 from tokenwire.protocols.toolkit.http import Headers, Request
@@ -335,7 +335,7 @@ def test_what_the_server_says() -> None:
     assert responder.end() == b""
 
 
-@pytest.mark.parametrize("event", [Finish("stop"), Unrecognized(b"x", "somewhere")])
+@pytest.mark.parametrize("event", [Finish("stop", "stop"), Unrecognized(b"x", "somewhere")])
 def test_what_the_server_cannot_say(event: Event) -> None:
     with pytest.raises(LocalProtocolError, match=f"can't say {type(event).__name__}"):
         service().responder().send(event)

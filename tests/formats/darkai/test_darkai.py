@@ -290,7 +290,7 @@ def test_what_the_server_says() -> None:
     assert responder.end() == b""
 
 
-@pytest.mark.parametrize("event", [Finish("stop"), Unrecognized(b"x", "somewhere")])
+@pytest.mark.parametrize("event", [Finish("stop", "stop"), Unrecognized(b"x", "somewhere")])
 def test_what_the_server_cannot_say(event: Event) -> None:
     with pytest.raises(LocalProtocolError, match=f"can't say {type(event).__name__}"):
         Service(PROVIDERS["darkai"]).responder().send(event)

@@ -41,9 +41,9 @@ from tokenwire.protocols.events import (
     Usage,
 )
 from tokenwire.protocols.exchange import Exchange
-from tokenwire.protocols.formats.openai_chat.client import OpenAI
+from tokenwire.protocols.formats.openai_chat import OpenAIChat
 from tokenwire.protocols.limits import Limits
-from tokenwire.protocols.provider import Question
+from tokenwire.protocols.question import Question
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.service import Service, pair
 
@@ -193,12 +193,12 @@ def test_plain_stream() -> None:
         say("lo", **head),
         stop(**head),
         DONE,
-    ) == [Start("c1", "m-1"), Text("Hel"), Text("lo"), Finish("stop")]
+    ) == [Start("c1", "m-1"), Text("Hel"), Text("lo"), Finish("stop", "stop")]
 
 
 def test_finish_without_terminator_is_enough() -> None:
     outcome = receive(say("a"), stop()).succeeded()
-    assert outcome.events == [Text("a"), Finish("stop"), End("finish")]
+    assert outcome.events == [Text("a"), Finish("stop", "stop"), End("finish")]
 
 
 @pytest.mark.parametrize("ending", ["close", "disconnect", "timeout"])
@@ -239,7 +239,7 @@ def test_quirk_1_crlf() -> None:
 )
 def test_quirks_2_and_3_comments_and_blank_lines(idle: bytes) -> None:
     body = idle + sse(say("a")) + idle + sse(stop()) + idle + sse(DONE)
-    assert alike(ask(), body).succeeded().events == [Text("a"), Finish("stop"), END]
+    assert alike(ask(), body).succeeded().events == [Text("a"), Finish("stop", "stop"), END]
 
 
 def test_quirk_4_error_field() -> None:
@@ -262,14 +262,14 @@ def test_quirk_5_pretty_printed_error(behind: bytes) -> None:
 
 
 def test_quirk_5_json_that_is_no_error() -> None:
-    stray = b'{\n"cost": {"eur": 1}\n}\n'
-    outcome = alike(ask(), sse(say("a")) + stray + sse(stop(), DONE)).succeeded()
-    assert outcome.events == [Text("a"), Unrecognized(stray), Finish("stop"), END]
+    unknown = b'{\n"cost": {"eur": 1}\n}\n'
+    outcome = alike(ask(), sse(say("a")) + unknown + sse(stop(), DONE)).succeeded()
+    assert outcome.events == [Text("a"), Unrecognized(unknown), Finish("stop", "stop"), END]
 
 
 def test_json_without_its_end_is_not_lost() -> None:
     outcome = alike(ask(), sse(say("a")) + b'{"cost":\n1\n' + sse(stop(), DONE)).succeeded()
-    assert outcome.events[1:] == [Unrecognized(b'{"cost":\n1\n'), Finish("stop"), END]
+    assert outcome.events[1:] == [Unrecognized(b'{"cost":\n1\n'), Finish("stop", "stop"), END]
     cut = alike(ask(), sse(say("a")) + PRETTY[:20]).refused_by(Truncated)
     assert cut.events[0] == Text("a")
     assert isinstance(cut.events[1], Unrecognized)
@@ -282,7 +282,7 @@ def test_json_without_its_end_is_not_kept_for_ever() -> None:
     assert b"".join(strays).startswith(b"{\n1,\n1,\n")
 
 
-def test_stray_line() -> None:
+def test_unknown_line() -> None:
     outcome = alike(ask(), sse(say("a")) + b"hello there\n" + sse(stop(), DONE)).succeeded()
     assert outcome.events[1] == Unrecognized(b"hello there")
 
@@ -290,7 +290,7 @@ def test_stray_line() -> None:
 @pytest.mark.parametrize("comment", [b"", b": hm\n"])  # with one, lines are read one by one
 def test_quirk_7_events_after_done(comment: bytes) -> None:
     body = comment + sse(say("a"), stop(), DONE, {"cost": 1}, say("b"), "junk")
-    assert alike(ask(), body).events == [Text("a"), Finish("stop"), END]
+    assert alike(ask(), body).events == [Text("a"), Finish("stop", "stop"), END]
 
 
 def test_the_step_lets_go_of_its_prompt() -> None:
@@ -306,7 +306,7 @@ def test_the_step_lets_go_of_its_prompt() -> None:
 def test_a_last_event_without_its_blank_line(end: bytes) -> None:
     body = sse(say("a"), stop(), say("b")).removesuffix(b"\n\n") + end
     outcome = alike(ask(), body).succeeded()
-    assert outcome.events == [Text("a"), Text("b"), Finish("stop"), End("finish")]
+    assert outcome.events == [Text("a"), Text("b"), Finish("stop", "stop"), End("finish")]
 
 
 def test_what_is_too_long_fails_before_it_is_whole() -> None:
@@ -330,7 +330,7 @@ def test_what_is_too_long_after_done_is_no_fault() -> None:
     early = sse(say("a"), stop(), "x" * 500, DONE)
     outcome = alike(ask(limits=Limits(event=300)), early)
     outcome.refused_by(LimitExceeded, "300 bytes")
-    assert outcome.events == [Text("a"), Finish("stop")]
+    assert outcome.events == [Text("a"), Finish("stop", "stop")]
 
 
 @pytest.mark.parametrize("mark", ["data:[DONE]", "data: [DONE] ", "data:  [DONE]"])
@@ -342,7 +342,7 @@ def test_quirk_9_spaces(mark: str) -> None:
 def test_quirk_10_last_event_without_its_blank_line() -> None:
     for ends in (1, 2):
         body = sse(say("a"), stop())[:-ends]
-        assert alike(ask(), body).succeeded().events[-2:] == [Finish("stop"), End("finish")]
+        assert alike(ask(), body).succeeded().events[-2:] == [Finish("stop", "stop"), End("finish")]
         body = sse(say("a"), DONE)[:-ends]
         assert alike(ask(), body).succeeded().events == [Text("a"), END]
     # Not where nobody says that the line is whole.
@@ -400,7 +400,7 @@ def test_quirk_15_chunks_without_choices() -> None:
         Start("c", "m"),
         Text("a"),
         Usage(1, 2, 3, raw=usage),
-        Finish("stop"),
+        Finish("stop", "stop"),
     ]
 
 
@@ -415,7 +415,7 @@ def test_quirk_16_deltas_of_every_poverty() -> None:
         stop(),
         chunk(choice({})),
         DONE,
-    ) == [Text("a"), Text("b"), Text("c"), Finish("stop")]
+    ) == [Text("a"), Text("b"), Text("c"), Finish("stop", "stop")]
 
 
 def test_quirk_17_finish_reason_twice() -> None:
@@ -423,7 +423,7 @@ def test_quirk_17_finish_reason_twice() -> None:
     assert events_of(say("a"), stop(), stop(usage=usage), DONE) == [
         Text("a"),
         Usage(total_tokens=3, raw=usage),
-        Finish("stop"),
+        Finish("stop", "stop"),
     ]
 
 
@@ -433,7 +433,7 @@ def test_quirk_17_finish_reason_never() -> None:
 
 def test_quirk_17_finish_reason_beside_content() -> None:
     last = chunk(choice({"content": "b"}, finish_reason="stop"))
-    assert events_of(say("a"), last, DONE) == [Text("a"), Text("b"), Finish("stop")]
+    assert events_of(say("a"), last, DONE) == [Text("a"), Text("b"), Finish("stop", "stop")]
 
 
 def test_quirk_17_empty_finish_reason_is_none() -> None:
@@ -443,7 +443,7 @@ def test_quirk_17_empty_finish_reason_is_none() -> None:
 
 
 def test_quirk_17_content_after_finish() -> None:
-    assert events_of(stop(), say("a"), DONE) == [Text("a"), Finish("stop")]
+    assert events_of(stop(), say("a"), DONE) == [Text("a"), Finish("stop", "stop")]
 
 
 def test_quirk_18_stop_with_tool_calls() -> None:
@@ -452,7 +452,7 @@ def test_quirk_18_stop_with_tool_calls() -> None:
         ToolCallStart(0, "c", "f"),
         ToolCallDelta(0, "{}"),
         ToolCallEnd(0, "c", "f", "{}", True),
-        Finish("stop"),
+        Finish("stop", "stop"),
     ]
 
 
@@ -461,7 +461,7 @@ def test_quirk_18_length_with_cut_arguments(arguments: str, kept: str) -> None:
     call = [{"index": 0, "id": "c", "function": {"name": "f", "arguments": arguments}}]
     assert calls(call, reason="length")[-2:] == [
         ToolCallEnd(0, "c", "f", kept, False),
-        Finish("length"),
+        Finish("length", "length"),
     ]
 
 
@@ -492,7 +492,7 @@ def test_quirk_19_usage_in_x_groq() -> None:
         Text("a"),
         Usage(total_tokens=1, raw={"total_tokens": 1}),
         Usage(total_tokens=2, raw={"total_tokens": 2}),
-        Finish("stop"),
+        Finish("stop", "stop"),
     ]
 
 
@@ -620,7 +620,7 @@ def test_quirk_22_two_calls(form: str) -> None:
     assert events[-3:] == [
         ToolCallEnd(0, "c1", "f", '{"a":1}', True),
         ToolCallEnd(1, "c2", "g", '{"b":2}', True),
-        Finish("tool_calls"),
+        Finish("tool_calls", "tool_call"),
     ]
 
 
@@ -636,7 +636,7 @@ def test_old_function_call() -> None:
         chunks = [chunk(choice({"function_call": delta})) for delta in deltas]
         assert events_of(*chunks, stop("function_call"), DONE)[-2:] == [
             ToolCallEnd(0, "", "f", '{"a":1}', True),
-            Finish("function_call"),
+            Finish("function_call", "tool_call"),
         ]
 
 
@@ -730,15 +730,15 @@ def test_what_a_choice_says_has_its_index() -> None:
     chunks = [chunk(choice(delta, 1)) for delta in deltas]
     chunks += [chunk(choice({}, 1, logprobs=logprobs)), chunk(choice(None, 1, text="i"))]
     assert events_of(*chunks, DONE) == [
-        Text("a", 1),
-        Reasoning("b", 1),
-        Text('{"c":1}', 1),
-        Reasoning("d", 1),
-        Reasoning("e", 1),
-        Refusal("f", 1),
+        Text("a", index=1),
+        Reasoning("b", index=1),
+        Text('{"c":1}', index=1),
+        Reasoning("d", index=1),
+        Reasoning("e", index=1),
+        Refusal("f", index=1),
         Unrecognized(b'"g"', "choices[1].delta.content"),
         LogProbs([TokenLogProb("h", -0.5)], index=1),
-        Text("i", 1),
+        Text("i", index=1),
     ]
 
 
@@ -812,25 +812,30 @@ def test_quirk_25_interleaved_choices() -> None:
         n=2,
     ).succeeded()
     assert outcome.events == [
-        Text("b", 1),
-        Text("a", 0),
-        Text("B", 1),
-        Text("A", 0),
-        Finish("stop", 0),
-        Finish("length", 1),
+        Text("b", index=1),
+        Text("a", index=0),
+        Text("B", index=1),
+        Text("A", index=0),
+        Finish("stop", "stop", index=0),
+        Finish("length", "length", index=1),
         End("finish"),
     ]
 
 
 def test_a_choice_that_begins_later_owes_its_finish_too() -> None:
     outcome = receive(say("a", 1, id="x"), say("b"), stop(index=1)).refused_by(Truncated)
-    assert outcome.events == [Start("x", ""), Text("a", 1), Text("b"), Finish("stop", 1)]
+    assert outcome.events == [
+        Start("x", ""),
+        Text("a", index=1),
+        Text("b"),
+        Finish("stop", "stop", index=1),
+    ]
 
 
 def test_every_choice_owes_its_finish() -> None:
     one_of_two = [say("a"), stop()]
     outcome = receive(*one_of_two, n=2).refused_by(Truncated)
-    assert outcome.events == [Text("a"), Finish("stop")]
+    assert outcome.events == [Text("a"), Finish("stop", "stop")]
     receive(*one_of_two, say("b", 1)).refused_by(Truncated)
     receive(*one_of_two, say("b", 1), stop("stop", 1)).succeeded()
 
@@ -870,7 +875,7 @@ def test_quirk_26_unknown_keys_everywhere() -> None:
         ToolCallStart(0, "c", "f"),
         ToolCallDelta(0, "{}"),
         ToolCallEnd(0, "c", "f", "{}", True),
-        Finish("stop"),
+        Finish("stop", "stop"),
     ]
 
 
@@ -995,15 +1000,15 @@ def test_deep_nesting_is_nobodys_crash(field: str, depth: int) -> None:
 
 def test_the_other_half_is_the_server() -> None:
     responder = Service(PROVIDERS["openai"]).responder()
-    assert responder.send(Finish("stop")).startswith(b"data: {")
+    assert responder.send(Finish("stop", "stop")).startswith(b"data: {")
 
 
 def test_both_halves_are_at_the_path_of_the_dialect() -> None:
-    class Elsewhere(OpenAI):
+    class Elsewhere(OpenAIChat):
         path = "/elsewhere"
 
     provider = msgspec.structs.replace(PROVIDERS["openai"], dialect=Elsewhere())
-    says: list[Event] = [Start("c", "m"), Text("a"), Finish("stop"), END]
+    says: list[Event] = [Start("c", "m"), Text("a"), Finish("stop", "stop"), END]
     assert list(pair(provider.exchange(CHAT), Service(provider), lambda chat: says)) == says
 
 
@@ -1034,7 +1039,7 @@ def test_whole_answer(ending: Ending, stream: bool) -> None:
         ToolCallDelta(0, '{"a": 1}'),
         Usage(total_tokens=3, raw=usage),
         ToolCallEnd(0, "t", "f", '{"a": 1}', True),
-        Finish("stop"),
+        Finish("stop", "stop"),
         END,
     ]
 
@@ -1047,7 +1052,7 @@ def test_whole_answer_that_ends_in_half_a_character(ending: Ending) -> None:
 
 def test_whole_old_completion() -> None:
     outcome = receive_whole(chunk(choice(text="a", finish_reason="stop"))).succeeded()
-    assert outcome.events == [Text("a"), Finish("stop"), END]
+    assert outcome.events == [Text("a"), Finish("stop", "stop"), END]
 
 
 def test_whole_answer_beside_an_empty_delta() -> None:
@@ -1061,7 +1066,7 @@ def test_empty_function_call_is_none() -> None:
     assert receive_whole(answer(**message)).succeeded().events == [
         Start("c", "m"),
         Text("a"),
-        Finish("stop"),
+        Finish("stop", "stop"),
         END,
     ]
 
@@ -1079,7 +1084,7 @@ def test_whole_answer_in_choices() -> None:
     two = chunk(
         {"index": 0, "message": {"content": "a"}}, {"index": 1, "message": {"content": "b"}}
     )
-    assert receive_whole(two).succeeded().events == [Text("a"), Text("b", 1), END]
+    assert receive_whole(two).succeeded().events == [Text("a"), Text("b", index=1), END]
 
 
 @pytest.mark.parametrize("ending", ["eof", "close", "disconnect"])

@@ -42,7 +42,6 @@ from tokenwire.protocols.events import (
     ToolCallStart,
     Usage,
 )
-from tokenwire.protocols.formats.openai_chat.client import PROVIDER
 from tokenwire.protocols.reply import Reply
 from tokenwire.protocols.toolkit.http import Headers
 from tokenwire.server import serve
@@ -511,11 +510,15 @@ def test_a_stream_that_is_cut_anywhere() -> None:
 CONVERSATIONS: dict[str, list[Event]] = {
     "text": [
         *(Start("1", "m"), Text("Hé"), Text("\u2028llo 😀\r\n\r\n")),
-        *(Finish("stop"), Usage(3, 4, 7), End("terminator")),
+        *(Finish("stop", "stop"), Usage(3, 4, 7), End("terminator")),
     ],
     "two choices": [
-        *(Start("1", "m"), Text("a"), Text("b", 1), Text("c"), Refusal("no", 1)),
-        *(Finish("stop"), Finish("content_filter", 1), End("terminator")),
+        *(Start("1", "m"), Text("a"), Text("b", index=1), Text("c"), Refusal("no", index=1)),
+        *(
+            Finish("stop", "stop"),
+            Finish("content_filter", "content_filter", index=1),
+            End("terminator"),
+        ),
     ],
     "tool calls": [
         *(Start("1", "m"), ToolCallStart(0, "call_1", "f"), ToolCallDelta(0, '{"a":')),
@@ -524,7 +527,7 @@ CONVERSATIONS: dict[str, list[Event]] = {
             ToolCallEnd(0, "call_1", "f", '{"a":1}', True),
             ToolCallEnd(1, "call_2", "g", "{}", True),
         ),
-        *(Finish("tool_calls"), End("terminator")),
+        *(Finish("tool_calls", "tool_call"), End("terminator")),
     ],
 }
 

@@ -33,7 +33,7 @@ from tokenwire.protocols.events import (
     Unrecognized,
     Usage,
 )
-from tokenwire.protocols.formats.openai_chat.client import OpenAI
+from tokenwire.protocols.formats.openai_chat import OpenAIChat
 from tokenwire.protocols.provider import Provider
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.service import Responder, Service
@@ -186,7 +186,7 @@ def test_what_is_just_allowed(body: dict[str, Any]) -> None:
 
 
 def test_unknown_model() -> None:
-    known = Provider(name="x", dialect=OpenAI(), base_url="http://x.test", models=("a",))
+    known = Provider(name="x", dialect=OpenAIChat(), base_url="http://x.test", models=("a",))
     with pytest.raises(BadRequest, match="no model 'm'") as caught:
         Service(known).responder().receive_request(post(MINIMAL))
     assert caught.value.status == 404
@@ -208,11 +208,11 @@ NO_DETAILS: dict[str, Any] = {
     "completion_tokens_details": {"reasoning_tokens": 0},
 }
 SAID: list[tuple[Event, dict[str, Any]]] = [
-    (Text("a", 1), {"content": "a"}),
-    (Reasoning("a", 1), {"reasoning_content": "a"}),
-    (Refusal("a", 1), {"refusal": "a"}),
+    (Text("a", index=1), {"content": "a"}),
+    (Reasoning("a", index=1), {"reasoning_content": "a"}),
+    (Refusal("a", index=1), {"refusal": "a"}),
     (
-        ToolCallStart(2, "c", "f", 1),
+        ToolCallStart(2, "c", "f", index=1),
         {
             "tool_calls": [
                 {"index": 2, "id": "c", "type": "function",
@@ -274,7 +274,7 @@ def test_start_is_the_role_with_id_and_model() -> None:
 
 
 def test_finish() -> None:
-    choice = payload(responder(stream=True).send(Finish("length", 1)))["choices"][0]
+    choice = payload(responder(stream=True).send(Finish("length", "length", index=1)))["choices"][0]
     assert (choice["index"], choice["finish_reason"]) == (1, "length")
     assert choice["delta"] == {"role": "assistant"}
 
@@ -327,16 +327,16 @@ def test_usage_that_nobody_asked_for_goes_with_a_finish_reason(options: object) 
     first = payload(server.send(Usage(input_tokens=2)))
     assert (first["choices"], first["usage"]["prompt_tokens"]) == ([], 1)
     assert "usage" not in payload(server.send(Text("a")))
-    finish = payload(server.send(Finish("stop")))
+    finish = payload(server.send(Finish("stop", "stop")))
     assert finish["choices"][0]["finish_reason"] == "stop"
     assert finish["usage"]["prompt_tokens"] == 2
-    assert "usage" not in payload(server.send(Finish("stop", 1)))
+    assert "usage" not in payload(server.send(Finish("stop", "stop", index=1)))
     assert server.send(End("terminator")) == b"data: [DONE]\n\n"
 
 
 def test_usage_behind_the_finish_reason_comes_before_the_end() -> None:
     server = responder(stream=True)
-    server.send(Finish("stop"))
+    server.send(Finish("stop", "stop"))
     assert server.send(Usage(input_tokens=1)) == b""
     end = server.send(End("terminator"))
     assert b'"choices":[]' in end
@@ -390,7 +390,7 @@ def test_whole_answer() -> None:
         LogProbs(TOKENS),
         LogProbs(TOKENS),
         Usage(raw={"total_tokens": 3}),
-        Finish("tool_calls"),
+        Finish("tool_calls", "tool_call"),
         End("terminator"),
     ) == {
         "id": "x",
@@ -450,14 +450,16 @@ def test_arguments_of_a_whole_answer(end: Event, arguments: str) -> None:
 
 
 def test_whole_answer_in_choices() -> None:
-    choices = whole(Refusal("no", 1), Finish("length", 1), Text("a", 0), n=3)["choices"]
+    choices = whole(
+        Refusal("no", index=1), Finish("length", "length", index=1), Text("a", index=0), n=3
+    )["choices"]
     said = [(c["index"], c["message"]["content"], c["message"]["refusal"]) for c in choices]
     assert said == [(0, "a", None), (1, None, "no"), (2, None, None)]
     assert [c["finish_reason"] for c in choices] == ["stop", "length", "stop"]
 
 
 def test_citations_belong_to_the_first_choice() -> None:
-    choices = whole(Text("a", 0), Text("b", 1), Citation("u"), n=2)["choices"]
+    choices = whole(Text("a", index=0), Text("b", index=1), Citation("u"), n=2)["choices"]
     assert ["annotations" in choice["message"] for choice in choices] == [True, False]
 
 

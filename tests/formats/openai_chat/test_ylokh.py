@@ -90,7 +90,7 @@ def test_streamed_answer() -> None:
     assert outcome.succeeded().events == [
         Text("hi"),
         Usage(total_tokens=3, raw={"total_tokens": 3}),
-        Finish("stop"),
+        Finish("stop", "stop"),
         End("terminator"),
     ]
 
@@ -110,6 +110,6 @@ def test_failures() -> None:
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_both_halves(stream: bool) -> None:
-    says: list[Event] = [Text("hi"), Finish("stop"), End("terminator")]
+    says: list[Event] = [Text("hi"), Finish("stop", "stop"), End("terminator")]
     exchange = ask(CHAT.replace(stream=stream))
     assert list(pair(exchange, Service(PROVIDERS["ylokh"]), lambda chat: says))[1:] == says

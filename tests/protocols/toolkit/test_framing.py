@@ -30,7 +30,7 @@ from tokenwire.protocols.toolkit.sse import (
     ServerSentEvent,
     SSEDecoder,
     SSEItem,
-    StrayLine,
+    UnknownLine,
     encode_sse,
 )
 
@@ -92,7 +92,7 @@ def reference(body: bytes) -> Decoded:
         elif field == b"retry":
             decoded.retry = int(value) if value.isdigit() else decoded.retry
         else:
-            decoded.items.append(StrayLine(line))
+            decoded.items.append(UnknownLine(line))
     return decoded
 
 
@@ -210,9 +210,9 @@ STREAMS: dict[str, tuple[bytes, list[SSEItem]]] = {
         b"id: \xff\nevent: \xff\ndata: \xff\n\n",
         [ServerSentEvent(b"\xff", "\ufffd", "\ufffd")],
     ),
-    "field names are case-sensitive": (b"Data: a\n\n", [StrayLine(b"Data: a")]),
-    "a field name with a space": (b" data: a\n", [StrayLine(b" data: a")]),
-    "a second BOM": (BOM + BOM + b"data: a\n\n", [StrayLine(BOM + b"data: a")]),
+    "field names are case-sensitive": (b"Data: a\n\n", [UnknownLine(b"Data: a")]),
+    "a field name with a space": (b" data: a\n", [UnknownLine(b" data: a")]),
+    "a second BOM": (BOM + BOM + b"data: a\n\n", [UnknownLine(BOM + b"data: a")]),
     "blank lines within a run": (b"data: a\n\n\n\ndata: b\n\n", sse(b"a", b"b")),
     "a comment within a run": (b"data: a\n\n: ping\n\ndata: b\n\n", sse(b"a", b"b")),
     "a CR within a run": (b"data: a\rdata: b\n\n", sse(b"a\nb")),
@@ -446,11 +446,11 @@ FRAMES: dict[str, tuple[bytes, list[SSEItem]]] = {
     "3 runs of blank lines": (b"\n\n\r\n\n\n\ndata: a\n\n\n\n\n", sse(b"a")),
     "4 a failure in a field error:": (
         b'data: a\n\nerror: {"message": "no"}\n\n',
-        [*sse(b"a"), StrayLine(b'error: {"message": "no"}')],
+        [*sse(b"a"), UnknownLine(b'error: {"message": "no"}')],
     ),
     "5 pretty-printed JSON without data:": (
         b'data: a\n\n{\n  "error": "no"\n}\n',
-        [*sse(b"a"), *map(StrayLine, (b"{", b'  "error": "no"', b"}"))],
+        [*sse(b"a"), *map(UnknownLine, (b"{", b'  "error": "no"', b"}"))],
     ),
     "7 events behind the terminator": (
         b"data: [DONE]\n\n: cost 1\n\nevent: cost\ndata: 1\n\n",
@@ -494,7 +494,7 @@ def frame(*payloads: bytes) -> bytes:
 
 
 STOP = chunk("", '"stop"')
-HI: list[Event] = [Text("hi"), Finish("stop")]
+HI: list[Event] = [Text("hi"), Finish("stop", "stop")]
 TEXT_PLAIN: Headers = [(b"content-type", b"text/plain")]
 
 

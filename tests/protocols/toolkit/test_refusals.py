@@ -450,7 +450,7 @@ def test_nothing_is_raised_whatever_comes(status: int, headers: Headers, body: b
     ):
         assert isinstance(error, RemoteProtocolError)
         assert str(error)
-        error.blot(["secret-secret"])
+        error.redact(["secret-secret"])
 
 
 HOSTILE = [

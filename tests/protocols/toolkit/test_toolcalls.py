@@ -25,10 +25,10 @@ def fold(fragments: list[Fragment], *, cut: bool = False) -> list[Event]:
 
 def test_the_events_of_one_call() -> None:
     assert fold([(0, "c", "f", ""), (0, "", "", '{"a":'), (0, "", "", "1}")]) == [
-        ToolCallStart(0, "c", "f", 2),
+        ToolCallStart(0, "c", "f", index=2),
         ToolCallDelta(0, '{"a":', 2),
         ToolCallDelta(0, "1}", 2),
-        ToolCallEnd(0, "c", "f", '{"a":1}', True, 2),
+        ToolCallEnd(0, "c", "f", '{"a":1}', True, index=2),
     ]
 
 

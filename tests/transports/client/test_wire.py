@@ -34,7 +34,6 @@ from tests.wiring import (
     raw_exchange,
     refusal,
 )
-from tokenwire.protocols.body import BodyKind, Step
 from tokenwire.protocols.chat import Chat
 from tokenwire.protocols.clocks import Clocks
 from tokenwire.protocols.errors import (
@@ -57,6 +56,7 @@ from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.registry import provider_named
 from tokenwire.protocols.retry import NO_RETRY
 from tokenwire.protocols.service import Service
+from tokenwire.protocols.step import Step
 from tokenwire.protocols.toolkit.http import Request
 from tokenwire.transports.client.driver import DRAIN_BYTES, DRAIN_SECONDS
 from tokenwire.transports.client.settings import ClientSettings
@@ -128,7 +128,7 @@ def test_what_can_not_be_written_is_not_sent() -> None:
 class _Halves(Step):
     """What it says comes with the end of its body, and another step follows."""
 
-    kind: BodyKind = "bytes"
+    framing = "bytes"
 
     def __init__(self, following: Step | None = None) -> None:
         self.request = Request("GET", BASE, [])

@@ -1,19 +1,24 @@
 """One choice of a chat completion: what its deltas say, in all the forms that are seen.
 
 A `Finish` and the ends of tool calls are held back until the answer is over: the reason is sent
-twice, or early, with content behind it, and a tool call is to be run only when it is proven whole.
+twice, or early, with content after it, and a tool call is to be run only when it is proven whole.
 """
 
+from base64 import b64decode
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
 
-from ...errors import Malformed
+from ...errors import LimitExceeded, Malformed, Refused
 from ...events import (
     Citation,
     Event,
     Finish,
+    FinishKind,
+    Image,
     LogProbs,
+    Native,
     Reasoning,
     Refusal,
     Text,
@@ -21,45 +26,14 @@ from ...events import (
     Unrecognized,
 )
 from ...limits import Parts
-from ...toolkit.json import decode_json
+from ...mappings import DIALECT, detail_text
+from ...toolkit.json import Lenient, decode_json, is_list, is_object
+from ...toolkit.parts import PartNumbers
+from ...toolkit.refusals import refusal_of_object
 from ...toolkit.toolcalls import ToolCalls
+from .wire import Delta, Fragment, Function, OddChoice, WireChoice
 
-__all__ = ["ChoiceReader", "Citations", "WireChoice"]
-
-
-class _Function(msgspec.Struct, gc=False):
-    name: str | None = None
-    arguments: str | dict[str, Any] | None = None
-
-
-class _Delta(msgspec.Struct, gc=False):
-    """The fields that are understood of a `delta`, or of a whole `message`."""
-
-    content: str | list[msgspec.Raw] | dict[str, msgspec.Raw] | None = None
-    reasoning: str | None = None
-    reasoning_content: str | None = None
-    tool_calls: list[msgspec.Raw] | None = None
-    reasoning_details: list[msgspec.Raw] | None = None
-    refusal: str | None = None
-    function_call: _Function | None = None
-    annotations: list[msgspec.Raw] | None = None
-
-
-class WireChoice(msgspec.Struct, gc=False):
-    """The fields that are understood of a choice."""
-
-    index: int | None = None
-    delta: _Delta | None = None
-    finish_reason: str | None = None
-    logprobs: dict[str, msgspec.Raw] | None = None
-    message: _Delta | None = None
-    text: str | None = None
-
-
-class _Fragment(msgspec.Struct):
-    function: _Function
-    index: int | None = None
-    id: str | None = None
+__all__ = ["ChoiceReader", "Citations"]
 
 
 class _ThinkingText(msgspec.Struct):
@@ -74,28 +48,32 @@ class _Part(msgspec.Struct):
     thinking: list[_ThinkingText] | None = None
 
 
-class _ReasoningDetail(msgspec.Struct):
-    type: str
-    text: str | None = None
-    summary: str | None = None
-    signature: str | None = None
-    data: str | None = None
-
-
 class _UrlCitation(msgspec.Struct):
     url: str
     title: str = ""
+    start_index: int | None = None
+    end_index: int | None = None
 
 
 class _Annotation(msgspec.Struct):
     url_citation: _UrlCitation
 
 
-_fragment = msgspec.json.Decoder(_Fragment)
+class _ImageUrl(msgspec.Struct):
+    url: str
+
+
+class _Image(msgspec.Struct):
+    image_url: _ImageUrl
+
+
+_fragment = msgspec.json.Decoder(Fragment)
+_loose_fragment = Lenient(Fragment, frozenset(("type",)))
 _part = msgspec.json.Decoder(_Part)
-_detail = msgspec.json.Decoder(_ReasoningDetail)
 _annotation = msgspec.json.Decoder(_Annotation)
+_image = msgspec.json.Decoder(_Image)
 _tokens = msgspec.json.Decoder(list[TokenLogProb])
+_any = msgspec.json.Decoder()
 
 _LOGPROBS: dict[str, Literal["content", "refusal", "reasoning"]] = {
     "content": "content",
@@ -105,12 +83,9 @@ _LOGPROBS: dict[str, Literal["content", "refusal", "reasoning"]] = {
 }
 
 
-_CUT = ("length", "content_filter", "error")
-"""Finish reasons, as OpenTelemetry spells them, after which arguments may be missing."""
-
-
 class Citations:
-    """The sources of an answer, each of which is reported once."""
+    """The sources of an answer. One that says nothing of the text that it supports is reported
+    once."""
 
     __slots__ = ("_cited", "_parts")
 
@@ -118,25 +93,66 @@ class Citations:
         self._cited: dict[str, None] = {}  # an empty set takes three times the memory
         self._parts = parts
 
-    def cite(self, url: str, title: str, events: list[Event]) -> None:
+    def cite(self, citation: Citation, events: list[Event]) -> None:
         """Report a source, unless it was. Raises LimitExceeded."""
-        if url not in self._cited:
-            self._parts.add()
-            self._cited[url] = None
-            events.append(Citation(url, title))
+        if citation.start is None and citation.url in self._cited:
+            return
+        self._parts.add()
+        self._cited[citation.url] = None
+        events.append(citation)
 
 
 class ChoiceReader:
-    """Makes events of one choice. `finish_reason` is the last one that was sent."""
+    """Makes events of one choice.
 
-    __slots__ = ("_citations", "_index", "_parts", "_settled", "_tool_calls", "finish_reason")
+    `finish_reason` is the last one that was sent; `failure` is what it means if it is an error.
+    `finishes` are the reasons that are known; `limit` bounds what is kept for native forms.
+    """
 
-    def __init__(self, index: int, citations: Citations, parts: Parts) -> None:
+    __slots__ = (
+        "_citations",
+        "_detail",
+        "_details",
+        "_finishes",
+        "_further",
+        "_index",
+        "_kept",
+        "_limit",
+        "_opaque",
+        "_parts",
+        "_settled",
+        "_thought",
+        "_thought_part",
+        "_tool_calls",
+        "failure",
+        "finish_reason",
+        "numbers",
+    )
+
+    def __init__(
+        self,
+        index: int,
+        citations: Citations,
+        parts: Parts,
+        finishes: Mapping[str, FinishKind],
+        limit: int,
+    ) -> None:
         self.finish_reason: str | None = None
+        self.failure: Refused | None = None
+        self.numbers = PartNumbers()
         self._index = index
         self._citations = citations
         self._parts = parts
+        self._finishes = finishes
+        self._limit = limit
+        self._kept = 0  # bytes for native forms
+        self._detail = ""
         self._tool_calls: ToolCalls | None = None  # with the first, as most answers have none
+        self._further: dict[int, dict[str, Any]] = {}  # keys of calls, by the calls' numbers
+        self._details: list[dict[str, Any]] = []
+        self._thought: list[str] = []
+        self._thought_part = -1
+        self._opaque = ""
         self._settled = False
 
     def take(self, choice: WireChoice, events: list[Event]) -> None:
@@ -144,72 +160,104 @@ class ChoiceReader:
         if choice.delta is not None:
             self._take_delta(choice.delta, events)
         elif choice.message is not None:
-            # Beside a delta it repeats all that came (Perplexity, Writer); alone it is the answer.
+            # Beside a delta it repeats all before it (Perplexity, Writer); alone it is the answer.
             self._take_delta(choice.message, events, whole=True)
         elif choice.text:
             # Likewise: Together repeats the delta in it; alone it is an old completion.
-            events.append(Text(choice.text, self._index))
+            events.append(Text(choice.text, self.numbers.of("text"), self._index))
         for of, raw in (choice.logprobs or {}).items():
             self._take_logprobs(of, bytes(raw), events)
+        if isinstance(choice.stop_reason, str):
+            self._detail = choice.stop_reason
         if choice.finish_reason:
             self.finish_reason = choice.finish_reason
+        if choice.error:
+            self.failure = refusal_of_object({"error": choice.error})
+        if isinstance(choice, OddChoice):
+            for place, value in choice.unknown:
+                self._hand_on(value, place, events)
 
     def settle(self, proven: bool, events: list[Event]) -> None:
         """The answer is over; `proven`: by a terminator, which stands for a finish reason too."""
-        if self._settled or not (proven or self.finish_reason is not None):
+        reason = self.finish_reason
+        if self._settled or not (proven or reason is not None or self.failure is not None):
             return
         self._settled = True
-        finish = Finish(self.finish_reason or "", self._index)
-        if self._tool_calls is not None:
-            self._tool_calls.settle(finish.otel_reason in _CUT, events)
-        if self.finish_reason is not None:
-            events.append(finish)
+        kind = None if reason is None else self._finishes.get(reason.lower(), "")
+        if kind == "error" and self.failure is None:
+            self.failure = Refused(f"the service refused: {self._detail or reason}", code=reason)
+        calls = self._tool_calls
+        self._settle_natives(events)
+        if calls is not None:
+            calls.settle("error" if self.failure is not None else kind, events)
+        if reason is not None:
+            if kind == "stop" and calls is not None:
+                kind = "tool_call"
+            events.append(Finish(reason, kind or "", self._detail, self._index))
 
-    def _take_delta(self, delta: _Delta, events: list[Event], whole: bool = False) -> None:
-        index = self._index
+    def _take_delta(self, delta: Delta, events: list[Event], whole: bool = False) -> None:
         # At most one of the names for the same thought counts (OpenRouter sends two at once).
-        reasoning = delta.reasoning_content or delta.reasoning
+        reasoning = delta.reasoning_content or delta.reasoning or delta.reasoning_text
         if reasoning:
-            events.append(Reasoning(reasoning, index))
+            self._think(reasoning, events)
+        if delta.reasoning_text or delta.reasoning_opaque:
+            self._take_opaque(delta.reasoning_text or "", delta.reasoning_opaque or "")
         for raw in delta.reasoning_details or ():
             self._take_reasoning_detail(bytes(raw), bool(reasoning), events)
         if isinstance(delta.content, str):
             if delta.content:
-                events.append(Text(delta.content, index))
+                events.append(Text(delta.content, self.numbers.of("text"), self._index))
         elif isinstance(delta.content, dict):  # Cloudflare's answer where JSON was asked for
-            text = msgspec.json.encode(delta.content)
-            events.append(Text(text.decode(errors="replace"), index))  # as raw as it came
+            text = msgspec.json.encode(delta.content).decode(errors="replace")  # raw, as it came
+            events.append(Text(text, self.numbers.of("text"), self._index))
         else:
             for raw in delta.content or ():
                 self._take_part(bytes(raw), events)
         if delta.refusal:
-            events.append(Refusal(delta.refusal, index))
+            events.append(Refusal(delta.refusal, self.numbers.of("refusal"), self._index))
+        for raw in delta.images or ():
+            self._take_image(bytes(raw), events)
         for number, raw in enumerate(delta.tool_calls or ()):
             # Each one of a whole message is a call, even if services give them all the same id.
             self._take_fragment(bytes(raw), number if whole else None, events)
         if delta.function_call is not None:
             name, arguments = delta.function_call.name or "", _arguments(delta.function_call)
             if name or arguments:  # Snowflake has an empty one in every answer
-                self._take_call(0, "", name, arguments, events)
+                self._calls.fragment(0, "", name, arguments, events)
         for raw in delta.annotations or ():
             self._take_annotation(bytes(raw), events)
 
-    def _take_fragment(self, raw: bytes, place: int | None, events: list[Event]) -> None:
-        try:
-            fragment = decode_json(_fragment, raw)
-        except Malformed:
-            self._hand_on(raw, "delta.tool_calls", events)
-            return
-        place = fragment.index if place is None else place
-        id, function = fragment.id or "", fragment.function
-        self._take_call(place, id, function.name or "", _arguments(function), events)
+    def _think(self, text: str, events: list[Event]) -> None:
+        self._thought_part = self.numbers.of("reasoning")
+        events.append(Reasoning(text, self._thought_part, self._index))
 
-    def _take_call(
-        self, place: int | None, id: str, name: str, arguments: str, events: list[Event]
-    ) -> None:
+    def _take_fragment(self, raw: bytes, place: int | None, events: list[Event]) -> None:
+        further: list[tuple[str, bytes]] = []
+        try:
+            fragment = _fragment.decode(raw)
+        except (ValueError, RecursionError):
+            try:
+                fragment, further = _loose_fragment.decode(raw)
+            except Malformed:
+                self._hand_on(raw, "delta.tool_calls", events)
+                return
+        place = fragment.index if place is None else place
+        custom, function = fragment.custom, fragment.function or Function()
+        name, arguments = function.name or "", _arguments(function)
+        if custom is not None:
+            name, arguments = custom.name or "", custom.input or ""
+        call = self._calls.fragment(
+            place, fragment.id or "", name, arguments, events, custom=custom is not None
+        )
+        for key, value in further:
+            self._keep(len(value))
+            self._further.setdefault(call.number, {})[key] = decode_json(_any, value)
+
+    @property
+    def _calls(self) -> ToolCalls:
         if self._tool_calls is None:
-            self._tool_calls = ToolCalls(self._index, self._parts)
-        self._tool_calls.fragment(place, id, name, arguments, events)
+            self._tool_calls = ToolCalls(self._index, self._parts, self.numbers.new)
+        return self._tool_calls
 
     def _take_part(self, raw: bytes, events: list[Event]) -> None:
         try:
@@ -218,32 +266,56 @@ class ChoiceReader:
             part = _Part("")
         if part.type == "text" and part.text is not None:
             if part.text:
-                events.append(Text(part.text, self._index))
+                events.append(Text(part.text, self.numbers.of("text"), self._index))
         elif part.type == "thinking" and part.thinking is not None:
             if text := "".join(thought.text for thought in part.thinking):
-                events.append(Reasoning(text, self._index))
+                self._think(text, events)
         else:
             self._hand_on(raw, "delta.content", events)
 
     def _take_reasoning_detail(self, raw: bytes, counted: bool, events: list[Event]) -> None:
-        try:
-            detail = decode_json(_detail, raw)
-        except Malformed:
-            detail = _ReasoningDetail("")
-        text = detail.text or detail.summary
-        if text and not counted:
-            events.append(Reasoning(text, self._index))
-        if text is None or detail.signature is not None or detail.data is not None:
-            # Encrypted, or signed: of no use to read, but the next request may have to carry it.
+        detail = decode_json(_any, raw)
+        if not is_object(detail):
             self._hand_on(raw, "delta.reasoning_details", events)
+            return
+        if (text := detail_text(detail)) and not counted:
+            self._think(text, events)
+        self._keep(len(raw))
+        self._details.append(detail)
+
+    def _take_opaque(self, text: str, opaque: str) -> None:
+        self._keep(len(text) + len(opaque))
+        self._thought.append(text)
+        self._opaque += opaque
+
+    def _take_image(self, raw: bytes, events: list[Event]) -> None:
+        try:
+            head, comma, data = decode_json(_image, raw).image_url.url.partition(";base64,")
+            if not comma or not head.startswith("data:"):
+                raise ValueError
+            content = b64decode(data, validate=True)
+        except (Malformed, ValueError):
+            self._hand_on(raw, "delta.images", events)
+            return
+        self._parts.add()
+        media_type = head.removeprefix("data:")
+        events.append(Image(content, media_type, part=self.numbers.new(), index=self._index))
 
     def _take_annotation(self, raw: bytes, events: list[Event]) -> None:
         try:
-            citation = decode_json(_annotation, raw).url_citation
+            said = decode_json(_annotation, raw).url_citation
         except Malformed:
             self._hand_on(raw, "delta.annotations", events)
             return
-        self._citations.cite(citation.url, citation.title, events)
+        citation = Citation(
+            said.url,
+            said.title,
+            start=said.start_index,
+            end=said.end_index,
+            part=max(self.numbers.last, 0),
+            index=self._index,
+        )
+        self._citations.cite(citation, events)
 
     def _take_logprobs(self, of: str, raw: bytes, events: list[Event]) -> None:
         if raw == b"null":
@@ -255,11 +327,55 @@ class ChoiceReader:
             self._hand_on(raw, f"logprobs.{of}", events)
 
     def _hand_on(self, raw: bytes, place: str, events: list[Event]) -> None:
-        """A part that is not understood, as it came."""
-        events.append(Unrecognized(raw, f"choices[{self._index}].{place}"))
+        """A piece that is not understood, as it came."""
+        events.append(Unrecognized(raw, f"choices[{self._index}].{place}".rstrip(".")))
+
+    def _keep(self, size: int) -> None:
+        self._kept += size
+        if self._kept > self._limit:
+            raise LimitExceeded(f"native forms of more than {self._limit} bytes")
+
+    def _settle_natives(self, events: list[Event]) -> None:
+        """What the next request has to carry, where the other events are not enough."""
+        thoughts: dict[str, Any] = {}
+        if self._opaque:
+            thoughts = {"reasoning_text": "".join(self._thought), "reasoning_opaque": self._opaque}
+        if any(detail.keys() & {"signature", "data", "id"} for detail in self._details):
+            thoughts["reasoning_details"] = _joined(self._details)
+        if thoughts:
+            part = self.numbers.new() if self._thought_part < 0 else self._thought_part
+            self._add_native(thoughts, part, events)
+        for number, further in self._further.items():
+            call = self._calls[number]
+            key, text = ("custom", "input") if call.custom else ("function", "arguments")
+            inner = {"name": call.name, text: "".join(call.arguments)}
+            value = {"id": call.id, "type": key, key: inner, **further}
+            self._add_native({"tool_calls": [value]}, call.part, events)
+
+    def _add_native(self, value: dict[str, Any], part: int, events: list[Event]) -> None:
+        self._parts.add()
+        events.append(Native(DIALECT, msgspec.json.encode(value), part, self._index))
 
 
-def _arguments(function: _Function) -> str:
+def _joined(details: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The pieces of `reasoning_details`, those of one index and type joined."""
+    joined: dict[Any, dict[str, Any]] = {}
+    for number, detail in enumerate(details):
+        index, type_ = detail.get("index", -1 - number), detail.get("type")
+        if is_list(index) or is_object(index) or is_list(type_) or is_object(type_):
+            index = type_ = -1 - number
+        whole = joined.setdefault((index, type_), {})
+        for key, value in detail.items():
+            before = whole.get(key)
+            text = key in ("text", "summary", "data")
+            if text and isinstance(before, str) and isinstance(value, str):
+                whole[key] = before + value
+            elif value is not None or key not in whole:
+                whole[key] = value
+    return list(joined.values())
+
+
+def _arguments(function: Function) -> str:
     """Arguments as JSON text, also where a service sends an object."""
     if isinstance(function.arguments, dict):
         return msgspec.json.encode(function.arguments).decode()

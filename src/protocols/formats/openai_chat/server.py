@@ -1,148 +1,137 @@
-"""The server's half of the `openai` dialect: chat completions as OpenAI itself writes them.
+"""The server half of chat completions: as OpenAI itself writes them.
 
-What it can't say: `Image`; `Unrecognized` parts (`place` is set), and in a whole answer any.
-`Usage` comes before `Finish` at the other end, which holds that back; counts that are None come as
-0, and their sum as the total.
+Counts of usage that are None come as 0, and their sum as the total.
 """
 
 from typing import Any
 
 import msgspec
 
-from ...chat import Chat, Tool, WireMessage
+from ...chat import Chat, Effort, Message, Opaque, Part, ReasoningPart, Tool
+from ...encoding import merge, value_of
 from ...errors import BadRequest, LocalProtocolError, RemoteProtocolError
 from ...events import (
     Citation,
     End,
     Event,
     Finish,
-    Image,
+    FinishKind,
     LogProbs,
+    Native,
     Reasoning,
     Refusal,
     Start,
     Text,
     ToolCallDelta,
-    ToolCallEnd,
     ToolCallStart,
     Unrecognized,
     Usage,
 )
+from ...mappings import DIALECT, message_of, tool_of
 from ...reply import Choice, CollectedToolCall, Reply
-from ...service import Responder, Service, error_fields, read_json_post, refuse
+from ...service import Responder, Sealer, Service, error_fields, read_json, refuse
 from ...toolkit.http import Request
-from ...toolkit.json import is_object
+from ...toolkit.json import is_list, is_object
 from ...toolkit.sse import encode_sse
 
-__all__ = ["OpenAIResponder"]
+__all__ = ["FINISH", "OpenAIResponder"]
 
+FINISH: dict[str, FinishKind] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_call",
+    "function_call": "tool_call",
+    "content_filter": "content_filter",
+    # Of services that speak like OpenAI.
+    "eos": "stop",
+    "end_turn": "stop",
+    "error": "error",
+    "abort": "error",
+}
+"""The finish reasons, and what they mean."""
 
-class _ToolFunction(msgspec.Struct):
-    name: str
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-
-
-class _Tool(msgspec.Struct):
-    function: _ToolFunction
-
-
-class _ChosenFunction(msgspec.Struct):
-    name: str
-
-
-class _ChosenTool(msgspec.Struct):
-    function: _ChosenFunction
+SEALED = "tokenwire-v1"
+"""What marks a reasoning detail in which another format's native form is packed."""
 
 
 class _Body(msgspec.Struct):
-    """The request body: the fields that `Chat` has; all others are its `extra`."""
+    """The fields of a request body that `Chat` has, but for `messages`, `tools` and those that are
+    read from several."""
 
-    messages: list[WireMessage]
-    model: str
+    model: str = ""
     stream: bool | None = None
-    tools: list[_Tool] | None = None
-    tool_choice: str | _ChosenTool | None = None
     temperature: float | None = None
     top_p: float | None = None
+    top_k: int | None = None
     max_tokens: int | None = None
+    max_completion_tokens: int | None = None
     stop: str | list[str] | None = None
     n: int | None = None
     seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: Effort | None = None
 
 
 _dict = msgspec.json.Decoder(dict[str, Any])
+_READ = {*_Body.__struct_fields__, "messages", "tools", "tool_choice", "response_format"}
 
 
 class OpenAIResponder(Responder):
     """Answers one request for a chat completion, streamed or not."""
 
-    def __init__(self, service: Service, path: str) -> None:
+    def __init__(self, service: Service) -> None:
         super().__init__(service)
-        self._path = path
-        self._chat: Chat | None = None
+        self._number = 0
         self._head: dict[str, Any] = {}
         self._roles: set[int] = set()
-        self._whole: Reply | None = None
-        # A chunk without choices is sent only to who asked for it (stream_options.include_usage),
+        # A chunk without choices is sent only if it was asked for (stream_options.include_usage),
         # as clients stumble over it; else the usage goes along with a finish reason.
         self._wants_usage = False
         self._usage: Usage | None = None
+        self._customs: set[tuple[int, int]] = set()  # calls of free text
 
-    def receive_request(self, request: Request) -> Chat:
-        """The chat. Refuses (401, 404, 405, 413, 415, 400) what a real service refuses."""
-        self.service.check_key(request)
-        fields = read_json_post(request, self._path, _dict)
+    def read(self, request: Request, found: dict[str, str]) -> Chat:
+        """The chat. Refuses (415, 413, 400, 404) what a real service refuses."""
+        fields = read_json(request, _dict)
         try:
             body = msgspec.convert(fields, _Body)
         except msgspec.ValidationError as error:
             raise refuse(BadRequest, 400, f"the request is not as it should be: {error}") from None
-        _check(body)
+        body.model = body.model or found.get("model", "")
+        _check(body, fields)
         model = self.service.check_model(body.model)
         try:
-            messages = tuple(message.message() for message in body.messages)
+            chat = _chat(body, fields, model, self.service.sealer)
         except LocalProtocolError as error:
             raise refuse(BadRequest, 400, str(error)) from None
-        choice = body.tool_choice
-        chat = Chat(
-            messages=messages,
-            model=model,
-            tools=tuple(
-                Tool(t.function.name, t.function.description or "", t.function.parameters or {})
-                for t in body.tools or ()
-            ),
-            tool_choice=choice.function.name if isinstance(choice, _ChosenTool) else choice,
-            temperature=body.temperature,
-            top_p=body.top_p,
-            max_tokens=body.max_tokens,
-            stop=(body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ()),
-            n=body.n,
-            seed=body.seed,
-            stream=bool(body.stream),
-            extra={k: v for k, v in fields.items() if k not in _Body.__struct_fields__},
-        )
-        self._chat = chat
-        self._head = {"id": f"chatcmpl-{self.service.number()}", "created": 0, "model": model}
+        self._number = self.service.number()
+        self._head = {"id": f"chatcmpl-{self._number}", "created": 0, "model": model}
         options = fields.get("stream_options")
         self._wants_usage = is_object(options) and bool(options.get("include_usage"))
-        if not chat.stream:
-            self._whole = Reply()
-            self.headers = [(b"content-type", b"application/json")]
         return chat
+
+    def answer(self, does: str, request: Request, found: dict[str, str]) -> bytes:
+        if does == "health":
+            return b'{"status":"ok"}'
+        provider = self.service.provider
+        if does == "model":
+            return msgspec.json.encode(_model(self.service.check_model(found["model"])))
+        names = provider.models or ((provider.default_model or "any"),)
+        return msgspec.json.encode({"object": "list", "data": list(map(_model, names))})
 
     def send(self, event: Event) -> bytes:
         if isinstance(event, Start):
-            self._head |= {"id": event.id, "model": event.model}
-        if self._whole is not None:
-            if isinstance(event, Image | Unrecognized):
-                raise _unsayable(event)
-            self._whole.add(event)
-            return b""
+            self._head |= {"id": event.id or self._head["id"], "model": event.model}
+        return super().send(event)
+
+    def write(self, event: Event) -> bytes:
         match event:
             case Start():
                 return self._delta(0, {"content": ""})
-            case ToolCallEnd():
-                return b""
             case Text():
                 return self._delta(event.index, {"content": event.text})
             case Reasoning():
@@ -150,44 +139,49 @@ class OpenAIResponder(Responder):
             case Refusal():
                 return self._delta(event.index, {"refusal": event.text})
             case ToolCallStart():
-                function = {"name": event.name, "arguments": ""}
-                call = {"index": event.call, "id": event.id, "type": "function"}
-                return self._delta(event.index, {"tool_calls": [{**call, "function": function}]})
+                kind, text = ("custom", "input") if event.custom else ("function", "arguments")
+                id = event.id or f"call_{self._number}_{event.index}_{event.call}"
+                call = {"index": event.call, "id": id, "type": kind}
+                if event.custom:
+                    self._customs.add((event.index, event.call))
+                piece = {"tool_calls": [{**call, kind: {"name": event.name, text: ""}}]}
+                # OpenAI's first chunk of a call says null; of an empty text clients make a part.
+                return self._delta(event.index, {"content": None, **piece})
             case ToolCallDelta():
-                part = {"index": event.call, "function": {"arguments": event.arguments}}
+                custom = (event.index, event.call) in self._customs
+                kind, text = ("custom", "input") if custom else ("function", "arguments")
+                part = {"index": event.call, kind: {text: event.arguments}}
                 return self._delta(event.index, {"tool_calls": [part]})
             case Citation():
-                citation = {"url": event.url, "title": event.title}
-                note = {"type": "url_citation", "url_citation": citation}
-                return self._delta(0, {"annotations": [note]})
+                return self._delta(event.index, {"annotations": [_annotation(event)]})
+            case Native():
+                piece = self._native(event)
+                return self._delta(event.index, piece) if piece else b""
             case LogProbs():
                 return self._delta(event.index, {}, logprobs={event.of: event.tokens})
             case Finish():
-                return self._delta(event.index, {}, finish_reason=event.reason)
+                return self._delta(event.index, {}, finish_reason=_reason(event))
             case Usage() if self._wants_usage:
-                return self._chunk([], usage=_usage(event))
+                self._usage = event
+                return b""
             case Usage():
                 held, self._usage = self._release_usage(), event
                 return held
-            case Unrecognized(raw=raw, place=""):
-                return encode_sse(raw)
+            case Unrecognized():
+                return encode_sse(event.raw)
             case End():
                 return self._release_usage() + b"data: [DONE]\n\n"
-            case _:
-                raise _unsayable(event)
+            case _:  # a ToolCallEnd: its finish reason says so
+                return b""
 
-    def end(self) -> bytes:
-        if self._whole is None:
-            return b""
-        reply = self._whole
-        for index in range((self._chat and self._chat.n) or 1):
+    def write_whole(self, reply: Reply) -> bytes:
+        for index in range(self.chat.n or 1):
             reply.choices.setdefault(index, Choice())
         answer: dict[str, Any] = {
             **self._head,
             "object": "chat.completion",
             "choices": [
-                _whole_choice(index, choice, reply)
-                for index, choice in sorted(reply.choices.items())
+                self._whole_choice(i, choice) for i, choice in sorted(reply.choices.items())
             ],
         }
         if reply.usage is not None:
@@ -197,6 +191,54 @@ class OpenAIResponder(Responder):
     def fail_midway(self, error: RemoteProtocolError | LocalProtocolError) -> bytes:
         return encode_sse(msgspec.json.encode({"error": error_fields(error)}))
 
+    def _native(self, native: Native) -> dict[str, Any]:
+        """The piece of a message that carries a native form; empty if nothing can."""
+        if native.dialect == DIALECT:
+            value = value_of(native)
+            calls = value.get("tool_calls") if is_object(value) else None
+            if is_list(calls) and self._whole is None:  # the call was written; this is the rest
+                more = [_further(call, number) for number, call in enumerate(calls)]
+                return {**value, "tool_calls": more}
+            return value if is_object(value) else {}
+        if self.service.sealer is None:
+            return {}
+        sealed = {"type": "reasoning.encrypted", "data": self.service.sealer.seal(native)}
+        return {"reasoning_details": [{**sealed, "format": SEALED, "index": native.part}]}
+
+    def _whole_choice(self, index: int, choice: Choice) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": "assistant", "content": choice.text or None}
+        message["refusal"] = choice.refusal or None
+        if choice.reasoning:
+            message["reasoning_content"] = choice.reasoning
+        if choice.tool_calls:
+            message["tool_calls"] = [
+                self._whole_call(index, number, call)
+                for number, call in enumerate(choice.tool_calls)
+            ]
+        if choice.citations:
+            message["annotations"] = list(map(_annotation, choice.citations))
+        for native in choice.natives:
+            message = merge(message, self._native(native))
+        logprobs: dict[str, list[Any]] = {}
+        for piece in choice.logprobs:
+            logprobs.setdefault(piece.of, []).extend(piece.tokens)
+        reason = "stop" if self.complete else None
+        if choice.finish is not None:
+            reason = _reason(choice.finish)
+        return {
+            "index": index,
+            "message": message,
+            "logprobs": logprobs or None,
+            "finish_reason": reason,
+        }
+
+    def _whole_call(self, index: int, number: int, call: CollectedToolCall) -> dict[str, Any]:
+        kind, text = ("custom", "input") if call.custom else ("function", "arguments")
+        # Of an incomplete call `{}` stands for nothing, and at the other end it would be complete.
+        said = call.arguments if call.complete or call.arguments != "{}" else ""
+        id = call.id or f"call_{self._number}_{index}_{number}"
+        return {"id": id, "type": kind, kind: {"name": call.name, text: said}}
+
     def _delta(
         self, index: int, delta: dict[str, Any], *, logprobs: Any = None, finish_reason: Any = None
     ) -> bytes:
@@ -205,7 +247,7 @@ class OpenAIResponder(Responder):
             delta = {"role": "assistant", **delta}
         choice = {"index": index, "delta": delta, "logprobs": logprobs}
         more: dict[str, Any] = {}
-        if finish_reason is not None and self._usage is not None:
+        if finish_reason is not None and self._usage is not None and not self._wants_usage:
             more["usage"], self._usage = _usage(self._usage), None
         return self._chunk([{**choice, "finish_reason": finish_reason}], **more)
 
@@ -215,78 +257,167 @@ class OpenAIResponder(Responder):
         return b"" if usage is None else self._chunk([], usage=_usage(usage))
 
     def _chunk(self, choices: list[Any], **more: Any) -> bytes:
+        if self._wants_usage:
+            more = {"usage": None, **more}
         chunk = {**self._head, "object": "chat.completion.chunk", "choices": choices, **more}
         return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
 
 
-def _check(body: _Body) -> None:
+def _chat(body: _Body, fields: dict[str, Any], model: str, sealer: Sealer | None) -> Chat:
+    messages = tuple(map(message_of, fields["messages"]))
+    if sealer is not None:
+        messages = tuple(_unsealed(message, sealer) for message in messages)
+    choice, format_ = fields.get("tool_choice"), fields.get("response_format")
+    schema, extra = _schema(format_), {k: v for k, v in fields.items() if k not in _READ}
+    chosen = _chosen(choice)
+    if schema is None and format_ is not None:
+        extra["response_format"] = format_
+    if chosen is None and choice is not None:
+        extra["tool_choice"] = choice
+    tools = fields.get("tools") or ()
+    most = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
+    return Chat(
+        messages=messages,
+        model=model,
+        tools=tuple(_own(tool_of(tool)) for tool in tools),
+        tool_choice=chosen,
+        parallel=body.parallel_tool_calls,
+        temperature=body.temperature,
+        top_p=body.top_p,
+        top_k=body.top_k,
+        max_tokens=most,
+        stop=(body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ()),
+        n=body.n,
+        seed=body.seed,
+        presence_penalty=body.presence_penalty,
+        frequency_penalty=body.frequency_penalty,
+        logprobs=(body.top_logprobs or 0) if body.logprobs else None,
+        effort=body.reasoning_effort,
+        schema=schema,
+        stream=bool(body.stream),
+        extra=extra,
+    )
+
+
+def _unsealed(message: Message, sealer: Sealer) -> Message:
+    """`message` with the native forms of other formats that were packed into its reasoning."""
+    parts: list[Part] = []
+    for part in message.parts:
+        value = None if part.native is None else value_of(part.native)
+        details = value.get("reasoning_details") if is_object(value) else None
+        if not (isinstance(part, ReasoningPart) and is_list(details)):
+            parts.append(part)
+            continue
+        sealed = [d for d in details if is_object(d) and d.get("format") == SEALED]
+        found = (sealer.unseal(str(detail.get("data"))) for detail in sealed)
+        parts += (Opaque(native) for native in found if native is not None)
+        if kept := [detail for detail in details if detail not in sealed]:
+            raw = msgspec.json.encode({"reasoning_details": kept})
+            parts.append(ReasoningPart(part.text, Native(DIALECT, raw)))
+        elif part.text:
+            parts.append(ReasoningPart(part.text))
+    changed = tuple(parts) != message.parts
+    return message.replace(content=tuple(parts)) if changed else message
+
+
+def _own(tool: Tool | Opaque) -> Tool | Opaque:
+    """`tool`; one of another type than `function` is in our words."""
+    if isinstance(tool, Opaque):
+        return Opaque(Native(DIALECT, tool.native.raw))
+    return tool
+
+
+def _chosen(choice: Any) -> str | None:
+    """The tool choice that `Chat` can say: a word, or a name."""
+    if isinstance(choice, str):
+        return choice
+    for kind in ("function", "custom"):
+        named = choice.get(kind) if is_object(choice) else None
+        if is_object(named) and isinstance(named.get("name"), str):
+            name: str = named["name"]
+            return name
+    return None
+
+
+def _schema(format_: Any) -> dict[str, Any] | None:
+    """The schema that `Chat` can say."""
+    if not is_object(format_):
+        return None
+    if format_.get("type") == "json_object":
+        return {}
+    said = format_.get("json_schema")
+    if not is_object(said) or said.keys() - {"name", "schema"}:
+        return None
+    schema = said.get("schema")
+    return schema if is_object(schema) and schema else None
+
+
+def _check(body: _Body, fields: dict[str, Any]) -> None:
     """What the API reference says of values, as far as a client can get it wrong."""
-    if not body.messages:
-        raise refuse(BadRequest, 400, "messages: at least one is needed")
+    messages, tools = fields.get("messages"), fields.get("tools") or ()
+    if not is_list(messages) or not messages:
+        raise refuse(BadRequest, 400, "messages: a list with at least one is needed")
     if not body.model:
         raise refuse(BadRequest, 400, "model: it is missing")
-    if len(body.tools or ()) > 128:
-        raise refuse(BadRequest, 400, f"tools: {len(body.tools or ())} are more than 128")
+    if not is_list(tools) and tools:
+        raise refuse(BadRequest, 400, "tools: a list is needed")
+    if len(tools) > 128:
+        raise refuse(BadRequest, 400, f"tools: {len(tools)} are more than 128")
     for name, low, high in (
         ("temperature", 0, 2),
         ("top_p", 0, 1),
         ("n", 1, 128),
         ("max_tokens", 1, 10_000_000),
+        ("max_completion_tokens", 1, 10_000_000),
     ):
         value = getattr(body, name)
         if value is not None and not low <= value <= high:
             raise refuse(BadRequest, 400, f"{name}: {value} is not between {low} and {high}")
 
 
-def _whole_choice(index: int, choice: Choice, reply: Reply) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": choice.text or None}
-    message["refusal"] = choice.refusal or None
-    if choice.reasoning:
-        message["reasoning_content"] = choice.reasoning
-    if choice.tool_calls:
-        message["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": _arguments(call)},
-            }
-            for call in choice.tool_calls
-        ]
-    if reply.citations and not index:
-        message["annotations"] = [
-            {"type": "url_citation", "url_citation": {"url": c.url, "title": c.title}}
-            for c in reply.citations
-        ]
-    logprobs: dict[str, list[Any]] = {}
-    for part in choice.logprobs:
-        logprobs.setdefault(part.of, []).extend(part.tokens)
-    reason = choice.finish_reason or "stop"
-    return {
-        "index": index,
-        "message": message,
-        "logprobs": logprobs or None,
-        "finish_reason": reason,
-    }
+def _further(call: Any, number: int) -> dict[str, Any]:
+    known = {"id", "type", "function", "custom", "index"}
+    return {"index": number, **{k: v for k, v in call.items() if k not in known}}
 
 
-def _arguments(call: CollectedToolCall) -> str:
-    """What was sent of the arguments: an incomplete call has `{}` where nothing was, and at the
-    other end that would be a complete one."""
-    return call.arguments if call.complete or call.arguments != "{}" else ""
+def _reason(finish: Finish) -> str:
+    """The finish reason: as it is, unless it is another format's and means something here."""
+    if finish.reason in FINISH or not finish.kind:
+        return finish.reason
+    return _REASONS.get(finish.kind, finish.reason)
+
+
+_REASONS = {
+    "stop": "stop",
+    "length": "length",
+    "tool_call": "tool_calls",
+    "content_filter": "content_filter",
+}
+
+
+def _annotation(citation: Citation) -> dict[str, Any]:
+    said: dict[str, Any] = {"url": citation.url, "title": citation.title}
+    if citation.start is not None:
+        said |= {"start_index": citation.start, "end_index": citation.end}
+    return {"type": "url_citation", "url_citation": said}
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "tokenwire"}
 
 
 def _usage(usage: Usage) -> dict[str, Any]:
-    """A `usage` object; what came as one goes out as it came."""
-    return usage.raw or {
-        "prompt_tokens": usage.input_tokens or 0,
-        "completion_tokens": usage.output_tokens or 0,
-        "total_tokens": usage.total_tokens
-        or (usage.input_tokens or 0) + (usage.output_tokens or 0),
-        "prompt_tokens_details": {"cached_tokens": usage.cache_read_input_tokens or 0},
+    """A `usage` object; what came in this form goes out as it came."""
+    if "prompt_tokens" in usage.raw:
+        return usage.raw
+    asked, said = usage.input_tokens or 0, usage.output_tokens or 0
+    read: dict[str, Any] = {"cached_tokens": usage.cache_read_input_tokens or 0}
+    if usage.cache_write_input_tokens is not None:
+        read["cache_write_tokens"] = usage.cache_write_input_tokens
+    return {
+        "prompt_tokens": asked,
+        "completion_tokens": said,
+        "total_tokens": usage.total_tokens or asked + said,
+        "prompt_tokens_details": read,
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_output_tokens or 0},
     }
-
-
-def _unsayable(event: Event) -> LocalProtocolError:
-    name = type(event).__name__
-    return LocalProtocolError(f"chat completions can't say {name}: leave it out of the answer")

@@ -1,40 +1,18 @@
-"""The `darkai` dialect (darkai.foundation): lines of `data: {json}`, ended by `stream-end`.
-
-    data: {"event": "text-chunk", "data": {"text": "..."}}
-    data: {"event": "stream-end"}
-
-One JSON object a line, whether blank lines stand between them or not. Its service no longer
-answers. What its server half can't say: any event but `Text` and `Unrecognized`; history and roles
-(a prompt is one string).
-"""
+"""The client half of DarkAI's format."""
 
 from typing import Any, Literal
 
 import msgspec
 
-from ....body import LineStep, Step
-from ....chat import Chat, Message, flatten
-from ....clocks import Clocks
-from ....errors import LocalProtocolError, Malformed
-from ....events import End, Event, Text, Unrecognized
-from ....provider import Provider, Question
-from ....service import Responder, Service, read_json_post
+from ....encoding import one_prompt
+from ....errors import Malformed
+from ....events import Event, Text, Unrecognized
+from ....question import Question
+from ....step import LineStep
 from ....toolkit.json import decode_json, is_object
 from ....toolkit.refusals import refusal_of_object
 
-__all__ = ["PROVIDER", "DarkAI"]
-
-
-class DarkAI:
-    """The dialect."""
-
-    def ask(self, question: Question) -> Step:
-        """The client's side. Takes a prompt and a model, nothing else."""
-        return _Step(question)
-
-    def respond(self, service: Service) -> Responder:
-        """The server's side of one request."""
-        return _Responder(service)
+__all__ = ["DarkAIStep"]
 
 
 class _Line(msgspec.Struct):
@@ -58,14 +36,16 @@ _line = msgspec.json.Decoder(_Line)
 _value = msgspec.json.Decoder()
 
 
-class _Step(LineStep):
+class DarkAIStep(LineStep):
+    """One answer."""
+
     unfinished = 'the stream ended before the event "stream-end"'
 
     def __init__(self, question: Question) -> None:
-        question.refuse_options()
+        prompt = one_prompt(question.chat.messages, question.provider.name)
         request = question.post(
             "/chat",
-            {"query": flatten(question.chat.messages), "model": question.model},
+            {"query": prompt, "model": question.model},
             {"accept": "text/event-stream"},
         )
         super().__init__(request, question.limits)
@@ -110,53 +90,3 @@ def _failure(payload: bytes) -> Any:
     except Malformed:
         return payload.decode(errors="replace").strip()
     return value.get("data", value) if is_object(value) else value
-
-
-class _Query(msgspec.Struct):
-    query: str
-    model: str
-
-
-_query = msgspec.json.Decoder(_Query)
-
-
-class _Responder(Responder):
-    def receive_request(self, request: Any) -> Chat:
-        query = read_json_post(request, "/chat", _query)
-        model = self.service.check_model(query.model)
-        return Chat(messages=(Message("user", query.query),), model=model)
-
-    def send(self, event: Event) -> bytes:
-        match event:
-            case Text():
-                return _write({"event": "text-chunk", "data": {"text": event.text}})
-            case Unrecognized(raw=raw, place=""):
-                return raw + b"\n\n"
-            case End():
-                return _write({"event": "stream-end", "data": {}})
-            case _:
-                name = type(event).__name__
-                raise LocalProtocolError(f"darkai can't say {name}: leave it out of the answer")
-
-    def fail_midway(self, error: Any) -> bytes:
-        detail = msgspec.json.encode({"data": {"detail": str(error)}})
-        return b"event: error\ndata: " + detail + b"\n\n"
-
-
-def _write(value: dict[str, Any]) -> bytes:
-    return b"data: " + msgspec.json.encode(value) + b"\n\n"
-
-
-PROVIDER = Provider(
-    name="darkai",
-    dialect=DarkAI(),
-    base_url="https://darkai.foundation",
-    site="https://darkai.foundation/chat",
-    models=("llama-3-70b", "gpt-4o", "gpt-3.5-turbo"),
-    default_model="llama-3-70b",
-    aliases={"llama-3.1-70b": "llama-3-70b"},
-    capabilities=frozenset(("text",)),
-    working=False,
-    owes="terminator",
-    clocks=Clocks(total=600),
-)

@@ -4,12 +4,12 @@ import pytest
 
 from tokenwire.protocols.errors import RateLimited, Refused
 from tokenwire.protocols.events import Event, Unrecognized
-from tokenwire.protocols.toolkit.stray import StrayLines
+from tokenwire.protocols.toolkit.unknown import UnknownLines
 
 
 def take(*lines: bytes, limit: int = 1000) -> tuple[list[Event], Refused | None]:
     """The events of `lines`, and the error that they tell of."""
-    strays, events = StrayLines(limit), list[Event]()
+    strays, events = UnknownLines(limit), list[Event]()
     try:
         for line in lines:
             strays.take(line, events)

@@ -1,6 +1,6 @@
 """Lines of an event stream that are no field of SSE, which a browser would ignore.
 
-Some services put errors there: `error: {...}` in the place of `data:`, or a JSON object without any
+Some services put errors there: `error: {...}` instead of `data:`, or a JSON object without any
 field name, pretty-printed over several lines (quirks 4 and 5).
 """
 
@@ -9,29 +9,30 @@ import msgspec
 from ..errors import Malformed
 from ..events import Event, Unrecognized
 from .json import decode_json
-from .refusals import is_refusal, refusal_of_object, refusal_of_text
+from .refusals import STANDARD, ErrorTable, is_refusal, refusal_of_object, refusal_of_text
 
-__all__ = ["StrayLines"]
+__all__ = ["UnknownLines"]
 
 _value = msgspec.json.Decoder()
 
 
-class StrayLines:
-    """Raises the error that stray lines tell of; all others are handed on as they came.
+class UnknownLines:
+    """Raises the error that such lines report; hands on all others as they came.
 
-    `limit`: bytes of an object that are kept until it is whole.
+    `limit`: bytes of an object that are kept until it is whole. `errors`: what errors mean.
     """
 
-    __slots__ = ("_kept", "_limit")
+    __slots__ = ("_errors", "_kept", "_limit")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, errors: ErrorTable = STANDARD) -> None:
         self._limit = limit
+        self._errors = errors
         self._kept = bytearray()
 
     def take(self, line: bytes, events: list[Event]) -> None:
         """The next line. Raises Refused."""
         if line.startswith(b"error:"):
-            raise refusal_of_text(line[6:].strip())
+            raise refusal_of_text(line[6:].strip(), self._errors)
         if not self._kept and line.lstrip()[:1] != b"{":
             events.append(Unrecognized(line))
             return
@@ -54,12 +55,12 @@ class StrayLines:
         return bytes(self._kept).rstrip()[-1:] == b"}"
 
     def _judge(self, events: list[Event]) -> None:
-        stray = bytes(self._kept)
+        unknown = bytes(self._kept)
         try:
-            value = decode_json(_value, stray)
+            value = decode_json(_value, unknown)
         except Malformed:
             value = None
         if is_refusal(value):
             self._kept.clear()
-            raise refusal_of_object(value, data=stray)
+            raise refusal_of_object(value, self._errors, data=unknown)
         self.release(events)

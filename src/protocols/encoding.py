@@ -1,0 +1,139 @@
+"""What formats share when they write a request: parts with their native forms, ids of calls,
+results of tools, one prompt of many messages."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from .chat import Message, Opaque, Part, ReasoningPart, RefusalPart, TextPart, Tool
+from .errors import LocalProtocolError
+from .events import Native
+
+__all__ = [
+    "call_ids",
+    "merge",
+    "one_prompt",
+    "parts_to_write",
+    "result_text",
+    "tools_to_write",
+]
+
+
+def parts_to_write(message: Message, dialect: str) -> Iterator[tuple[Part, Any]]:
+    """The parts of `message` as the format `dialect` is to write them, each with the value of its
+    native form, if that is of this format; else None, and its general meaning counts.
+
+    Of an assistant's message a part that only another format understands is left out: one model's
+    private state means nothing to another. Anywhere else the native form of another format raises
+    LocalProtocolError, as what a caller wrote is never dropped.
+    """
+    for part in message.parts:
+        native = part.native
+        if native is None:
+            yield part, None
+        elif native.dialect in ("", dialect):
+            yield part, value_of(native)
+        elif message.role != "assistant":
+            raise _foreign(native, f"a part of the {message.role} message", dialect)
+        elif not isinstance(part, Opaque):
+            yield part, None
+
+
+def tools_to_write(
+    tools: Sequence[Tool | Opaque], dialect: str
+) -> Iterator[tuple[Tool | Opaque, Any]]:
+    """The tools, likewise. Raises LocalProtocolError for one in the words of another format."""
+    for tool in tools:
+        native = tool.native
+        if native is not None and native.dialect not in ("", dialect):
+            raise _foreign(native, "a tool", dialect)
+        yield tool, None if native is None else value_of(native)
+
+
+def value_of(native: Native) -> Any:
+    """The JSON value of a native form. Raises LocalProtocolError if it is not JSON."""
+    try:
+        return msgspec.json.decode(native.raw)
+    except (ValueError, RecursionError):
+        raise LocalProtocolError("a native form that is not JSON") from None
+
+
+def _foreign(native: Native, what: str, dialect: str) -> LocalProtocolError:
+    value = value_of(native)
+    while isinstance(value, list) or (isinstance(value, dict) and len(value) == 1):
+        inner: Any = next(iter(value if isinstance(value, list) else value.values()), None)
+        if not isinstance(inner, list | dict):
+            break
+        value = inner
+    keys = ", ".join(map(str, value)) if isinstance(value, dict) else "its value"
+    return LocalProtocolError(
+        f"{what} is in the words of {native.dialect}, which {dialect} can't say ({keys[:200]}): "
+        "leave it out, or use plain()"
+    )
+
+
+def call_ids(messages: Sequence[Message]) -> dict[tuple[int, int], str]:
+    """The ids of calls and results, for a format that needs them: by (message, call), and by
+    (message, -1) for a tool message. One that has none is called `call_{message}_{call}`, the
+    places of both; a result without an id answers the calls in their order."""
+    ids: dict[tuple[int, int], str] = {}
+    waiting: list[tuple[str, str]] = []  # id and name of calls without a result
+    for place, message in enumerate(messages):
+        for number, call in enumerate(message.tool_calls):
+            id = call.id or f"call_{place}_{number}"
+            ids[place, number] = id
+            waiting.append((id, call.name))
+        if message.role != "tool":
+            continue
+        id = message.tool_call_id
+        if not id:
+            named = (i for i, name in waiting if not message.name or name == message.name)
+            id = next(named, f"call_{place}_0")
+        waiting = [pair for pair in waiting if pair[0] != id]
+        ids[place, -1] = id
+    return ids
+
+
+def result_text(message: Message, text: str) -> str:
+    """The text of a tool's result, for a format that has no flag for one that failed."""
+    return f"Error: {text}" if message.failed and not text.startswith("Error: ") else text
+
+
+def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """`above` laid over `below`: objects are merged into objects, at every depth."""
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        if isinstance(value, dict) and isinstance(under, dict):
+            value = merge(under, value)
+        merged[key] = value
+    return merged
+
+
+def one_prompt(messages: Sequence[Message], dialect: str) -> str:
+    """One prompt of all `messages`, for services that take one string.
+
+    One message is its content; several are a line `Role: content` each, blank ones left out, and a
+    last line `Assistant:`. Raises LocalProtocolError for what a string can't hold.
+    """
+    if not messages:
+        raise LocalProtocolError("no message: a chat needs at least one")
+    if len(messages) == 1:
+        return _prompt_text(messages[0], dialect)
+    lines = [
+        f"{message.role.capitalize()}: {text}"
+        for message in messages
+        if (text := _prompt_text(message, dialect)).strip()
+    ]
+    return "\n".join([*lines, "Assistant:"])
+
+
+def _prompt_text(message: Message, dialect: str) -> str:
+    texts: list[str] = []
+    for part, native in parts_to_write(message, dialect):
+        if native is None and isinstance(part, TextPart | RefusalPart):
+            texts.append(part.text)
+        elif native is not None or not isinstance(part, ReasoningPart):
+            raise LocalProtocolError(f"{dialect} takes only text: leave all else out")
+    return "".join(texts)

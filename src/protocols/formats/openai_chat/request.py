@@ -1,0 +1,279 @@
+"""A chat as the body of a request for a chat completion.
+
+Source: the API reference of chat completions (platform.openai.com/docs/api-reference/chat). In what
+services differ is data of the provider.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...chat import (
+    Cache,
+    Chat,
+    FilePart,
+    ImagePart,
+    Message,
+    Opaque,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    Tool,
+    ToolCall,
+)
+from ...encoding import call_ids, merge, parts_to_write, result_text, tools_to_write
+from ...errors import LocalProtocolError
+from ...mappings import AUDIO, DIALECT
+from ...provider import Provider
+from ...toolkit.json import is_list, is_object
+
+__all__ = ["encode_chat"]
+
+_SAME = ("temperature", "top_p", "top_k", "n", "seed", "presence_penalty", "frequency_penalty")
+"""Options that the body has by the same name."""
+_FORMATS = {media_type: name for name, media_type in AUDIO.items()}
+
+
+def encode_chat(chat: Chat, model: str, provider: Provider) -> dict[str, Any]:
+    """The request body of `chat`, without what is not set. Raises LocalProtocolError."""
+    if not chat.messages:
+        raise LocalProtocolError("no message: a chat needs at least one")
+    ids = call_ids(chat.messages)
+    messages = [
+        _Written(message, place, ids, provider).value for place, message in enumerate(chat.messages)
+    ]
+    if provider.system == "first":
+        messages = _system_first(messages)
+    body: dict[str, Any] = {"model": model, "messages": messages, "stream": chat.stream}
+    if chat.tools:
+        body["tools"] = [
+            tool_value if tool_value is not None else _tool(tool)
+            for tool, tool_value in tools_to_write(chat.tools, DIALECT)
+        ]
+    for name in _SAME:
+        if (value := getattr(chat, name)) is not None:
+            body[name] = value
+    if chat.stop:
+        body["stop"] = chat.stop
+    if chat.max_tokens is not None:
+        body[provider.max_tokens] = chat.max_tokens
+    if chat.tool_choice is not None:
+        body["tool_choice"] = _tool_choice(chat.tool_choice, body.get("tools", ()))
+    if chat.parallel is not None:
+        body["parallel_tool_calls"] = chat.parallel
+    if chat.logprobs is not None:
+        body["logprobs"] = True
+        if chat.logprobs:
+            body["top_logprobs"] = chat.logprobs
+    if chat.schema is not None:
+        body["response_format"] = _response_format(chat.schema, provider)
+    if chat.effort is not None:
+        patch = {"reasoning_effort": chat.effort}
+        body = merge(body, patch if provider.effort is None else provider.effort[chat.effort])
+    if chat.stream and provider.ask_usage:
+        body["stream_options"] = {"include_usage": True}
+    return body
+
+
+class _Written:
+    """One message, as it is written. `value` is the result."""
+
+    def __init__(
+        self,
+        message: Message,
+        place: int,
+        ids: dict[tuple[int, int], str],
+        provider: Provider,
+    ) -> None:
+        self._message = message
+        self._provider = provider
+        self._content: list[dict[str, Any]] = []
+        self._calls: list[Any] = []
+        self._thoughts: list[str] = []
+        self._refusals: list[str] = []
+        self._merged: dict[str, Any] = {}
+        number = 0
+        for part, native in parts_to_write(message, DIALECT):
+            if isinstance(part, ToolCall):
+                self._add_call(part, ids[place, number], native)
+                number += 1
+            elif native is not None:
+                self._add_native(part, native)
+            else:
+                self._add(part)
+        role = message.role
+        if role == "developer" and not provider.developer:
+            role = "system"
+        self.value: dict[str, Any] = {"role": role, "content": self._content_value()}
+        if message.name:
+            self.value["name"] = message.name
+        if role == "tool":
+            self.value["tool_call_id"] = ids[place, -1]
+        if self._refusals:
+            self.value["refusal"] = "".join(self._refusals)
+        if self._calls:
+            self.value["tool_calls"] = self._calls
+        self._add_thoughts()
+        self.value = merge(merge(self.value, self._merged), message.extra)
+        written = self._content or self._calls or self._refusals or self._merged
+        if message.parts and not (written or provider.history in self.value):
+            raise LocalProtocolError(
+                f"nothing of the {message.role} message can be said here: leave it out"
+            )
+
+    def _add(self, part: Part) -> None:
+        message = self._message
+        match part:
+            case TextPart():
+                self._content.append(_marked({"type": "text", "text": part.text}, part.cache))
+            case RefusalPart():
+                self._expect(part, "assistant")
+                self._refusals.append(part.text)
+            case ReasoningPart():
+                self._expect(part, "assistant")
+                self._thoughts.append(part.text)
+            case ImagePart():
+                self._expect(part, "user")
+                image = {"url": part.url} | ({"detail": part.detail} if part.detail else {})
+                self._content.append(_marked({"type": "image_url", "image_url": image}, part.cache))
+            case FilePart():
+                self._expect(part, "user")
+                self._content.append(_marked(_file(part), part.cache))
+            case ToolCall() | Opaque():  # the one is written elsewhere, the other has a native form
+                raise LocalProtocolError(f"a part that has no place in a {message.role} message")
+
+    def _add_call(self, call: ToolCall, id: str, native: Any) -> None:
+        self._expect(call, "assistant")
+        if native is not None and is_list(native.get("tool_calls")):
+            self._calls += native["tool_calls"]
+            return
+        key, text = ("custom", "input") if call.custom else ("function", "arguments")
+        value: dict[str, Any] = {
+            "id": id,
+            "type": key,
+            key: {"name": call.name, text: call.arguments},
+        }
+        self._calls.append(_marked(value, call.cache))
+
+    def _add_native(self, part: Part, native: Any) -> None:
+        """A piece of the message, merged in."""
+        if not is_object(native):
+            raise LocalProtocolError(f"a native form of {DIALECT} is a piece of a message")
+        native = dict(native)
+        if is_list(content := native.pop("content", None)):
+            self._content += content
+        if "reasoning_details" in native and self._provider.history != "reasoning_details":
+            del native["reasoning_details"]
+            if isinstance(part, ReasoningPart):
+                self._thoughts.append(part.text)
+        for key, value in native.items():
+            kept = self._merged.get(key)
+            self._merged[key] = [*kept, *value] if is_list(kept) and is_list(value) else value
+
+    def _add_thoughts(self) -> None:
+        """Into the field that the provider has for them, if it has one."""
+        field = self._provider.history
+        text = "".join(self._thoughts)
+        if not field or self._message.role != "assistant":
+            return
+        if field == "reasoning_details":
+            if text and field not in self._merged:
+                self.value[field] = [{"type": "reasoning.text", "text": text}]
+        elif text or (self._calls and self._provider.history_required):
+            self.value[field] = text
+
+    def _content_value(self) -> Any:
+        message, content = self._message, self._content
+        plain = all(part.keys() == {"type", "text"} and _is_text(part) for part in content)
+        text_only = message.role in self._provider.text_only
+        if (text_only or message.role == "tool") and not all(map(_is_text, content)):
+            raise LocalProtocolError(
+                f"a {message.role} message of {self._provider.name} takes text only"
+            )
+        if message.role == "tool" and message.failed:
+            texts = "".join(part["text"] for part in content)
+            if result_text(message, texts) != texts:
+                content.insert(0, {"type": "text", "text": "Error: "})
+        if not plain:
+            return content
+        if len(content) > 1 and message.role not in ("assistant", "tool") and not text_only:
+            return content
+        text = "".join(part["text"] for part in content)
+        return text if text or not self._calls else None
+
+    def _expect(self, part: Part, role: str) -> None:
+        if self._message.role != role:
+            kind = type(part).__name__
+            raise LocalProtocolError(
+                f"a {self._message.role} message can't have a {kind} in chat completions"
+            )
+
+
+def _is_text(part: dict[str, Any]) -> bool:
+    return part.get("type") == "text"
+
+
+def _file(part: FilePart) -> dict[str, Any]:
+    head, comma, data = part.url.partition(",")
+    media_type = part.media_type or head.removeprefix("data:").partition(";")[0]
+    if not (head.startswith("data:") and comma):
+        raise LocalProtocolError(
+            "a file by its address can't be said in chat completions: "
+            "give its bytes (FilePart.of_bytes)"
+        )
+    kind = media_type.partition("/")[0]
+    if media_type in _FORMATS:
+        return {
+            "type": "input_audio",
+            "input_audio": {"data": data, "format": _FORMATS[media_type]},
+        }
+    if kind in ("audio", "video"):
+        raise LocalProtocolError(f"{media_type} can't be said in chat completions: leave it out")
+    file = {"file_data": part.url}
+    return {"type": "file", "file": {"filename": part.name, **file} if part.name else file}
+
+
+def _tool(tool: Tool | Opaque) -> dict[str, Any]:
+    assert isinstance(tool, Tool)  # an Opaque has a native form
+    function: dict[str, Any] = {"name": tool.name}
+    if tool.description:
+        function["description"] = tool.description
+    function["parameters"] = tool.parameters or {"type": "object", "properties": {}}
+    if tool.strict is not None:
+        function["strict"] = tool.strict
+    return _marked({"type": "function", "function": function}, tool.cache)
+
+
+def _tool_choice(choice: str, tools: Sequence[Any]) -> Any:
+    if choice in ("auto", "none", "required"):
+        return choice
+    for tool in tools:
+        custom = tool.get("custom") if is_object(tool) else None
+        if is_object(custom) and custom.get("name") == choice:
+            return {"type": "custom", "custom": {"name": choice}}
+    return {"type": "function", "function": {"name": choice}}
+
+
+def _response_format(schema: dict[str, Any], provider: Provider) -> dict[str, Any]:
+    if not schema or provider.schema == "json_object":
+        return {"type": "json_object"}
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+
+
+def _marked(value: dict[str, Any], cache: Cache) -> dict[str, Any]:
+    if cache:
+        mark = {"type": "ephemeral"} | ({"ttl": "1h"} if cache == "1h" else {})
+        value["cache_control"] = mark
+    return value
+
+
+def _system_first(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """System messages merged into one, at the start."""
+    system = [message for message in messages if message["role"] in ("system", "developer")]
+    if not system or (len(system) == 1 and messages[0] is system[0]):
+        return messages
+    texts = [message["content"] for message in system]
+    if not all(isinstance(text, str) for text in texts):
+        raise LocalProtocolError("several system messages can be merged only if they are text")
+    others = [message for message in messages if message not in system]
+    return [{**system[0], "content": "\n\n".join(texts)}, *others]

@@ -1,0 +1,172 @@
+"""Observers: told what happens in an exchange, for telemetry, recordings, batches.
+
+An observed exchange is a subclass of `Exchange` that makes the call and then tells. One that nobody
+observes does not even test a flag.
+"""
+
+import warnings
+import weakref
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import msgspec
+
+from .errors import Clock, TokenwireError
+from .events import End, Event, Evidence
+from .exchange import Exchange
+from .toolkit.http import Headers, HeadersLike, Request, as_headers
+
+if TYPE_CHECKING:
+    from .chat import Chat
+    from .provider import Provider
+    from .question import Question
+
+__all__ = ["Closing", "Observer", "Outcome", "observed"]
+
+Closing: TypeAlias = Literal["eof", "disconnect", "timeout"]
+"""How a response body ended."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How a question ended. `word` is `complete`, `left` (the reader went away), or the class of
+    the error in snake case: `truncated`, `rate_limited`."""
+
+    word: str
+    evidence: Evidence | None = None
+    error: TokenwireError | None = None
+
+
+class Observer:
+    """Derive from this, and override what is of interest. An observer is called where the exchange
+    is driven, so one that observes one exchange needs no lock. One that raises is left out from
+    then on, with a RuntimeWarning, and the answer goes on."""
+
+    def asked(self, provider: "Provider", chat: "Chat", model: str) -> None:
+        """The question, once, before anything else."""
+
+    def requested(self, request: Request) -> None:
+        """A request is sent; a retry's, too. It has the key in it."""
+
+    def responded(self, status: int, headers: Headers) -> None:
+        """A response began, with all its headers."""
+
+    def received(self, data: bytes, events: list[Event]) -> None:
+        """A piece of the body, as it came, and the events that it completed."""
+
+    def closed(self, how: Closing, events: list[Event]) -> None:
+        """The body ended, and gave these last events."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """The question ended, once, retries included."""
+
+
+class _Told:
+    """The observers of one question, whichever of its exchanges is under way."""
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self.observers = list(observers)
+        self.ended = False
+        self.turn = 0  # counts the exchanges of the question: an older one says nothing more
+        self.error: TokenwireError | None = None
+
+    def tell(self, call: Callable[[Observer], None]) -> None:
+        for observer in list(self.observers):
+            try:
+                call(observer)
+            except Exception as error:  # noqa: BLE001  an observer may raise anything
+                self.observers.remove(observer)
+                warnings.warn(
+                    f"an observer raised {error!r}, and is left out: {observer!r}",
+                    RuntimeWarning,
+                    stacklevel=4,
+                )
+
+    def end(self, outcome: Outcome) -> None:
+        if not self.ended:
+            self.ended = True
+            self.tell(lambda observer: observer.ended(outcome))
+
+    def over(self, turn: int, error: TokenwireError | None) -> None:
+        """Nothing more will be fed to the exchange of that turn."""
+        if turn == self.turn:
+            error = error or self.error
+            self.end(Outcome("left" if error is None else error.outcome, error=error))
+
+
+class _Observed(Exchange):
+    __slots__ = ("_told", "_turn")
+
+    _told: _Told
+    _turn: int
+
+    def watch(self, told: _Told) -> "_Observed":
+        """The same exchange, whose observers are told."""
+        told.turn += 1
+        told.error = None
+        self._told, self._turn = told, told.turn
+        # For a driver that forgets to leave.
+        weakref.finalize(self, told.over, told.turn, None).atexit = False
+        return self
+
+    def fresh(self) -> Exchange:
+        fresh = super().fresh()
+        assert isinstance(fresh, _Observed)
+        return fresh.watch(self._told)
+
+    def next_request(self) -> Request | None:
+        try:
+            request = super().next_request()
+        except TokenwireError as error:
+            if self.failed:
+                self._told.error = error
+            raise
+        if request is not None:
+            self._told.tell(lambda observer: observer.requested(request))
+        return request
+
+    def receive_response(self, status: int, headers: HeadersLike) -> None:
+        found = as_headers(headers)
+        super().receive_response(status, found)
+        self._told.tell(lambda observer: observer.responded(status, found))
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        events = super().receive_data(data)
+        self._told.tell(lambda observer: observer.received(data, events))
+        return self._seen(events)
+
+    def receive_eof(self, framed: bool | None = None) -> list[Event]:
+        return self._closed("eof", super().receive_eof(framed))
+
+    def receive_disconnect(self) -> list[Event]:
+        return self._closed("disconnect", super().receive_disconnect())
+
+    def receive_timeout(self, clock: Clock, message: str = "") -> list[Event]:
+        return self._closed("timeout", super().receive_timeout(clock, message))
+
+    def leave(self, error: TokenwireError | None = None) -> None:
+        if error is None and self.failed:
+            error = self.error
+        self._told.over(self._turn, error)
+
+    def _closed(self, how: Closing, events: list[Event]) -> list[Event]:
+        self._told.tell(lambda observer: observer.closed(how, events))
+        return self._seen(events)
+
+    def _seen(self, events: list[Event]) -> list[Event]:
+        if events and isinstance(end := events[-1], End):
+            self._told.end(Outcome("complete", evidence=end.evidence))
+        self._told.error = self.error
+        return events
+
+
+def observed(
+    observers: Sequence[Observer], provider: "Provider", question: "Question"
+) -> Callable[..., Exchange]:
+    """What makes the exchange of `question`, with its observers."""
+
+    def make(*arguments: Any, **options: Any) -> Exchange:
+        told = _Told(observers)
+        told.tell(lambda observer: observer.asked(provider, question.chat, question.model))
+        return _Observed(*arguments, **options).watch(told)
+
+    return make

@@ -1,0 +1,115 @@
+"""`Question`: a chat put to a provider, with all that goes along. What a format makes its requests
+of."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from .auth import KeySource, key_text
+from .chat import Chat
+from .encoding import merge
+from .errors import LocalProtocolError
+from .limits import Limits
+from .step import Step
+from .toolkit.http import Request, check_url, join_url, make_headers
+
+if TYPE_CHECKING:
+    from .provider import Provider
+
+__all__ = ["VERSION", "Question", "RandomSource"]
+
+VERSION = "0.1.0"
+"""The version of tokenwire, here for the user-agent."""
+
+_COMMON = {"user-agent": f"tokenwire/{VERSION}", "accept-encoding": "identity"}
+
+
+class RandomSource(Protocol):
+    """Where random strings come from: `random.SystemRandom()`, or `random.Random(1)` in a test."""
+
+    def choices(self, population: Sequence[str], *, k: int) -> list[str]:
+        """`k` picks of `population`."""
+        ...
+
+
+class Question(msgspec.Struct, frozen=True):
+    """A chat put to a provider."""
+
+    provider: "Provider"
+    chat: Chat
+    model: str
+    base_url: str
+    limits: Limits
+    key: KeySource | None = None
+    headers: Mapping[str, str] = {}
+    random: RandomSource | None = None
+    now: Callable[[], float] | None = None
+
+    def __repr__(self) -> str:
+        # Not more: keys may stand in the headers, and in the address.
+        return f"<Question to {self.provider.name} {self.model}>"
+
+    def ask(self) -> Step:
+        """The first step of an answer to it."""
+        return self.provider.dialect.ask(self)
+
+    def post(self, path: str, body: dict[str, Any], headers: Mapping[str, str] = {}) -> Request:
+        """A POST of `body` as JSON, with the provider's fields below and the chat's extra ones
+        above it."""
+        try:
+            fields = merge(merge(self.provider.fields, body), self.chat.extra)
+            content = msgspec.json.encode(fields)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise LocalProtocolError(f"the chat can't be written as JSON: {error}") from None
+        return self._request("POST", path, {"content-type": "application/json", **headers}, content)
+
+    def get(self, path: str, headers: Mapping[str, str] = {}) -> Request:
+        """A GET."""
+        return self._request("GET", path, headers, b"")
+
+    def get_server_chosen(self, url: str) -> Request:
+        """A GET of an address that the server chose: none of the credentials, none of the
+        caller's headers. Raises LocalProtocolError if it is not an http(s) URL."""
+        headers = {**_COMMON, "accept": "image/*"}
+        return Request("GET", check_url(url), make_headers(headers.items()), server_chosen=True)
+
+    def sign(self, request: Request) -> Request:
+        """`request` with the key: the last thing that is done to it. A key that is a callable is
+        called. Raises LocalProtocolError for a key that can't be sent."""
+        if self.key is None or request.server_chosen:
+            return request
+        key = self.key() if callable(self.key) else self.key
+        if isinstance(key, str) and not key_text(key):
+            return request
+        auth = self.provider.key_place
+        assert auth is not None  # or the key would have been refused
+        return auth.sign(request, key, self.now)
+
+    def random_text(self, length: int) -> str:
+        """A random string of a-z and 0-9. Raises LocalProtocolError without a source."""
+        if self.random is None:
+            raise LocalProtocolError(
+                f"{self.provider.name} needs random strings: give random=random.SystemRandom()"
+            )
+        return "".join(self.random.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=length))
+
+    def _request(
+        self, method: str, path: str, headers: Mapping[str, str], content: bytes
+    ) -> Request:
+        url = join_url(self.base_url, _with_query(path, self.provider.query))
+        pairs = [
+            *_COMMON.items(),
+            *self.provider.headers.items(),
+            *headers.items(),
+            *self.headers.items(),
+        ]
+        return Request(method, url, make_headers((n.lower(), v) for n, v in pairs), content)
+
+
+def _with_query(path: str, query: Mapping[str, str]) -> str:
+    if not query:
+        return path
+    from urllib.parse import urlencode
+
+    return f"{path}{'&' if '?' in path else '?'}{urlencode(query)}"

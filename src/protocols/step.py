@@ -1,0 +1,274 @@
+"""What a format writes for its client half: one request, and the decoder of its answer.
+
+| the answer is | base | what to write |
+|---|---|---|
+| server-sent events, or one JSON array | `EventStep` | `event`, for each of them |
+| lines, each of which is a unit of its own | `LineStep` | `line` |
+| frames of an AWS event stream | `FrameStep` | `frame` |
+| one JSON document | `Step`, `framing = "document"` | `document` |
+| bytes, such as a picture | `Step`, `framing = "bytes"` | `data`, `eof` |
+
+An answer that was asked for whole is one JSON document in each of them: then `document` gets it.
+"""
+
+from typing import ClassVar, Literal, TypeAlias
+
+from .errors import LimitExceeded, Malformed, RemoteProtocolError, Truncated
+from .events import Event, Evidence, Unrecognized
+from .limits import Limits
+from .toolkit.elements import Elements
+from .toolkit.frames import Frame, Frames
+from .toolkit.http import Headers, Request
+from .toolkit.lines import Lines
+from .toolkit.refusals import STANDARD, ErrorTable, refusal_of_document
+from .toolkit.sse import SSEDecoder, SSEItem, UnknownLine
+from .toolkit.unknown import UnknownLines
+
+__all__ = ["EventStep", "FrameStep", "Framing", "LineStep", "Step"]
+
+Framing: TypeAlias = Literal["events", "lines", "frames", "document", "bytes"]
+"""What a body is made of. `events`: lines that no JSON value begins, so that one means a document.
+`lines`: lines, which JSON may begin. `document`: one JSON document. `bytes`: anything."""
+
+_TEXTUAL = frozenset(
+    ("", "text/event-stream", "text/plain", "application/octet-stream", "application/jsonl")
+)
+
+
+class Step:
+    """One request of an exchange, and the decoder of its answer.
+
+    Derive from this; what is not overridden does nothing. Only `RemoteProtocolError` may come out
+    of its methods; what they appended to `events` before that is delivered.
+    """
+
+    framing: ClassVar[Framing] = "events"
+    elements: ClassVar[bool] = False
+    """Whether a body that is one JSON array is read element by element, each of them an event."""
+    media_types: ClassVar[frozenset[str] | None] = _TEXTUAL
+    """What its answers may be labelled, beside all kinds of JSON. None: anything."""
+    limit: ClassVar[Literal["response", "picture"]] = "response"
+    """The one of `Limits` that bounds the body."""
+    errors: ClassVar[ErrorTable] = STANDARD
+    """What the error responses of the service mean."""
+
+    request: Request
+    evidence: Evidence | None = None
+    """What has shown that the answer is complete. `terminator` ends the answer at once."""
+    failure: RemoteProtocolError | None = None
+    """Why the answer is no success although it is complete: raised instead of `End`."""
+    unfinished: str = "the body ended before the answer was complete"
+    """What is said of an answer that ends before the required evidence, in the format's words."""
+
+    @property
+    def keepalive(self) -> bool:
+        """Whether the last `data` was nothing but comments and blank lines."""
+        return False
+
+    def response(self, status: int, headers: Headers) -> None:
+        """A response with status 2xx begins."""
+
+    def data(self, data: bytes, events: list[Event]) -> None:
+        """Bytes of the body, for all framings but `document`."""
+
+    def document(self, body: bytes, events: list[Event]) -> "Step | None":
+        """The body, whole, is one JSON document. Returns the step that follows, if any."""
+        raise refusal_of_document(body, self.errors)
+
+    def eof(self, events: list[Event]) -> "Step | None":
+        """The body is complete. Returns the step that follows, if any."""
+        return None
+
+    def settle(self, events: list[Event]) -> None:
+        """Nothing more will come: append what was held back and is certain. May come twice."""
+
+
+class _StreamStep(Step):
+    """A step whose answer is a stream, so that its request is not needed for long."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.evidence = None
+
+    def response(self, status: int, headers: Headers) -> None:
+        self.request = self.request.remembered()  # a prompt may be large
+
+
+class LineStep(_StreamStep):
+    """A step whose answer is lines, each of which is a unit of its own: `line` decodes one. Blank
+    lines say nothing."""
+
+    def __init__(self, request: Request, limits: Limits) -> None:
+        super().__init__(request)
+        self._lines = Lines(limits.event)
+
+    def line(self, line: bytes, events: list[Event]) -> None:
+        """One line without its end; it is not empty."""
+        raise NotImplementedError
+
+    @property
+    def keepalive(self) -> bool:
+        return self._lines.keepalive
+
+    def data(self, data: bytes, events: list[Event]) -> None:
+        lines = self._lines
+        limit = lines.limit
+        for line in lines.feed(data).splitlines():  # no name keeps what may be large
+            if len(line) > limit:  # looked at here, too, as it is called for each line
+                lines.check(len(line))
+            if line:
+                self.line(line, events)
+                if self.evidence == "terminator":
+                    return
+        if lines.too_long:
+            lines.check_rest()
+
+    def eof(self, events: list[Event]) -> Step | None:
+        rest = self._lines.rest
+        if not rest:
+            return None
+        try:
+            self.line(rest, events)
+        except Malformed as error:
+            raise Truncated(f"{self.unfinished}, inside a line", data=rest) from error
+        return None
+
+
+class EventStep(_StreamStep):
+    """A step whose answer is server-sent events: `event` decodes one.
+
+    What holds for all of them is here: lines that are no field of SSE, comments, limits, a last
+    event without its blank line, and that nothing after the end mark is read.
+    """
+
+    def __init__(self, request: Request, limits: Limits) -> None:
+        super().__init__(request)
+        self._sse = SSEDecoder(limits.event)
+        self._unknown = UnknownLines(limits.error_body, self.errors)
+        self._elements: Elements | None = None
+
+    def event(self, data: bytes, type: str, events: list[Event]) -> None:
+        """One event. `data` is UTF-8 as it came; `type` is `message` unless the service names it.
+
+        Raises Malformed for data that is not what the format allows.
+        """
+        raise NotImplementedError
+
+    def payloads(self, payloads: list[bytes], events: list[Event]) -> None:
+        """The data of events without a name that came together: most of a stream. A format in a
+        hurry overrides this."""
+        for payload in payloads:
+            self.event(payload, "message", events)
+            if self.evidence == "terminator":
+                return
+
+    @property
+    def keepalive(self) -> bool:
+        return self._sse.keepalive
+
+    def data(self, data: bytes, events: list[Event]) -> None:
+        sse = self._sse
+        text = sse.lines.feed(data)
+        if not text:
+            return
+        payloads = sse.payloads(text)
+        if payloads is None:
+            lines = text.splitlines()
+            del text  # it may be as large as an event may be
+            self._take_lines(lines, events)
+        else:
+            del text
+            self.payloads(payloads, events)
+        if sse.lines.too_long and self.evidence != "terminator":
+            sse.lines.check_rest()
+
+    def element_data(self, data: bytes, events: list[Event]) -> None:
+        """Bytes of a body that is one JSON array. Its closing bracket is a terminator, as the last
+        brace of a document is."""
+        if self._elements is None:
+            self._elements = Elements(self._sse.lines.limit)
+        found: list[bytes] = []
+        fault: RemoteProtocolError | None = None
+        try:
+            self._elements.feed(data, found)
+        except RemoteProtocolError as error:
+            fault = error
+        for element in found:
+            self.event(element, "message", events)
+        if fault is not None:
+            raise fault
+        if self._elements.over:
+            self.evidence = "terminator"
+
+    def eof(self, events: list[Event]) -> Step | None:
+        if self._elements is not None:
+            return None  # without its bracket it is not whole
+        items: list[SSEItem] = []
+        self._sse.eof(items)
+        try:
+            self._take_items(items, events)
+        except Malformed as error:
+            # A last event without its end whose payload is not whole: the stream was cut in it.
+            events.append(Unrecognized(error.data))
+        return None
+
+    def settle(self, events: list[Event]) -> None:
+        comment = self._sse.last_comment[:80].decode(errors="replace").strip()
+        if comment:
+            # Some services say in one what went wrong (quirk 2): `:408: 408 Request Timeout`.
+            self.unfinished = f"{type(self).unfinished}; its last comment was {comment!r}"
+        self._unknown.release(events)
+
+    def _take_lines(self, lines: list[bytes], events: list[Event]) -> None:
+        items: list[SSEItem] = []
+        try:
+            self._sse.take(lines, items)
+        except LimitExceeded:
+            self._take_items(items, events)
+            if self.evidence != "terminator":  # what follows that is no part of the answer
+                raise
+        else:
+            self._take_items(items, events)
+
+    def _take_items(self, items: list[SSEItem], events: list[Event]) -> None:
+        for item in items:
+            if isinstance(item, UnknownLine):
+                self._unknown.take(item.line, events)
+            else:
+                self.event(item.data, item.type, events)
+                if self.evidence == "terminator":
+                    return
+
+
+class FrameStep(_StreamStep):
+    """A step whose answer is frames of an AWS event stream: `frame` decodes one."""
+
+    framing = "frames"
+    media_types = frozenset(("", "application/vnd.amazon.eventstream", "application/octet-stream"))
+
+    def __init__(self, request: Request, limits: Limits) -> None:
+        super().__init__(request)
+        self._frames = Frames(limits.event)
+
+    def frame(self, frame: Frame, events: list[Event]) -> None:
+        """One frame."""
+        raise NotImplementedError
+
+    def data(self, data: bytes, events: list[Event]) -> None:
+        found: list[Frame] = []
+        fault: RemoteProtocolError | None = None
+        try:
+            self._frames.feed(data, found)
+        except RemoteProtocolError as error:
+            fault = error
+        for frame in found:
+            self.frame(frame, events)
+            if self.evidence == "terminator":
+                return  # what follows is no part of the answer
+        if fault is not None:
+            raise fault
+
+    def eof(self, events: list[Event]) -> Step | None:
+        if self._frames.rest:
+            raise Truncated(f"{self.unfinished}, inside a frame", data=self._frames.rest)
+        return None
