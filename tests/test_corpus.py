@@ -90,7 +90,9 @@ FAIL: dict[str, type[RemoteProtocolError]] = {
 
 
 def ask(choices: int = 1) -> Exchange:
-    return PROVIDER.exchange(as_chat("hi", model="m", n=None if choices == 1 else choices))
+    return PROVIDERS["openai"].exchange(
+        as_chat("hi", model="m", n=None if choices == 1 else choices)
+    )
 
 
 def response(file: str) -> Response:

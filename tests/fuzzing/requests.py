@@ -97,7 +97,7 @@ def _ask_again(provider: Provider, chat: Chat) -> None:
     except LocalProtocolError:
         return  # a server takes what its client can't write
     assert _heard(provider, once) == once
-    assert once.messages == chat.messages or not isinstance(provider.dialect, OpenAI)
+    assert once.messages == chat.messages or not isinstance(provider.dialect, OpenAIChat)
 
 
 def _heard(provider: Provider, chat: Chat) -> Chat:

@@ -25,7 +25,7 @@ from tokenwire.protocols.errors import (
 )
 from tokenwire.protocols.events import Event, Evidence, Text, Unrecognized
 from tokenwire.protocols.limits import Limits
-from tokenwire.protocols.step import LineStep, Step
+from tokenwire.protocols.step import Framing, LineStep, Step
 from tokenwire.protocols.toolkit.http import Headers, Request
 from tokenwire.protocols.toolkit.lines import Lines
 
@@ -37,8 +37,8 @@ SMALL = Limits(response=40, document=30, picture=20, error_body=10)
 class Recorder(Step):
     """A step that tells by events what it is given. A line `stop` is its terminator."""
 
-    def __init__(self, kind: BodyKind) -> None:
-        self.kind = kind
+    def __init__(self, kind: Framing) -> None:
+        self.framing = kind
         self.request = REQUEST
         self.evidence: Evidence | None = None
         self.responses: list[tuple[int, Headers]] = []
@@ -107,21 +107,21 @@ def lines(*texts: str, rest: bytes = b"") -> list[Event]:
 
 TYPED: Headers = [(b"content-type", b"text/event-stream;")]
 NDJSON: Headers = [(b"content-type", b"application/x-ndjson")]
-ANSWERS: dict[str, tuple[BodyKind, Headers, bytes, list[Event]]] = {
-    "a stream": ("stream", SSE, b"a\nb\n", lines("a", "b")),
-    "a stream as plain text": ("stream", [(b"content-type", b"text/plain")], b"a\n", lines("a")),
-    "a stream without a type": ("stream", [], b"a\n", lines("a")),
-    "a stream as JSON": ("stream", JSON, b"a\n", lines("a")),
-    "a type with a parameter": ("stream", TYPED, b"a\n", lines("a")),
-    "a stream behind blank lines": ("stream", SSE, b" \n\r\n\na\n", lines("a")),
-    "a stream behind a BOM": ("stream", SSE, BOM + b"\na\n", lines("a")),
-    "a stream of one byte": ("stream", SSE, b"a", lines(rest=b"a")),
-    "a stream that begins like a BOM": ("stream", SSE, BOM[:2] + b"\n", lines("\ufffd")),
-    "a document": ("stream", JSON, b'{"a": 1}', document(b'{"a": 1}')),
-    "a document as a stream": ("stream", SSE, b' \n{"a": 1}\n', document(b'{"a": 1}\n')),
-    "a list": ("stream", JSON, b"[1]", document(b"[1]")),
-    "a document behind a BOM": ("stream", JSON, BOM + b"{}", document(BOM + b"{}")),
-    "a document that is not JSON": ("stream", JSON, b"{]", document(b"{]")),
+ANSWERS: dict[str, tuple[Framing, Headers, bytes, list[Event]]] = {
+    "a stream": ("events", SSE, b"a\nb\n", lines("a", "b")),
+    "a stream as plain text": ("events", [(b"content-type", b"text/plain")], b"a\n", lines("a")),
+    "a stream without a type": ("events", [], b"a\n", lines("a")),
+    "a stream as JSON": ("events", JSON, b"a\n", lines("a")),
+    "a type with a parameter": ("events", TYPED, b"a\n", lines("a")),
+    "a stream behind blank lines": ("events", SSE, b" \n\r\n\na\n", lines("a")),
+    "a stream behind a BOM": ("events", SSE, BOM + b"\na\n", lines("a")),
+    "a stream of one byte": ("events", SSE, b"a", lines(rest=b"a")),
+    "a stream that begins like a BOM": ("events", SSE, BOM[:2] + b"\n", lines("\ufffd")),
+    "a document": ("events", JSON, b'{"a": 1}', document(b'{"a": 1}')),
+    "a document as a stream": ("events", SSE, b' \n{"a": 1}\n', document(b'{"a": 1}\n')),
+    "a list": ("events", JSON, b"[1]", document(b"[1]")),
+    "a document behind a BOM": ("events", JSON, BOM + b"{}", document(BOM + b"{}")),
+    "a document that is not JSON": ("events", JSON, b"{]", document(b"{]")),
     "a document expected": ("document", JSON, b'"a"', document(b'"a"')),
     "JSON lines": ("lines", JSON, b'{"a": 1}\n', lines('{"a": 1}')),
     "JSON lines, typed so": ("lines", NDJSON, b"{}\n", lines("{}")),
@@ -214,9 +214,9 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("status", "body", "error", "words"), REFUSALS)
 @pytest.mark.parametrize("cut", [False, True])
-@pytest.mark.parametrize("kind", ["stream", "bytes"])
+@pytest.mark.parametrize("kind", ["events", "bytes"])
 def test_another_status_is_a_refusal(
-    status: int, body: bytes, error: type[Exception], words: str, cut: bool, kind: BodyKind
+    status: int, body: bytes, error: type[Exception], words: str, cut: bool, kind: Framing
 ) -> None:
     for pieces in every_way(body):
         found = read(pieces, status=status, cut=cut, kind=kind)
@@ -226,34 +226,34 @@ def test_another_status_is_a_refusal(
 
 @pytest.mark.parametrize("status", [200, 201, 299])
 def test_a_step_is_told_of_a_response_that_is_an_answer(status: int) -> None:
-    step = Recorder("stream")
+    step = Recorder("events")
     open_body(step, status, SSE, Limits())
     assert step.responses == [(status, SSE)]
 
 
 @pytest.mark.parametrize(("status", "headers"), [(300, SSE), (404, SSE), (200, HTML)])
 def test_a_step_is_not_told_of_another(status: int, headers: Headers) -> None:
-    step = Recorder("stream")
+    step = Recorder("events")
     open_body(step, status, headers, Limits())
     assert step.responses == []
 
 
 # Limits
 
-TOO_MUCH: dict[str, tuple[BodyKind, int, bytes, type[Exception] | None, str]] = {
-    "a stream within": ("stream", 200, b"a\n" * 20, None, ""),
-    "a stream": ("stream", 200, b"a\n" * 20 + b"b", LimitExceeded, "a body of more than 40 bytes"),
-    "a terminator within": ("stream", 200, b"a\n" * 17 + b"stop\n!" + b"!" * 9, None, ""),
+TOO_MUCH: dict[str, tuple[Framing, int, bytes, type[Exception] | None, str]] = {
+    "a stream within": ("events", 200, b"a\n" * 20, None, ""),
+    "a stream": ("events", 200, b"a\n" * 20 + b"b", LimitExceeded, "a body of more than 40 bytes"),
+    "a terminator within": ("events", 200, b"a\n" * 17 + b"stop\n!" + b"!" * 9, None, ""),
     "a terminator too late": (
-        *("stream", 200, b"a\n" * 18 + b"stop\n", LimitExceeded, "a body of more than 40 bytes")
+        *("events", 200, b"a\n" * 18 + b"stop\n", LimitExceeded, "a body of more than 40 bytes")
     ,),
     "a picture within": ("bytes", 200, b"x" * 20, None, ""),
     "a picture": ("bytes", 200, b"x" * 21, LimitExceeded, "a body of more than 20 bytes"),
-    "a document within": ("stream", 200, b'["%s"]' % (b"x" * 26), None, ""),
-    "a document": ("stream", 200, b"[" * 31, LimitExceeded, "a JSON document of more than 30"),
-    "blank lines": ("stream", 200, b"\n" * 31, Truncated, "ended before the answer began"),
-    "a page": ("stream", 200, b"<" + b"x" * 99, UnexpectedContent, "answer: b'<xxxxxxxxx'"),
-    "an error": ("stream", 500, b"y" * 99, Refused, "status 500: yyyyyyyyyy"),
+    "a document within": ("events", 200, b'["%s"]' % (b"x" * 26), None, ""),
+    "a document": ("events", 200, b"[" * 31, LimitExceeded, "a JSON document of more than 30"),
+    "blank lines": ("events", 200, b"\n" * 31, Truncated, "ended before the answer began"),
+    "a page": ("events", 200, b"<" + b"x" * 99, UnexpectedContent, "answer: b'<xxxxxxxxx'"),
+    "an error": ("events", 500, b"y" * 99, Refused, "status 500: yyyyyyyyyy"),
 }  # fmt: skip
 
 
@@ -268,7 +268,7 @@ def test_limits_are_the_same_however_cut(name: str) -> None:
 
 
 def test_no_more_of_an_error_is_read_than_its_limit() -> None:
-    body = open_body(Recorder("stream"), 500, JSON, SMALL)
+    body = open_body(Recorder("events"), 500, JSON, SMALL)
     body.data(b"x" * 9, [])
     with pytest.raises(Refused, match="x" * 10):
         body.data(b"x", [])
@@ -280,7 +280,7 @@ SOUP = st.lists(
     ),
     max_size=20,
 ).map(b"".join)
-KINDS: st.SearchStrategy[BodyKind] = st.sampled_from(["stream", "lines", "document", "bytes"])
+KINDS: st.SearchStrategy[Framing] = st.sampled_from(["events", "lines", "document", "bytes"])
 
 
 def sure(result: tuple[list[Event], type[Exception] | None, str]) -> object:
@@ -295,7 +295,7 @@ def sure(result: tuple[list[Event], type[Exception] | None, str]) -> object:
     SOUP, KINDS, st.sampled_from([SSE, HTML]), st.sampled_from([200, 500]), st.booleans(), st.data()
 )
 def test_cutting_never_matters(
-    body: bytes, kind: BodyKind, headers: Headers, status: int, cut: bool, data: st.DataObject
+    body: bytes, kind: Framing, headers: Headers, status: int, cut: bool, data: st.DataObject
 ) -> None:
     for limits in (None, SMALL):
         first, again = (
@@ -320,7 +320,7 @@ KEEPALIVES: list[tuple[list[bytes], bool]] = [
 
 @pytest.mark.parametrize(("pieces", "keepalive"), KEEPALIVES)
 def test_keepalive(pieces: list[bytes], keepalive: bool) -> None:
-    body: Body = open_body(Recorder("stream"), 200, SSE, Limits())
+    body: Body = open_body(Recorder("events"), 200, SSE, Limits())
     for piece in pieces:
         body.data(piece, [])
     assert body.keepalive is keepalive

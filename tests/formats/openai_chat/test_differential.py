@@ -81,7 +81,7 @@ class Answer:
 
 def ours(body: bytes, pieces: Iterable[bytes], *, stream: bool = True, n: int = 1) -> Answer:
     """What our decoder makes of `body`, which is a success, in `pieces`."""
-    exchange = PROVIDER.exchange(
+    exchange = PROVIDERS["openai"].exchange(
         Chat(messages=as_chat("hi").messages, model="m", n=n, stream=stream)
     )
     response = Response(body, headers=SSE if stream else JSON)
@@ -489,7 +489,7 @@ def test_a_stream_that_is_cut_anywhere() -> None:
     proof = SHORT.index(b'"stop"')
     for end in range(len(SHORT) + 1):
         body = SHORT[:end]
-        outcome = drive(PROVIDER.exchange(asking()), body)
+        outcome = drive(PROVIDERS["openai"].exchange(asking()), body)
         chunks: list[ChatCompletionChunk] = []
         try:
             chunks += chunks_of(whole(body))
@@ -543,7 +543,7 @@ def test_both_as_clients_of_the_embedded_server(stream: bool) -> None:
         for cutting in (Cutting.whole(), Cutting.per_event(), Cutting.of_sizes(1, 2, 3)):
             server.cutting = cutting
             for said[:] in CONVERSATIONS.values():
-                exchange = PROVIDER.exchange(asking(2, stream), base_url=server.url)
+                exchange = PROVIDERS["openai"].exchange(asking(2, stream), base_url=server.url)
                 with client.open(exchange) as answer:
                     mine = answer_of(answer.read())
                 if stream:
@@ -575,7 +575,7 @@ def what_the_sdk_says(body: bytes, headers: Headers = SSE) -> object:
 
 
 def what_we_say(body: bytes, headers: Headers = SSE) -> object:
-    outcome = drive(PROVIDER.exchange(asking()), Response(body, headers=headers))
+    outcome = drive(PROVIDERS["openai"].exchange(asking()), Response(body, headers=headers))
     if outcome.error is not None:
         return type(outcome.error)
     return outcome.reply.text, outcome.reply.finish_reason
