@@ -27,6 +27,9 @@ __all__ = ["Answer", "Client", "Network"]
 READ_SIZE = 64 * 1024
 READ_WRITE = selectors.EVENT_READ | selectors.EVENT_WRITE
 
+# For a single wait poll() is the quickest, but Windows has none.
+_Selector = getattr(selectors, "PollSelector", selectors.DefaultSelector)
+
 
 class Stream:
     """A blocking socket. If another thread closes it, a call that is waiting wakes up and closes
@@ -104,7 +107,7 @@ class Stream:
 
     def _wait_for(self, events: int, deadline: float | None) -> int:
         """Wait until something can be sent, or received, and return which of them."""
-        with selectors.DefaultSelector() as selector:
+        with _Selector() as selector:
             selector.register(self._socket, events)
             ready = selector.select(_seconds_until(deadline))
         if not ready:

@@ -4,8 +4,6 @@ import os
 import time
 import warnings
 from collections.abc import Callable
-from functools import lru_cache
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, assert_never
 
 from ...protocols.clocks import Clocks
@@ -13,6 +11,7 @@ from ...protocols.errors import ConnectFailed, TokenwireError, TransportError
 from ...protocols.events import Event
 from ...protocols.exchange import Exchange
 from ...protocols.retry import Retry
+from .addresses import is_ip
 from .answer import NOT_CLOSED, Reading
 from .clients import AnyClient
 from .network import Dialer, Network, Stream
@@ -290,19 +289,10 @@ class _WireReading(Reading):
             link.stream.close()
 
 
-@lru_cache(64)
-def _literal(host: str) -> str | None:
-    """`host`, if it is an IP address."""
-    try:
-        return str(ip_address(host))
-    except ValueError:
-        return None
-
-
 async def _resolve(dialer: Dialer, host: str, port: int, deadline: float | None) -> list[str]:
     """The IP addresses of `host`. Raises ConnectFailed."""
-    if (address := _literal(host)) is not None:
-        return [address]
+    if is_ip(host):
+        return [host]
     try:
         return await dialer.resolve(host, port, deadline)
     except (OSError, UnicodeError) as error:
