@@ -16,8 +16,8 @@ for an address that a server chose. Some things can't be as exact as on the othe
 - A connection is kept only if its response ended before the answer did; `AsyncClient` waits a
   little for that. One that its server closes just as it is used again is not replaced.
 - A request is sent to its end before an early refusal is read. The client limits the size of heads.
-- `abort()` takes effect once the response has begun; `AsyncClient` sits out the pause of a retry. A
-  reader that was cancelled or interrupted can't read on.
+- `abort()` of a blocking answer takes effect once the response has begun; with HTTP/2, once more of
+  it is received. A reader that was cancelled or interrupted can't read on.
 """
 
 import random
@@ -42,6 +42,7 @@ from .client.answer import NOT_CLOSED, Answer, AsyncAnswer, Reading
 from .client.clients import AnyClient, BlockingClient
 from .client.course import Course, Leave, Receive, Send, Sleep
 from .client.driver import DRAIN_BYTES, DRAIN_SECONDS
+from .client.loops import soon
 
 __all__ = ["Answer", "AsyncAnswer", "AsyncClient", "AsyncHTTPClient", "Client", "HTTPClient"]
 
@@ -203,6 +204,8 @@ class _Reading(Reading, Generic[HTTP]):
             if not self._failed(course, error):
                 raise
             return
+        if response is None:
+            return
         self._response = response
         course.secrets += _secrets(response.request)  # with those that the client's auth added
         # The body is still encoded, unless a hook has read and decoded it.
@@ -246,7 +249,7 @@ class _Reading(Reading, Generic[HTTP]):
 
     @abstractmethod
     async def _respond(self, request: Any, options: dict[str, Any]) -> Any:
-        """The response to `request`, its body unread."""
+        """The response to `request`, its body unread; None if the answer was aborted meanwhile."""
 
     @abstractmethod
     def _read(self, response: Any, *, raw: bool) -> None:
@@ -298,9 +301,27 @@ class _AsyncReading(_Reading[AsyncHTTPClient]):
     """Reads with an async client."""
 
     _chunks: AsyncIterator[bytes]
+    _cancel: Callable[[], object] | None = None
+
+    def abort(self) -> None:
+        super().abort()
+        if self._cancel is not None:
+            with suppress(RuntimeError):  # the event loop has ended
+                self._cancel()
+
+    async def _until_aborted(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        """The result of `call()`; None if the answer is aborted before there is one."""
+        import anyio  # httpx needs it too
+
+        with anyio.CancelScope() as scope:
+            self._cancel = partial(soon(), scope.cancel)
+            if self._aborted.is_set():  # just before there was a scope to cancel
+                scope.cancel()
+            return await call()
+        return None
 
     async def _respond(self, request: Any, options: dict[str, Any]) -> Any:
-        return await self._http.send(request, **options)
+        return await self._until_aborted(lambda: self._http.send(request, **options))
 
     def _read(self, response: Any, *, raw: bool) -> None:
         self._chunks = response.aiter_raw() if raw else response.aiter_bytes()
@@ -309,9 +330,9 @@ class _AsyncReading(_Reading[AsyncHTTPClient]):
         return await anext(self._chunks, None)
 
     async def _sleep(self, seconds: float) -> None:
-        import anyio  # httpx needs it too
+        import anyio
 
-        await anyio.sleep(seconds)
+        await self._until_aborted(lambda: anyio.sleep(seconds))
 
     async def _leave(self, *, answered: bool) -> None:
         response, self._response = self._response, None

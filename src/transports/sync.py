@@ -6,8 +6,8 @@ with Client() as client:
             ...
 
 The coroutines of its network block and never suspend, so it shares its code with the async
-transports. Nothing limits how long the system takes to resolve a name, not even
-`abort()`; and only on Linux does that end a connect before its clock runs out.
+transports. Neither a clock nor `abort()` limits how long the system takes to resolve a name, and
+where the system is not Linux, `abort()` may not end a connect before its clock does.
 """
 
 import os
@@ -27,6 +27,9 @@ __all__ = ["Answer", "Client", "Network"]
 READ_SIZE = 64 * 1024
 READ_WRITE = selectors.EVENT_READ | selectors.EVENT_WRITE
 
+# For a single wait poll() is the quickest, but Windows has none.
+_Selector = getattr(selectors, "PollSelector", selectors.DefaultSelector)
+
 
 class Stream:
     """A blocking socket. If another thread closes it, a call that is waiting wakes up and closes
@@ -45,7 +48,6 @@ class Stream:
         self._socket.settimeout(0)
         with suppress(BlockingIOError):
             self._socket.connect((address, port))
-            return
         # Linux ends this wait when `close` shuts the socket down; other systems may not.
         self._begin()
         try:
@@ -105,7 +107,7 @@ class Stream:
 
     def _wait_for(self, events: int, deadline: float | None) -> int:
         """Wait until something can be sent, or received, and return which of them."""
-        with selectors.DefaultSelector() as selector:
+        with _Selector() as selector:
             selector.register(self._socket, events)
             ready = selector.select(_seconds_until(deadline))
         if not ready:

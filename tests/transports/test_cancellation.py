@@ -287,7 +287,7 @@ def point(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         pytest.skip("uvloop resolves by itself")
     if (transport, name) in FOREIGN_LEAKS:
         pytest.skip(FOREIGN_LEAKS[transport, name])
-    if request.function is test_abort and "httpx" in transport and name in NOT_WOKEN:
+    if request.function is test_abort and "httpx" in transport and name == "drain":
         pytest.skip(NOT_WOKEN[name])
     with point_of(name, monkeypatch) as point:
         if uvloop and name == "connect":
@@ -706,7 +706,6 @@ NOT_WOKEN = {
     "before the head": "httpx says nothing of the connection before the head has come",
     "head": "httpx says nothing of the connection before the head has come",
     "TLS": "httpx says nothing of the connection before the head has come",
-    "pause": "its sleep is anyio's, which no other thread can wake",
     "drain": "it drains by itself, for a while",
 }
 
@@ -734,7 +733,7 @@ def test_abort(transport: Transport, point: Point) -> None:
 def test_abort_of_a_blocking_reader(
     blocking: Any, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if blocking is by_httpx_sync and name in NOT_WOKEN.keys() - {"pause", "drain"}:
+    if blocking is by_httpx_sync and name in NOT_WOKEN.keys() - {"drain"}:
         pytest.skip(NOT_WOKEN[name])
     with (
         point_of(name, monkeypatch) as point,

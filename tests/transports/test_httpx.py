@@ -35,7 +35,8 @@ from tokenwire import (
 from tokenwire.server import serve
 from tokenwire.server.faults import CloseAfter, Linger, RefuseWith, StallAfter
 from tokenwire.transports.client.driver import DRAIN_BYTES
-from tokenwire.transports.httpx import AsyncClient, Client
+from tokenwire.transports.client.loops import Soon, soon
+from tokenwire.transports.httpx import AsyncAnswer, AsyncClient, Client
 
 SSE = {"content-type": "text/event-stream", "content-length": "9"}
 WHOLE = EVENT + b"data: [DONE]\n\n"
@@ -493,6 +494,31 @@ def test_abort_where_there_is_no_socket() -> None:
             answer.abort()
             with pytest.raises(TransportError, match="abort"):
                 next(answer)
+
+
+def test_abort_just_before_a_request_is_sent(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It finds no scope to cancel yet, but the next one is cancelled at once."""
+    answers: list[AsyncAnswer] = []
+
+    def aborting() -> Soon:
+        answers[0].abort()
+        return soon()
+
+    async def main() -> None:
+        async with (
+            httpx.AsyncClient(trust_env=False) as http,
+            AsyncClient(http).open(ask(server)) as answer,
+        ):
+            answers.append(answer)
+            with pytest.raises(TransportError, match="abort"):
+                await anext(answer)
+            answer.abort()  # once more does no harm
+
+    monkeypatch.setattr("tokenwire.transports.httpx.soon", aborting)
+    with serve("ylokh") as server:
+        loop(main)
+    assert server.requests == []
+    answers[0].abort()  # nor after the loop has ended
 
 
 def test_abort_while_a_whole_answer_is_left_is_no_error() -> None:

@@ -1,9 +1,11 @@
 """The `sync` transport: what blocking sockets and threads add. See test_transports for the rest."""
 
+import gc
 import socket
 import struct
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -150,6 +152,18 @@ def test_abort_wakes_a_retry_from_its_pause() -> None:
             next(answer)
         timer.join()
         assert len(server.requests) == 1
+
+
+def test_a_dropped_answer_that_was_aborted_needs_no_warning() -> None:
+    with serve("ylokh", fault=StallAfter(700)) as server, Client(trust_env=False) as client:
+        answer = client.open(ask(server))
+        next(answer)
+        answer.abort()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            del answer
+            gc.collect()
+        assert caught == []
 
 
 def test_abort_before_anything_was_sent() -> None:

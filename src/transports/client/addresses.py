@@ -2,10 +2,12 @@
 
 import ipaddress
 import re
+from functools import lru_cache
 
 __all__ = ["is_ip", "is_private"]
 
 
+@lru_cache(256)  # each request asks about the same few
 def is_ip(address: str) -> bool:
     """Whether `address` is an IP address, and not a name."""
     try:

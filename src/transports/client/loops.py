@@ -1,11 +1,15 @@
 """Which event loop is running, for code that does not choose a transport."""
 
 import sys
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
 
 from ...protocols.errors import LocalProtocolError
 
-__all__ = ["running_library"]
+__all__ = ["Soon", "running_library", "soon"]
+
+Soon: TypeAlias = Callable[[Callable[[], object]], Any]
+"""Has something called in an event loop, from any thread. RuntimeError: the loop has ended."""
 
 
 def running_library() -> Literal["asyncio", "trio"]:
@@ -21,3 +25,14 @@ def running_library() -> Literal["asyncio", "trio"]:
         else:
             return "asyncio"
     raise LocalProtocolError("no event loop is running: use ask() and stream(), which need none")
+
+
+def soon() -> Soon:
+    """The `Soon` of the event loop that is running here. Raises LocalProtocolError if none is."""
+    if running_library() == "trio":
+        import trio
+
+        return trio.lowlevel.current_trio_token().run_sync_soon
+    import asyncio
+
+    return asyncio.get_running_loop().call_soon_threadsafe

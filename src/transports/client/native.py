@@ -4,8 +4,6 @@ import os
 import time
 import warnings
 from collections.abc import Callable
-from functools import lru_cache
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, assert_never
 
 from ...protocols.clocks import Clocks
@@ -13,6 +11,7 @@ from ...protocols.errors import ConnectFailed, TokenwireError, TransportError
 from ...protocols.events import Event
 from ...protocols.exchange import Exchange
 from ...protocols.retry import Retry
+from .addresses import is_ip
 from .answer import NOT_CLOSED, Reading
 from .clients import AnyClient
 from .network import Dialer, Network, Stream
@@ -208,8 +207,8 @@ class _WireReading(Reading):
         link, dialer = self._link, self._dialer
         if link is not None:
             link.stream.close()
-        if dialer is not None:
-            dialer.wake()
+        assert dialer is not None
+        dialer.wake()
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
         if self._link is None or self._network is None:
@@ -220,11 +219,12 @@ class _WireReading(Reading):
         self._network.call_from_thread(self._link.stream.close)
 
     def _start(self, exchange: Exchange) -> None:
-        self._network = self._join()
-        self._dialer = self._network.dialer()
+        network = self._join()
+        self._dialer = network.dialer()
+        self._network = network  # after the dialer: an abort in another thread looks at it first
         self._wire = self._settings.wire(
             exchange,
-            now=self._network.now(),
+            now=network.now(),
             wall_clock=time.time(),
             jitter=int.from_bytes(os.urandom(4)) / 2**32,  # `random` takes long to import
         )
@@ -289,19 +289,10 @@ class _WireReading(Reading):
             link.stream.close()
 
 
-@lru_cache(64)
-def _literal(host: str) -> str | None:
-    """`host`, if it is an IP address."""
-    try:
-        return str(ip_address(host))
-    except ValueError:
-        return None
-
-
 async def _resolve(dialer: Dialer, host: str, port: int, deadline: float | None) -> list[str]:
     """The IP addresses of `host`. Raises ConnectFailed."""
-    if (address := _literal(host)) is not None:
-        return [address]
+    if is_ip(host):
+        return [host]
     try:
         return await dialer.resolve(host, port, deadline)
     except (OSError, UnicodeError) as error:

@@ -3,12 +3,14 @@
 import subprocess
 import sys
 import textwrap
+import threading
 
+import anyio
 import pytest
 
 from tests.every_transport import LOOPS
 from tokenwire import LocalProtocolError, ask_async, stream_async
-from tokenwire.transports.client.loops import running_library
+from tokenwire.transports.client.loops import Soon, running_library, soon
 
 
 @pytest.mark.parametrize("name", sorted(LOOPS))
@@ -18,6 +20,24 @@ def test_the_library_that_runs(name: str) -> None:
 
     run, _ = LOOPS[name]
     assert run(main) == ("trio" if "trio" in name else "asyncio")
+
+
+@pytest.mark.parametrize("name", sorted(LOOPS))
+def test_soon_is_called_in_the_loop(name: str) -> None:
+    async def main() -> None:
+        done, call = anyio.Event(), soon()
+        thread = threading.Thread(target=call, args=[done.set])
+        thread.start()
+        with anyio.fail_after(10):
+            await done.wait()
+        thread.join()
+        over.append(call)
+
+    over: list[Soon] = []
+    run, _ = LOOPS[name]
+    run(main)
+    with pytest.raises(RuntimeError):
+        over[0](print)
 
 
 def test_outside_of_any_loop() -> None:
@@ -34,7 +54,7 @@ def test_outside_of_any_loop() -> None:
 def test_no_library_is_loaded_to_ask_it(library: str) -> None:
     code = f"""
         import sys
-        from tokenwire.transports.client.loops import running_library
+        from tokenwire.transports.client.loops import Soon, running_library, soon
         sys.modules.pop("{library}", None)
         try:
             running_library()
