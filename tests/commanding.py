@@ -45,19 +45,7 @@ WIDTH, HEIGHT = 60, 24
 INTERRUPTIBLE = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from tokenwire import (
-    Citation,
-    End,
-    Event,
-    Finish,
-    Text,
-    ToolCallDelta,
-    ToolCallStart,
-    Unrecognized,
-)
 from tokenwire.cli import main
-from tokenwire.cli.show import Show
-from tokenwire.server import serve
 sys.exit(main())
 """
 ON_TERMINAL = (
