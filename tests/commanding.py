@@ -37,7 +37,7 @@ CLEAN = {
     name: value
     for name, value in os.environ.items()
     if not name.lower().endswith("_proxy")
-    and name not in ("TOKENWIRE_KEY", "OPENAI_API_KEY", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
+    and name not in ("TOKENWIRE_KEY", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
 }
 WIDTH, HEIGHT = 60, 24
 

@@ -177,7 +177,9 @@ def test_a_picture_goes_along(tmp_path: Path) -> None:
     path = tmp_path / "house.png"
     path.write_bytes(picture("house"))
     with serve("openai") as server:
-        assert ask(server, "-i", str(path), "-i", str(path), "-m", "m", "Whose?").code == Exit.OK
+        pictures = ("-i", str(path), "-i", str(path))
+        outcome = ask(server, "-m", "m", *pictures, "Whose?", provider="openai")
+    assert outcome.code == Exit.OK
     body = server.requests[0].body
     assert body.count(b"data:image/png;base64," + base64.b64encode(picture("house"))) == 2
     assert b'{"type":"text","text":"Whose?"}' in body
