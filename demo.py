@@ -1,4 +1,4 @@
-"""`make demo`: asks the founding services, revived by the embedded server, and OpenAI's format, over
+"""`make demo`: asks the founding services, and OpenAI, all imitated by the embedded server, over
 real sockets.
 
 Nothing leaves this machine, and no key is needed.
@@ -87,7 +87,7 @@ WEATHER = {
 
 
 def weather(question: str) -> str:
-    return f"Sunny, 22 degrees. (You asked: {question})"
+    return "22 degrees, sunny" if "Rome" in question else "no such city"
 
 
 def call_a_tool() -> None:
@@ -102,11 +102,8 @@ def call_a_tool() -> None:
         chat = tokenwire.as_chat("How is the weather in Rome?", model="gpt-4o", tools=[WEATHER])
         print(f"  you: {chat.messages[-1].text}")
         reply = tokenwire.ask("openai", chat, client=client, base_url=server.url)
-        while any(call.complete for call in reply.tool_calls):
-            results = (
-                call.result(run(call.arguments)) for call in reply.tool_calls if call.complete
-            )
-            chat = chat.then(reply, *results)
+        while calls := [call for call in reply.tool_calls if call.complete]:
+            chat = chat.then(reply, *(call.result(run(call.arguments)) for call in calls))
             reply = tokenwire.ask("openai", chat, client=client, base_url=server.url)
         print(f"  openai: {reply.text}")
 
