@@ -222,7 +222,11 @@ def test_the_examples_work_as_they_are_pasted(provider: str, key: str | None) ->
     assert len(outputs) == (3 if PROVIDERS[provider].dialect.sdk_example("", "", "") else 2)
 
 
-PLACES: dict[str, Auth] = {"a header": Header("x-api-key"), "the query": Query("key")}
+PLACES: dict[str, Auth] = {
+    "a header": Header("x-api-key"),
+    "a header with signs": Header("x-api-key", '`\\"$TOKENWIRE_KEY '),
+    "the query": Query("key"),
+}
 
 
 @pytest.mark.parametrize("key", ["sesame", "$(echo x) y'\"z"])
@@ -233,7 +237,7 @@ def test_curl_puts_the_key_where_the_provider_has_it(place: str, key: str) -> No
     provider = PROVIDERS["openai"].replace(auth=PLACES[place])
     with serve(provider, key=unquote(key)) as server:
         _, curl, *_ = re.split(r"^# .*\n", examples(server.service, key), flags=re.MULTILINE)
-        assert "$TOKENWIRE_KEY" in curl
+        assert re.search(r'"[^"\n]+\$TOKENWIRE_KEY"', curl)
         assert "authorization" not in curl
         for environment, word in (({"TOKENWIRE_KEY": key}, "Hello"), ({}, "invalid_api_key")):
             asked = subprocess.run(
