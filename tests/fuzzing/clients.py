@@ -200,7 +200,7 @@ def _completion(events: list[Event]) -> list[Event] | None:
 
 
 def _check_over(exchange: Exchange, outcome: Outcome) -> None:
-    """What comes behind the end changes nothing, and an error is raised for ever."""
+    """What comes after the end changes nothing, and an error is raised again and again."""
     assert not exchange.wants_data
     assert exchange.receive_data(b"data: [DONE]\n\n") == []
     assert exchange.receive_eof() == exchange.receive_disconnect() == []
