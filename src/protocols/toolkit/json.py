@@ -104,7 +104,8 @@ def _read(payload: bytes, decoder: "msgspec.json.Decoder[_T]") -> _T:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     for candidate in (value, payload.decode()) if number else (value,):
         try:
-            return msgspec.convert(candidate, decoder.type, strict=False)
+            found: _T = msgspec.convert(candidate, decoder.type, strict=False)
+            return found
         except (ValueError, RecursionError):
             continue
     raise Malformed("a value of an unexpected type", data=payload)
