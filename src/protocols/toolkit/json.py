@@ -95,8 +95,8 @@ class Lenient(Generic[_S]):
 
 
 def _read(payload: bytes, decoder: "msgspec.json.Decoder[_T]") -> _T:
-    """`payload` as the decoder's type; numbers in strings are numbers, and numbers are strings where
-    they have to be. Raises Malformed."""
+    """`payload` as the decoder's type; numbers in strings are numbers, and numbers are strings
+    where they have to be. Raises Malformed."""
     try:
         return decode_json(decoder, payload)
     except Malformed:

@@ -34,6 +34,7 @@ class OpenAIChat(Dialect):
     )
     efforts = frozenset(("none", "minimal", "low", "medium", "high", "xhigh", "max"))
     says = frozenset(get_args(Event)) - {Image}
+    interleaves = True
     knows = words(
         "audio function_call functions logit_bias max_completion_tokens metadata modalities "
         "prediction prompt_cache_key prompt_cache_options prompt_cache_retention "
