@@ -127,6 +127,7 @@ class _Observed(Exchange):
     def receive_response(self, status: int, headers: HeadersLike) -> None:
         found = as_headers(headers)
         super().receive_response(status, found)
+        self._told.error = self.error
         self._told.tell(lambda observer: observer.responded(status, found))
 
     def receive_data(self, data: bytes) -> list[Event]:

@@ -231,7 +231,7 @@ def test_started_by_the_end_of_the_body() -> None:
     assert exchange.started is True
 
 
-def test_a_request_is_let_go_once_its_response_has_begun() -> None:
+def test_a_request_is_dropped_once_its_response_has_begun() -> None:
     exchange = PROVIDERS["openai"].exchange(as_chat("x" * 1000, model="m"), key="secret-key")
     request = exchange.next_request()
     assert request is not None
@@ -301,7 +301,7 @@ class _Tour(Step):
         return _Tour(self._place + 1) if self._place < 3 else None
 
 
-def test_the_keys_of_all_requests_are_redacted_out_of_the_last_ones_error() -> None:
+def test_the_keys_of_all_requests_are_redacted_from_the_last_ones_error() -> None:
     exchange = Exchange(_Tour, owes="body_end", clocks=Clocks(), limits=Limits())
     for _ in range(2):
         exchange.next_request()
@@ -367,21 +367,21 @@ def test_end_comes_with_the_terminator(ending: Ending) -> None:
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_before_the_evidence_owed(ending: Ending) -> None:
+def test_before_the_required_evidence(ending: Ending) -> None:
     outcome = alike(ask(), Response(HELLO, ending=ending))
     kind = TimedOut if ending == "timeout" else Truncated
     assert outcome.refused_by(kind).events == [Text("hel"), Text("lo")]
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_behind_the_evidence_owed(ending: Ending) -> None:
+def test_after_the_required_evidence(ending: Ending) -> None:
     outcome = alike(ask("openai"), Response(OPENAI_HELLO + OPENAI_FINISH, ending=ending))
     assert outcome.succeeded().events[-1] == End("finish")
 
 
 @pytest.mark.parametrize("name", ["aichats", "aichatonline"])
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_where_the_end_of_the_body_is_owed(name: str, ending: Ending) -> None:
+def test_where_the_end_of_the_body_is_required(name: str, ending: Ending) -> None:
     body = b'{"data": {"message": "hi"}}\n' if name == "aichatonline" else b"data: hi\n"
     token = [Response(b'{"data": "token-1"}', 200, JSON)] if name == "aichatonline" else []
     outcome = alike(ask(name), *token, Response(body, ending=ending))
@@ -390,7 +390,7 @@ def test_where_the_end_of_the_body_is_owed(name: str, ending: Ending) -> None:
         case "eof":
             assert outcome.succeeded().events[1:] == [End("body_end")]
         case "close":
-            outcome.refused_by(Truncated, "only a closed connection", "owes body_end")
+            outcome.refused_by(Truncated, "only a closed connection", "requires body_end")
         case "disconnect":
             outcome.refused_by(Truncated, "the connection closed")
         case "timeout":
@@ -674,7 +674,7 @@ def test_json_error_with_status_200(name: str, ending: Ending) -> None:
 @pytest.mark.parametrize("name", ["darkai", "aichats"])
 def test_json_where_a_stream_was_asked(name: str) -> None:
     outcome = alike(ask(name), Response(b'{"hello": "you"}', 200, JSON))
-    outcome.refused_by(UnexpectedContent, "in the place of a stream")
+    outcome.refused_by(UnexpectedContent, "instead of a stream")
     alike(ask(name), Response(b"{hello}", 200, JSON)).refused_by(Malformed, "not JSON")
     alike(ask(name), Response(b'{"error": "m', 200, JSON)).refused_by(Truncated, "inside its JSON")
 
