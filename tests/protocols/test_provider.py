@@ -304,7 +304,7 @@ def test_what_any_format_is_given_to_write(chat: Chat) -> None:
 
 
 def test_a_part_in_the_words_of_another_format_counts_by_its_general_meaning() -> None:
-    with pytest.raises(LocalProtocolError, match="^bare-co can't take images"):
+    with pytest.raises(LocalProtocolError, match=r"^bare-co can't take images"):
         BARE.check(said(ImagePart(URL, native=Native("able", b"{}"))))
 
 
