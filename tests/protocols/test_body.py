@@ -73,6 +73,8 @@ def recorder(kind: Framing) -> Recorder:
 
     class Framed(Recorder):
         framing = kind
+        media_types = None if kind == "bytes" else Step.media_types
+        limit = "picture" if kind == "bytes" else "response"
 
     return Framed()
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.cutting import cuts
 from tests.driving import JSON, SSE, Ending, Outcome, Response, alike, drive, finish
+from tokenwire.protocols.auth import Header, Query
 from tokenwire.protocols.chat import Chat, as_chat
 from tokenwire.protocols.clocks import Clocks
 from tokenwire.protocols.errors import (
@@ -43,6 +44,7 @@ from tokenwire.protocols.service import Service
 from tokenwire.protocols.step import Step
 from tokenwire.protocols.toolkit.coding import PIECE
 from tokenwire.protocols.toolkit.http import Headers, Request
+from tokenwire.protocols.toolkit.refusals import ErrorTable
 
 KEY = "sk-secret-0123456789"
 CHUNK = b'data: {"event": "text-chunk", "data": {"text": "%b"}}\n\n'
@@ -315,6 +317,151 @@ def test_the_keys_of_all_requests_are_redacted_from_the_last_ones_error() -> Non
     with pytest.raises(AuthenticationFailed, match="not one of") as caught:
         exchange.next_request()
     assert "key-of-place" not in f"{caught.value!r} {caught.value.data!r}"
+
+
+# Signing
+
+
+class _Counting:
+    """Signs with a number that goes up."""
+
+    def __init__(self) -> None:
+        self.signed: list[Request] = []
+
+    def __call__(self, request: Request) -> Request:
+        self.signed.append(request)
+        number = b"key-number-%d" % len(self.signed)
+        return Request(request.method, request.url, [(b"authorization", number)], request.body)
+
+
+def test_each_request_is_signed_when_it_is_asked_for() -> None:
+    sign = _Counting()
+    step = _Polling()
+    bare = step.request
+    exchange = Exchange(lambda: step, sign=sign, owes="body_end", clocks=Clocks(), limits=Limits())
+    assert sign.signed == []
+    for number, body in enumerate((b"[]", b"[]", b"[1]"), 1):
+        assert exchange.request == bare
+        request = exchange.next_request()
+        assert request is not None
+        assert request.headers == [(b"authorization", b"key-number-%d" % number)]
+        assert exchange.request is request
+        exchange.receive_response(200, JSON)
+        exchange.receive_data(body)
+        exchange.receive_eof(framed=True)
+    # Each time what the step wrote, and never what was signed already.
+    assert sign.signed == [bare] * 3
+    fresh = exchange.fresh()
+    assert len(sign.signed) == 3
+    assert fresh.next_request() is not None
+    assert sign.signed == [bare] * 4
+
+
+def test_a_signature_that_fails_changes_nothing() -> None:
+    def sign(request: Request) -> Request:
+        if not keys:
+            raise LocalProtocolError("no key")
+        return request
+
+    keys: list[str] = []
+    exchange = Exchange(_Polling, sign=sign, owes="body_end", clocks=Clocks(), limits=Limits())
+    for _ in range(2):
+        with pytest.raises(LocalProtocolError, match="no key"):
+            exchange.next_request()
+    assert exchange.unstarted
+    assert not exchange.failed
+    keys.append("k")
+    assert exchange.next_request() is not None
+
+
+@pytest.mark.parametrize("at", ["header", "query"])
+def test_a_key_that_was_put_in_is_redacted(at: str) -> None:
+    auth = Query("key") if at == "query" else Header("x-api-key")
+    provider = PROVIDERS["openai"].replace(auth=auth)
+    exchange = provider.exchange(as_chat("hi", model="m"), key=lambda: KEY)
+    assert KEY not in repr(exchange.next_request())
+    exchange.receive_response(401, JSON)
+    exchange.receive_data(b'{"error": "%b is wrong"}' % KEY.encode())
+    exchange.receive_eof()
+    with pytest.raises(AuthenticationFailed, match="is wrong") as caught:
+        exchange.next_request()
+    assert KEY not in f"{caught.value!r} {caught.value.data!r} {exchange!r}"
+
+
+# What an exchange tells of itself
+
+
+def test_the_evidence_so_far() -> None:
+    exchange = ask("openai")
+    exchange.next_request()
+    exchange.receive_response(200, SSE)
+    found = [exchange.evidence]
+    for data in (OPENAI_HELLO, OPENAI_FINISH, b"data: [DONE]\n\n"):
+        exchange.receive_data(data)
+        found.append(exchange.evidence)
+    assert found == [None, None, "finish", "terminator"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "id"),
+    [
+        ([], None),
+        ([(b"X-Request-Id", b"r-1")], "r-1"),
+        ([(b"request-id", b"r-2"), (b"x-request-id", b"r-1")], "r-1"),
+        ([(b"x-own-id", b"r-3")], None),
+    ],
+)
+def test_the_id_of_the_request(headers: Headers, id: str | None) -> None:
+    exchange = ask()
+    assert exchange.request_id is None
+    exchange.next_request()
+    exchange.receive_response(200, [*SSE, *headers])
+    assert exchange.request_id == id
+
+
+def test_the_id_of_the_request_is_where_the_format_says() -> None:
+    class Own(_Polling):
+        errors = ErrorTable(request_ids=(b"x-own-id",))
+
+    exchange = Exchange(Own, owes="body_end", clocks=Clocks(), limits=Limits())
+    exchange.next_request()
+    exchange.receive_response(400, [*JSON, (b"x-own-id", b"r-3"), (b"x-request-id", b"r-1")])
+    assert exchange.request_id == "r-3"
+    exchange.receive_eof()
+    with pytest.raises(BadRequest) as caught:
+        exchange.next_request()
+    assert caught.value.request_id == "r-3"
+
+
+def test_leaving_changes_nothing() -> None:
+    exchange = ask()
+    exchange.leave()
+    exchange.next_request()
+    exchange.receive_response(200, SSE)
+    exchange.leave(Truncated("the reader has left"))
+    exchange.leave()
+    assert exchange.receive_data(HELLO + STREAM_END)[-1] == End("terminator")
+    assert exchange.next_request() is None
+
+
+class _Failing(_Polling):
+    """An answer that is complete, and no success."""
+
+    def document(self, body: bytes, events: list[Event]) -> Step | None:
+        self.failure = RateLimited("no tokens left", code="quota")
+        events.append(Text("a"))
+        return None
+
+
+def test_a_failure_is_raised_instead_of_the_end() -> None:
+    exchange = Exchange(_Failing, owes="body_end", clocks=Clocks(), limits=Limits())
+    outcome = alike(exchange, Response(b"[]", 200, JSON))
+    assert outcome.refused_by(RateLimited, "no tokens left").events == [Text("a")]
+    assert isinstance(outcome.error, RateLimited)
+    assert (outcome.error.status, outcome.error.code) == (200, "quota")
+    # Without the required evidence the answer is truncated, whatever else is wrong with it.
+    exchange = Exchange(_Failing, owes="finish", clocks=Clocks(), limits=Limits())
+    alike(exchange, Response(b"[]", 200, JSON)).refused_by(Truncated)
 
 
 def test_keepalive_before_and_in_an_answer() -> None:
