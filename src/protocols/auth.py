@@ -102,10 +102,13 @@ class NoKey(msgspec.Struct, frozen=True):
 
 
 def key_text(key: Key) -> str:
-    """A key that is text, without blanks and line ends around it, which pasting and files add.
+    """A key that is text, without the white space around it that pasting and files add.
 
     Raises LocalProtocolError, which does not show it, for one that can't stand in a header.
     """
     if not isinstance(key, str):
-        raise LocalProtocolError("this service takes a key of text, not one of AWS")
-    return check_plain(key.strip(), "key", show=False)
+        raise LocalProtocolError("this service takes a key as text: don't give an AwsKey")
+    key = check_plain(key.strip(), "key", show=False)
+    if not key.isascii() and max(key) > "\xff":
+        raise LocalProtocolError("key: only Latin-1 characters")
+    return key

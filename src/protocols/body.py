@@ -12,6 +12,7 @@ from .limits import Limits
 from .step import EventStep, Step
 from .toolkit.http import Headers, content_type
 from .toolkit.json import is_whole_json
+from .toolkit.lines import BOM
 from .toolkit.refusals import (
     STANDARD,
     ErrorTable,
@@ -22,8 +23,6 @@ from .toolkit.refusals import (
 )
 
 __all__ = ["AnswerBody", "Body", "RefusedBody", "open_body"]
-
-_BOM = b"\xef\xbb\xbf"
 
 
 class Body(Protocol):
@@ -164,7 +163,7 @@ class AnswerBody:
         self._blank = not data.strip()
         if self._is == "unknown":
             head = bytes(self._kept.lstrip())  # blank lines say nothing, whoever began with them
-            bom = _BOM if head.startswith(_BOM) else b""
+            bom = BOM if head.startswith(BOM) else b""
             self._kept = bytearray(bom + head[len(bom) :].lstrip())
             self._is = self._recognize(bytes(self._kept))
             if self._is == "stream":
@@ -180,9 +179,9 @@ class AnswerBody:
             raise LimitExceeded(f"a JSON document of more than {limit} bytes")
 
     def _recognize(self, head: bytes) -> Literal["stream", "document", "page", "unknown"]:
-        first = head.removeprefix(_BOM)[:1]
+        first = head.removeprefix(BOM)[:1]
         step = self._step
-        if not first or _BOM.startswith(head):
+        if not first or BOM.startswith(head):
             return "unknown"
         if first == b"<":
             return "page"

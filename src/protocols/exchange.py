@@ -105,6 +105,7 @@ class Exchange:
         "_first",
         "_headers",
         "_owes",
+        "_request",
         "_responded",
         "_sign",
         "_spoke",
@@ -133,6 +134,7 @@ class Exchange:
         self._sign = sign
         self._owes: Evidence = owes
         self._step = first()
+        self._request: Request | None = None  # what was sent, signed
         self._state = State.READY
         self._responded = False
         self._body: Body | None = None
@@ -149,8 +151,9 @@ class Exchange:
 
     @property
     def request(self) -> Request:
-        """The last request; once its response has begun, what its step has kept of it."""
-        return self._step.request
+        """The request to send, or the last one that was sent; once its response has begun, what
+        `Request.remembered` keeps of it."""
+        return self._request or self._step.request
 
     @property
     def wants_data(self) -> bool:
@@ -213,9 +216,9 @@ class Exchange:
             raise self.error
         if self._state is State.SETTLED:
             return None
-        self._step.request = self._sign(self._step.request)
+        self._request = self._sign(self._step.request)
         self._state = State.SENT
-        return self._step.request
+        return self._request
 
     def receive_response(self, status: int, headers: HeadersLike) -> None:
         """The status and headers of the response. Names may be in any case, and all may be text.
@@ -224,6 +227,7 @@ class Exchange:
         if 100 <= status < 200:
             return
         found = as_headers(headers)
+        self._request = self.request.remembered()  # a prompt may be large
         remembered = _REMEMBERED.union(self._step.errors.request_ids)
         self._status, self._headers = status, [pair for pair in found if pair[0] in remembered]
         self._responded = True
@@ -304,8 +308,8 @@ class Exchange:
             self._fail(error)
             return self._hand_out(events)
         if following is not None:
-            self._earlier += (self._step.request.remembered(),)
-            self._step = following
+            self._earlier += (self.request,)
+            self._step, self._request = following, None
             self._state = State.READY
             return self._hand_out(events)
         self._step.settle(events)

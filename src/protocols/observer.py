@@ -5,7 +5,6 @@ observes does not even test a flag.
 """
 
 import warnings
-import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -67,7 +66,6 @@ class _Told:
         self.observers = list(observers)
         self.ended = False
         self.turn = 0  # counts the exchanges of the question: an older one says nothing more
-        self.error: TokenwireError | None = None
 
     def tell(self, call: Callable[[Observer], None]) -> None:
         for observer in list(self.observers):
@@ -87,9 +85,8 @@ class _Told:
             self.tell(lambda observer: observer.ended(outcome))
 
     def over(self, turn: int, error: TokenwireError | None) -> None:
-        """Nothing more will be fed to the exchange of that turn."""
+        """Nothing more will be fed to the exchange of that turn, which may have failed."""
         if turn == self.turn:
-            error = error or self.error
             self.end(Outcome("left" if error is None else error.outcome, error=error))
 
 
@@ -102,11 +99,14 @@ class _Observed(Exchange):
     def watch(self, told: _Told) -> "_Observed":
         """The same exchange, whose observers are told."""
         told.turn += 1
-        told.error = None
         self._told, self._turn = told, told.turn
-        # For a driver that forgets to leave.
-        weakref.finalize(self, told.over, told.turn, None).atexit = False
         return self
+
+    def __del__(self) -> None:
+        # A driver has forgotten to leave. Not by weakref.finalize: it would keep the error of a
+        # failed exchange, whose traceback keeps the exchange.
+        if hasattr(self, "_told"):
+            self.leave()
 
     def fresh(self) -> Exchange:
         fresh = super().fresh()
@@ -114,12 +114,7 @@ class _Observed(Exchange):
         return fresh.watch(self._told)
 
     def next_request(self) -> Request | None:
-        try:
-            request = super().next_request()
-        except TokenwireError as error:
-            if self.failed:
-                self._told.error = error
-            raise
+        request = super().next_request()
         if request is not None:
             self._told.tell(lambda observer: observer.requested(request))
         return request
@@ -144,9 +139,7 @@ class _Observed(Exchange):
         return self._closed("timeout", super().receive_timeout(clock, message))
 
     def leave(self, error: TokenwireError | None = None) -> None:
-        if error is None and self.failed:
-            error = self.error
-        self._told.over(self._turn, error)
+        self._told.over(self._turn, error or self.error)
 
     def _closed(self, how: Closing, events: list[Event]) -> list[Event]:
         self._told.tell(lambda observer: observer.closed(how, events))
@@ -155,7 +148,6 @@ class _Observed(Exchange):
     def _seen(self, events: list[Event]) -> list[Event]:
         if events and isinstance(end := events[-1], End):
             self._told.end(Outcome("complete", evidence=end.evidence))
-        self._told.error = self.error
         return events
 
 
@@ -166,7 +158,8 @@ def observed(
 
     def make(*arguments: Any, **options: Any) -> Exchange:
         told = _Told(observers)
+        exchange = _Observed(*arguments, **options).watch(told)
         told.tell(lambda observer: observer.asked(provider, question.chat, question.model))
-        return _Observed(*arguments, **options).watch(told)
+        return exchange
 
     return make

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from .auth import Auth, KeySource, key_text
+from .auth import Auth, KeySource, NoKey, key_text
 from .chat import Chat, Effort, FilePart, ImagePart, Message, Opaque, Part, Tool, ToolCall
 from .clocks import Clocks
 from .dialect import Dialect
@@ -141,7 +141,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key_place(self) -> Auth | None:
         """How a key goes along with a request; None: the service knows no keys."""
-        return self.auth or next(iter(self.dialect.auth), None)
+        auth = self.auth or next(iter(self.dialect.auth), None)
+        return None if isinstance(auth, NoKey) else auth
 
     def model(self, name: str) -> str:
         """The service's own name of the model `name` (empty: the default one).

@@ -112,7 +112,7 @@ class _PartOf:
             if call.complete:  # no service accepts half a call
                 yield ToolCall(call.id, call.name, call.arguments, call.custom, native=native)
         elif self.images:
-            for image in self.images:
+            for image in self.images if native is None else self.images[:1]:
                 yield ImagePart(image.data_url, native=native)
         elif native is None:
             if thought:

@@ -197,10 +197,10 @@ class Responder:
         self.status = status_of(error)
         self.complete = True
         self.headers = [(b"content-type", b"application/json")]
-        if isinstance(error, Refused) and error.retry_after:
-            value = error.retry_after
-            name = "retry-after-ms" if value.endswith("ms") else "retry-after"
-            self.headers += make_headers(((name, value.removesuffix("ms")),))
+        wait = error.retry_after if isinstance(error, Refused) else None
+        if wait and wait.isascii() and wait.isprintable():  # a gateway passes on what a body said
+            name = "retry-after-ms" if wait.endswith("ms") else "retry-after"
+            self.headers += make_headers(((name, wait.removesuffix("ms")),))
         return self.write_error(error)
 
     def fail_midway(self, error: RemoteProtocolError | LocalProtocolError) -> bytes:

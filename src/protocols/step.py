@@ -19,7 +19,7 @@ from .limits import Limits
 from .toolkit.elements import Elements
 from .toolkit.frames import Frame, Frames
 from .toolkit.http import Headers, Request
-from .toolkit.lines import Lines
+from .toolkit.lines import BOM, Lines
 from .toolkit.refusals import STANDARD, ErrorTable, refusal_of_document
 from .toolkit.sse import SSEDecoder, SSEItem, UnknownLine
 from .toolkit.unknown import UnknownLines
@@ -93,6 +93,14 @@ class _StreamStep(Step):
     def response(self, status: int, headers: Headers) -> None:
         self.request = self.request.remembered()  # a prompt may be large
 
+    def _partial(self, rest: bytes, what: str, events: list[Event]) -> None:
+        """The body ended inside `what`, which breaks only an answer that nothing has shown to be
+        complete."""
+        if self.evidence is None:
+            raise Truncated(f"{self.unfinished}, inside {what}", data=rest)
+        if rest:
+            events.append(Unrecognized(rest))
+
 
 class LineStep(_StreamStep):
     """A step whose answer is lines, each of which is a unit of its own: `line` decodes one. Blank
@@ -129,8 +137,8 @@ class LineStep(_StreamStep):
             return None
         try:
             self.line(rest, events)
-        except Malformed as error:
-            raise Truncated(f"{self.unfinished}, inside a line", data=rest) from error
+        except Malformed:
+            self._partial(rest, "a line", events)
         return None
 
 
@@ -146,6 +154,7 @@ class EventStep(_StreamStep):
         self._sse = SSEDecoder(limits.event)
         self._unknown = UnknownLines(limits.error_body, self.errors)
         self._elements: Elements | None = None
+        self._blank = False  # whether the last bytes of an array said nothing
 
     def event(self, data: bytes, type: str, events: list[Event]) -> None:
         """One event. `data` is UTF-8 as it came; `type` is `message` unless the service names it.
@@ -164,7 +173,7 @@ class EventStep(_StreamStep):
 
     @property
     def keepalive(self) -> bool:
-        return self._sse.keepalive
+        return self._sse.keepalive if self._elements is None else self._blank
 
     def data(self, data: bytes, events: list[Event]) -> None:
         sse = self._sse
@@ -187,28 +196,34 @@ class EventStep(_StreamStep):
         brace of a document is."""
         if self._elements is None:
             self._elements = Elements(self._sse.lines.limit)
+            data = data.removeprefix(BOM)
+        elements = self._elements
         found: list[bytes] = []
         fault: RemoteProtocolError | None = None
         try:
-            self._elements.feed(data, found)
+            elements.feed(data, found)
         except RemoteProtocolError as error:
             fault = error
+        self._blank = not (found or elements.rest)
         for element in found:
             self.event(element, "message", events)
-        if fault is not None:
-            raise fault
-        if self._elements.over:
+            if self.evidence == "terminator":
+                return  # what follows is no part of the answer
+        if elements.over:
             self.evidence = "terminator"
+        elif fault is not None:
+            raise fault
 
     def eof(self, events: list[Event]) -> Step | None:
         if self._elements is not None:
-            return None  # without its bracket it is not whole
+            self._partial(self._elements.rest, "its JSON array", events)
+            return None
         items: list[SSEItem] = []
         self._sse.eof(items)
         try:
             self._take_items(items, events)
         except Malformed as error:
-            # A last event without its end whose payload is not whole: the stream was cut in it.
+            # A last event without its end, and not whole: the stream was truncated inside it.
             events.append(Unrecognized(error.data))
         return None
 
@@ -269,6 +284,6 @@ class FrameStep(_StreamStep):
             raise fault
 
     def eof(self, events: list[Event]) -> Step | None:
-        if self._frames.rest:
-            raise Truncated(f"{self.unfinished}, inside a frame", data=self._frames.rest)
+        if rest := self._frames.rest:
+            self._partial(rest, "a frame", events)
         return None

@@ -179,7 +179,7 @@ def test_no_tool_is_called(options: dict[str, Any]) -> None:
 def test_a_tools_result_is_handed_back_and_not_asked_for_again() -> None:
     messages = (
         Message("user", "the weather?"),
-        Message("assistant", tool_calls=(ToolCall("call_0", "weather", "{}"),)),
+        Message("assistant", (ToolCall("call_0", "weather", "{}"),)),
         Message("tool", "rain", tool_call_id="call_0"),
     )
     chat = Chat(messages=messages, model="m-1", tools=(WEATHER,), tool_choice="required")

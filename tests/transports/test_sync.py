@@ -1,11 +1,9 @@
 """The `sync` transport: what blocking sockets and threads add. See test_transports for the rest."""
 
-import gc
 import socket
 import struct
 import threading
 import time
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 

@@ -1,7 +1,8 @@
 """JSON as services send it: decoded leniently where that is safe, and never guessed."""
 
 import re
-from typing import Any, Generic, TypeGuard, TypeVar
+from types import NoneType, UnionType
+from typing import Any, Generic, TypeGuard, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
@@ -73,8 +74,8 @@ class Lenient(Generic[_S]):
     def __init__(self, type: type[_S], ignores: frozenset[str] = frozenset()) -> None:
         self._type = type
         self._ignores = ignores
-        self._decoders: dict[str, msgspec.json.Decoder[Any]] = {
-            field.encode_name: msgspec.json.Decoder(field.type)
+        self._fields: dict[str, tuple[str, msgspec.json.Decoder[Any]]] = {
+            field.encode_name: (field.name, msgspec.json.Decoder(_but_none(field.type)))
             for field in msgspec.structs.fields(type)
         }
 
@@ -88,15 +89,23 @@ class Lenient(Generic[_S]):
             if value == b"null" or key in self._ignores:
                 continue
             try:
-                known[key] = _read(value, self._decoders[key])
+                name, decoder = self._fields[key]
+                known[name] = _read(value, decoder)
             except (KeyError, Malformed):
                 unknown.append((key, value))
         return self._type(**known), unknown
 
 
+def _but_none(kind: Any) -> Any:
+    """`kind` without None, as null is left out before; msgspec can't decode `Raw | None`."""
+    if get_origin(kind) not in (Union, UnionType):
+        return kind
+    return Union[tuple(each for each in get_args(kind) if each is not NoneType)]  # noqa: UP007
+
+
 def _read(payload: bytes, decoder: "msgspec.json.Decoder[_T]") -> _T:
-    """`payload` as the decoder's type; numbers in strings are numbers, and numbers are strings
-    where they have to be. Raises Malformed."""
+    """`payload` as the decoder's type. A number in a string is a number, and a number is text,
+    where the type demands it. Raises Malformed."""
     try:
         return decode_json(decoder, payload)
     except Malformed:

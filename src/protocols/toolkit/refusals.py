@@ -50,6 +50,7 @@ _STATUSES: dict[int, type[Refused]] = {
     408: Overloaded,
     429: RateLimited,
     498: Overloaded,
+    499: Refused,
     502: Overloaded,
     503: Overloaded,
     504: Overloaded,

@@ -128,10 +128,10 @@ def test_no_reason_given(value: Any) -> None:
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        *((status, BadRequest) for status in (400, 402, 404, 405, 413, 415, 422, 499)),
+        *((status, BadRequest) for status in (400, 404, 405, 409, 413, 415, 422)),
         *((status, AuthenticationFailed) for status in (401, 403, 407)),
-        (429, RateLimited),
-        *((status, Overloaded) for status in (502, 503, 504, 529)),
+        *((status, RateLimited) for status in (402, 429)),
+        *((status, Overloaded) for status in (408, 498, 502, 503, 504, 529)),
         *((status, Refused) for status in (500, 501, 520, 599, 600, 999, 0)),
         *((status, Redirected) for status in (300, 301, 302, 304, 307, 308)),
     ],
@@ -241,7 +241,7 @@ def test_looks_like_html(body: bytes, is_page: bool) -> None:
 @pytest.mark.parametrize(
     ("headers", "words"),
     [
-        (HTML, "content of type 'text/html' came in the place of an answer"),
+        (HTML, "content of type 'text/html' came instead of an answer"),
         ([], "content of type 'no content type' came"),
         ([(b"content-type", b"x" * 999)], "content of type '(too long to show)' came"),
     ],
@@ -255,7 +255,7 @@ def test_unexpected_content(headers: Headers, words: str) -> None:
 
 def test_an_unexpected_page() -> None:
     error = unexpected(SSE, b"<p>hm")
-    assert error.message == "a page of HTML came in the place of an answer"
+    assert error.message == "a page of HTML came instead of an answer"
     assert error.data == b"<p>hm"
 
 
@@ -355,7 +355,7 @@ def test_a_long_reason_is_shortened() -> None:
     assert str(refusal_of_object("x" * 9999)) == f"the service refused: {'x' * 2000}"
 
 
-# Documents in the place of a stream
+# Documents instead of a stream
 
 IS_REFUSAL: list[tuple[Any, bool]] = [
     ({"error": "no"}, True),
@@ -384,7 +384,7 @@ def test_is_refusal(value: Any, refused: bool) -> None:
         assert error.message == refusal_of_object(value).message
     else:
         assert type(error) is UnexpectedContent
-        assert error.message == "a JSON document came in the place of a stream"
+        assert error.message == "a JSON document came instead of a stream"
 
 
 def test_a_document_that_is_no_json() -> None:
