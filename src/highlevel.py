@@ -40,8 +40,9 @@ def make_exchange(
 ) -> Exchange:
     """An exchange that asks `provider` the `chat`, for any transport or none.
 
-    Without a `key`, the provider's environment variable is used (`OPENAI_API_KEY` for openai), if
-    it is set; `key=""` sends none. The key is sent to `base_url`, whatever host that is. `options`
+    What is not given here is taken from the environment variables that the provider names: `key`
+    (`OPENAI_API_KEY` for openai; `key=""` sends none), `base_url` (`OPENAI_BASE_URL`), and the
+    `params` of its own base URL. The key is sent to `base_url`, whatever host that is. `options`
     are fields of `Chat`: model, temperature, tools, ... Services that need random strings get them
     from the operating system. Raises LocalProtocolError if the provider can't be asked this.
     """
@@ -49,7 +50,7 @@ def make_exchange(
     return provider.exchange(
         as_chat(chat, **options),
         key=key_from_environment(provider) if key is None else key or None,
-        base_url=base_url,
+        base_url=_first_set(provider.base_env) if base_url is None else base_url,
         params=_params(provider) | dict(params or {}),
         headers=headers,
         limits=limits,
@@ -62,15 +63,20 @@ def make_exchange(
 
 def key_from_environment(provider: Provider) -> str | None:
     """The key in the first of the provider's environment variables that is not empty."""
-    for name in provider.env:
-        if key := os.environ.get(name, "").strip():
-            return key
+    return _first_set(provider.env)
+
+
+def _first_set(variables: Sequence[str]) -> str | None:
+    """The first of the environment `variables` that is not blank."""
+    for variable in variables:
+        if value := os.environ.get(variable, "").strip():
+            return value
     return None
 
 
 def _params(provider: Provider) -> dict[str, str]:
     """The parts of the base URL that the environment has."""
-    found = {name: os.environ.get(variable, "") for name, variable in provider.params.items()}
+    found = {name: _first_set((variable,)) for name, variable in provider.params.items()}
     return {name: value for name, value in found.items() if value}
 
 

@@ -1,8 +1,10 @@
-"""Every run is the same run: hypothesis draws from a fixed seed and keeps no database.
+"""Every run is the same run: hypothesis draws from a fixed seed and keeps no database, and the
+developer's own keys are not there.
 
 `--quick` (`make quick`) leaves out what takes long: see `CROSSWISE`.
 """
 
+import os
 import pkgutil
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +18,12 @@ import tokenwire
 for module in pkgutil.walk_packages(tokenwire.__path__, "tokenwire."):
     if module.name != "tokenwire.__main__":  # it runs the command
         import_module(module.name)
+
+# Before any test module is imported: some of them copy the environment.
+for provider in tokenwire.PROVIDERS.values():
+    for variable in (*provider.env, *provider.base_env, *provider.params.values()):
+        os.environ.pop(variable, None)
+os.environ.pop("TOKENWIRE_KEY", None)
 
 settings.register_profile(
     "tokenwire",

@@ -85,7 +85,7 @@ def test_what_is_raised_has_what_had_come() -> None:
 MISUSE: dict[str, tuple[Callable[[], Any], str]] = {
     "an unknown provider": (
         lambda: ask("darkia", "Hello"),
-        "no provider 'darkia' .*known: darkai, ylokh",
+        "no provider 'darkia' .*known: openai, ylokh",
     ),
     "an unknown model": (
         lambda: ask("darkai", "Hello", model="gpt-4"),

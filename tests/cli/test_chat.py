@@ -176,8 +176,10 @@ def test_a_client_half_of_ones_own_that_raises(mine: Path) -> None:
 def test_a_picture_goes_along(tmp_path: Path) -> None:
     path = tmp_path / "house.png"
     path.write_bytes(picture("house"))
-    with serve("ylokh") as server:
-        assert ask(server, "-i", str(path), "-i", str(path), "Whose?").code == Exit.OK
+    with serve("openai") as server:
+        pictures = ("-i", str(path), "-i", str(path))
+        outcome = ask(server, "-m", "m", *pictures, "Whose?", provider="openai")
+    assert outcome.code == Exit.OK
     body = server.requests[0].body
     assert body.count(b"data:image/png;base64," + base64.b64encode(picture("house"))) == 2
     assert b'{"type":"text","text":"Whose?"}' in body
@@ -269,7 +271,7 @@ def test_through_a_proxy_that_is_not_there() -> None:
 
 
 MISUSE: dict[str, tuple[list[str], str]] = {
-    "an unknown provider": (["-p", "darkia", "Hi"], "no provider 'darkia' (known: darkai, ylokh"),
+    "an unknown provider": (["-p", "darkia", "Hi"], "no provider 'darkia' (known: openai, ylokh"),
     "an unknown model": (["-p", "darkai", "-m", "gpt-4", "Hi"], "did you mean gpt-4o"),
     "no model": (["Hi"], "openai has no default model: give one with --model"),
     "no time": (["--timeout", "0", "Hi"], "--timeout"),
