@@ -28,7 +28,7 @@ from ...events import (
 )
 from ...limits import Parts
 from ...mappings import DIALECT
-from ...toolkit.json import decode_json
+from ...toolkit.json import Lenient, decode_json
 from ...toolkit.parts import PartNumbers
 from ...toolkit.refusals import refusal_of_object
 from ...toolkit.toolcalls import Call, ToolCalls
@@ -52,7 +52,7 @@ class _ThinkingText(msgspec.Struct):
 class _Part(msgspec.Struct):
     """A part of a `content` that is a list (Mistral)."""
 
-    type: str
+    type: str = ""
     text: str | None = None
     thinking: list[_ThinkingText] | None = None
 
@@ -70,6 +70,7 @@ class _Detail(msgspec.Struct, gc=False):
 class _UrlCitation(msgspec.Struct):
     url: str
     title: str = ""
+    content: str = ""  # OpenRouter's
     start_index: int | None = None
     end_index: int | None = None
 
@@ -86,7 +87,7 @@ class _Image(msgspec.Struct):
     image_url: _ImageUrl
 
 
-_part = msgspec.json.Decoder(_Part)
+_part = Lenient(_Part)
 _detail = msgspec.json.Decoder(_Detail)
 _annotation = msgspec.json.Decoder(_Annotation)
 _image = msgspec.json.Decoder(_Image)
@@ -300,9 +301,9 @@ class ChoiceReader:
 
     def _take_part(self, raw: bytes, events: list[Event]) -> None:
         try:
-            part = decode_json(_part, raw)
+            part, unknown = _part.decode(raw)
         except Malformed:
-            part = _Part("")
+            part, unknown = _Part(), []
         if part.type == "text" and part.text is not None:
             if part.text:
                 events.append(Text(part.text, self.numbers.of("text"), self._index))
@@ -311,6 +312,9 @@ class ChoiceReader:
                 self._think(text, events)
         else:
             self._hand_on(raw, "delta.content", events)
+            return
+        for key, value in unknown:
+            self._hand_on(value, f"delta.content.{key}", events)
 
     def _take_reasoning_detail(self, raw: bytes, counted: bool, events: list[Event]) -> None:
         try:
@@ -356,6 +360,7 @@ class ChoiceReader:
         citation = Citation(
             said.url,
             said.title,
+            quote=said.content,
             start=said.start_index,
             end=said.end_index,
             part=max(self.numbers.last, 0),

@@ -21,7 +21,10 @@ from .choice import ChoiceReader, Citations
 from .request import encode_chat
 from .wire import Chunk, WireChoice, decode_chunk, decode_loosely
 
-__all__ = ["OpenAIStep", "usage_of"]
+__all__ = ["PATH", "OpenAIStep"]
+
+PATH = "/chat/completions"
+"""Where chats are asked, below the base URL, unless the provider says otherwise."""
 
 
 # The fields are in the order of the wire, in which msgspec finds them soonest.
@@ -68,11 +71,11 @@ class OpenAIStep(EventStep):
 
     unfinished = "the stream ended before data: [DONE] or a finish_reason for every choice"
 
-    def __init__(self, question: Question, path: str, finishes: Mapping[str, FinishKind]) -> None:
+    def __init__(self, question: Question, finishes: Mapping[str, FinishKind]) -> None:
         provider, chat = question.provider, question.chat
         accept = "text/event-stream" if chat.stream else "application/json"
         request = question.post(
-            provider.path or path,
+            provider.path or PATH,
             encode_chat(chat, question.model, provider),
             {"accept": accept},
         )
@@ -175,7 +178,7 @@ class OpenAIStep(EventStep):
         if not usage and is_object(chunk.x_groq):
             usage = chunk.x_groq.get("usage")
         if usage and is_object(usage):
-            events.append(usage_of(usage))
+            events.append(_usage_of(usage))
         if chunk.error:
             raise refusal_of_object({"error": chunk.error}, data=payload)
 
@@ -226,7 +229,7 @@ def _may_be_plain(chunk: Chunk) -> bool:
     )
 
 
-def usage_of(usage: dict[str, Any]) -> Usage:
+def _usage_of(usage: dict[str, Any]) -> Usage:
     """A `usage` object, with OpenTelemetry's names."""
 
     def count(*names: str, of: Any = usage) -> int | None:
