@@ -189,9 +189,7 @@ class Responder:
     def end(self) -> bytes:
         """The last bytes of the body. Of half an answer that was asked for whole it leaves out the
         last one, so that nobody takes it for a whole one."""
-        if self._whole is None:
-            return self._body
-        body = self.write_whole(self._whole)
+        body = self._body if self._whole is None else self.write_whole(self._whole)
         return body if self.complete else body[:-1]
 
     def fail(self, error: RemoteProtocolError | LocalProtocolError) -> bytes:
