@@ -397,6 +397,8 @@ _REASONS = {
 
 def _annotation(citation: Citation) -> dict[str, Any]:
     said: dict[str, Any] = {"url": citation.url, "title": citation.title}
+    if citation.quote:
+        said["content"] = citation.quote
     if citation.start is not None:
         said |= {"start_index": citation.start, "end_index": citation.end}
     return {"type": "url_citation", "url_citation": said}
