@@ -1,4 +1,4 @@
-"""Every transport passes `tokenwire.testing.check_transport`, check by check; a faulty one fails."""
+"""Every transport passes `tokenwire.testing.check_transport`, check by check; a bad one fails."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -109,8 +109,8 @@ def hears_whole(chat: Chat, answer: list[Event]) -> list[Event]:
                 logprobs.setdefault(event.of, []).extend(event.tokens)
         heard += [LogProbs(tokens, of, index) for of, tokens in logprobs.items()]
         reasons = [e for e in events if isinstance(e, Finish)]
-        kind: FinishKind = "tool_call" if calls else "stop"
-        ends += [*calls, *(reasons or [Finish("stop", kind, index=index)])]
+        means: FinishKind = "tool_call" if calls else "stop"
+        ends += [*calls, *(reasons or [Finish("stop", means, index=index)])]
     usage = [] if said.usage is None else [hears_usage(said.usage)]
     return [*numbered(heard), *usage, *ends, End("terminator")]
 
