@@ -283,7 +283,7 @@ def as_chat(question: "Chat | str | Sequence[Message | Mapping[str, Any]]", **op
 
 def _several(value: Any, name: str) -> tuple[Any, ...]:
     """The items of an option that has several."""
-    if isinstance(value, str | Tool | Opaque | Mapping):
+    if isinstance(value, str | Tool | Opaque) or hasattr(value, "keys"):
         return (value,)
     try:
         return tuple(value or ())

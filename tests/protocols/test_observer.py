@@ -397,9 +397,10 @@ def test_an_observer_that_raises_is_left_out_and_the_answer_goes_on(at: str) -> 
 def test_a_call_out_of_order_is_not_told() -> None:
     notes = Notes()
     exchange = observed(notes)
-    for call in (exchange.receive_eof, lambda: exchange.receive_data(b"")):
-        with pytest.raises(LocalProtocolError):
-            call()
+    with pytest.raises(LocalProtocolError):
+        exchange.receive_eof()
+    with pytest.raises(LocalProtocolError):
+        exchange.receive_data(b"")
     with pytest.raises(LocalProtocolError):
         exchange.receive_response(200, [])
     exchange.next_request()

@@ -218,27 +218,25 @@ def opted(**options: Any) -> Chat:
     return as_chat("hi", **options)
 
 
+OPTIONS: dict[str, Any] = {
+    "tools": (Tool("f"),),
+    "tool_choice": "none",
+    "parallel": False,
+    "temperature": 0,
+    "top_p": 0,
+    "top_k": 0,
+    "max_tokens": 0,
+    "stop": ("x",),
+    "n": 1,
+    "seed": 0,
+    "presence_penalty": 0,
+    "frequency_penalty": 0,
+    "logprobs": 0,
+    "effort": "low",
+    "schema": {},
+}
 REFUSED: dict[str, Chat] = {
-    **{
-        name: opted(**{name: value})
-        for name, value in {
-            "tools": (Tool("f"),),
-            "tool_choice": "none",
-            "parallel": False,
-            "temperature": 0,
-            "top_p": 0,
-            "top_k": 0,
-            "max_tokens": 0,
-            "stop": ("x",),
-            "n": 1,
-            "seed": 0,
-            "presence_penalty": 0,
-            "frequency_penalty": 0,
-            "logprobs": 0,
-            "effort": "low",
-            "schema": {},
-        }.items()
-    },
+    **{name: opted(**{name: value}) for name, value in OPTIONS.items()},
     "stream=False": opted(stream=False),
     "a message's name": said(TextPart("a"), name="ann"),
     "prefix, partial of a message": said(TextPart("a"), extra={"prefix": True, "partial": 1}),
@@ -301,6 +299,14 @@ def test_parts_and_tools_are_looked_at(word: str, chat: Chat, what: str) -> None
 )
 def test_what_any_format_is_given_to_write(chat: Chat) -> None:
     BARE.check(chat)
+
+
+def test_a_tool_in_the_words_of_a_format_is_left_to_that_format() -> None:
+    tools = (Opaque(Native("", b'{"type":"web_search"}')), Tool("f", native=Native("x", b"{}")))
+    choosy = ABLE.replace(refuses=frozenset(("strict", "cache")))
+    choosy.check(opted(tools=tools))
+    with pytest.raises(LocalProtocolError, match=r"^bare-co can't take tools: "):
+        BARE.check(opted(tools=tools[:1]))
 
 
 def test_a_part_in_the_words_of_another_format_counts_by_its_general_meaning() -> None:

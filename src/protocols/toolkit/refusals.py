@@ -57,11 +57,11 @@ _STATUSES: dict[int, type[Refused]] = {
     529: Overloaded,
 }
 
-# Parts of `code` and `type` values, the telling ones first.
+_FILTER = ("content_filter", "content_policy", "moderation")
+"""Parts of `code` and `type` values by which a content filter speaks."""
+
+# Those of other errors, the telling ones first.
 _WORDS: dict[str, type[Refused]] = {
-    "content_filter": ContentFiltered,
-    "content_policy": ContentFiltered,
-    "moderation": ContentFiltered,
     "rate_limit": RateLimited,
     "quota": RateLimited,
     "too_many_requests": RateLimited,
@@ -100,11 +100,8 @@ class ErrorTable(msgspec.Struct, frozen=True):
         for word, kind in self.words.items():
             if word in words:
                 return kind
-        for word, kind in _WORDS.items():
-            if kind is not ContentFiltered:  # a filter's verdict comes with a plain 400
-                break
-            if word in words:
-                return kind
+        if any(word in words for word in _FILTER):  # before the status, a plain 400
+            return ContentFiltered
         if status is None and code is not None and code.isdecimal():
             status = int(code[:9]) if 400 <= int(code[:9]) <= 599 else None
         if status is not None:

@@ -23,7 +23,9 @@ from tokenwire.protocols.errors import (
     UnexpectedContent,
 )
 from tokenwire.protocols.toolkit.http import Headers
+from tokenwire.protocols.toolkit.json import is_object
 from tokenwire.protocols.toolkit.refusals import (
+    ErrorTable,
     incomplete,
     is_refusal,
     looks_like_html,
@@ -31,6 +33,7 @@ from tokenwire.protocols.toolkit.refusals import (
     refusal_of_object,
     refusal_of_response,
     refusal_of_text,
+    request_id,
     truncated_document,
     unexpected,
 )
@@ -353,6 +356,77 @@ def test_a_status_says_more_than_words_except_for_a_filter() -> None:
 
 def test_a_long_reason_is_shortened() -> None:
     assert str(refusal_of_object("x" * 9999)) == f"the service refused: {'x' * 2000}"
+
+
+# A service of its own kind
+
+
+def wait(value: Any) -> str | None:
+    return value.get("wait") if is_object(value) else None
+
+
+OWN = ErrorTable(
+    statuses={422: Overloaded, 429: AuthenticationFailed},
+    words={"balance": RateLimited, "moderation": BadRequest},
+    request_ids=(b"x-own-id", b"request-id"),
+    retry_after=wait,
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        # Its own words go before all else, and its own statuses before the common ones.
+        (400, {"error": {"code": "Low_Balance"}}, RateLimited),
+        (422, {"error": {"type": "moderation_failed"}}, BadRequest),
+        (422, {}, Overloaded),
+        (429, {}, AuthenticationFailed),
+        (503, {}, Overloaded),
+        (418, {}, BadRequest),
+        # A filter's verdict goes before the status.
+        (422, {"error": {"code": "content_filter"}}, ContentFiltered),
+    ],
+)
+def test_a_service_may_mean_something_else(status: int, body: Any, kind: type[Refused]) -> None:
+    assert type(refusal_of_response(status, [], json.dumps(body).encode(), OWN)) is kind
+    assert type(refusal_of_object({"code": str(status)}, OWN)) is OWN.kind(None, None, status)
+
+
+def test_the_wait_may_stand_in_the_body() -> None:
+    body = b'{"wait": "7", "error": "slow down"}'
+    assert refusal_of_text(body, OWN).retry_after == "7"
+    error = refusal_of_document(body, OWN)
+    assert isinstance(error, Refused)
+    assert error.retry_after == "7"
+    assert refusal_of_response(429, [], body, OWN).retry_after == "7"
+    assert refusal_of_response(429, [(b"retry-after", b"9")], body, OWN).retry_after == "9"
+    assert refusal_of_response(429, [(b"retry-after-ms", b"9")], body, OWN).retry_after == "9ms"
+    assert refusal_of_response(429, [], b"slow down", OWN).retry_after is None
+
+
+def test_the_request_id_is_in_a_header_of_its_own() -> None:
+    headers: Headers = [(b"request-id", b"a"), (b"x-own-id", b"b"), (b"x-request-id", b"c")]
+    assert [request_id(headers[:n], OWN) for n in (0, 1, 2)] == [None, "a", "b"]
+    assert request_id([(b"x-own-id", b""), (b"request-id", b"a")], OWN) == "a"
+    assert request_id(headers) == "c"
+    assert refusal_of_response(500, headers, b"", OWN).request_id == "b"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "lasting"),
+    [
+        (402, None, True),
+        (429, "insufficient_quota", True),
+        (429, "exceeded_current_quota_error", True),
+        (403, "BILLING_hard_limit", True),
+        (None, "insufficient_quota", True),
+        (429, "rate_limit_exceeded", False),
+        (503, None, False),
+    ],
+)
+def test_what_trying_again_cannot_help(status: int | None, code: str | None, lasting: bool) -> None:
+    error = refusal_of_object({"error": {"message": "no", "code": code}}, status=status)
+    assert error.lasting is lasting
 
 
 # Documents instead of a stream
