@@ -210,7 +210,9 @@ class ChoiceReader:
         if self._settled or not (proven or reason is not None or self.failure is not None):
             return
         self._settled = True
-        kind = None if reason is None else self._finishes.get(reason.lower(), "")
+        kind: FinishKind | None = None
+        if reason is not None:
+            kind = self._finishes.get(reason) or self._finishes.get(reason.lower(), "")
         if kind == "error" and self.failure is None:
             self.failure = Refused(f"the service refused: {self._detail or reason}", code=reason)
         calls = self._tool_calls
