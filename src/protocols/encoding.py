@@ -11,12 +11,14 @@ from .errors import LocalProtocolError
 from .events import Native
 
 __all__ = [
+    "add_piece",
     "call_ids",
     "merge",
     "one_prompt",
     "parts_to_write",
     "result_text",
     "tools_to_write",
+    "value_of",
 ]
 
 
@@ -109,6 +111,15 @@ def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
             value = merge(under, value)
         merged[key] = value
     return merged
+
+
+def add_piece(message: dict[str, Any], piece: dict[str, Any]) -> None:
+    """Merge a native form that is a piece of a message into it: lists are appended, texts joined;
+    of anything else the last value counts."""
+    for key, value in piece.items():
+        there = message.get(key)
+        joins = isinstance(there, list | str) and isinstance(value, type(there))
+        message[key] = there + value if joins else value
 
 
 def one_prompt(messages: Sequence[Message], dialect: str) -> str:

@@ -115,7 +115,7 @@ def _thoughts(fields: dict[str, Any]) -> list[Part]:
     found = [fields.pop(name, "") for name in ("reasoning_content", "reasoning")]
     texts = [_text(text, "reasoning") for text in found if text]
     details = fields.pop("reasoning_details", None)
-    if details is None:
+    if not details:
         return [ReasoningPart(texts[0])] if texts else []
     said = "".join(map(detail_text, _list(details, "reasoning_details")))
     native = Native(DIALECT, _json({"reasoning_details": details}))

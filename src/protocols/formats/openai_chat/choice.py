@@ -140,6 +140,7 @@ class ChoiceReader:
         "_index",
         "_kept",
         "_limit",
+        "_named",
         "_opaque",
         "_parts",
         "_settled",
@@ -174,6 +175,7 @@ class ChoiceReader:
         self._further: dict[int, dict[str, Any]] = {}  # keys of calls, by the calls' numbers
         self._details: list[bytes] = []  # all of them, as the last one may be signed
         self._signed = False  # whether one is
+        self._named = False  # whether thoughts came under another name, too
         self._thought: list[str] = []
         self._thought_part = -1
         self._opaque = ""
@@ -208,7 +210,9 @@ class ChoiceReader:
         if self._settled or not (proven or reason is not None or self.failure is not None):
             return
         self._settled = True
-        kind = None if reason is None else self._finishes.get(reason.lower(), "")
+        kind: FinishKind | None = None
+        if reason is not None:
+            kind = self._finishes.get(reason) or self._finishes.get(reason.lower(), "")
         if kind == "error" and self.failure is None:
             self.failure = Refused(f"the service refused: {self._detail or reason}", code=reason)
         calls = self._tool_calls
@@ -224,11 +228,12 @@ class ChoiceReader:
         # At most one of the names for the same thought counts (OpenRouter sends two at once).
         reasoning = delta.reasoning_content or delta.reasoning or delta.reasoning_text
         if reasoning:
+            self._named = True
             self._think(reasoning, events)
         if delta.reasoning_text or delta.reasoning_opaque:
             self._take_opaque(delta.reasoning_text or "", delta.reasoning_opaque or "")
         for raw in delta.reasoning_details or ():
-            self._take_reasoning_detail(bytes(raw), bool(reasoning), events)
+            self._take_reasoning_detail(bytes(raw), events)
         if isinstance(delta.content, str):
             if delta.content:
                 events.append(Text(delta.content, self.numbers.of("text"), self._index))
@@ -316,7 +321,7 @@ class ChoiceReader:
         for key, value in unknown:
             self._hand_on(value, f"delta.content.{key}", events)
 
-    def _take_reasoning_detail(self, raw: bytes, counted: bool, events: list[Event]) -> None:
+    def _take_reasoning_detail(self, raw: bytes, events: list[Event]) -> None:
         try:
             detail = decode_json(_detail, raw)
         except Malformed:
@@ -328,7 +333,7 @@ class ChoiceReader:
         elif type(text) is not str and detail.text != "":
             self._hand_on(raw, "delta.reasoning_details", events)
             return
-        if text and not counted and isinstance(text, str):
+        if text and not self._named and isinstance(text, str):
             self._think(text, events)
         self._keep(len(raw))
         self._details.append(raw)

@@ -81,7 +81,9 @@ class OpenAIStep(EventStep):
         )
         super().__init__(request, question.limits)
         self._limit = question.limits.event
-        self._finishes = {**finishes, **provider.finishes} if provider.finishes else finishes
+        self._finishes = finishes
+        if provider.finishes:
+            self._finishes = {**finishes, **provider.finishes}
         self._choices: dict[int, ChoiceReader] = {}
         n = chat.extra.get("n", chat.n)
         self._expected = n if isinstance(n, int) else 1
