@@ -35,6 +35,9 @@ _TEXTUAL = frozenset(
 )
 
 
+_BLANK_LINES = (b"\n\n", b"\r\r", b"\r\n\r\n")
+
+
 class Step:
     """One request of an exchange, and the decoder of its answer.
 
@@ -79,6 +82,11 @@ class Step:
         """The body is complete. Returns the step that follows, if any."""
         return None
 
+    def border(self, body: bytes | bytearray, start: int) -> int:
+        """Where the last complete unit in `body` ends. `body` begins with a unit, and `start` bytes
+        of it were looked at before, without finding an end. 0: no unit is complete."""
+        return 0
+
     def settle(self, events: list[Event]) -> None:
         """Nothing more will come: append what was held back and is certain. May come twice."""
 
@@ -117,6 +125,9 @@ class LineStep(_StreamStep):
     @property
     def keepalive(self) -> bool:
         return self._lines.keepalive
+
+    def border(self, body: bytes | bytearray, start: int) -> int:
+        return max(body.rfind(b"\n", start), body.rfind(b"\r", start)) + 1
 
     def data(self, data: bytes, events: list[Event]) -> None:
         lines = self._lines
@@ -174,6 +185,13 @@ class EventStep(_StreamStep):
     @property
     def keepalive(self) -> bool:
         return self._sse.keepalive if self._elements is None else self._blank
+
+    def border(self, body: bytes | bytearray, start: int) -> int:
+        if self._elements is not None:
+            return len(body) - len(self._elements.rest)
+        start = max(start - 3, 0)
+        places = ((body.rfind(end, start), len(end)) for end in _BLANK_LINES)
+        return max((place + size for place, size in places if place >= 0), default=0)
 
     def data(self, data: bytes, events: list[Event]) -> None:
         sse = self._sse
@@ -282,6 +300,9 @@ class FrameStep(_StreamStep):
                 return  # what follows is no part of the answer
         if fault is not None:
             raise fault
+
+    def border(self, body: bytes | bytearray, start: int) -> int:
+        return len(body) - len(self._frames.rest)
 
     def eof(self, events: list[Event]) -> Step | None:
         if rest := self._frames.rest:
