@@ -1,7 +1,7 @@
-"""Observers: told what happens in an exchange, for telemetry, recordings, batches.
+"""Observers are told what happens in an exchange, for telemetry, recordings and batches.
 
-An observed exchange is a subclass of `Exchange` that makes the call and then tells. One that nobody
-observes does not even test a flag.
+An observed exchange is a subclass of `Exchange` whose methods tell the observers after the call. An
+exchange without observers does not even test a flag.
 """
 
 import warnings
@@ -27,7 +27,7 @@ Closing: TypeAlias = Literal["eof", "disconnect", "timeout"]
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How a question ended. `word` is `complete`, `left` (the reader went away), or the class of
+    """How a question ended. `word` is `complete`, `left` (the reader left early), or the class of
     the error in snake case: `truncated`, `rate_limited`."""
 
     word: str
@@ -36,36 +36,36 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Observer:
-    """Derive from this, and override what is of interest. An observer is called where the exchange
-    is driven, so one that observes one exchange needs no lock. One that raises is left out from
-    then on, with a RuntimeWarning, and the answer goes on."""
+    """Derive from this, and override the methods that you need. They are called by the thread that
+    drives the exchange, so an observer of a single exchange needs no lock. An observer that raises
+    is removed with a RuntimeWarning, and the answer continues."""
 
     def asked(self, provider: "Provider", chat: "Chat", model: str) -> None:
-        """The question, once, before anything else."""
+        """The question: called once, before all others."""
 
     def requested(self, request: Request) -> None:
-        """A request is sent; a retry's, too. It has the key in it."""
+        """A request is sent, also by a retry. It contains the key."""
 
     def responded(self, status: int, headers: Headers) -> None:
-        """A response began, with all its headers."""
+        """A response has begun. These are all its headers."""
 
     def received(self, data: bytes, events: list[Event]) -> None:
-        """A piece of the body, as it came, and the events that it completed."""
+        """A piece of the body as received, and the events that it completed."""
 
     def closed(self, how: Closing, events: list[Event]) -> None:
-        """The body ended, and gave these last events."""
+        """The body has ended with these last events."""
 
     def ended(self, outcome: Outcome) -> None:
-        """The question ended, once, retries included."""
+        """The question has ended: called once, after all retries."""
 
 
 class _Told:
-    """The observers of one question, whichever of its exchanges is under way."""
+    """The observers of one question, which retries may give several exchanges."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self.observers = list(observers)
         self.ended = False
-        self.turn = 0  # counts the exchanges of the question: an older one says nothing more
+        self.turn = 0  # counts the exchanges of the question: only the last one ends it
 
     def tell(self, call: Callable[[Observer], None]) -> None:
         for observer in list(self.observers):
@@ -74,7 +74,7 @@ class _Told:
             except Exception as error:  # noqa: BLE001  an observer may raise anything
                 self.observers.remove(observer)
                 warnings.warn(
-                    f"an observer raised {error!r}, and is left out: {observer!r}",
+                    f"an observer raised {error!r} and is removed: {observer!r}",
                     RuntimeWarning,
                     stacklevel=4,
                 )
@@ -85,7 +85,7 @@ class _Told:
             self.tell(lambda observer: observer.ended(outcome))
 
     def over(self, turn: int, error: TokenwireError | None) -> None:
-        """Nothing more will be fed to the exchange of that turn, which may have failed."""
+        """Nothing more will be fed to the exchange of this turn, which may have failed."""
         if turn == self.turn:
             self.end(Outcome("left" if error is None else error.outcome, error=error))
 
@@ -97,14 +97,14 @@ class _Observed(Exchange):
     _turn: int
 
     def watch(self, told: _Told) -> "_Observed":
-        """The same exchange, whose observers are told."""
+        """The same exchange, observed."""
         told.turn += 1
         self._told, self._turn = told, told.turn
         return self
 
     def __del__(self) -> None:
-        # A driver has forgotten to leave. Not by weakref.finalize: it would keep the error of a
-        # failed exchange, whose traceback keeps the exchange.
+        # For a driver that forgets to leave. Not weakref.finalize: it would keep the error of a
+        # failed exchange alive, whose traceback refers to the exchange.
         if hasattr(self, "_told"):
             self.leave()
 
@@ -154,7 +154,7 @@ class _Observed(Exchange):
 def observed(
     observers: Sequence[Observer], provider: "Provider", question: "Question"
 ) -> Callable[..., Exchange]:
-    """What makes the exchange of `question`, with its observers."""
+    """A function that makes the exchange of `question` as `Exchange` does, and observed."""
 
     def make(*arguments: Any, **options: Any) -> Exchange:
         told = _Told(observers)

@@ -84,9 +84,9 @@ def test_no_key() -> None:
 @pytest.mark.parametrize(
     ("key", "words"),
     [
-        ("k\nsecret", "^key holds a control character: take it out$"),
-        ("secret\u20ac", "^key: only Latin-1 characters$"),
-        ("secret\ud800", "^key: only Latin-1 characters$"),
+        ("k\nsecret", "^key has a control character: remove it$"),
+        ("secret\u20ac", "^key: use only Latin-1 characters$"),
+        ("secret\ud800", "^key: use only Latin-1 characters$"),
         (AWS, "^this service takes a key as text: don't give an AwsKey$"),
     ],
 )

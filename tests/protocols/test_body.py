@@ -100,7 +100,7 @@ def read(
         body = open_body(recorder(kind), status, headers, limits or Limits())
         for piece in pieces:
             body.data(piece, events)
-        following = body.cut(events) if cut else body.eof(events)
+        following = body.interrupted(events) if cut else body.eof(events)
         assert following is None
     except RemoteProtocolError as error:
         return events, type(error), str(error)
@@ -153,22 +153,27 @@ FAULTS: dict[str, tuple[Headers, bytes, type[Exception], str]] = {
     "blank lines": (SSE, b"\n\r\n ", Truncated, "the body ended before the answer began"),
     "a BOM": (SSE, BOM, Truncated, "the body ended before the answer began"),
     "half a BOM": (SSE, BOM[:2], Truncated, "the body ended before the answer began"),
-    "a page": (SSE, PAGE, UnexpectedContent, "a page of HTML"),
-    "a page after blank lines": (JSON, b"\r\n " + PAGE, UnexpectedContent, "a page of HTML"),
-    "a page after a BOM": (JSON, BOM + PAGE, UnexpectedContent, "a page of HTML"),
-    "a challenge": (SSE, b"<title>Just a moment", Challenged, "a page that asks for a human"),
-    "a page, typed so": (HTML, b"hi", UnexpectedContent, "content of type 'text/html' came"),
+    "a page": (SSE, PAGE, UnexpectedContent, "received an HTML page"),
+    "a page after blank lines": (JSON, b"\r\n " + PAGE, UnexpectedContent, "received an HTML page"),
+    "a page after a BOM": (JSON, BOM + PAGE, UnexpectedContent, "received an HTML page"),
+    "a challenge": (
+        SSE,
+        b"<title>Just a moment",
+        Challenged,
+        "a bot check in front of the service",
+    ),
+    "a page, typed so": (HTML, b"hi", UnexpectedContent, "received content of type 'text/html'"),
     "a bogus type": (
         [(b"content-type", b"x bogus")],
         b"a\n",
         UnexpectedContent,
-        "content of type 'x bogus' came",
+        "received content of type 'x bogus'",
     ),
     "a picture": (
         [(b"content-type", b"image/png")],
         b"\x89PNG",
         UnexpectedContent,
-        "content of type 'image/png' came",
+        "received content of type 'image/png'",
     ),
     "a truncated document": (
         JSON,
@@ -215,7 +220,7 @@ def test_a_connection_that_goes_away(
 
 REFUSALS = [
     (400, b'{"error": "no"}', BadRequest, "the service refused: no"),
-    (503, b"<p>", Overloaded, "status 503: a page of HTML"),
+    (503, b"<p>", Overloaded, "status 503: an HTML page"),
     (500, b"", Refused, "status 500: no body"),
     (199, b"", Refused, "status 199: no body"),
     (300, b"", Redirected, "redirects (status 300)"),

@@ -785,7 +785,7 @@ PAGE = b"\n <!DOCTYPE html><html><title>Just a moment...</title></html>"
 @pytest.mark.parametrize("content", CONTENT)
 def test_quirk_45_bot_check(status: int, content: bytes) -> None:
     outcome = alike(ask(), Response(PAGE, status, [(b"content-type", content)]))
-    assert outcome.refused_by(Challenged, "a human").events == []
+    assert outcome.refused_by(Challenged, "bot check").events == []
 
 
 @pytest.mark.parametrize(

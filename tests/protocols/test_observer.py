@@ -383,9 +383,9 @@ def run(exchange: Exchange) -> list[Event]:
 
 
 @pytest.mark.parametrize("at", ["asked", "requested", "responded", "received", "closed", "ended"])
-def test_an_observer_that_raises_is_left_out_and_the_answer_goes_on(at: str) -> None:
+def test_an_observer_that_raises_is_removed_and_the_answer_goes_on(at: str) -> None:
     notes, broken, others = Notes(), Broken(at), Notes()
-    with pytest.warns(RuntimeWarning, match=f"ZeroDivisionError.'{at}'., and is left out") as found:
+    with pytest.warns(RuntimeWarning, match=f"ZeroDivisionError.'{at}'. and is removed") as found:
         assert run(observed(notes, broken, others)) == [Text("a")]
     assert len(found) == 1
     assert "<Broken>" in str(found[0].message)

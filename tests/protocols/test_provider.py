@@ -71,7 +71,7 @@ def test_any_model() -> None:
     [
         ("bigg", r"^acme has no model 'bigg'; did you mean big\? \(known: big, small, large\)$"),
         ("zzz", r"^acme has no model 'zzz' \(known: big, small, large\)$"),
-        ("big\n", r"^model 'big\\n' holds a control character"),
+        ("big\n", r"^model 'big\\n' has a control character"),
     ],
 )
 def test_an_unknown_model(asked: str, words: str) -> None:
@@ -120,11 +120,11 @@ def test_an_exchange_has_what_was_given_or_what_the_provider_brings() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"key": "a\nb"}, "^key holds a control character"),
+        ({"key": "a\nb"}, "^key has a control character"),
         ({"base_url": "ftp://x"}, "base_url 'ftp://x'"),
         ({"base_url": ""}, "base_url ''"),
         ({"headers": {"a b": "c"}}, "header name 'a b'"),
-        ({"headers": {"a": "c\r\nd"}}, "header a holds a control character"),
+        ({"headers": {"a": "c\r\nd"}}, "header a has a control character"),
     ],
 )
 def test_what_no_exchange_can_be_made_of(given: dict[str, Any], words: str) -> None:

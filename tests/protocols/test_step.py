@@ -342,7 +342,7 @@ def test_an_array_that_is_wrong(
 
 def test_an_array_is_a_document_where_a_format_does_not_read_elements() -> None:
     outcome = alike(exchange(NoElements), Response(array("a", "end"), 200, JSON))
-    assert outcome.refused_by(UnexpectedContent, "a JSON document came instead").events == []
+    assert outcome.refused_by(UnexpectedContent, "received a JSON document instead").events == []
 
 
 def test_an_object_is_a_document_beside_elements() -> None:
@@ -401,7 +401,7 @@ def test_what_comes_instead_of_frames() -> None:
     outcome = alike(exchange(Framed), Response(b'{"message": "no"}', 200, JSON))
     outcome.refused_by(Refused, "no")
     outcome = alike(exchange(Framed), Response(events("a"), 200, SSE))
-    outcome.refused_by(UnexpectedContent, "content of type 'text/event-stream' came instead")
+    outcome.refused_by(UnexpectedContent, "received content of type 'text/event-stream' instead")
 
 
 def test_frames_are_never_keepalives() -> None:

@@ -1,4 +1,4 @@
-"""JSON as services send it: decoded leniently where that is safe, and never guessed."""
+"""JSON as services send it: decoded leniently where that is safe, never by guessing."""
 
 import re
 from types import NoneType, UnionType
@@ -24,12 +24,12 @@ def decode_json(decoder: "msgspec.json.Decoder[_T]", payload: bytes) -> _T:
     except msgspec.ValidationError as error:
         raise Malformed(f"JSON of an unexpected shape ({error})", data=payload) from error
     except (ValueError, RecursionError):
-        pass  # what follows is not a part of this: a UnicodeDecodeError holds the whole payload
+        pass  # the error below must not refer to this one: a UnicodeDecodeError has the payload
     return _decode_repaired(decoder, payload)
 
 
 def _decode_repaired(decoder: "msgspec.json.Decoder[_T]", payload: bytes) -> _T:
-    """What msgspec refuses and others send: half a character, cut at a token's border."""
+    """Decodes what msgspec refuses but services send: half a character, split between tokens."""
     if payload.isascii() and b"\\u" not in payload:
         raise Malformed("not JSON", data=payload)
     try:
@@ -39,11 +39,11 @@ def _decode_repaired(decoder: "msgspec.json.Decoder[_T]", payload: bytes) -> _T:
         problem = f"JSON of an unexpected shape ({error})"
     except (ValueError, RecursionError):
         problem = "not JSON"
-    # Raised here, as a UnicodeDecodeError holds the whole payload, where no key is redacted.
+    # Outside of `except`: a UnicodeDecodeError has the whole payload, in which no key is redacted.
     raise Malformed(problem, data=payload)
 
 
-# An escape; six bytes of it are half a surrogate pair, twelve are a whole one.
+# An escape. Six bytes are half a surrogate pair, twelve are a whole one.
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}(?:\\u[dD][c-fC-F][0-9a-fA-F]{2})?"
     rb"|u[dD][c-fC-F][0-9a-fA-F]{2}|.)",
@@ -66,9 +66,9 @@ def is_list(value: object) -> TypeGuard[list[Any]]:
 
 
 class Lenient(Generic[_S]):
-    """Decodes an object field by field, so that a field of an unexpected type costs nothing else.
+    """Decodes an object field by field, so that one of an unexpected type does not affect others.
 
-    `type` is a struct all of whose fields have defaults. `ignores` are keys that say nothing.
+    `type` is a struct whose fields all have defaults. `ignores` are keys to leave out.
     """
 
     def __init__(self, type: type[_S], ignores: frozenset[str] = frozenset()) -> None:
@@ -80,8 +80,8 @@ class Lenient(Generic[_S]):
         }
 
     def decode(self, payload: bytes) -> tuple[_S, list[tuple[str, bytes]]]:
-        """The struct, and the keys that are not understood, or whose value is not, with the value
-        as it came. Null says nothing. Raises Malformed if `payload` is not an object."""
+        """The struct, and the keys that are not understood, or whose value is not, each with the
+        bytes of the value. Null is left out. Raises Malformed if `payload` is not an object."""
         known: dict[str, Any] = {}
         unknown: list[tuple[str, bytes]] = []
         for key, raw in decode_json(_raw_object, payload).items():

@@ -155,8 +155,8 @@ def test_each_status(status: int, kind: type[Refused]) -> None:
         (b"x" * 1000, f"status 500: {'x' * 400}"),
         (b"\xff", "status 500: \ufffd"),
         (b'{"error": "n', 'status 500: {"error": "n'),
-        (b"\n <!DOCTYPE html><h1>502</h1>", "status 500: a page of HTML"),
-        (b"\xef\xbb\xbf<html>", "status 500: a page of HTML"),
+        (b"\n <!DOCTYPE html><h1>502</h1>", "status 500: an HTML page"),
+        (b"\xef\xbb\xbf<html>", "status 500: an HTML page"),
     ],
 )
 def test_an_error_body_that_is_no_json(body: bytes, said: str) -> None:
@@ -209,7 +209,7 @@ CHALLENGES = [
 def test_a_challenge_page(status: int, headers: Headers, body: bytes) -> None:
     outcome = alike(question(), Response(body, status, headers)).refused_by(Challenged)
     assert isinstance(outcome.error, Challenged)
-    said = "a page that asks for a human stands before the service"
+    said = "a bot check in front of the service answered"
     assert outcome.error.message == (said if status == 200 else f"{said} (status {status})")
     assert outcome.error.data == body
 
@@ -228,7 +228,7 @@ def test_a_page_of_html(status: int, kind: type[Exception], headers: Headers) ->
     body = b"\r\n<html><h1>Bad gateway</h1></html>"
     outcome = alike(question(), Response(body, status, headers))
     assert type(outcome.error) is kind
-    assert "a page of HTML" in str(outcome.error)
+    assert "an HTML page" in str(outcome.error)
     assert isinstance(outcome.error, RemoteProtocolError)
     assert outcome.error.status == status
 
@@ -244,9 +244,9 @@ def test_looks_like_html(body: bytes, is_page: bool) -> None:
 @pytest.mark.parametrize(
     ("headers", "words"),
     [
-        (HTML, "content of type 'text/html' came instead of an answer"),
-        ([], "content of type 'no content type' came"),
-        ([(b"content-type", b"x" * 999)], "content of type '(too long to show)' came"),
+        (HTML, "received content of type 'text/html' instead of an answer"),
+        ([], "received content of type 'no content type'"),
+        ([(b"content-type", b"x" * 999)], "received content of type '(too long to show)'"),
     ],
 )
 def test_unexpected_content(headers: Headers, words: str) -> None:
@@ -258,7 +258,7 @@ def test_unexpected_content(headers: Headers, words: str) -> None:
 
 def test_an_unexpected_page() -> None:
     error = unexpected(SSE, b"<p>hm")
-    assert error.message == "a page of HTML came instead of an answer"
+    assert error.message == "received an HTML page instead of an answer"
     assert error.data == b"<p>hm"
 
 
@@ -275,7 +275,7 @@ def test_a_redirect_is_not_followed(headers: Headers, location: str) -> None:
     error = alike(question(), Response(b"<p>moved", 302, headers)).error
     assert type(error) is Redirected
     assert error.location == location
-    assert str(error) == "the service redirects (status 302); it is not followed"
+    assert str(error) == "the service redirects (status 302), which is not followed"
 
 
 @pytest.mark.parametrize(
@@ -458,7 +458,7 @@ def test_is_refusal(value: Any, refused: bool) -> None:
         assert error.message == refusal_of_object(value).message
     else:
         assert type(error) is UnexpectedContent
-        assert error.message == "a JSON document came instead of a stream"
+        assert error.message == "received a JSON document instead of a stream"
 
 
 def test_a_document_that_is_no_json() -> None:
