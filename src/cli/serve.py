@@ -1,6 +1,7 @@
 """`tokenwire serve`: the embedded server, with faults."""
 
 import os
+import re
 import shlex
 from collections.abc import Callable
 from contextlib import suppress
@@ -150,7 +151,14 @@ _STAND_IN = "-TOKENWIRE_KEY-"
 
 def _quoted(text: str) -> str:
     """`text` as a word of a shell, which puts the key in."""
-    return '"$TOKENWIRE_KEY"'.join(shlex.quote(piece) for piece in text.split(_STAND_IN))
+    if _STAND_IN not in text:
+        return shlex.quote(text)
+    return f'"{_SPECIAL.sub(_ESCAPED, text).replace(_STAND_IN, "$TOKENWIRE_KEY")}"'
+
+
+_SPECIAL = re.compile(r'["$`\\]')
+_ESCAPED = r"\\\g<0>"
+"""What means something in a shell's double quotes, and how it is written there."""
 
 
 def _sdk(provider: Provider, url: str, *, needs_key: bool) -> list[str]:

@@ -1,6 +1,7 @@
 """`tokenwire chat`, against the embedded server."""
 
 import base64
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 
 from tests.commanding import Outcome, Stream, run
-from tokenwire import PROVIDERS, Chat, End, Event, Finish, Provider, Text
+from tokenwire import PROVIDERS, Chat, End, Event, Finish, Native, Provider, Text
 from tokenwire.cli import Exit
 from tokenwire.protocols.echo import picture
 from tokenwire.server.embedded import Server, serve
@@ -105,6 +106,21 @@ def test_a_key_for_a_provider_of_ones_own(mine: Path) -> None:
         outcome = ask(server, *arguments, provider="mine:NICE", environment=environment)
     assert outcome.code == Exit.OK
     assert dict(server.requests[0].headers)[b"authorization"] == b"Bearer k-1"
+
+
+def test_the_address_comes_from_the_environment() -> None:
+    with serve("openai") as server:
+        environment = {"OPENAI_BASE_URL": server.url}
+        outcome = run("chat", "-m", "m", "Hello", environment=environment)
+        given = ask(server, "-m", "m", "Hi", provider="openai", environment=UNREACHABLE)
+    assert (outcome.out, given.out) == ("openai m was asked: Hello\n", "openai m was asked: Hi\n")
+
+
+UNREACHABLE = {"OPENAI_BASE_URL": "http://127.0.0.1:1"}
+
+
+def test_embedded_is_at_its_own_address() -> None:
+    assert run("chat", "--embedded", "Hello", environment=UNREACHABLE).code == Exit.OK
 
 
 def test_embedded_sends_no_key() -> None:
@@ -314,6 +330,19 @@ def test_a_conversation() -> None:
     assert len(bodies) == 3
     assert b"Who?" not in bodies[2]  # it was not answered
     assert b'was asked: My name is Ada."},{"role":"user","content":"What is it?"}' in bodies[2]
+
+
+def test_a_conversation_keeps_what_the_service_wants_to_see_again() -> None:
+    def answer(_: Chat) -> list[Event]:
+        signed = Native("openai_chat", b'{"reasoning_opaque":"signature"}')
+        return [signed, Text("Hello Ada.", 1), Finish("stop", "stop"), End("terminator")]
+
+    with serve("openai", answer) as server:
+        outcome = ask(server, "-m", "m", provider="openai", typed=b"I am Ada.\nWho am I?\n")
+    assert outcome.code == Exit.OK
+    said = json.loads(server.requests[1].body)["messages"][1]
+    assert said["content"] == "Hello Ada."
+    assert said["reasoning_opaque"] == "signature"
 
 
 def test_a_conversation_ends_with_its_input() -> None:
