@@ -92,7 +92,10 @@ def call_ids(messages: Sequence[Message]) -> dict[tuple[int, int], str]:
         if not id:
             named = (i for i, name in waiting if not message.name or name == message.name)
             id = next(named, f"call_{place}_0")
-        waiting = [pair for pair in waiting if pair[0] != id]
+        for pair in waiting:
+            if pair[0] == id:
+                waiting.remove(pair)
+                break
         ids[place, -1] = id
     return ids
 
