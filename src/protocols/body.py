@@ -213,5 +213,5 @@ class RecordedBody:
     def eof(self, events: list[Event]) -> Step | None:
         return self._body.eof(events)
 
-    def cut(self, events: list[Event]) -> Step | None:
-        return self._body.cut(events)
+    def interrupted(self, events: list[Event]) -> Step | None:
+        return self._body.interrupted(events)
