@@ -50,9 +50,6 @@ ENOUGH = 0.9
 KILLED = ("killed", "timeout", "segfault")
 TESTED_BY = {
     "formats.openai_chat.choice": "tests/formats/openai_chat/test_client.py",
-    "toolkit.json": "tests/protocols/toolkit/test_framing.py",
-    "toolkit.lines": "tests/protocols/toolkit/test_framing.py",
-    "toolkit.sse": "tests/protocols/toolkit/test_framing.py",
 }
 """The tests of modules that have none of their own name."""
 

@@ -28,6 +28,7 @@ from tokenwire.protocols.errors import (
 )
 from tokenwire.protocols.events import End
 from tokenwire.protocols.exchange import Exchange
+from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.reply import Choice, Reply
 from tokenwire.protocols.toolkit.http import Headers
 from tokenwire.protocols.toolkit.json import is_object

@@ -105,11 +105,11 @@ MISUSE: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a control character in the key": (
         lambda: ask("openai", "Hello", model="m", key="sesame\r\nx: y"),
-        "key holds a control character",
+        "key has a control character",
     ),
     "a control character in a header": (
         lambda: ask("ylokh", "Hello", headers={"x": "a\r\nb"}),
-        "header x holds a control character",
+        "header x has a control character",
     ),
     "a control character in the URL": (
         lambda: ask("ylokh", "Hello", base_url="http://a\r\n/v1"),

@@ -1,7 +1,7 @@
-"""How a key goes along with a request, and where a server finds it.
+"""How a key is sent with a request, and where a server finds it.
 
-A format declares where a key may stand; a provider may say which of these it wants. To put the key
-in is the last thing that happens to a request, over its final address, headers and body.
+A format declares the places where a key may be; a provider may choose one of its own. A request is
+signed last, when its address, headers and body are final.
 """
 
 from collections.abc import Callable
@@ -30,30 +30,30 @@ class AwsKey(msgspec.Struct, frozen=True):
 
 
 Key: TypeAlias = str | AwsKey
-"""What a service knows its customer by."""
+"""What identifies the customer of a service."""
 
 KeySource: TypeAlias = Key | Callable[[], Key]
-"""A key, or what gives one: it is called for each request, so that keys can be renewed."""
+"""A key, or a function that returns one. It is called for each request, so keys can be renewed."""
 
 
 class Auth(Protocol):
     """One way of sending a key."""
 
     def sign(self, request: Request, key: Key, now: Callable[[], float] | None) -> Request:
-        """`request` with the key. `now` tells seconds since 1970, for signatures with a time.
+        """`request` with the key. `now` returns seconds since 1970, for signatures with a time.
 
-        Raises LocalProtocolError for a key that can't be sent like this.
+        Raises LocalProtocolError for a key that can't be sent in this way.
         """
         ...
 
     def found(self, request: Request) -> str | None:
-        """The key that a request carries in this way; None if it carries none."""
+        """The key that a request has in this place, or None."""
         ...
 
 
 class Header(msgspec.Struct, frozen=True):
-    """The key in a header of its own, after `prefix`. A header of this name that the caller gives
-    is left as it is."""
+    """The key in the header `name`, after `prefix`. If the caller gives a header of this name, that
+    header is sent instead of the key."""
 
     name: str
     prefix: str = ""
@@ -72,7 +72,7 @@ class Header(msgspec.Struct, frozen=True):
         return value[len(self.prefix) :].strip()
 
 
-def Bearer() -> Header:  # noqa: N802  it reads as the class that it makes an object of
+def Bearer() -> Header:  # noqa: N802  it is used like the classes beside it
     """`Authorization: Bearer KEY` (RFC 6750)."""
     return Header("authorization", "Bearer ")
 
@@ -92,7 +92,7 @@ class Query(msgspec.Struct, frozen=True):
 
 
 class NoKey(msgspec.Struct, frozen=True):
-    """No key is ever sent: giving one is an error."""
+    """The service takes no key: giving one is an error."""
 
     def sign(self, request: Request, key: Key, now: Callable[[], float] | None) -> Request:
         raise LocalProtocolError("this service takes no key: leave it out")
@@ -102,10 +102,13 @@ class NoKey(msgspec.Struct, frozen=True):
 
 
 def key_text(key: Key) -> str:
-    """A key that is text, without blanks and line ends around it, which pasting and files add.
+    """A key that is text, without the white space around it that pasting and files add.
 
-    Raises LocalProtocolError, which does not show it, for one that can't stand in a header.
+    Raises LocalProtocolError, which does not show it, for one that a header can't hold.
     """
     if not isinstance(key, str):
-        raise LocalProtocolError("this service takes a key of text, not one of AWS")
-    return check_plain(key.strip(), "key", show=False)
+        raise LocalProtocolError("this service takes a key as text: don't give an AwsKey")
+    key = check_plain(key.strip(), "key", show=False)
+    if not key.isascii() and max(key) > "\xff":
+        raise LocalProtocolError("key: use only Latin-1 characters")
+    return key

@@ -1,7 +1,8 @@
-"""What a response body turns out to be: an answer, one JSON document, a web page, an error.
+"""Finds out what a response body is: an answer, one JSON document, a web page, an error.
 
-The label is not believed: streams come as `text/plain`, errors as `text/event-stream`, documents
-where a stream was asked for. The first byte that is not white space tells.
+The content type can't be trusted: services label streams as `text/plain` and errors as
+`text/event-stream`, and send documents where a stream was asked for. The first byte that is not
+white space decides.
 """
 
 from typing import Literal, Protocol
@@ -12,6 +13,7 @@ from .limits import Limits
 from .step import EventStep, Step
 from .toolkit.http import Headers, content_type
 from .toolkit.json import is_whole_json
+from .toolkit.lines import BOM
 from .toolkit.refusals import (
     STANDARD,
     ErrorTable,
@@ -21,9 +23,7 @@ from .toolkit.refusals import (
     unexpected,
 )
 
-__all__ = ["AnswerBody", "Body", "RefusedBody", "open_body"]
-
-_BOM = b"\xef\xbb\xbf"
+__all__ = ["AnswerBody", "Body", "RecordedBody", "RefusedBody", "open_body"]
 
 
 class Body(Protocol):
@@ -40,8 +40,8 @@ class Body(Protocol):
     def eof(self, events: list[Event]) -> Step | None:
         """The body is complete. Returns the step that follows, if any."""
 
-    def cut(self, events: list[Event]) -> Step | None:
-        """No more of the body will come, though it is not complete."""
+    def interrupted(self, events: list[Event]) -> Step | None:
+        """The body ended before it was complete. Returns the step that follows, if any."""
 
 
 def open_body(step: Step, status: int, headers: Headers, limits: Limits) -> Body:
@@ -55,7 +55,7 @@ def open_body(step: Step, status: int, headers: Headers, limits: Limits) -> Body
 
 
 class RefusedBody:
-    """A body that is no answer. As much as `Limits.error_body` is read, for the error to tell."""
+    """A body that is not an answer. Up to `Limits.error_body` bytes are read for the error."""
 
     keepalive = False
 
@@ -77,11 +77,11 @@ class RefusedBody:
     def eof(self, events: list[Event]) -> Step | None:
         raise self.error()
 
-    def cut(self, events: list[Event]) -> Step | None:
+    def interrupted(self, events: list[Event]) -> Step | None:
         raise self.error()
 
     def error(self) -> RemoteProtocolError:
-        """The error that the response is, with as much of its body as has come. It is one."""
+        """The error that this response reports, with its body so far. The same one each time."""
         if self._error is None:
             del self._body[self._limit :]
             body = bytes(self._body)
@@ -114,7 +114,7 @@ class AnswerBody:
         self._limits = limits
         self._limit: int = getattr(limits, step.limit)
         self._size = 0
-        # None: the step reads by itself.
+        # None: the step reads the body as it arrives.
         self._kept: bytearray | None = None if step.framing == "bytes" else bytearray()
         self._take = step.data
         self._is: Literal["stream", "document", "page", "unknown"] = "unknown"
@@ -127,7 +127,7 @@ class AnswerBody:
     def data(self, data: bytes, events: list[Event]) -> None:
         self._size += len(data)
         if self._size <= self._limit:
-            if self._kept is None:  # as _read has it, too: this is the way of most bytes
+            if self._kept is None:  # as in _read: most bytes take this path
                 self._take(data, events)
             else:
                 self._read(data, events)
@@ -150,7 +150,7 @@ class AnswerBody:
             raise truncated_document(body)
         return self._step.document(body, events)
 
-    def cut(self, events: list[Event]) -> Step | None:
+    def interrupted(self, events: list[Event]) -> Step | None:
         if self._kept is not None and (self._is == "page" or is_whole_json(bytes(self._kept))):
             return self.eof(events)
         self._step.settle(events)
@@ -163,14 +163,14 @@ class AnswerBody:
         self._kept += data
         self._blank = not data.strip()
         if self._is == "unknown":
-            head = bytes(self._kept.lstrip())  # blank lines say nothing, whoever began with them
-            bom = _BOM if head.startswith(_BOM) else b""
+            head = bytes(self._kept.lstrip())  # blank lines at the start mean nothing
+            bom = BOM if head.startswith(BOM) else b""
             self._kept = bytearray(bom + head[len(bom) :].lstrip())
             self._is = self._recognize(bytes(self._kept))
             if self._is == "stream":
                 head = bytes(self._kept)
                 self._kept = None
-                self._headers = []  # they are of use for a page only
+                self._headers = []  # only a page needs them
                 self._take(head, events)
                 return
         limit = self._limits.error_body if self._is == "page" else self._limits.document
@@ -180,9 +180,9 @@ class AnswerBody:
             raise LimitExceeded(f"a JSON document of more than {limit} bytes")
 
     def _recognize(self, head: bytes) -> Literal["stream", "document", "page", "unknown"]:
-        first = head.removeprefix(_BOM)[:1]
+        first = head.removeprefix(BOM)[:1]
         step = self._step
-        if not first or _BOM.startswith(head):
+        if not first or BOM.startswith(head):
             return "unknown"
         if first == b"<":
             return "page"
@@ -191,5 +191,27 @@ class AnswerBody:
             return "stream"
         if step.framing == "document":
             return "document"
-        # A frame begins with its length, which is not that of a JSON value's first characters.
+        # A frame begins with its length: too large a number if JSON's first characters are read so.
         return "document" if first in (b"{", b"[") and step.framing != "lines" else "stream"
+
+
+class RecordedBody:
+    """A body whose bytes are kept in `raw`, too."""
+
+    def __init__(self, body: AnswerBody, raw: bytearray) -> None:
+        self._body = body
+        self._raw = raw
+
+    @property
+    def keepalive(self) -> bool:
+        return self._body.keepalive
+
+    def data(self, data: bytes, events: list[Event]) -> None:
+        self._raw += data
+        self._body.data(data, events)
+
+    def eof(self, events: list[Event]) -> Step | None:
+        return self._body.eof(events)
+
+    def interrupted(self, events: list[Event]) -> Step | None:
+        return self._body.interrupted(events)

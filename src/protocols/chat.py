@@ -1,4 +1,4 @@
-"""What is asked: `Chat`, its messages, and the parts that messages are made of."""
+"""A question: `Chat`, its messages, and the parts of messages."""
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ __all__ = [
 Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
 
 Effort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-"""How much a model is to think."""
+"""How much a model should think."""
 
 Cache: TypeAlias = Literal["", "5m", "1h"]
 """A cache mark, and how long it lasts: all of the request up to here is worth keeping."""
@@ -45,8 +45,8 @@ class TextPart(msgspec.Struct, frozen=True, tag="text"):
     text: str
     cache: Cache = ""
     native: Native | None = None
-    """How its own format writes the part, where its other fields are not enough. The same for all
-    parts."""
+    """How its own format writes the part, if its other fields are not enough. All parts have
+    this."""
 
 
 class ReasoningPart(msgspec.Struct, frozen=True, tag="reasoning"):
@@ -57,7 +57,7 @@ class ReasoningPart(msgspec.Struct, frozen=True, tag="reasoning"):
 
 
 class RefusalPart(msgspec.Struct, frozen=True, tag="refusal"):
-    """The text by which the model declined."""
+    """The text in which the model declined."""
 
     text: str
     native: Native | None = None
@@ -94,7 +94,7 @@ class FilePart(msgspec.Struct, frozen=True, tag="file"):
 
 class ToolCall(msgspec.Struct, frozen=True, tag="tool_call"):
     """A call that the assistant made. `arguments` is text as it was sent: JSON, or free text if
-    the call is `custom`. `id` is empty where the service gives none."""
+    the call is `custom`. `id` is empty if the service gave none."""
 
     id: str
     name: str
@@ -120,7 +120,7 @@ Part: TypeAlias = TextPart | ReasoningPart | RefusalPart | ImagePart | FilePart 
 
 class Tool(msgspec.Struct, frozen=True):
     """A function that the model may call; `parameters` is a JSON Schema. `strict`: whether the
-    service has to keep to the schema; None is the format's own default."""
+    service must follow the schema; None is the format's default."""
 
     name: str
     description: str = ""
@@ -133,9 +133,9 @@ class Tool(msgspec.Struct, frozen=True):
 class Message(msgspec.Struct, frozen=True):
     """One message.
 
-    `tool_call_id` names the call that a message of role `tool` answers; without it results answer
-    the calls in their order. `failed`: that tool failed. `extra` are further fields in the form of
-    chat completions (`prefix`, `partial`), which other formats refuse.
+    `tool_call_id` is the id of the call that a message of role `tool` answers; results without one
+    answer the calls in order. `failed`: that tool failed. `extra` holds further fields of chat
+    completions (`prefix`, `partial`), which other formats refuse.
     """
 
     role: Role
@@ -147,7 +147,7 @@ class Message(msgspec.Struct, frozen=True):
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The content as parts, of which an empty text has none."""
+        """The content as parts; an empty text has none."""
         if isinstance(self.content, str):
             return (TextPart(self.content),) if self.content else ()
         return self.content
@@ -169,15 +169,15 @@ class Message(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, **changes)
 
     def plain(self) -> "Message":
-        """The message without native forms, for another service or another model: signed thoughts
-        are bound to the one that signed them. Parts that are nothing else are left out."""
+        """A copy without native forms, for another service or another model: signed thoughts
+        are bound to the one that signed them. Parts that only have a native form are left out."""
         if isinstance(self.content, str):
             return self
         return self.replace(content=tuple(_plain(self.content)))
 
 
 class Chat(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked. Options that are None or empty are not sent; one that the format can't say is
+    """A question. Options that are None or empty are not sent; one that the format can't express is
     refused before anything is sent.
 
     `model` may be empty (the provider's default) or an alias.
@@ -186,7 +186,7 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
     messages: tuple[Message, ...]
     model: str = ""
     tools: tuple[Tool | Opaque, ...] = ()
-    """In this order, which prompt caches depend on."""
+    """Their order is kept, since prompt caches depend on it."""
     tool_choice: str | None = None
     """`auto`, `none`, `required`, or the name of a tool."""
     parallel: bool | None = None
@@ -197,28 +197,28 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     n: int | None = None
-    """How many answers, each of them a choice."""
+    """How many answers to give, each as a choice."""
     seed: int | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     logprobs: int | None = None
-    """For each token the logarithmic probabilities of so many alternatives; 0: of the token
-    alone."""
+    """How many alternatives to report for each token, with their log probabilities; 0: only the
+    chosen token."""
     effort: Effort | None = None
     schema: dict[str, Any] | None = None
     """JSON Schema of the answer; `{}` is any JSON."""
     stream: bool = True
     extra: dict[str, Any] = {}
-    """All other fields of the request, in the format's own words. Objects are merged into objects,
-    at every depth, and what is given here wins."""
+    """Any other fields of the request, as the format spells them. Objects are merged at every
+    depth; a value given here wins."""
 
     def replace(self, **changes: Any) -> "Chat":
         """A copy with `changes`."""
         return msgspec.structs.replace(self, **changes)
 
     def then(self, answer: "Reply | Choice | Message | str", *more: Message | str) -> "Chat":
-        """The conversation, continued: the assistant's `answer`, then messages, or texts of the
-        user."""
+        """A copy that continues the conversation: the assistant's `answer`, then messages, or texts
+        of the user."""
         if isinstance(answer, str):
             answer = Message("assistant", answer)
         said = answer if isinstance(answer, Message) else answer.message()
@@ -226,7 +226,7 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
         return self.replace(messages=(*self.messages, said, *following))
 
     def plain(self) -> "Chat":
-        """The chat without native forms, for another service: see `Message.plain`."""
+        """A copy without native forms, for another service: see `Message.plain`."""
         return self.replace(
             messages=tuple(message.plain() for message in self.messages),
             tools=tuple(_plain_tools(self.tools)),
@@ -255,12 +255,12 @@ def _plain_tools(tools: Sequence[Tool | Opaque]) -> Iterator[Tool]:
 
 
 def as_chat(question: "Chat | str | Sequence[Message | Mapping[str, Any]]", **options: Any) -> Chat:
-    """A chat of a question, a list of messages, or a chat; `options` are fields of `Chat`.
+    """Make a `Chat` of a text, a list of messages, or another chat. `options` are fields of `Chat`.
 
     A message may be a mapping in the form of chat completions (`role`, `content`, `tool_calls`,
-    ...), and so may a tool of type `function`. What such a mapping says beyond what tokenwire knows
-    goes along in its native form. A tool of another type is one in the words of the format that is
-    asked. Raises LocalProtocolError for what is none of these.
+    ...), and so may a tool of type `function`. Keys that tokenwire does not know are kept in the
+    native form. A tool of any other type is sent as it is. Raises LocalProtocolError for anything
+    else.
     """
     options = dict(options)
     for name in ("tools", "stop"):
@@ -282,8 +282,8 @@ def as_chat(question: "Chat | str | Sequence[Message | Mapping[str, Any]]", **op
 
 
 def _several(value: Any, name: str) -> tuple[Any, ...]:
-    """The items of an option that has several."""
-    if isinstance(value, str | Tool | Opaque | Mapping):
+    """The items of an option that takes several."""
+    if isinstance(value, str | Tool | Opaque) or hasattr(value, "keys"):
         return (value,)
     try:
         return tuple(value or ())

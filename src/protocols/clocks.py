@@ -1,7 +1,7 @@
 """How long anything may take. `Clocks` are the settings, `Timer` the running state.
 
-Nothing here reads a clock: whoever drives says what time it is, in seconds of any clock that does
-not go backwards, and waits no longer than `Timer.deadline`.
+Nothing here reads a clock: the driver passes the time, in seconds of any monotonic clock, and waits
+no longer than `Timer.deadline`.
 """
 
 from math import inf, isfinite
@@ -16,10 +16,10 @@ __all__ = ["Clocks", "Timer"]
 class Clocks(msgspec.Struct, frozen=True, kw_only=True):
     """Times in seconds; None is forever.
 
-    `connect`: for each connection, with its proxy and TLS. `first_event`: from the start of the
-    exchange to its first event, over all its requests. `idle`: without body bytes other than
-    comments and blank lines, once the first has come; keep-alives do not reset it. `total`: for the
-    exchange from start to end. `first_event` and `idle` run only while the reader waits.
+    `connect`: for each connection, including its proxy and TLS. `first_event`: from the start of
+    the exchange to its first event, over all its requests. `idle`: after the first body bytes, the
+    time without any others; keep-alives (comments, blank lines) don't count. `total`: for the whole
+    exchange. `first_event` and `idle` run only while the reader waits.
     """
 
     connect: float | None = 10
@@ -37,9 +37,9 @@ class Clocks(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Timer:
-    """The clocks of one exchange. Between `wait` and `pause` the reader waits.
+    """The clocks of one exchange. The reader waits between `wait` and `pause`.
 
-    All moments are infinite that will not come, as of a clock without an end.
+    A moment that will never come is infinite, such as the end of a clock that is None.
     """
 
     __slots__ = (
@@ -66,11 +66,11 @@ class Timer:
         self._connect = now + _seconds(self._clocks.connect)
 
     def connected(self) -> None:
-        """The connection is there, its TLS too."""
+        """The connection is made, and its TLS too."""
         self._connect = inf
 
     def request_over(self) -> None:
-        """No connection is being made, and no body comes: `connect` and `idle` stand still."""
+        """No connection is being made and no body is read: `connect` and `idle` are stopped."""
         self._connect = inf
         self._idle_left = inf
 
@@ -81,24 +81,24 @@ class Timer:
         self._waiting_since = now
 
     def pause(self, now: float) -> None:
-        """The reader has what it wanted."""
+        """The reader has its event."""
         self._spend(now)
         self._waiting_since = inf
 
     def body(self, now: float) -> None:
-        """Bytes of a body came that are more than a comment or a blank line."""
+        """Body bytes were received that are more than a keep-alive."""
         self._spend(now)
         self._idle_left = self._idle
 
     def event(self) -> None:
-        """An event came, so bytes of a body, too: the reader has what it wanted."""
+        """An event was received, and so were body bytes; the reader has its event."""
         self._waiting_since = inf
         self._first_event_left = inf
         self._idle_left = self._idle
 
     def deadline(self) -> float | None:
-        """When the next clock runs out; None: none does."""
-        # Without min(), which takes as long again as all else here; each read passes here.
+        """When the next clock runs out; None if none will."""
+        # Without min(), for speed: this is called for each read.
         left = self._first_event_left
         if self._idle_left < left:
             left = self._idle_left

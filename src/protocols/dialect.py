@@ -1,7 +1,7 @@
-"""What a wire format declares of itself: `Dialect` is the base of all formats.
+"""What a wire format declares about itself: `Dialect` is the base of all formats.
 
-Most of it is data, so that whatever wants to know what a format can do asks the format: the refusal
-of options, the strategies for tests, the answers of `echo`, the command, the embedded server.
+Most of it is data. All code that depends on what a format can do asks the format: the refusal of
+options, the strategies for tests, the answers of `echo`, the command, the embedded server.
 """
 
 from collections.abc import Mapping
@@ -23,16 +23,16 @@ __all__ = ["Dialect", "Endpoint", "words"]
 
 
 def words(text: str) -> frozenset[str]:
-    """The words of `text`: how a format lists names."""
+    """The words of `text`, as a set: a short way to list names."""
     return frozenset(text.split())
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """What one kind of request is recognized by.
+    """One kind of request, and how it is recognized.
 
-    `path` is what the path of its address ends in; a part in braces (`{id}`) stands for anything
-    without a slash. `does` says what the request is for: `chat`, `models`, `model`, `count`,
-    `health`, or another word of the format's.
+    `path` is the end of the URL's path; a placeholder in braces (`{id}`) matches any text without a
+    slash. `does` is the purpose of the request: `chat`, `models`, `model`, `count`, `health`, or
+    another word that the format chooses.
     """
 
     does: str
@@ -40,9 +40,9 @@ class Endpoint(msgspec.Struct, frozen=True):
     path: str
 
     def match(self, target: str) -> dict[str, str] | None:
-        """What stands for the parts in braces in the path `target`; None: it is another one."""
+        """The values of the placeholders if the path `target` matches, else None."""
         wanted, given = self.path.split("/")[1:], target.split("/")
-        if len(given) < len(wanted) + 1:  # all begins with a slash
+        if len(given) < len(wanted) + 1:  # the first item is empty, or stands before the match
             return None
         found: dict[str, str] = {}
         for want, have in zip(wanted, given[-len(wanted) :], strict=True):
@@ -62,46 +62,49 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 class Dialect:
-    """One wire format, both directions. Derive from this; the docstring of the derived class says
-    what the format can say, and what it loses."""
+    """One wire format, in both directions. The docstring of a subclass says what the format can
+    express and what it loses."""
 
     name: ClassVar[str]
     """The name of the format, which is that of its folder."""
 
     takes: ClassVar[frozenset[str]] = frozenset()
-    """What of a chat it can say: names of options of `Chat`, and of what stands in messages and
-    tools. All else is refused before anything is sent. The words beside the names of options:
+    """What it can express of a chat: the names of options of `Chat`, and the words below.
+    Anything else is refused before anything is sent.
 
     `stream`: answers that are not streamed, too; `history`: several messages, each with its role;
     `images`, `files`: such parts in messages of the user; `name`, `extra`: of a message; `cache`:
-    cache marks; `strict`: of a tool; `custom`: tool calls of free text.
+    cache marks; `strict`: of a tool; `custom`: tool calls with free text.
     """
     efforts: ClassVar[frozenset[str]] = frozenset()
     """The words of `Chat.effort` that it takes."""
     says: ClassVar[frozenset[type[Event]]] = frozenset((Text, End))
-    """The kinds of events that its server half can write."""
+    """The types of events that its server half can write."""
     line_ends: ClassVar[bool] = True
     """Whether its text keeps line ends."""
+    interleaves: ClassVar[bool] = False
+    """Whether pieces of several parts may alternate: on the wire each says which part it is of, or
+    has a kind of its own."""
     knows: ClassVar[frozenset[str]] = frozenset()
-    """Further fields of its requests that are known, for `Chat.extra`."""
+    """Other fields that its requests may have, given in `Chat.extra`."""
     hints: ClassVar[frozenset[str]] = frozenset()
-    """Those of its fields that steer cost, speed or display only, and may be left out."""
+    """Fields of its requests that affect only cost, speed or display: a gateway may drop them."""
     auth: ClassVar[tuple[Auth, ...]] = (Bearer(),)
-    """Where a key may stand: the client uses the first, the server half takes any. Empty: the
-    service knows no keys."""
+    """Where a key may be. The client uses the first place; the server half accepts all. Empty: the
+    service takes no key."""
     evidence: ClassVar[Evidence] = "finish"
-    """The least evidence that an answer is complete, unless the provider requires another."""
+    """The required evidence that an answer is complete, unless the provider names another."""
     finish: ClassVar[Mapping[str, FinishKind]] = {}
     """Its finish reasons, and what they mean."""
     ignores: ClassVar[frozenset[str]] = frozenset()
-    """Keys of its answers that are no content."""
+    """Keys of its answers that hold no content."""
     endpoints: ClassVar[tuple[Endpoint, ...]]
-    """The requests that its server half answers, the chat first."""
+    """The requests that its server half answers. The chat comes first."""
     ping: ClassVar[bytes] = b""
-    """A keep-alive in mid-answer, if the format has one."""
+    """The bytes of a keep-alive inside an answer, if the format has one."""
 
     def ask(self, question: "Question") -> "Step":
-        """The client's first step. Raises LocalProtocolError for what can't be asked."""
+        """The client's first step. Raises LocalProtocolError for a question that it can't send."""
         raise NotImplementedError
 
     def respond(self, service: "Service") -> "Responder":
@@ -109,29 +112,29 @@ class Dialect:
         raise NotImplementedError
 
     def endpoints_of(self, provider: "Provider") -> tuple[Endpoint, ...]:
-        """`endpoints`, with the chat where `provider` has it."""
+        """`endpoints`, with the provider's own path of the chat if it has one."""
         if not provider.path:
             return self.endpoints
         chat, *others = self.endpoints
         return (msgspec.structs.replace(chat, path=provider.path), *others)
 
     def takes_of(self, provider: "Provider") -> frozenset[str]:
-        """`takes`, as far as `provider` takes it."""
+        """`takes` without what `provider` refuses."""
         return self.takes - provider.refuses
 
     def says_to(self, chat: "Chat") -> frozenset[type[Event]]:
-        """`says`, as far as it can be said in answer to `chat`."""
+        """`says`, without the types that an answer to `chat` can't have."""
         return self.says
 
     def reason(self, kind: FinishKind) -> str:
-        """The first of its finish reasons that means `kind`; `kind` itself if none does."""
+        """Its first finish reason of this kind, or `kind` itself if it has none."""
         return next((word for word, means in self.finish.items() if means == kind), kind)
 
     def new_state(self) -> Any:
-        """What a service keeps between requests, if the format needs anything."""
+        """A new object for what a service keeps between requests (`Service.state`)."""
         return None
 
     def sdk_example(self, url: str, model: str, key: str) -> str:
-        """Lines of Python that ask by the vendor's own SDK; empty if there is none. `url` is the
+        """Python code that asks with the vendor's own SDK; empty if there is none. `url` is the
         base URL, `key` an expression."""
         return ""

@@ -1,7 +1,7 @@
-"""The answer that a server gives unless told otherwise: the question, handed back word by word.
+"""The default answer of a server: the question, returned word by word.
 
-`echo(provider)` says only what the provider's format can say, and the same chat always gets the
-same answer: no clock, no randomness.
+`echo(provider)` uses only events that the provider's format can write, and always gives the same
+answer to the same chat: no clock, no randomness.
 """
 
 import re
@@ -33,19 +33,19 @@ from .service import AnswerFunction, refuse
 __all__ = ["echo", "picture"]
 
 LONGEST = 4 * 1024 * 1024
-"""Characters of an answer, in all its choices. An answer that is not streamed is made in one go,
-during which a server does nothing else: this much takes a few seconds."""
+"""Characters of an answer, in all its choices. An answer that is not streamed is made at once, and
+meanwhile the server does nothing else."""
 
 
 def echo(provider: Provider) -> AnswerFunction:
     """An answer function for `provider`: the last user message's text, with the names of the
-    provider and the model before it, one `Text` a word; a picture where only that can be said.
+    provider and the model before it, one `Text` per word; a picture if the format has only that.
 
-    Where the format can say it, also usage in words, `Chat.n` choices, and a call of a tool with
-    `{"question": ...}` if `tool_choice` wants one or the question mentions its name; once the
-    tool's result is there, that is handed back too.
+    If the format can write them, there are also usage (counted in words), `Chat.n` choices, and a
+    tool call with `{"question": ...}` if `tool_choice` demands one or the question mentions the
+    tool's name. After the tool's result, the answer repeats that too.
 
-    Raises BadRequest, as services do, if that is longer than `LONGEST`.
+    Raises BadRequest, as services do, if the answer would be longer than `LONGEST`.
     """
     dialect = provider.dialect
 
@@ -59,7 +59,7 @@ def echo(provider: Provider) -> AnswerFunction:
             )
         says = dialect.says_to(chat.replace(model=model))
         if not dialect.line_ends:
-            text = _LINE_END.sub(" ", text)  # words would grow together
+            text = _LINE_END.sub(" ", text)  # by a blank, so that words stay apart
         said = _completion(chat, dialect, model, question, text)
         return (event for event in said if type(event) in says)
 
@@ -71,7 +71,7 @@ def picture(prompt: str) -> bytes:
     size = 64
     red, green, blue = zlib.crc32(prompt.encode(errors="replace")).to_bytes(4, "big")[:3]
     rows = b"".join(
-        # Each row begins with its filter type: none.
+        # Each row begins with its filter type, 0 for none.
         b"\0"
         + b"".join(bytes(((red + 4 * x) % 256, (green + 4 * y) % 256, blue)) for x in range(size))
         for y in range(size)
@@ -121,7 +121,7 @@ def _completion(
         if tool is not None:
             yield ToolCallEnd(0, f"call_{index}", tool.name, arguments, True, index=index)
         yield Finish(dialect.reason(kind), kind, index=index)
-    # Where nothing but the end of the body shows it, that is all the evidence there is.
+    # A format without an end mark has only the end of the body as evidence.
     yield End("terminator" if dialect.evidence == "finish" else dialect.evidence)
 
 
@@ -139,7 +139,7 @@ def _tool_to_call(chat: Chat, question: str) -> Tool | None:
 
 
 def _has_result(chat: Chat) -> bool:
-    """Whether the chat ends with a tool's result: called again, it would be called forever."""
+    """Whether the chat ends with a tool's result: then calling it again would never end."""
     return chat.messages[-1].role == "tool"
 
 

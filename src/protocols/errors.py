@@ -1,8 +1,8 @@
-"""Whose fault it was: `LocalProtocolError` (the caller's), `RemoteProtocolError` (the peer's),
-`TransportError` (the network's). Nothing else comes out of tokenwire.
+"""Errors, by whose fault they are: `LocalProtocolError` (the caller's), `RemoteProtocolError` (the
+peer's), `TransportError` (the network's). tokenwire raises nothing else.
 
-No message, attribute or repr holds a key: an exchange redacts its own secrets in all that a
-server sends back (`RemoteProtocolError.redact`).
+No message, attribute or repr contains a key: an exchange redacts its own secrets in everything that
+a server sends back (`RemoteProtocolError.redact`).
 """
 
 import re
@@ -39,16 +39,16 @@ __all__ = [
 ]
 
 EXCERPT = 512
-"""Bytes of offending input that an error carries: enough to see what it was, small in a log."""
+"""Bytes of offending input that an error keeps: enough to recognize it, small in a log."""
 
 _REDACTED = 64 * 1024
-"""Bytes of it that are searched for secrets, which may be longer than what takes their place."""
+"""Bytes of it that are searched for secrets, which may be longer than their replacement."""
 
 
 class TokenwireError(Exception):
-    """The base of all that tokenwire raises.
+    """The base of all errors that tokenwire raises.
 
-    `answer` is what had come before, where the call that raised was to return a whole answer.
+    `answer` is what was received before the error, if the failed call was to return a whole answer.
     """
 
     answer: "Reply | None" = None
@@ -61,14 +61,14 @@ class TokenwireError(Exception):
 
 
 class LocalProtocolError(TokenwireError):
-    """The caller asked for what cannot be done; nothing was sent. The message says what to do."""
+    """The caller asked for something impossible; nothing was sent. The message says what to do."""
 
 
 class RemoteProtocolError(TokenwireError):
-    """The peer sent what it must not, or refused. Its events before that were delivered.
+    """The peer broke the protocol, or refused. The events before that were delivered.
 
-    Attributes: `data`, the offending bytes, shortened; `status` and `headers` of the response they
-    came in (None and empty where there was none).
+    Attributes: `data`, the offending bytes, shortened; `status` and `headers` of the response (None
+    and empty if there was none).
     """
 
     def __init__(self, message: str, *, data: bytes = b"") -> None:
@@ -79,7 +79,7 @@ class RemoteProtocolError(TokenwireError):
         self.headers: list[tuple[bytes, bytes]] = []
 
     def redact(self, secrets: Iterable[str]) -> None:
-        """Take `secrets` out of all that is kept here, and shorten `data` to `EXCERPT` bytes."""
+        """Remove `secrets` from everything that is kept here; shorten `data` to `EXCERPT` bytes."""
         secrets = list(secrets)
         self.message = redact(self.message, secrets)
         self.data = redact(self.data[:_REDACTED].decode("latin-1"), secrets).encode("latin-1")
@@ -96,11 +96,11 @@ class RemoteProtocolError(TokenwireError):
 
 
 class Malformed(RemoteProtocolError):
-    """Bytes that are not what the format allows, in `data`."""
+    """Bytes that the format does not allow; `data` has them."""
 
 
 class Truncated(RemoteProtocolError):
-    """The answer ended before the evidence of completion that the provider owes."""
+    """The answer ended before there was the required evidence that it is complete."""
 
 
 class LimitExceeded(RemoteProtocolError):
@@ -108,14 +108,15 @@ class LimitExceeded(RemoteProtocolError):
 
 
 class UnexpectedContent(RemoteProtocolError):
-    """The response is no answer at all: a web page, an unknown encoding, an empty body."""
+    """The response is not an answer: a web page, an unknown encoding, an empty body."""
 
 
 class Refused(RemoteProtocolError):
-    """The service itself reports an error, by the status or inside an answer.
+    """The service itself reports an error, by its status or inside an answer.
 
-    Attributes: `code` and `type` in the service's words (None where it says nothing), `retry_after`
-    as it came, `request_id`, and `lasting`: trying again can't help (a used-up quota).
+    Attributes: `code` and `type` as the service spells them (None if it does not say),
+    `retry_after` as received, `request_id`, and `lasting`: trying again can't help (a used-up
+    quota).
     """
 
     def __init__(
@@ -142,20 +143,21 @@ class Refused(RemoteProtocolError):
         )
 
     def __str__(self) -> str:
-        # The service's own words are in the message already; its bytes would say them twice.
+        # The message has the service's words already; its bytes would repeat them.
         return self.message
 
 
 class AuthenticationFailed(Refused):
-    """The key is missing, wrong, or not allowed to do this (401, 403)."""
+    """The key is missing, wrong, or not allowed to do this (401, 403, 407)."""
 
 
 class RateLimited(Refused):
-    """Too many requests, or no quota left (429)."""
+    """Too many requests, or no quota left (429, 402)."""
 
 
 class Overloaded(Refused):
-    """The service, or a gateway before it, can't take the request now (502, 503, 504, 529)."""
+    """The service, or a gateway in front of it, can't take the request now (408, 498, 502, 503,
+    504, 529)."""
 
 
 class BadRequest(Refused):
@@ -163,7 +165,7 @@ class BadRequest(Refused):
 
 
 class ContentFiltered(Refused):
-    """The service's content filter turned the request or the answer down."""
+    """The service's content filter rejected the request or the answer."""
 
 
 class Redirected(Refused):
@@ -178,7 +180,7 @@ class Redirected(Refused):
 
 
 class Challenged(Refused):
-    """A page that wants to know whether a human asks stands before the service."""
+    """A bot check in front of the service answered with its page."""
 
 
 class TransportError(TokenwireError):
@@ -195,7 +197,7 @@ class ConnectFailed(TransportError):
 
 
 class Disconnected(TransportError):
-    """The connection went away before a response had begun, head and all."""
+    """The connection was closed before the head of a response was complete."""
 
 
 Clock: TypeAlias = Literal["connect", "first_event", "idle", "total"]
@@ -212,18 +214,18 @@ class TimedOut(TransportError):
         return type(self), (str(self), self.clock), self.__dict__
 
 
-# What looks like a credential is taken out even where it is not the one that was sent: servers
+# Anything that looks like a credential is removed even if it is not the one that was sent: servers
 # quote headers and keys of their own upstreams.
 _CREDENTIAL = re.compile(r"(?i)\b(bearer\s+|sk-)[A-Za-z0-9._~+/=-]{8,}")
 
 
 _MARKS = ("...", "'")
-"""What stands behind an excerpt."""
+"""What may follow an excerpt."""
 
 
 def brief(word: str) -> str:
-    """`word`, unless it is too long for a message. It is not cut: in the midst of a message the
-    beginning of a key could not be told from other words."""
+    """`word`, unless it is too long for a message. It is not shortened, as the beginning of a key
+    inside a message could not be recognized, and so not redacted."""
     return word if len(word) <= 80 else "(too long to show)"
 
 
@@ -236,10 +238,10 @@ def redact(text: str, secrets: Iterable[str]) -> str:
             secret.replace("/", "\\/"): None,  # as PHP writes JSON
             quote(secret, safe=""): None,
         }
-        for form in forms:  # in any case: the names of media types are made lower
+        for form in forms:  # ignoring case: media types are made lower case
             text = re.sub(re.escape(form), "[secret]", text, flags=re.IGNORECASE)
         mark = next((mark for mark in _MARKS if text.endswith(mark)), "")
-        for size in range(len(secret) - 1, 7, -1):  # one that was cut at the end of an excerpt
+        for size in range(len(secret) - 1, 7, -1):  # one truncated at the end of an excerpt
             end = secret[:size] + mark
             if text[-len(end) :].lower() == end.lower():
                 text = text[: -len(end)] + "[secret]" + mark

@@ -1,13 +1,13 @@
-"""What an answer is made of.
+"""The events of an answer.
 
-Every event is a frozen, tagged value: it can be compared, matched on, and written as one line of
-JSON (`msgspec.json.encode(event)`), from which `msgspec.json.decode(line, type=Event)` makes it
-again. An event is what one unit on the wire says, never what one read from the network brought.
+An event is a frozen, tagged value: it can be compared, matched on, and written as one line of JSON
+(`msgspec.json.encode(event)`), which `msgspec.json.decode(line, type=Event)` reads again. It is
+what one unit on the wire says, never what one read from the network happened to contain.
 
-Events that belong to a choice carry its `index`; a service that knows no choices uses 0. A piece of
-a part carries the number of the part: `part` counts the parts of a choice in the order of their
-beginning. A part is one text, one thought, one refusal, one call, one image. A new one begins where
-the wire draws a border, or where the kind changes if the wire draws none.
+Events of a choice have its `index`, which is 0 in formats without choices. A piece of a part has
+the number of the part: `part` counts the parts of a choice in the order in which they begin. A part
+is one text, one thought, one refusal, one call, one image. A new one begins at a border that the
+wire draws, or, if it draws none, where the kind changes.
 """
 
 from base64 import b64encode
@@ -43,9 +43,9 @@ Evidence: TypeAlias = Literal["terminator", "finish", "body_end", "connection_cl
 """What shows that an answer is complete, strongest first.
 
 - `terminator`: the format's own end mark (`[DONE]`, `stream-end`, the last brace of a JSON object);
-- `finish`: every choice gave its finish reason, and no terminator came;
+- `finish`: every choice has its finish reason, and there was no terminator;
 - `body_end`: the format has neither, and HTTP said that the body is complete;
-- `connection_close`: not even that, the connection was closed.
+- `connection_close`: not even that; the connection was closed.
 """
 
 _STRENGTH: dict[Evidence, int] = {
@@ -56,9 +56,9 @@ _STRENGTH: dict[Evidence, int] = {
 }
 
 
-def proves(evidence: Evidence | None, owed: Evidence) -> bool:
-    """Whether `evidence` is at least as strong as what is `owed`."""
-    return evidence is not None and _STRENGTH[evidence] >= _STRENGTH[owed]
+def proves(evidence: Evidence | None, required: Evidence) -> bool:
+    """Whether `evidence` is at least as strong as what is `required`."""
+    return evidence is not None and _STRENGTH[evidence] >= _STRENGTH[required]
 
 
 def _snake(name: str) -> str:
@@ -71,9 +71,9 @@ _tag: Callable[[str], str] = _snake
 
 
 class Start(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event"):
-    """The answer begins. Comes at most once, before all else; formats without an id have none.
+    """The answer begins. At most one, before all others; formats without an id have none.
 
-    Later changes of id or model in mid-stream (seen at Perplexity, Groq, avian) are not reported.
+    Some services (Perplexity, Groq, avian) change id or model later; that is not reported.
     """
 
     id: str
@@ -97,7 +97,7 @@ class Reasoning(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="even
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event"):
-    """A piece of the text by which the model declines to answer."""
+    """A piece of the text in which the model declines to answer."""
 
     text: str
     part: int = 0
@@ -107,8 +107,8 @@ class Refusal(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event"
 class ToolCallStart(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event"):
     """The model begins to call a tool.
 
-    `call` numbers the calls of a choice from 0 in the order of their beginning, whatever number
-    the service gives them. `id` is empty where the service sends none. The arguments of a `custom`
+    `call` numbers the calls of a choice from 0 in the order in which they begin, whatever number
+    the service gives them. `id` is empty if the service sends none. The arguments of a `custom`
     call are free text.
     """
 
@@ -131,9 +131,9 @@ class ToolCallDelta(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="
 class ToolCallEnd(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event"):
     """A tool call is over: its choice, or the whole answer, has ended.
 
-    `arguments` is the whole of them as the service sent it, but `{}` where it sent nothing.
-    Run the tool only if `complete`: the arguments are then one strict JSON object, or free text if
-    the call is `custom`.
+    `arguments` is all of them as the service sent them, or `{}` if it sent none. Run the tool only
+    if `complete`: then the answer is shown to be whole, and the arguments are one strict JSON
+    object (any text, if the call is `custom`).
     """
 
     call: int
@@ -146,7 +146,7 @@ class ToolCallEnd(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="ev
 
 
 class Image(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event"):
-    """A picture, whole. `url` is where it came from, `prompt` what was asked for."""
+    """A whole picture. `url` is its address, `prompt` what was asked for."""
 
     data: bytes
     media_type: str
@@ -162,11 +162,11 @@ class Image(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event"):
 
 
 class Citation(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event"):
-    """A source that the answer rests on: one event for each citation on the wire.
+    """A source of the answer: one event for each citation on the wire.
 
-    A citation without `start` is reported only if its address (or `source`) was not yet. `source`
-    is the id of a document, `quote` the source's own words. `start` and `end` are the text that it
-    supports, in code points of the part's text. Empty or None where the service does not tell.
+    A citation without `start` is reported only once for each address (or `source`). `source` is the
+    id of a document, `quote` the source's own words. `start` and `end` mark the text that it
+    supports, in code points of the part's text. Empty or None if the service does not say.
     """
 
     url: str = ""
@@ -180,13 +180,12 @@ class Citation(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event
 
 
 class Native(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event"):
-    """How a format itself writes a part whose other events are not enough to write it again: a
-    signed thought, a tool that the service ran. It is also the `native` of such a part.
+    """How a format itself writes a part, if its other events are not enough to write it again: a
+    signed thought, a tool that the service ran. It is also the value of such a part's `native`.
 
-    `dialect` is the name of the format; empty is the format that is asked, whichever that is.
-    `raw` is JSON. It goes back to the same format as it came, equal as a JSON value. If it is the
-    only event of its part, only that format understands the part. As the value of a field, `part`
-    and `index` are 0.
+    `dialect` is the name of the format; empty means any format. `raw` is JSON, which is sent back
+    to the same format unchanged, equal as a JSON value. If it is the only event of its part, only
+    that format understands the part. In a field `native`, `part` and `index` are 0.
     """
 
     dialect: str
@@ -196,7 +195,7 @@ class Native(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event")
 
 
 class TokenLogProb(msgspec.Struct, frozen=True, gc=False):
-    """One token with its natural logarithmic probability, and the likeliest alternatives."""
+    """One token with the natural logarithm of its probability, and the likeliest alternatives."""
 
     token: str
     logprob: float
@@ -213,12 +212,12 @@ class LogProbs(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event"):
-    """What the answer cost so far, in tokens. Each `Usage` replaces the one before it.
+    """The cost of the answer so far, in tokens. Each `Usage` replaces the one before it.
 
-    The names are those of the OpenTelemetry GenAI conventions (`gen_ai.usage.*`); None where the
-    service does not say. `input_tokens` includes cached ones, `output_tokens` includes reasoning;
-    the counts of cache and reasoning are parts of them. `raw` is all that the service said, in its
-    own words.
+    The names are those of the OpenTelemetry GenAI conventions (`gen_ai.usage.*`); None if the
+    service does not say. `input_tokens` includes cached ones, and `output_tokens` includes
+    reasoning; the counts of cache and reasoning are parts of these. `raw` is the service's own
+    object.
     """
 
     input_tokens: int | None = None
@@ -238,9 +237,9 @@ that the format's own table does not have."""
 class Finish(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event"):
     """A choice is finished.
 
-    `reason` is the service's own word, `kind` what it means: a choice that stopped in order to call
-    a tool has the kind `tool_call`, whatever the word. `detail` says more: the stop sequence, the
-    category of a refusal, the message beside the reason.
+    `reason` is the service's own word, `kind` its meaning: a choice that stopped in order to call a
+    tool has the kind `tool_call`, whatever the word. `detail` adds to it: the stop sequence, the
+    category of a refusal, the message that came with the reason.
     """
 
     reason: str
@@ -250,11 +249,11 @@ class Finish(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event")
 
 
 class Unrecognized(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event"):
-    """An event, a line or a part that is not understood, byte for byte as it came.
+    """An event, a line or a part that is not understood, byte for byte.
 
-    `place` says where it stood, if it is a piece of something that was understood
-    (`choices[0].delta.reasoning_details`); empty for a whole event or line. An unknown part that
-    came whole is a `Native` instead.
+    `place` says where it was found if it is a piece of something that is understood
+    (`choices[0].delta.reasoning_details`); it is empty for a whole event or line. An unknown part
+    that is whole is a `Native` instead.
     """
 
     raw: bytes
@@ -262,7 +261,7 @@ class Unrecognized(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="e
 
 
 class End(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event"):
-    """The answer is complete, and this is what proves it. The last event of every success."""
+    """The answer is complete, as `evidence` shows. The last event of every success."""
 
     evidence: Evidence
 

@@ -7,12 +7,11 @@ or `receive_timeout`. The rules:
 1. `next_request()` gives each request once. None: the question is answered in full. If it was not
    answered, it raises the reason, and goes on raising it: so a driver that only loops over
    `next_request()` meets every error.
-2. After each request comes one response: its status and headers (1xx ones are ignored), data, and
-   one of eof, disconnect and timeout. When `wants_data` is False the response is settled: what is
-   left of it need not be read, and whatever is fed of it yields no events.
-3. From received bytes nothing but `RemoteProtocolError` can come, and it comes from
-   `next_request()` only: `receive_*` return the events before the fault. If they raise one, that
-   is a bug.
+2. Each request has one response: its status and headers (1xx ones are ignored), data, and one of
+   eof, disconnect and timeout. When `wants_data` is False the response is settled: the rest of it
+   need not be read, and if it is fed it yields no events.
+3. Received bytes can cause no error but `RemoteProtocolError`, and only `next_request()` raises it:
+   `receive_*` return the events before the fault. If they raise one, that is a bug.
 4. `End` is the last event of a success, and there is exactly one. Nothing is a success without the
    evidence that the provider requires, or stronger; nor is an answer whose step has a `failure`.
 5. A call out of order raises `LocalProtocolError` and changes nothing.
@@ -21,7 +20,7 @@ or `receive_timeout`. The rules:
 from collections.abc import Callable
 from enum import Enum, auto
 
-from .body import Body, RefusedBody, open_body
+from .body import AnswerBody, Body, RecordedBody, RefusedBody, open_body
 from .clocks import Clocks
 from .errors import (
     Clock,
@@ -43,18 +42,18 @@ __all__ = ["Exchange"]
 
 
 class State(Enum):
-    """Where an exchange stands."""
+    """The state of an exchange."""
 
     READY = auto()  # a request waits to be sent
     SENT = auto()  # its response has not begun
-    BODY = auto()  # its response's body comes
+    BODY = auto()  # the body of its response is being received
     SETTLED = auto()  # answered, but the driver has not been told yet that there is no more
     FAILED = auto()  # next_request() raises
 
 
-# Which call is allowed in which state, and the states that it may lead to. A call that is not here
-# is out of order. In SETTLED, FAILED and READY the rest of a settled response may be fed once a
-# response has begun; it is ignored.
+# Which call is allowed in which state, and the states that it may lead to. Any other call is out of
+# order. Once a response has begun, the rest of a settled one may also be fed in SETTLED, FAILED and
+# READY; it is ignored.
 TRANSITIONS: dict[State, dict[str, set[State]]] = {
     State.READY: {
         "next_request": {State.SENT},
@@ -77,14 +76,14 @@ TRANSITIONS: dict[State, dict[str, set[State]]] = {
         "next_request": {State.FAILED},
     },
 }
-_BODY = State.BODY  # by a name of its own, as each piece asks for it: an enum looks members up
+_BODY = State.BODY  # a plain name is faster than a look-up in the enum, which each piece would need
 _IGNORED = frozenset(("receive_data", "receive_eof", "receive_disconnect", "receive_timeout"))
 
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 _KEPT_HEADERS = frozenset(
     (b"content-type", b"retry-after", b"retry-after-ms", b"x-request-id", b"request-id", b"server")
 )
-# The headers that are of use once the body has begun. A service sends twenty, and a body may take
+# The headers that are needed once the body has begun. A service sends twenty, and a body may take
 # hours.
 _REMEMBERED = _FRAMING | _KEPT_HEADERS
 
@@ -92,9 +91,9 @@ _REMEMBERED = _FRAMING | _KEPT_HEADERS
 class Exchange:
     """One question and its answer. `provider.exchange(chat)` makes one; see the module for rules.
 
-    `first` makes the first step, and is called again by `fresh`. `sign` is the last thing that is
-    done to a request. `owes` is the evidence that a success needs. Attributes: `clocks`, `limits`;
-    `request`; `started`, whether an event was handed out; `error`, what `next_request` raises.
+    `first` makes the first step, and is called again by `fresh`. `sign` is applied to each request
+    just before it is sent. `owes` is the required evidence. Attributes: `clocks`, `limits`,
+    `request`; `started`, whether there was an event; `error`, which `next_request` raises.
     """
 
     __slots__ = (
@@ -105,7 +104,10 @@ class Exchange:
         "_first",
         "_headers",
         "_owes",
+        "_raw",
+        "_request",
         "_responded",
+        "_searched",
         "_sign",
         "_spoke",
         "_state",
@@ -130,9 +132,12 @@ class Exchange:
         self.limits = limits
         self.started = False
         self._first = first
+        self._raw: bytearray | None = None  # of the body, since the last border; if it is kept
+        self._searched = 0  # bytes of it without a border
         self._sign = sign
         self._owes: Evidence = owes
         self._step = first()
+        self._request: Request | None = None  # what was sent, signed
         self._state = State.READY
         self._responded = False
         self._body: Body | None = None
@@ -140,7 +145,7 @@ class Exchange:
         self._status = 0
         self._headers: Headers = []
         self.error: TokenwireError | None = None
-        self._spoke = False  # whether the last data were more than that, before their last piece
+        self._spoke = False  # whether the last data had content before their last piece
         self._earlier: tuple[Request, ...] = ()  # of the steps before this one
 
     def __repr__(self) -> str:
@@ -149,8 +154,9 @@ class Exchange:
 
     @property
     def request(self) -> Request:
-        """The last request; once its response has begun, what its step has kept of it."""
-        return self._step.request
+        """The request to send, or the last one that was sent; once its response has begun, what
+        `Request.remembered` keeps of it."""
+        return self._request or self._step.request
 
     @property
     def wants_data(self) -> bool:
@@ -159,7 +165,7 @@ class Exchange:
 
     @property
     def unstarted(self) -> bool:
-        """Whether nothing was done with it yet."""
+        """Whether nothing has been done with it yet."""
         return self._state is State.READY and not self._responded
 
     @property
@@ -179,17 +185,44 @@ class Exchange:
 
     def fresh(self) -> "Exchange":
         """The same question, unstarted, for a retry."""
-        return type(self)(
+        fresh = type(self)(
             self._first,
             sign=self._sign,
             owes=self._owes,
             clocks=self.clocks,
             limits=self.limits,
         )
+        if self._raw is not None:
+            fresh.keep_raw()
+        return fresh
+
+    def keep_raw(self) -> None:
+        """Keep the decoded bytes of each body, for `take_raw`: what a relay passes on. Raises
+        LocalProtocolError once a response has begun."""
+        if self._responded:
+            raise LocalProtocolError("keep_raw: the response has begun, and its bytes are gone")
+        self._raw = bytearray()
+
+    def take_raw(self) -> bytes:
+        """The decoded bytes of the body since the last call, up to the end of the last complete
+        unit (event, line, frame); all of them once the response is settled. Needs `keep_raw`."""
+        raw = self._raw
+        if not raw:
+            return b""
+        end = self._step.border(raw, self._searched) if self.wants_data else len(raw)
+        taken = bytes(raw[:end])
+        del raw[:end]
+        self._searched = len(raw)
+        return taken
+
+    @property
+    def pending(self) -> bytes:
+        """The bytes that `take_raw` left: of the unit that is not complete."""
+        return bytes(self._raw or b"")
 
     @property
     def evidence(self) -> Evidence | None:
-        """What has shown so far that the answer is complete."""
+        """What has shown so far that the answer is complete; None: nothing."""
         return self._step.evidence
 
     @property
@@ -198,8 +231,8 @@ class Exchange:
         return request_id(self._headers, self._step.errors)
 
     def leave(self, error: TokenwireError | None = None) -> None:
-        """Nothing more will be fed: the reader has left, or `error` kept the driver from going on.
-        Allowed at any time, any number of times. It is there for observers, and does nothing else.
+        """Nothing more will be fed: the reader has left, or `error` stopped the driver. Allowed at
+        any time, any number of times. Only observers need it; it has no other effect.
         """
 
     def next_request(self) -> Request | None:
@@ -213,29 +246,32 @@ class Exchange:
             raise self.error
         if self._state is State.SETTLED:
             return None
-        self._step.request = self._sign(self._step.request)
+        self._request = self._sign(self._step.request)
         self._state = State.SENT
-        return self._step.request
+        return self._request
 
     def receive_response(self, status: int, headers: HeadersLike) -> None:
-        """The status and headers of the response. Names may be in any case, and all may be text.
-        Raises LocalProtocolError for what are no pairs."""
+        """The status and headers of the response. Names may be in any case; both may be text.
+        Raises LocalProtocolError if an item is not a pair."""
         self._check("receive_response")
         if 100 <= status < 200:
             return
         found = as_headers(headers)
+        self._request = self.request.remembered()  # a prompt may be large
         remembered = _REMEMBERED.union(self._step.errors.request_ids)
         self._status, self._headers = status, [pair for pair in found if pair[0] in remembered]
         self._responded = True
         self._state = State.BODY
         try:
             self._body = open_body(self._step, status, found, self.limits)
+            if self._raw is not None and isinstance(self._body, AnswerBody):
+                self._body = RecordedBody(self._body, self._raw)
             self._coding = content_decoder(found)
         except RemoteProtocolError as error:
             self._fail(error)
 
     def receive_data(self, data: bytes) -> list[Event]:
-        """Bytes of the body as they came, of any cutting; the events that they complete."""
+        """Bytes of the body, split in any way. Returns the events that they complete."""
         events: list[Event] = []
         body, coding = self._body, self._coding
         if self._state is not _BODY or body is None or coding is None:
@@ -263,13 +299,13 @@ class Exchange:
 
     def receive_eof(self, framed: bool | None = None) -> list[Event]:
         """The body is complete. `framed` is False if only a closed connection says so: there was
-        neither a length nor chunks. None: the response's headers tell, as they do in HTTP/1."""
+        neither a length nor chunks. None: the response's headers decide, as in HTTP/1."""
         if framed is None:
             framed = any(name in _FRAMING for name, _ in self._headers)
         return self._close("receive_eof", "body_end" if framed else "connection_close", None)
 
     def receive_disconnect(self) -> list[Event]:
-        """The connection went away in mid-body, or before the response."""
+        """The connection was lost inside the body, or before the response."""
         return self._close(
             "receive_disconnect",
             None,
@@ -277,7 +313,7 @@ class Exchange:
         )
 
     def receive_timeout(self, clock: Clock, message: str = "") -> list[Event]:
-        """One of the clocks ran out; `message` says more of it."""
+        """One of the clocks ran out. `message` replaces the default message of the error."""
         return self._close(
             "receive_timeout", None, TimedOut(message or f"the clock {clock} ran out", clock)
         )
@@ -298,14 +334,14 @@ class Exchange:
                 following = self._body.eof(events)
             else:
                 evidence = None
-                following = self._body.cut(events)
+                following = self._body.interrupted(events)
         except RemoteProtocolError as error:
             self._step.settle(events)
             self._fail(error)
             return self._hand_out(events)
         if following is not None:
-            self._earlier += (self._step.request.remembered(),)
-            self._step = following
+            self._earlier += (self.request,)
+            self._step, self._request = following, None
             self._state = State.READY
             return self._hand_out(events)
         self._step.settle(events)
@@ -322,7 +358,7 @@ class Exchange:
     def _unfinished(self, found: Evidence | None) -> str:
         if found == "connection_close":
             return (
-                f"{self._step.unfinished}: only a closed connection said that it was complete, "
+                f"{self._step.unfinished}: only a closed connection shows that it is complete, "
                 f"and this provider requires {self._owes}"
             )
         return self._step.unfinished
@@ -342,7 +378,7 @@ class Exchange:
 
     def _fail(self, error: RemoteProtocolError) -> None:
         if isinstance(self._body, RefusedBody):
-            error = self._body.error()  # whatever else is wrong with the body of an error
+            error = self._body.error()  # it goes before any fault in its body
         error.status = self._status
         error.headers = [pair for pair in self._headers if pair[0] not in _FRAMING]
         asked = (*self._earlier, self.request)

@@ -1,7 +1,7 @@
-"""How large anything may grow. All sizes are in bytes, of decoded content; `parts` is a count.
+"""How large anything may grow. Sizes are in bytes of decoded content; `parts` is a count.
 
-Limits hold for complete and partial input alike, so that what is refused never depends on how the
-network cut the bytes.
+Limits apply to complete and partial input alike, so that they never depend on how the network
+splits the bytes.
 """
 
 import msgspec
@@ -12,10 +12,10 @@ __all__ = ["Limits", "Parts"]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The sizes beyond which a peer is not followed; `LimitExceeded` names the one that was met."""
+    """The sizes that an answer may not exceed; `LimitExceeded` names the one that it did."""
 
     event: int = 16 * 1024 * 1024
-    """One line, one event. The largest seen in recordings is 8 MiB (a picture in base64)."""
+    """One line, one event. The largest in our recordings is 8 MiB (a picture in base64)."""
 
     response: int = 256 * 1024 * 1024
     """One response body after undoing its content-encoding. A stream of 128,000 tokens with 330
@@ -28,15 +28,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """One picture fetched from an address that a server chose."""
 
     head: int = 64 * 1024
-    """The status line and headers of a response; nginx and h11 stop at a quarter of that."""
+    """The status line and headers of a response. nginx and h11 allow a quarter of that."""
 
     error_body: int = 64 * 1024
-    """As much of the body of an error as is read; the rest is not waited for."""
+    """The part of an error's body that is read; the rest is not waited for."""
 
     parts: int = 64 * 1024
-    """Choices, tool calls, sources and native forms of one answer, together. Each is kept until the
-    answer ends and takes up to a kilobyte, where ten bytes are enough to name it. Dozens are
-    typical."""
+    """Choices, tool calls, sources and native forms of one answer, together. Each takes up to a
+    kilobyte until the answer ends, though a peer can name it in ten bytes. Dozens are typical."""
 
 
 class Parts:

@@ -1,11 +1,10 @@
-"""Observers: told what happens in an exchange, for telemetry, recordings, batches.
+"""Observers are told what happens in an exchange, for telemetry, recordings and batches.
 
-An observed exchange is a subclass of `Exchange` that makes the call and then tells. One that nobody
-observes does not even test a flag.
+An observed exchange is a subclass of `Exchange` whose methods tell the observers after the call. An
+exchange without observers does not even test a flag.
 """
 
 import warnings
-import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -28,7 +27,7 @@ Closing: TypeAlias = Literal["eof", "disconnect", "timeout"]
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How a question ended. `word` is `complete`, `left` (the reader went away), or the class of
+    """How a question ended. `word` is `complete`, `left` (the reader left early), or the class of
     the error in snake case: `truncated`, `rate_limited`."""
 
     word: str
@@ -37,37 +36,36 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Observer:
-    """Derive from this, and override what is of interest. An observer is called where the exchange
-    is driven, so one that observes one exchange needs no lock. One that raises is left out from
-    then on, with a RuntimeWarning, and the answer goes on."""
+    """Derive from this, and override the methods that you need. They are called by the thread that
+    drives the exchange, so an observer of a single exchange needs no lock. An observer that raises
+    is removed with a RuntimeWarning, and the answer continues."""
 
     def asked(self, provider: "Provider", chat: "Chat", model: str) -> None:
-        """The question, once, before anything else."""
+        """The question: called once, before all others."""
 
     def requested(self, request: Request) -> None:
-        """A request is sent; a retry's, too. It has the key in it."""
+        """A request is sent, also by a retry. It contains the key."""
 
     def responded(self, status: int, headers: Headers) -> None:
-        """A response began, with all its headers."""
+        """A response has begun. These are all its headers."""
 
     def received(self, data: bytes, events: list[Event]) -> None:
-        """A piece of the body, as it came, and the events that it completed."""
+        """A piece of the body as received, and the events that it completed."""
 
     def closed(self, how: Closing, events: list[Event]) -> None:
-        """The body ended, and gave these last events."""
+        """The body has ended with these last events."""
 
     def ended(self, outcome: Outcome) -> None:
-        """The question ended, once, retries included."""
+        """The question has ended: called once, after all retries."""
 
 
 class _Told:
-    """The observers of one question, whichever of its exchanges is under way."""
+    """The observers of one question, which retries may give several exchanges."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self.observers = list(observers)
         self.ended = False
-        self.turn = 0  # counts the exchanges of the question: an older one says nothing more
-        self.error: TokenwireError | None = None
+        self.turn = 0  # counts the exchanges of the question: only the last one ends it
 
     def tell(self, call: Callable[[Observer], None]) -> None:
         for observer in list(self.observers):
@@ -76,7 +74,7 @@ class _Told:
             except Exception as error:  # noqa: BLE001  an observer may raise anything
                 self.observers.remove(observer)
                 warnings.warn(
-                    f"an observer raised {error!r}, and is left out: {observer!r}",
+                    f"an observer raised {error!r} and is removed: {observer!r}",
                     RuntimeWarning,
                     stacklevel=4,
                 )
@@ -87,9 +85,8 @@ class _Told:
             self.tell(lambda observer: observer.ended(outcome))
 
     def over(self, turn: int, error: TokenwireError | None) -> None:
-        """Nothing more will be fed to the exchange of that turn."""
+        """Nothing more will be fed to the exchange of this turn, which may have failed."""
         if turn == self.turn:
-            error = error or self.error
             self.end(Outcome("left" if error is None else error.outcome, error=error))
 
 
@@ -100,13 +97,16 @@ class _Observed(Exchange):
     _turn: int
 
     def watch(self, told: _Told) -> "_Observed":
-        """The same exchange, whose observers are told."""
+        """The same exchange, observed."""
         told.turn += 1
-        told.error = None
         self._told, self._turn = told, told.turn
-        # For a driver that forgets to leave.
-        weakref.finalize(self, told.over, told.turn, None).atexit = False
         return self
+
+    def __del__(self) -> None:
+        # For a driver that forgets to leave. Not weakref.finalize: it would keep the error of a
+        # failed exchange alive, whose traceback refers to the exchange.
+        if hasattr(self, "_told"):
+            self.leave()
 
     def fresh(self) -> Exchange:
         fresh = super().fresh()
@@ -114,12 +114,7 @@ class _Observed(Exchange):
         return fresh.watch(self._told)
 
     def next_request(self) -> Request | None:
-        try:
-            request = super().next_request()
-        except TokenwireError as error:
-            if self.failed:
-                self._told.error = error
-            raise
+        request = super().next_request()
         if request is not None:
             self._told.tell(lambda observer: observer.requested(request))
         return request
@@ -144,9 +139,7 @@ class _Observed(Exchange):
         return self._closed("timeout", super().receive_timeout(clock, message))
 
     def leave(self, error: TokenwireError | None = None) -> None:
-        if error is None and self.failed:
-            error = self.error
-        self._told.over(self._turn, error)
+        self._told.over(self._turn, error or self.error)
 
     def _closed(self, how: Closing, events: list[Event]) -> list[Event]:
         self._told.tell(lambda observer: observer.closed(how, events))
@@ -155,18 +148,18 @@ class _Observed(Exchange):
     def _seen(self, events: list[Event]) -> list[Event]:
         if events and isinstance(end := events[-1], End):
             self._told.end(Outcome("complete", evidence=end.evidence))
-        self._told.error = self.error
         return events
 
 
 def observed(
     observers: Sequence[Observer], provider: "Provider", question: "Question"
 ) -> Callable[..., Exchange]:
-    """What makes the exchange of `question`, with its observers."""
+    """A function that makes the exchange of `question` as `Exchange` does, and observed."""
 
     def make(*arguments: Any, **options: Any) -> Exchange:
         told = _Told(observers)
+        exchange = _Observed(*arguments, **options).watch(told)
         told.tell(lambda observer: observer.asked(provider, question.chat, question.model))
-        return _Observed(*arguments, **options).watch(told)
+        return exchange
 
     return make

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from .auth import Auth, KeySource, key_text
+from .auth import Auth, KeySource, NoKey, key_text
 from .chat import Chat, Effort, FilePart, ImagePart, Message, Opaque, Part, Tool, ToolCall
 from .clocks import Clocks
 from .dialect import Dialect
@@ -25,66 +25,66 @@ _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
-    """One service as data: the format that it speaks, where it is, and in what it differs.
+    """One service as data: its format, its address, and how it differs from others.
 
-    A field that concerns one format only says so by its values. Copy a provider with changes by
-    `replace`.
+    `replace` makes a copy with changes.
     """
 
     name: str
     dialect: Dialect
     base_url: str
-    """What the addresses of its requests begin with; another one may be given with a chat. A part
-    in braces (`{resource}`) is filled in from `params`."""
+    """How the URLs of its requests begin; another one may be given with a chat. A placeholder in
+    braces (`{resource}`) is filled in from `params`."""
     params: dict[str, str] = {}
-    """The parts in braces of `base_url`, and for each the environment variable that may hold it.
+    """The placeholders of `base_url`, each with an environment variable that may hold its value.
     Data only: the core never reads the environment."""
     path: str = ""
-    """The path of the chat below the base URL, where it is not the format's."""
+    """The path of the chat below the base URL, if it is not the format's."""
     query: dict[str, str] = {}
-    """Fields added to the query of each request."""
+    """Fields that are added to the query of each request."""
     site: str = ""
 
     models: tuple[str, ...] = ()
     default_model: str = ""
     aliases: dict[str, str] = {}
     any_model: bool = False
-    """Whether it takes models that are not listed, too."""
+    """Whether it also takes models that are not listed."""
     models_path: str | None = "/models"
     """Where its models are listed; None: nowhere."""
     working: bool = False
-    """Whether the public service still answered when this was written."""
+    """Whether the public service was up when this was written."""
 
     auth: Auth | None = None
-    """How the key goes, if not as the format says."""
+    """How the key is sent, if not as the format says."""
     key_optional: bool = False
-    """Whether it answers without a key, too: a server on one's own machine."""
+    """Whether it also answers without a key, like a server on one's own machine."""
     env: tuple[str, ...] = ()
-    """Environment variables that may hold the key, in order. Data only, like `base_env`, those
-    that may hold the base URL: the high level and the command read them."""
+    """Environment variables that may hold the key, in order. Data only: the high level and the
+    command read them."""
     base_env: tuple[str, ...] = ()
+    """The same for the base URL."""
 
     owes: Evidence | None = None
-    """The least evidence that an answer is complete, if it is not what the format says."""
+    """The required evidence that an answer is complete, if it is not the format's."""
     clocks: Clocks = Clocks()
     headers: dict[str, str] = {}
     fields: dict[str, Any] = {}
-    """Fields of each request body, below those of a chat; objects are merged."""
+    """Fields of each request body. Those of a chat win; objects are merged."""
     refuses: frozenset[str] = frozenset()
-    """Words of `Dialect.takes` that this service does not take though the format does."""
+    """Words of `Dialect.takes` that the format takes and this service does not."""
     finishes: dict[str, FinishKind] = {}
-    """Its own finish reasons, beside those of the format."""
+    """Its own finish reasons, in addition to those of the format."""
     error_codes: dict[str, str] = {}
-    """Its own error codes, and the names of the errors' classes."""
+    """Its own error codes, and the name of the error class of each."""
     otel_name: str = ""
     """`gen_ai.provider.name` of the OpenTelemetry conventions; empty: its `name`."""
     checked: str = ""
     """When this was last compared with `source`: an ISO date."""
     source: str = ""
 
-    # In what the many services that speak chat completions differ.
+    # How the many services with chat completions differ.
     max_tokens: str = "max_tokens"
-    """The field of `Chat.max_tokens`."""
+    """The field that `Chat.max_tokens` is written to."""
     ask_usage: bool = False
     """Whether a stream is asked to report its usage (`stream_options`)."""
     effort: dict[Effort, dict[str, Any]] | None = None
@@ -92,20 +92,20 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     history: Literal["reasoning_content", "reasoning", "reasoning_details", ""] = ""
     """The field of an assistant's message that takes its thoughts; empty: none does."""
     history_required: bool = False
-    """Whether that field is demanded in turns with tool calls."""
+    """Whether that field is required in turns with tool calls."""
     schema: Literal["json_schema", "json_object", ""] = "json_schema"
     """How `Chat.schema` is written; empty: it is refused."""
     system: Literal["any", "first"] = "any"
-    """`first`: system messages are merged into one, at the start."""
+    """`first`: system messages are merged into one at the start."""
     developer: bool = True
-    """Whether it knows the role `developer`, or has it written as `system`."""
+    """Whether it knows the role `developer`; if not, that is written as `system`."""
     text_only: frozenset[str] = frozenset()
-    """Roles whose content must be a string."""
+    """Roles whose content must be one string."""
     cache_marks: bool = False
-    """Whether it takes `cache_control`."""
+    """Whether its messages may have `cache_control`."""
 
     def __repr__(self) -> str:
-        # Not more: a provider of one's own may have a key in its headers, fields and base URL.
+        # Shortened: headers, fields and base URL of a user's own provider may contain a key.
         return f"<Provider {self.name}>"
 
     def replace(self, **changes: Any) -> "Provider":
@@ -114,17 +114,17 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def required_evidence(self) -> Evidence:
-        """The least evidence that an answer is complete."""
+        """The required evidence that an answer is complete."""
         return self.owes or self.dialect.evidence
 
     @property
     def takes(self) -> frozenset[str]:
-        """What of a chat it can be asked: see `Dialect.takes`."""
+        """What it takes of a chat: see `Dialect.takes`."""
         return self.dialect.takes_of(self)
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """In short words what it can do. Of: text, images (makes them), vision (sees them), tools,
+        """What it can do, as a set of: text, images (makes them), vision (sees them), tools,
         history, options, reasoning."""
         takes, says = self.takes, self.dialect.says
         found = {
@@ -140,13 +140,14 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key_place(self) -> Auth | None:
-        """How a key goes along with a request; None: the service knows no keys."""
-        return self.auth or next(iter(self.dialect.auth), None)
+        """How a key is sent with a request; None: the service takes no key."""
+        auth = self.auth or next(iter(self.dialect.auth), None)
+        return None if isinstance(auth, NoKey) else auth
 
     def model(self, name: str) -> str:
         """The service's own name of the model `name` (empty: the default one).
 
-        Raises LocalProtocolError, with the known models and the closest ones, if there is none.
+        If there is none, raises LocalProtocolError with the known models and the closest ones.
         """
         name = check_plain(self.aliases.get(name, name) or self.default_model, "model")
         if name in self.models or (self.any_model and name):
@@ -154,9 +155,9 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         if not name:
             raise LocalProtocolError(f"{self.name} has no default model: give one with model=")
         known = [*self.models, *self.aliases]
-        if len(name) > 100:  # a server is asked for anything, and to compare takes long
+        if len(name) > 100:  # servers receive any name, and comparing takes long
             name = f"{name[:100]}..."
-        from difflib import get_close_matches  # only an error wants it
+        from difflib import get_close_matches  # only this error needs it
 
         close = get_close_matches(name, known)
         meant = f"; did you mean {' or '.join(close)}?" if close else ""
@@ -180,13 +181,12 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     ) -> Exchange:
         """The exchange that asks this provider `chat`.
 
-        `key`: text, an `AwsKey`, or a callable that gives one, called for each request. `headers`
-        are added to those of each request but one to a server-chosen address. `random` is needed
-        where a service wants random strings (aichatonline): `random.SystemRandom()`. `now` tells
-        seconds since 1970, for requests that are signed: `time.time`. `observers` are told what
-        happens.
+        `key`: text, an `AwsKey`, or a function that returns one, called for each request. `headers`
+        are added to each request, except to a server-chosen address. `random` is needed by services
+        that want random strings (aichatonline): `random.SystemRandom()`. `now` returns seconds
+        since 1970, for requests that are signed: `time.time`. `observers` are told what happens.
 
-        Raises LocalProtocolError for what this provider can't be asked.
+        Raises LocalProtocolError for a chat that this provider can't take.
         """
         if not isinstance(chat, Chat):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise LocalProtocolError("give a Chat: as_chat(...) makes one of text or messages")
@@ -216,7 +216,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def check(self, chat: Chat) -> None:
-        """Raises LocalProtocolError, which names it, for what of `chat` can't be asked here."""
+        """Raises LocalProtocolError, which says what, if this can't take something in `chat`."""
         takes = self.takes
         for option in chat.options():
             if option not in takes:

@@ -1,5 +1,4 @@
-"""`Question`: a chat put to a provider, with all that goes along. What a format makes its requests
-of."""
+"""`Question`: a chat for one provider with all its options. A format makes its requests of it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,21 +19,21 @@ if TYPE_CHECKING:
 __all__ = ["VERSION", "Question", "RandomSource"]
 
 VERSION = "0.1.0"
-"""The version of tokenwire, here for the user-agent."""
+"""The version of tokenwire, for the user-agent."""
 
 _COMMON = {"user-agent": f"tokenwire/{VERSION}", "accept-encoding": "identity"}
 
 
 class RandomSource(Protocol):
-    """Where random strings come from: `random.SystemRandom()`, or `random.Random(1)` in a test."""
+    """A source of random strings: `random.SystemRandom()`, or `random.Random(1)` in a test."""
 
     def choices(self, population: Sequence[str], *, k: int) -> list[str]:
-        """`k` picks of `population`."""
+        """`k` random items of `population`."""
         ...
 
 
 class Question(msgspec.Struct, frozen=True):
-    """A chat put to a provider."""
+    """A chat for one provider."""
 
     provider: "Provider"
     chat: Chat
@@ -47,16 +46,16 @@ class Question(msgspec.Struct, frozen=True):
     now: Callable[[], float] | None = None
 
     def __repr__(self) -> str:
-        # Not more: keys may stand in the headers, and in the address.
+        # Shortened: headers and address may contain keys.
         return f"<Question to {self.provider.name} {self.model}>"
 
     def ask(self) -> Step:
-        """The first step of an answer to it."""
+        """The first step of its exchange."""
         return self.provider.dialect.ask(self)
 
     def post(self, path: str, body: dict[str, Any], headers: Mapping[str, str] = {}) -> Request:
-        """A POST of `body` as JSON, with the provider's fields below and the chat's extra ones
-        above it."""
+        """A POST of `body` as JSON, merged with the provider's fields, over which `body` wins, and
+        the chat's extra ones, which win over `body`."""
         try:
             fields = merge(merge(self.provider.fields, body), self.chat.extra)
             content = msgspec.json.encode(fields)
@@ -69,21 +68,21 @@ class Question(msgspec.Struct, frozen=True):
         return self._request("GET", path, headers, b"")
 
     def get_server_chosen(self, url: str) -> Request:
-        """A GET of an address that the server chose: none of the credentials, none of the
-        caller's headers. Raises LocalProtocolError if it is not an http(s) URL."""
+        """A GET of an address that the server chose: without credentials and without the caller's
+        headers. Raises LocalProtocolError if it is not an http(s) URL."""
         headers = {**_COMMON, "accept": "image/*"}
         return Request("GET", check_url(url), make_headers(headers.items()), server_chosen=True)
 
     def sign(self, request: Request) -> Request:
-        """`request` with the key: the last thing that is done to it. A key that is a callable is
-        called. Raises LocalProtocolError for a key that can't be sent."""
+        """`request` with the key, ready to be sent. A key that is a function is called. Raises
+        LocalProtocolError for a key that can't be sent."""
         if self.key is None or request.server_chosen:
             return request
         key = self.key() if callable(self.key) else self.key
         if isinstance(key, str) and not key_text(key):
             return request
         auth = self.provider.key_place
-        assert auth is not None  # or the key would have been refused
+        assert auth is not None  # else the key would have been refused
         return auth.sign(request, key, self.now)
 
     def random_text(self, length: int) -> str:

@@ -1,5 +1,5 @@
-"""All providers by name. A format is loaded when one of its providers is first asked for: there are
-many, and most programs talk to one. A new format is its folder and a line here."""
+"""All providers by name. A format is imported when one of its providers is first used: there are
+many, and most programs need one. To add a format, add its folder and a line here."""
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -15,7 +15,7 @@ _FORMATS: dict[str, tuple[str, ...]] = {
     "founding.aichats": ("aichats",),
     "founding.aichatonline": ("aichatonline",),
 }
-"""The folder of each format, and the providers that it has in `PROVIDERS`."""
+"""The folder of each format, and the names in its `PROVIDERS`."""
 
 _FOLDERS = {name: folder for folder, names in _FORMATS.items() for name in names}
 

@@ -1,4 +1,4 @@
-"""An answer, folded: what `ask()` and `read()` return, and what an error's `answer` holds."""
+"""The fold of an answer: returned by `ask()` and `read()`, and kept in an error's `answer`."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias, assert_never
@@ -52,8 +52,8 @@ __all__ = ["Choice", "CollectedToolCall", "Reply"]
 
 
 class CollectedToolCall:
-    """A tool call. Run it only if `complete`: proven to be whole, and one strict JSON object (or
-    free text, if it is `custom`)."""
+    """A tool call. Run it only if it is `complete`: then the answer is shown to be whole, and the
+    arguments are one strict JSON object (any text, if the call is `custom`)."""
 
     def __init__(self, id: str, name: str, *, custom: bool = False) -> None:
         self.id = id
@@ -72,12 +72,12 @@ class CollectedToolCall:
         return ToolCall(self.id, self.name, "").result(content, failed)
 
     def add(self, event: ToolCallDelta | ToolCallEnd) -> None:
-        """Take in the next event of this call."""
+        """Add the next event of this call."""
         match event:
             case ToolCallDelta():
                 self._arguments.append(event.arguments)
             case ToolCallEnd():
-                self.id, self.name = event.id, event.name  # which may have come late
+                self.id, self.name = event.id, event.name  # a service may send them late
                 self._arguments = [event.arguments]
                 self.complete, self.custom = event.complete, event.custom
             case _:
@@ -88,7 +88,7 @@ class CollectedToolCall:
 
 
 class _PartOf:
-    """What the events of one part of a choice say."""
+    """What the events of one part of a choice have said."""
 
     __slots__ = ("call", "images", "native", "reasoning", "refusal", "text")
 
@@ -101,18 +101,18 @@ class _PartOf:
         self.native: Native | None = None
 
     def parts(self) -> Iterator[Part]:
-        """It is one part. Without a native form, which joins whatever there is, each kind of text
-        is one."""
+        """This part. A native form makes it a single one; without one, each kind of text is a part
+        of its own."""
         native = self.native
         text, thought, refusal = map("".join, (self.text, self.reasoning, self.refusal))
         call = self.call
         if native is not None:
-            native = Native(native.dialect, native.raw)  # where it stood is told by its part
+            native = Native(native.dialect, native.raw)  # its part and index are those of this part
         if call is not None:
             if call.complete:  # no service accepts half a call
                 yield ToolCall(call.id, call.name, call.arguments, call.custom, native=native)
         elif self.images:
-            for image in self.images:
+            for image in self.images if native is None else self.images[:1]:
                 yield ImagePart(image.data_url, native=native)
         elif native is None:
             if thought:
@@ -130,7 +130,7 @@ class _PartOf:
 
 
 class Choice:
-    """One of the answers to a chat (`Chat.n`; mostly there is one)."""
+    """One of the answers to a chat (`Chat.n`; usually there is one)."""
 
     def __init__(self) -> None:
         self.finish: Finish | None = None
@@ -148,22 +148,22 @@ class Choice:
 
     @property
     def reasoning(self) -> str:
-        """What the model thought, as far as the service tells."""
+        """What the model thought, as far as the service shows it."""
         return "".join(piece for part in self._in_order() for piece in part.reasoning)
 
     @property
     def refusal(self) -> str:
-        """The text by which the model declined."""
+        """The text in which the model declined."""
         return "".join(piece for part in self._in_order() for piece in part.refusal)
 
     @property
     def tool_calls(self) -> list[CollectedToolCall]:
-        """The tool calls in the order of their beginning."""
+        """The tool calls, in the order in which they began."""
         return list(self._calls.values())
 
     @property
     def natives(self) -> list[Native]:
-        """The native forms of its parts, in the order of these."""
+        """The native forms of its parts, in their order."""
         return [part.native for part in self._in_order() if part.native is not None]
 
     @property
@@ -173,19 +173,19 @@ class Choice:
 
     @property
     def finish_kind(self) -> FinishKind:
-        """What that means: see `Finish.kind`."""
+        """The meaning of the finish reason: see `Finish.kind`."""
         return self.finish.kind if self.finish is not None else ""
 
     def message(self) -> Message:
-        """The assistant's message, as the next question has to hold it: the parts in their order,
-        with native forms. Of an answer that was truncated, the text and the complete calls."""
+        """The assistant's message, for the next question: the parts in their order, with native
+        forms. Of a truncated answer it has the text, and the calls that are complete."""
         parts = tuple(part for each in self._in_order() for part in each.parts())
         if all(isinstance(part, TextPart) and part.native is None for part in parts):
             return Message("assistant", self.text)
         return Message("assistant", parts)
 
     def add(self, event: ChoiceEvent) -> None:
-        """Take in the next event of this choice."""
+        """Add the next event of this choice."""
         match event:
             case Text():
                 self._part(event.part).text.append(event.text)
@@ -223,7 +223,7 @@ class Choice:
 
 
 class Reply:
-    """An answer in parts. Text and the like are those of choice 0; `choices` has all."""
+    """An answer. `text` and the like are those of choice 0; `choices` has all."""
 
     def __init__(self) -> None:
         self.id = ""
@@ -232,9 +232,9 @@ class Reply:
         self.usage: Usage | None = None
         self.unrecognized: list[Unrecognized] = []
         self.evidence: Evidence | None = None
-        """What proves that the answer is complete; None: it is not."""
+        """What shows that the answer is complete; None: nothing does."""
         self.request_id: str | None = None
-        """The id that the service gave the request, if the reply was read from an answer."""
+        """The service's id of the request, if the reply was read by a transport."""
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> "Reply":
@@ -245,7 +245,7 @@ class Reply:
         return reply
 
     def add(self, event: Event) -> None:
-        """Take in the next event."""
+        """Add the next event."""
         match event:
             case Start():
                 self.id, self.model = event.id, event.model
@@ -306,7 +306,7 @@ class Reply:
 
     @property
     def finish_kind(self) -> FinishKind:
-        """What that means: see `Finish.kind`."""
+        """The meaning of the finish reason: see `Finish.kind`."""
         return self._first.finish_kind
 
     @property

@@ -1,4 +1,4 @@
-"""When a question is asked again. Only before its first event: never silently after one."""
+"""When a question is asked again: only before its first event, never silently after one."""
 
 from math import inf, isnan
 
@@ -19,15 +19,15 @@ __all__ = ["NO_RETRY", "Retry"]
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
     """A retry policy: what is tried again, how often, and after how many seconds.
 
-    Tried again are failed connects that are not `lasting`, and the statuses 429, 502, 503 and 504:
-    what the service has not begun to do, unless the error is `lasting`. The pauses double from
-    `first_pause` on, up to `longest_pause`, and each is cut by a random part of its half, so that
-    many clients do not come back at once. A `Retry-After` takes the place of the pause; one longer
-    than `longest_wait` is not waited for.
+    A question is asked again after a failed connect and after the statuses 429, 502, 503 and 504,
+    when the service has not begun to answer; but not if the error is `lasting`. The pauses double
+    from `first_pause` to `longest_pause`, and each is shortened at random by up to a half, so that
+    many clients do not return at the same time. A `Retry-After` replaces the pause; if it is longer
+    than `longest_wait`, the error is final.
     """
 
     attempts: int = 3
-    """How often a question is asked at the most, the first time included."""
+    """How often a question is asked at most, including the first time."""
     first_pause: float = 0.5
     longest_pause: float = 8
     longest_wait: float = 60
@@ -35,8 +35,8 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     def pause(
         self, error: TokenwireError, attempt: int, *, wall_clock: float, jitter: float
     ) -> float | None:
-        """Seconds to wait after attempt number `attempt` (from 1) failed with `error`; None: it is
-        final.
+        """Seconds to wait after attempt number `attempt` (from 1) failed with `error`; None: the
+        error is final.
 
         `wall_clock` is the time as seconds since 1970, for a `Retry-After` that is a date;
         `jitter` a random number from 0 to 1.
@@ -63,7 +63,7 @@ def _may_pass(error: TokenwireError) -> bool:
 
 
 def _retry_after(error: TokenwireError, wall_clock: float) -> float | None:
-    """Seconds; RFC 9110 section 10.2.3 has seconds and a date, OpenAI a header in milliseconds."""
+    """Seconds. RFC 9110 section 10.2.3 allows seconds and a date; OpenAI sends milliseconds."""
     value = error.retry_after if isinstance(error, Refused) else None
     if value is None:
         return None
@@ -71,7 +71,7 @@ def _retry_after(error: TokenwireError, wall_clock: float) -> float | None:
     try:
         seconds = float(number) * scale
     except ValueError:
-        from email.utils import parsedate_to_datetime  # it loads much, and is seldom wanted
+        from email.utils import parsedate_to_datetime  # imports much, and is rarely needed
 
         try:
             seconds = parsedate_to_datetime(value).timestamp() - wall_clock

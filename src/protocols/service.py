@@ -1,11 +1,11 @@
-"""The server side: a `Service` is a provider, a `Responder` its side of one request.
+"""The server side: a `Service` plays a provider, a `Responder` answers one request.
 
-A responder decodes tolerantly and encodes strictly. A driver, as `pair` is in memory and
-`tokenwire.server` on sockets, calls
+A responder decodes tolerantly and encodes strictly. A driver (`pair` in memory, `tokenwire.server`
+on sockets) calls
 
-    chat = responder.receive_request(request)     # raises Refused: give that to fail()
-    responder.head()                              # then the status and headers are known
-    responder.send(event), ..., responder.end()   # if there was a chat; else end() alone
+    chat = responder.receive_request(request)     # if it raises Refused: pass that to fail()
+    responder.head()                              # the status and headers
+    responder.send(event), ..., responder.end()   # if there is a chat; else only end()
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -39,15 +39,15 @@ __all__ = ["AnswerFunction", "Responder", "Sealer", "Service", "pair", "status_o
 _T = TypeVar("_T")
 
 AnswerFunction = Callable[[Chat], Iterable[Event]]
-"""What a server answers: the events for a chat, `End` last."""
+"""A function that answers a chat with events, the last of which is `End`."""
 
 
 class Sealer(Protocol):
-    """Packs another format's native form into a text that a server half puts where its own format
-    has room for such a thing, and unpacks it when it comes back."""
+    """Packs another format's native form into a text, which a server half puts into a suitable
+    field of its own format, and unpacks it when a client sends it back."""
 
     def seal(self, native: Native) -> str:
-        """The text."""
+        """The native form as a text."""
         ...
 
     def unseal(self, text: str) -> Native | None:
@@ -58,9 +58,9 @@ class Sealer(Protocol):
 class Service:
     """A provider's server side, and what its requests share.
 
-    `key`: the key that requests must carry (None: any, or none). `base_url`: where the service is
-    reached, for addresses that it issues. `sealer`: without it the native forms of other formats
-    are not written. `state` is what the format keeps between requests (`Dialect.new_state`).
+    `key`: the key that requests must have (None: any, or none). `base_url`: the address of the
+    service, for URLs that it issues. `sealer`: without one, native forms of other formats are not
+    written. `state` is what the format keeps between requests (`Dialect.new_state`).
     """
 
     def __init__(
@@ -83,13 +83,13 @@ class Service:
         return self.provider.dialect.respond(self)
 
     def number(self) -> int:
-        """The next of a service-wide count from 1, for ids."""
+        """The next number of the service, from 1, for ids."""
         self._numbers += 1
         return self._numbers
 
     def route(self, request: Request) -> tuple[Endpoint, dict[str, str]]:
-        """The endpoint that `request` is for, and what stands for the parts in braces of its path.
-        Raises BadRequest (404, 405)."""
+        """The endpoint that `request` is for, and the values of its placeholders. Raises BadRequest
+        (404, 405)."""
         target = request.target.partition("?")[0]
         method = "GET" if request.method == "HEAD" else request.method
         others: list[Endpoint] = []
@@ -106,8 +106,8 @@ class Service:
         raise refuse(BadRequest, 405, f"{others[0].path} takes {takes}, not {request.method}")
 
     def check_key(self, request: Request) -> None:
-        """Raises AuthenticationFailed if `request` lacks the service's key, wherever that may stand
-        in this format."""
+        """Raises AuthenticationFailed if the service's key is in none of the places of `request`
+        that the format and the provider allow."""
         if self._key is None:
             return
         own = () if self.provider.auth is None else (self.provider.auth,)
@@ -126,16 +126,16 @@ class Service:
 
 
 class Responder:
-    """The server side of one request. A format derives its own, and writes what is specific:
-    `read`, `write`, `write_whole` if it has answers that are not streamed, and `answer` if it has
-    endpoints beside the chat.
+    """The server side of one request. A format derives its own and writes `read`, `write`,
+    `write_whole` if it has answers that are not streamed, and `answer` if it has other endpoints
+    than the chat.
 
-    `status` and `headers` are those of the response, settled once the request is received.
+    `status` and `headers` are those of the response, final once the request is received.
     `complete`: whether `End` was sent; an answer without it is half an answer.
     """
 
     content_type: ClassVar[bytes] = b"text/event-stream; charset=utf-8"
-    """Of an answer that is streamed."""
+    """The content type of a streamed answer."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -149,7 +149,7 @@ class Responder:
     # What a driver calls.
 
     def receive_request(self, request: Request) -> Chat | None:
-        """The chat that `request` asks; None if it is another request, answered by `end()`.
+        """The chat of `request`; None for any other request, which `end()` answers.
 
         Raises Refused with a status, or Malformed, for what a real service would refuse.
         """
@@ -172,9 +172,9 @@ class Responder:
         return self.status, self.headers
 
     def send(self, event: Event) -> bytes:
-        """The bytes of `event`; none where the format says it otherwise, or at the end.
+        """The bytes of `event`; empty if the format writes it elsewhere, or at the end.
 
-        Raises LocalProtocolError for an event that the format can't say.
+        Raises LocalProtocolError for an event that the format can't write.
         """
         if not self.can_say(event):
             kind = type(event).__name__
@@ -187,11 +187,9 @@ class Responder:
         return self.write(event)
 
     def end(self) -> bytes:
-        """The last bytes of the body. Of half an answer that was asked for whole it leaves out the
-        last one, so that nobody takes it for a whole one."""
-        if self._whole is None:
-            return self._body
-        body = self.write_whole(self._whole)
+        """The last bytes of the body. If half an answer is to be sent as one document, its last
+        byte is left out, so that the client can tell."""
+        body = self._body if self._whole is None else self.write_whole(self._whole)
         return body if self.complete else body[:-1]
 
     def fail(self, error: RemoteProtocolError | LocalProtocolError) -> bytes:
@@ -199,35 +197,35 @@ class Responder:
         self.status = status_of(error)
         self.complete = True
         self.headers = [(b"content-type", b"application/json")]
-        if isinstance(error, Refused) and error.retry_after:
-            value = error.retry_after
-            name = "retry-after-ms" if value.endswith("ms") else "retry-after"
-            self.headers += make_headers(((name, value.removesuffix("ms")),))
+        wait = error.retry_after if isinstance(error, Refused) else None
+        if wait and wait.isascii() and wait.isprintable():  # a gateway passes on what a body said
+            name = "retry-after-ms" if wait.endswith("ms") else "retry-after"
+            self.headers += make_headers(((name, wait.removesuffix("ms")),))
         return self.write_error(error)
 
     def fail_midway(self, error: RemoteProtocolError | LocalProtocolError) -> bytes:
-        """The bytes that report `error` after the head was sent, if the format has any."""
+        """The bytes that report `error` after the head was sent; empty if the format has none."""
         return b""
 
     def ping(self) -> bytes:
-        """The bytes of a keep-alive, if the format has one."""
+        """The bytes of a keep-alive; empty if the format has none."""
         return self.service.provider.dialect.ping
 
     # What a format writes.
 
     def read(self, request: Request, found: dict[str, str]) -> Chat:
-        """The chat that a request to the main endpoint asks; `found`: what stands for the parts in
-        braces of its path. Raises Refused."""
+        """The chat of a request to the main endpoint. `found` has the values of its placeholders.
+        Raises Refused."""
         raise NotImplementedError
 
     def can_say(self, event: Event) -> bool:
-        """Whether `write` and `write_whole` know such an event."""
+        """Whether `write` and `write_whole` can write `event`."""
         if isinstance(event, Unrecognized) and event.place:
             return False
         return type(event) in self.service.provider.dialect.says_to(self.chat)
 
     def write(self, event: Event) -> bytes:
-        """The bytes of an event that can be said."""
+        """The bytes of an event that passed `can_say`."""
         raise NotImplementedError
 
     def write_whole(self, reply: Reply) -> bytes:
@@ -245,7 +243,7 @@ class Responder:
 
 
 def error_fields(error: RemoteProtocolError | LocalProtocolError) -> dict[str, Any]:
-    """What an error object of OpenAI's form holds."""
+    """The fields of an error object in OpenAI's form."""
     code = error.code if isinstance(error, Refused) else None
     type_ = error.type if isinstance(error, Refused) else None
     message = error.message if isinstance(error, RemoteProtocolError) else str(error)
@@ -257,7 +255,7 @@ def error_fields(error: RemoteProtocolError | LocalProtocolError) -> dict[str, A
     }
 
 
-# In a stream there is no status: the type must tell the class.
+# An error inside a stream has no status, so the type must tell the class.
 _TYPES: dict[type[Exception], str] = {
     AuthenticationFailed: "authentication_error",
     RateLimited: "rate_limit_error",
@@ -279,23 +277,23 @@ _STATUS: dict[type[Exception], int] = {
 
 
 def status_of(error: RemoteProtocolError | LocalProtocolError) -> int:
-    """The status that reports `error`: its own if it is one of an error, or what its class means.
+    """The status that reports `error`: its own if that is an error's, else that of its class.
 
-    An error that came inside a stream has the status of that, 200.
+    An error from inside a stream has the stream's status, 200.
     """
     status = error.status if isinstance(error, RemoteProtocolError) else None
     return status if status is not None and status >= 400 else _STATUS.get(type(error), 500)
 
 
 def refuse(kind: type[Refused], status: int, message: str, code: str | None = None) -> Refused:
-    """The error by which a service refuses a request."""
+    """The error with which a service refuses a request."""
     error = kind(message, code=code)
     error.status = status
     return error
 
 
 def read_json(request: Request, decoder: "msgspec.json.Decoder[_T]") -> _T:
-    """The JSON body of a request. Raises Refused with the status that says why."""
+    """The JSON body of a request. Raises Refused with status 400, 413 or 415."""
     kind = content_type(request.headers)
     if "json" not in kind:
         raise refuse(BadRequest, 415, f"content-type is {kind or 'missing'}, not application/json")
@@ -314,10 +312,10 @@ def pair(
     *,
     cut: Callable[[bytes], Iterable[bytes]] = lambda body: (body,),
 ) -> Iterator[Event]:
-    """The events of `exchange` against `service`, joined in memory.
+    """The events of `exchange` when `service` answers it in memory.
 
-    `cut` says in which pieces a body arrives. An answer without `End` ends as a connection does
-    that breaks. Raises what the exchange raises.
+    `cut` splits a body into the pieces in which it arrives. An answer without `End` ends like a
+    broken connection. Raises what the exchange raises.
     """
     while (request := exchange.next_request()) is not None:
         responder = service.responder()

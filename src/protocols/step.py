@@ -1,14 +1,14 @@
-"""What a format writes for its client half: one request, and the decoder of its answer.
+"""The bases for the client half of a format: one request, and the decoder of its answer.
 
 | the answer is | base | what to write |
 |---|---|---|
-| server-sent events, or one JSON array | `EventStep` | `event`, for each of them |
-| lines, each of which is a unit of its own | `LineStep` | `line` |
+| server-sent events, or one JSON array | `EventStep` | `event`, for an event or element |
+| lines, each a unit of its own | `LineStep` | `line` |
 | frames of an AWS event stream | `FrameStep` | `frame` |
 | one JSON document | `Step`, `framing = "document"` | `document` |
 | bytes, such as a picture | `Step`, `framing = "bytes"` | `data`, `eof` |
 
-An answer that was asked for whole is one JSON document in each of them: then `document` gets it.
+If the answer is not streamed it is one JSON document, whatever the base: `document` receives it.
 """
 
 from typing import ClassVar, Literal, TypeAlias
@@ -19,7 +19,7 @@ from .limits import Limits
 from .toolkit.elements import Elements
 from .toolkit.frames import Frame, Frames
 from .toolkit.http import Headers, Request
-from .toolkit.lines import Lines
+from .toolkit.lines import BOM, Lines
 from .toolkit.refusals import STANDARD, ErrorTable, refusal_of_document
 from .toolkit.sse import SSEDecoder, SSEItem, UnknownLine
 from .toolkit.unknown import UnknownLines
@@ -27,42 +27,47 @@ from .toolkit.unknown import UnknownLines
 __all__ = ["EventStep", "FrameStep", "Framing", "LineStep", "Step"]
 
 Framing: TypeAlias = Literal["events", "lines", "frames", "document", "bytes"]
-"""What a body is made of. `events`: lines that no JSON value begins, so that one means a document.
-`lines`: lines, which JSON may begin. `document`: one JSON document. `bytes`: anything."""
+"""What a body is made of. `events`: server-sent events; a body that begins with JSON is a document
+instead. `lines`: lines, which may begin with JSON. `frames`: binary frames. `document`: one JSON
+document. `bytes`: anything."""
 
 _TEXTUAL = frozenset(
     ("", "text/event-stream", "text/plain", "application/octet-stream", "application/jsonl")
 )
 
 
+_BLANK_LINES = (b"\n\n", b"\r\r", b"\r\n\r\n")
+
+
 class Step:
     """One request of an exchange, and the decoder of its answer.
 
-    Derive from this; what is not overridden does nothing. Only `RemoteProtocolError` may come out
-    of its methods; what they appended to `events` before that is delivered.
+    The methods do nothing unless overridden. They may raise only `RemoteProtocolError`; what they
+    appended to `events` before that is delivered.
     """
 
     framing: ClassVar[Framing] = "events"
     elements: ClassVar[bool] = False
-    """Whether a body that is one JSON array is read element by element, each of them an event."""
+    """Whether the elements of a body that is one JSON array are events, read as they arrive."""
     media_types: ClassVar[frozenset[str] | None] = _TEXTUAL
-    """What its answers may be labelled, beside all kinds of JSON. None: anything."""
+    """The content types that its answers may have, in addition to JSON. None: any."""
     limit: ClassVar[Literal["response", "picture"]] = "response"
-    """The one of `Limits` that bounds the body."""
+    """Which of `Limits` bounds the body."""
     errors: ClassVar[ErrorTable] = STANDARD
     """What the error responses of the service mean."""
 
     request: Request
     evidence: Evidence | None = None
-    """What has shown that the answer is complete. `terminator` ends the answer at once."""
+    """What has shown so far that the answer is complete. `terminator` ends the answer at once."""
     failure: RemoteProtocolError | None = None
-    """Why the answer is no success although it is complete: raised instead of `End`."""
+    """Why a complete answer is not a success: raised instead of `End`."""
     unfinished: str = "the body ended before the answer was complete"
-    """What is said of an answer that ends before the required evidence, in the format's words."""
+    """The message about an answer that ends before the required evidence, in the format's
+    words."""
 
     @property
     def keepalive(self) -> bool:
-        """Whether the last `data` was nothing but comments and blank lines."""
+        """Whether the last `data` was only keep-alives, such as comments and blank lines."""
         return False
 
     def response(self, status: int, headers: Headers) -> None:
@@ -79,12 +84,17 @@ class Step:
         """The body is complete. Returns the step that follows, if any."""
         return None
 
+    def border(self, body: bytes | bytearray, start: int) -> int:
+        """Where the last complete unit in `body` ends. `body` begins with a unit, and `start` bytes
+        of it were looked at before, without finding an end. 0: no unit is complete."""
+        return 0
+
     def settle(self, events: list[Event]) -> None:
-        """Nothing more will come: append what was held back and is certain. May come twice."""
+        """The answer is over: append what was held back and is certain. May be called twice."""
 
 
 class _StreamStep(Step):
-    """A step whose answer is a stream, so that its request is not needed for long."""
+    """A step whose answer is a stream. It drops its request once the answer has begun."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -93,28 +103,39 @@ class _StreamStep(Step):
     def response(self, status: int, headers: Headers) -> None:
         self.request = self.request.remembered()  # a prompt may be large
 
+    def _partial(self, rest: bytes, what: str, events: list[Event]) -> None:
+        """The body ended inside `what`, which breaks only an answer that nothing has shown to be
+        complete."""
+        if self.evidence is None:
+            raise Truncated(f"{self.unfinished}, inside {what}", data=rest)
+        if rest:
+            events.append(Unrecognized(rest))
+
 
 class LineStep(_StreamStep):
-    """A step whose answer is lines, each of which is a unit of its own: `line` decodes one. Blank
-    lines say nothing."""
+    """A step whose answer is lines, each a unit of its own: `line` decodes one. Blank lines are
+    ignored."""
 
     def __init__(self, request: Request, limits: Limits) -> None:
         super().__init__(request)
         self._lines = Lines(limits.event)
 
     def line(self, line: bytes, events: list[Event]) -> None:
-        """One line without its end; it is not empty."""
+        """One line, not empty, without its end."""
         raise NotImplementedError
 
     @property
     def keepalive(self) -> bool:
         return self._lines.keepalive
 
+    def border(self, body: bytes | bytearray, start: int) -> int:
+        return max(body.rfind(b"\n", start), body.rfind(b"\r", start)) + 1
+
     def data(self, data: bytes, events: list[Event]) -> None:
         lines = self._lines
         limit = lines.limit
-        for line in lines.feed(data).splitlines():  # no name keeps what may be large
-            if len(line) > limit:  # looked at here, too, as it is called for each line
+        for line in lines.feed(data).splitlines():  # a name would keep what may be large
+            if len(line) > limit:  # tested here, too, to save a call for each line
                 lines.check(len(line))
             if line:
                 self.line(line, events)
@@ -129,16 +150,16 @@ class LineStep(_StreamStep):
             return None
         try:
             self.line(rest, events)
-        except Malformed as error:
-            raise Truncated(f"{self.unfinished}, inside a line", data=rest) from error
+        except Malformed:
+            self._partial(rest, "a line", events)
         return None
 
 
 class EventStep(_StreamStep):
     """A step whose answer is server-sent events: `event` decodes one.
 
-    What holds for all of them is here: lines that are no field of SSE, comments, limits, a last
-    event without its blank line, and that nothing after the end mark is read.
+    It handles what is common to all: lines that are no field of SSE, comments, limits, a last event
+    without its blank line. Nothing after the end mark is read.
     """
 
     def __init__(self, request: Request, limits: Limits) -> None:
@@ -146,17 +167,19 @@ class EventStep(_StreamStep):
         self._sse = SSEDecoder(limits.event)
         self._unknown = UnknownLines(limits.error_body, self.errors)
         self._elements: Elements | None = None
+        self._blank = False  # whether the last bytes of an array were only white space and the like
 
     def event(self, data: bytes, type: str, events: list[Event]) -> None:
-        """One event. `data` is UTF-8 as it came; `type` is `message` unless the service names it.
+        """One event, or one element of an array. `data` is UTF-8, not yet decoded; `type` is
+        `message` unless the service names it.
 
-        Raises Malformed for data that is not what the format allows.
+        Raises Malformed for data that the format does not allow.
         """
         raise NotImplementedError
 
     def payloads(self, payloads: list[bytes], events: list[Event]) -> None:
-        """The data of events without a name that came together: most of a stream. A format in a
-        hurry overrides this."""
+        """The data of unnamed events that arrived together, as most of a stream does. A format may
+        override this to be faster."""
         for payload in payloads:
             self.event(payload, "message", events)
             if self.evidence == "terminator":
@@ -164,7 +187,14 @@ class EventStep(_StreamStep):
 
     @property
     def keepalive(self) -> bool:
-        return self._sse.keepalive
+        return self._sse.keepalive if self._elements is None else self._blank
+
+    def border(self, body: bytes | bytearray, start: int) -> int:
+        if self._elements is not None:
+            return len(body) - len(self._elements.rest)
+        start = max(start - 3, 0)
+        places = ((body.rfind(end, start), len(end)) for end in _BLANK_LINES)
+        return max((place + size for place, size in places if place >= 0), default=0)
 
     def data(self, data: bytes, events: list[Event]) -> None:
         sse = self._sse
@@ -187,35 +217,41 @@ class EventStep(_StreamStep):
         brace of a document is."""
         if self._elements is None:
             self._elements = Elements(self._sse.lines.limit)
+            data = data.removeprefix(BOM)
+        elements = self._elements
         found: list[bytes] = []
         fault: RemoteProtocolError | None = None
         try:
-            self._elements.feed(data, found)
+            elements.feed(data, found)
         except RemoteProtocolError as error:
             fault = error
+        self._blank = not (found or elements.rest)
         for element in found:
             self.event(element, "message", events)
-        if fault is not None:
-            raise fault
-        if self._elements.over:
+            if self.evidence == "terminator":
+                return  # what follows is not part of the answer
+        if elements.over:
             self.evidence = "terminator"
+        elif fault is not None:
+            raise fault
 
     def eof(self, events: list[Event]) -> Step | None:
         if self._elements is not None:
-            return None  # without its bracket it is not whole
+            self._partial(self._elements.rest, "its JSON array", events)
+            return None
         items: list[SSEItem] = []
         self._sse.eof(items)
         try:
             self._take_items(items, events)
         except Malformed as error:
-            # A last event without its end whose payload is not whole: the stream was cut in it.
+            # A last event without its end, and not whole: the stream was truncated inside it.
             events.append(Unrecognized(error.data))
         return None
 
     def settle(self, events: list[Event]) -> None:
         comment = self._sse.last_comment[:80].decode(errors="replace").strip()
         if comment:
-            # Some services say in one what went wrong (quirk 2): `:408: 408 Request Timeout`.
+            # Some services report a failure in a comment (quirk 2): `:408: 408 Request Timeout`.
             self.unfinished = f"{type(self).unfinished}; its last comment was {comment!r}"
         self._unknown.release(events)
 
@@ -225,7 +261,7 @@ class EventStep(_StreamStep):
             self._sse.take(lines, items)
         except LimitExceeded:
             self._take_items(items, events)
-            if self.evidence != "terminator":  # what follows that is no part of the answer
+            if self.evidence != "terminator":  # what follows is not part of the answer
                 raise
         else:
             self._take_items(items, events)
@@ -264,11 +300,14 @@ class FrameStep(_StreamStep):
         for frame in found:
             self.frame(frame, events)
             if self.evidence == "terminator":
-                return  # what follows is no part of the answer
+                return  # what follows is not part of the answer
         if fault is not None:
             raise fault
 
+    def border(self, body: bytes | bytearray, start: int) -> int:
+        return len(body) - len(self._frames.rest)
+
     def eof(self, events: list[Event]) -> Step | None:
-        if self._frames.rest:
-            raise Truncated(f"{self.unfinished}, inside a frame", data=self._frames.rest)
+        if rest := self._frames.rest:
+            self._partial(rest, "a frame", events)
         return None

@@ -37,8 +37,7 @@ SMALL = Limits(response=40, document=30, picture=20, error_body=10)
 class Recorder(Step):
     """A step that tells by events what it is given. A line `stop` is its terminator."""
 
-    def __init__(self, kind: Framing) -> None:
-        self.framing = kind
+    def __init__(self) -> None:
         self.request = REQUEST
         self.evidence: Evidence | None = None
         self.responses: list[tuple[int, Headers]] = []
@@ -69,6 +68,17 @@ class Recorder(Step):
         events.append(Unrecognized(b"", "settle"))
 
 
+def recorder(kind: Framing) -> Recorder:
+    """A step for such a body."""
+
+    class Framed(Recorder):
+        framing = kind
+        media_types = None if kind == "bytes" else Step.media_types
+        limit = "picture" if kind == "bytes" else "response"
+
+    return Framed()
+
+
 class Plain(Step):
     """A step that overrides nothing."""
 
@@ -78,7 +88,7 @@ class Plain(Step):
 def read(
     pieces: Iterable[bytes],
     *,
-    framing="events",
+    kind: Framing = "events",
     status: int = 200,
     headers: Headers = SSE,
     limits: Limits | None = None,
@@ -87,10 +97,10 @@ def read(
     """The events, and the error's type and words."""
     events: list[Event] = []
     try:
-        body = open_body(Recorder(kind), status, headers, limits or Limits())
+        body = open_body(recorder(kind), status, headers, limits or Limits())
         for piece in pieces:
             body.data(piece, events)
-        following = body.cut(events) if cut else body.eof(events)
+        following = body.interrupted(events) if cut else body.eof(events)
         assert following is None
     except RemoteProtocolError as error:
         return events, type(error), str(error)
@@ -113,14 +123,14 @@ ANSWERS: dict[str, tuple[Framing, Headers, bytes, list[Event]]] = {
     "a stream without a type": ("events", [], b"a\n", lines("a")),
     "a stream as JSON": ("events", JSON, b"a\n", lines("a")),
     "a type with a parameter": ("events", TYPED, b"a\n", lines("a")),
-    "a stream behind blank lines": ("events", SSE, b" \n\r\n\na\n", lines("a")),
-    "a stream behind a BOM": ("events", SSE, BOM + b"\na\n", lines("a")),
+    "a stream after blank lines": ("events", SSE, b" \n\r\n\na\n", lines("a")),
+    "a stream after a BOM": ("events", SSE, BOM + b"\na\n", lines("a")),
     "a stream of one byte": ("events", SSE, b"a", lines(rest=b"a")),
     "a stream that begins like a BOM": ("events", SSE, BOM[:2] + b"\n", lines("\ufffd")),
     "a document": ("events", JSON, b'{"a": 1}', document(b'{"a": 1}')),
     "a document as a stream": ("events", SSE, b' \n{"a": 1}\n', document(b'{"a": 1}\n')),
     "a list": ("events", JSON, b"[1]", document(b"[1]")),
-    "a document behind a BOM": ("events", JSON, BOM + b"{}", document(BOM + b"{}")),
+    "a document after a BOM": ("events", JSON, BOM + b"{}", document(BOM + b"{}")),
     "a document that is not JSON": ("events", JSON, b"{]", document(b"{]")),
     "a document expected": ("document", JSON, b'"a"', document(b'"a"')),
     "JSON lines": ("lines", JSON, b'{"a": 1}\n', lines('{"a": 1}')),
@@ -143,24 +153,29 @@ FAULTS: dict[str, tuple[Headers, bytes, type[Exception], str]] = {
     "blank lines": (SSE, b"\n\r\n ", Truncated, "the body ended before the answer began"),
     "a BOM": (SSE, BOM, Truncated, "the body ended before the answer began"),
     "half a BOM": (SSE, BOM[:2], Truncated, "the body ended before the answer began"),
-    "a page": (SSE, PAGE, UnexpectedContent, "a page of HTML"),
-    "a page behind blank lines": (JSON, b"\r\n " + PAGE, UnexpectedContent, "a page of HTML"),
-    "a page behind a BOM": (JSON, BOM + PAGE, UnexpectedContent, "a page of HTML"),
-    "a challenge": (SSE, b"<title>Just a moment", Challenged, "a page that asks for a human"),
-    "a page, typed so": (HTML, b"hi", UnexpectedContent, "content of type 'text/html' came"),
+    "a page": (SSE, PAGE, UnexpectedContent, "received an HTML page"),
+    "a page after blank lines": (JSON, b"\r\n " + PAGE, UnexpectedContent, "received an HTML page"),
+    "a page after a BOM": (JSON, BOM + PAGE, UnexpectedContent, "received an HTML page"),
+    "a challenge": (
+        SSE,
+        b"<title>Just a moment",
+        Challenged,
+        "a bot check in front of the service",
+    ),
+    "a page, typed so": (HTML, b"hi", UnexpectedContent, "received content of type 'text/html'"),
     "a bogus type": (
         [(b"content-type", b"x bogus")],
         b"a\n",
         UnexpectedContent,
-        "content of type 'x bogus' came",
+        "received content of type 'x bogus'",
     ),
     "a picture": (
         [(b"content-type", b"image/png")],
         b"\x89PNG",
         UnexpectedContent,
-        "content of type 'image/png' came",
+        "received content of type 'image/png'",
     ),
-    "a document that was cut": (
+    "a truncated document": (
         JSON,
         b'{"a": ',
         Truncated,
@@ -205,7 +220,7 @@ def test_a_connection_that_goes_away(
 
 REFUSALS = [
     (400, b'{"error": "no"}', BadRequest, "the service refused: no"),
-    (503, b"<p>", Overloaded, "status 503: a page of HTML"),
+    (503, b"<p>", Overloaded, "status 503: an HTML page"),
     (500, b"", Refused, "status 500: no body"),
     (199, b"", Refused, "status 199: no body"),
     (300, b"", Redirected, "redirects (status 300)"),
@@ -226,14 +241,14 @@ def test_another_status_is_a_refusal(
 
 @pytest.mark.parametrize("status", [200, 201, 299])
 def test_a_step_is_told_of_a_response_that_is_an_answer(status: int) -> None:
-    step = Recorder("events")
+    step = recorder("events")
     open_body(step, status, SSE, Limits())
     assert step.responses == [(status, SSE)]
 
 
 @pytest.mark.parametrize(("status", "headers"), [(300, SSE), (404, SSE), (200, HTML)])
 def test_a_step_is_not_told_of_another(status: int, headers: Headers) -> None:
-    step = Recorder("events")
+    step = recorder("events")
     open_body(step, status, headers, Limits())
     assert step.responses == []
 
@@ -268,7 +283,7 @@ def test_limits_are_the_same_however_cut(name: str) -> None:
 
 
 def test_no_more_of_an_error_is_read_than_its_limit() -> None:
-    body = open_body(Recorder("events"), 500, JSON, SMALL)
+    body = open_body(recorder("events"), 500, JSON, SMALL)
     body.data(b"x" * 9, [])
     with pytest.raises(Refused, match="x" * 10):
         body.data(b"x", [])
@@ -320,7 +335,7 @@ KEEPALIVES: list[tuple[list[bytes], bool]] = [
 
 @pytest.mark.parametrize(("pieces", "keepalive"), KEEPALIVES)
 def test_keepalive(pieces: list[bytes], keepalive: bool) -> None:
-    body: Body = open_body(Recorder("events"), 200, SSE, Limits())
+    body: Body = open_body(recorder("events"), 200, SSE, Limits())
     for piece in pieces:
         body.data(piece, [])
     assert body.keepalive is keepalive
@@ -352,7 +367,7 @@ class Numbers(LineStep):
             events.append(Text(line.decode()))
 
 
-def test_the_step_lets_go_of_its_prompt() -> None:
+def test_the_step_drops_its_prompt() -> None:
     step = Numbers(Limits())
     step.request = Request("POST", "http://h/x", [(b"accept", b"*/*")], b"a prompt")
     step.response(200, [])

@@ -1,58 +1,137 @@
-"""Chats: what can be asked, and how messages become one prompt or plain data."""
+"""Chats: messages and their parts, the conversation continued, and what a chat is made of."""
 
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tokenwire.protocols.chat import (
     Chat,
+    FilePart,
     ImagePart,
     Message,
+    Opaque,
     Part,
+    ReasoningPart,
+    RefusalPart,
     TextPart,
     Tool,
     ToolCall,
     as_chat,
-    flatten,
-    message_of,
-    wire_message,
 )
 from tokenwire.protocols.errors import LocalProtocolError
+from tokenwire.protocols.events import Native, Text, ToolCallEnd, ToolCallStart
+from tokenwire.protocols.reply import Reply
 
 HI = Message("user", "hi")
 CALL = ToolCall("c1", "add", '{"a":1}')
 URL = "https://x/cat.png"
+NATIVE = Native("anthropic", b'{"type":"thinking"}')
+PARTS: tuple[Part, ...] = (
+    TextPart("a", cache="5m"),
+    ReasoningPart("b"),
+    RefusalPart("c"),
+    ImagePart(URL, "low"),
+    FilePart(URL, "application/pdf", "a.pdf"),
+    CALL,
+    Opaque(NATIVE),
+)
+
+
+# Parts
+
+
+def test_parts_given_by_their_bytes() -> None:
+    assert ImagePart.of_bytes(b"\0", "image/png") == ImagePart("data:image/png;base64,AA==")
+    assert FilePart.of_bytes(b"\0", "audio/wav", "a.wav") == FilePart(
+        "data:audio/wav;base64,AA==", "audio/wav", "a.wav"
+    )
+
+
+def test_parts_are_values_that_json_can_hold() -> None:
+    message = Message("assistant", PARTS)
+    again = msgspec.json.decode(msgspec.json.encode(message), type=Message)
+    assert again.parts == PARTS
+    assert [msgspec.to_builtins(part)["type"] for part in PARTS] == [
+        *("text", "reasoning", "refusal", "image", "file", "tool_call", "opaque")
+    ]
+
+
+@pytest.mark.parametrize("content", ["3", (TextPart("3"), ImagePart(URL))])
+def test_the_result_of_a_call(content: Any) -> None:
+    assert CALL.result(content) == Message("tool", content, tool_call_id="c1")
+    assert CALL.result(list(content) if content != "3" else "3", failed=True) == Message(
+        "tool", content, tool_call_id="c1", failed=True
+    )
+
+
+# Messages
 
 
 @pytest.mark.parametrize(
-    "question",
+    ("message", "parts", "text"),
     [
-        "hi",
-        [HI],
-        (HI,),
-        [{"role": "user", "content": "hi"}],
-        [MappingProxyType({"role": "user", "content": "hi", "unknown": 1})],
-        Chat(messages=(HI,)),
+        (HI, (TextPart("hi"),), "hi"),
+        (Message("user"), (), ""),
+        (Message("user", ()), (), ""),
+        (Message("user", (TextPart("h"), ImagePart(URL), TextPart("i"))), None, "hi"),
+        (Message("assistant", PARTS), PARTS, "a"),
     ],
 )
-def test_as_chat(question: Any) -> None:
-    assert as_chat(question) == Chat(messages=(HI,))
-    assert as_chat(question, model="m", n=2) == Chat(messages=(HI,), model="m", n=2)
+def test_the_parts_and_the_text_of_a_message(
+    message: Message, parts: tuple[Part, ...] | None, text: str
+) -> None:
+    assert message.parts == (message.content if parts is None else parts)
+    assert message.text == text
 
 
-@pytest.mark.parametrize("question", [None, 5, b"hi", [5], ["hi"], {"role": 1}, [[]]])
-def test_what_is_no_chat(question: Any) -> None:
-    with pytest.raises(LocalProtocolError):
-        as_chat(question)
+def test_the_calls_of_a_message() -> None:
+    other = ToolCall("c2", "sub", "{}")
+    assert Message("assistant", (CALL, TextPart("a"), other)).tool_calls == (CALL, other)
+    assert HI.tool_calls == ()
 
 
-def test_what_is_no_chat_is_named() -> None:
-    question: Any = 5
-    with pytest.raises(LocalProtocolError, match=r"^a question of type int: give text"):
-        as_chat(question)
+def test_a_message_is_changed_by_a_copy() -> None:
+    assert HI.replace(name="ann") == Message("user", "hi", name="ann")
+    assert HI.name == ""
+
+
+# Without native forms
+
+
+def test_a_plain_message_has_no_native_forms() -> None:
+    message = Message(
+        "assistant",
+        (
+            ReasoningPart("hm", NATIVE),
+            Opaque(NATIVE),
+            TextPart("a"),
+            ToolCall("c", "f", "{}", native=NATIVE),
+        ),
+        name="x",
+    )
+    plain = message.plain()
+    assert plain == Message(
+        "assistant", (ReasoningPart("hm"), TextPart("a"), ToolCall("c", "f", "{}")), name="x"
+    )
+    assert plain.parts[1] is message.parts[2]
+    assert HI.plain() is HI
+
+
+def test_a_plain_chat_has_no_native_forms() -> None:
+    plain = Tool("f")
+    chat = Chat(
+        messages=(Message("user", (TextPart("a", native=NATIVE),)), HI),
+        tools=(Tool("g", native=NATIVE), Opaque(Native("", b"{}")), plain),
+        n=2,
+    )
+    assert chat.plain() == Chat(
+        messages=(Message("user", (TextPart("a"),)), HI), tools=(Tool("g"), plain), n=2
+    )
+
+
+# The conversation, continued
 
 
 def test_a_chat_is_continued_by_a_copy() -> None:
@@ -64,146 +143,141 @@ def test_a_chat_is_continued_by_a_copy() -> None:
     assert chat.replace(model="m").model == "m"
 
 
+def test_a_reply_a_choice_or_a_message_may_be_the_answer() -> None:
+    chat = Chat(messages=(HI,))
+    reply = Reply.of([Text("a"), Text("b", index=1)])
+    assert chat.then(reply) == chat.then(Message("assistant", "a")) == chat.then("a")
+    assert chat.then(reply.choices[1]) == chat.then("b")
+
+
+def test_the_loop_of_a_tool() -> None:
+    chat = Chat(messages=(HI,))
+    reply = Reply.of(
+        [ToolCallStart(0, "c1", "add"), ToolCallEnd(0, "c1", "add", '{"a":1}', complete=True)]
+    )
+    more = chat.then(reply, *(call.result("3") for call in reply.tool_calls), "thanks")
+    assert more.messages == (
+        HI,
+        Message("assistant", (CALL,)),
+        Message("tool", "3", tool_call_id="c1"),
+        Message("user", "thanks"),
+    )
+
+
+# Options
+
+
 def test_options_are_those_that_are_set() -> None:
     assert Chat(messages=(HI,), model="m", stream=False, extra={"a": 1}).options() == []
-    chat = Chat(
-        messages=(HI,),
-        tools=(Tool("f"),),
-        tool_choice="auto",
-        temperature=0,
-        top_p=0.5,
-        max_tokens=1,
-        stop=("\n",),
-        n=1,
-        seed=0,
-    )
-    assert chat.options() == [
-        *("tools", "tool_choice", "temperature", "top_p", "max_tokens", "stop", "n", "seed")
-    ]
+    options: dict[str, Any] = {
+        "tools": (Tool("f"),),
+        "tool_choice": "auto",
+        "parallel": False,
+        "temperature": 0,
+        "top_p": 0.5,
+        "top_k": 1,
+        "max_tokens": 1,
+        "stop": ("\n",),
+        "n": 1,
+        "seed": 0,
+        "presence_penalty": 0,
+        "frequency_penalty": 0,
+        "logprobs": 0,
+        "effort": "none",
+        "schema": {},
+    }
+    assert Chat(messages=(HI,), **options).options() == list(options)
+    for name, value in options.items():
+        assert Chat(messages=(HI,), **{name: value}).options() == [name]
 
 
-def test_the_text_of_a_message() -> None:
-    assert HI.text == "hi"
-    assert Message("user", (TextPart("h"), TextPart("i"))).text == "hi"
-    assert Message("user").text == Message("user", ()).text == ""
-    with pytest.raises(LocalProtocolError, match="leave the image part out"):
-        _ = Message("user", (TextPart("h"), ImagePart(URL))).text
-
-
-def test_a_picture_of_bytes() -> None:
-    assert ImagePart.of_bytes(b"\0", "image/png") == ImagePart("data:image/png;base64,AA==")
+# What a chat is made of
 
 
 @pytest.mark.parametrize(
-    ("messages", "prompt"),
+    "question",
     [
-        ([HI], "hi"),
-        ([Message("user", "  ")], "  "),
-        ([Message("system", "be brief")], "be brief"),
-        ([Message("system", "s"), HI], "System: s\nUser: hi\nAssistant:"),
-        ([HI, Message("assistant", " \n"), HI], "User: hi\nUser: hi\nAssistant:"),
-        ([HI, Message("assistant", "a\nb")], "User: hi\nAssistant: a\nb\nAssistant:"),
-        ([Message("developer", "d"), HI], "Developer: d\nUser: hi\nAssistant:"),
+        "hi",
+        [HI],
+        (HI,),
+        iter([HI]),
+        [{"role": "user", "content": "hi"}],
+        [MappingProxyType({"role": "user", "content": "hi"})],
+        Chat(messages=(HI,)),
     ],
 )
-def test_flatten(messages: list[Message], prompt: str) -> None:
-    assert flatten(messages) == prompt
+def test_as_chat(question: Any) -> None:
+    chat = as_chat(question)
+    assert chat == Chat(messages=(HI,))
+    assert as_chat(chat, model="m", n=2) == Chat(messages=(HI,), model="m", n=2)
+
+
+def test_messages_of_every_kind_may_be_mixed() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a":1}'}}
+    mapping = {"role": "assistant", "content": None, "tool_calls": [call]}
+    chat = as_chat([HI, mapping, CALL.result("3")], temperature=0)
+    assert chat.messages == (HI, Message("assistant", (CALL,)), CALL.result("3"))
+    assert chat.temperature == 0
+
+
+@pytest.mark.parametrize("question", [None, 5, b"hi", [5], ["hi"], {"role": 1}, [[]]])
+def test_what_no_chat_can_be_made_of(question: Any) -> None:
+    with pytest.raises(LocalProtocolError):
+        as_chat(question)
+
+
+def test_what_no_chat_can_be_made_of_is_named() -> None:
+    question: Any = 5
+    with pytest.raises(LocalProtocolError, match=r"^a question of type int: give text"):
+        as_chat(question)
+
+
+TOOL = Tool("f", "does it", {"type": "object"})
+MAPPING = {
+    "type": "function",
+    "function": {"name": "f", "description": "does it", "parameters": {"type": "object"}},
+}
+SEARCH = {"type": "web_search", "max_uses": 3}
 
 
 @pytest.mark.parametrize(
-    ("messages", "words"),
+    ("tools", "found"),
     [
-        ([], "^no message: a chat needs at least one"),
-        ([HI, Message("assistant", tool_calls=(CALL,))], "^this service knows no tools"),
-        ([Message("tool", "3", tool_call_id="c1")], "^this service knows no tools"),
-        ([Message("user", (ImagePart(URL),))], "takes only text"),
-        ([HI, Message("user", (ImagePart(URL),))], "takes only text"),
+        ([TOOL], (TOOL,)),
+        (TOOL, (TOOL,)),
+        ([MAPPING], (TOOL,)),
+        (MAPPING, (TOOL,)),
+        (MappingProxyType(MAPPING), (TOOL,)),
+        (
+            (SEARCH, MAPPING, TOOL),
+            (Opaque(Native("", b'{"type":"web_search","max_uses":3}')), TOOL, TOOL),
+        ),
+        (Opaque(NATIVE), (Opaque(NATIVE),)),
+        (None, ()),
+        ([], ()),
+        ({TOOL.name: TOOL}.values(), (TOOL,)),
     ],
 )
-def test_what_one_prompt_cannot_hold(messages: list[Message], words: str) -> None:
+def test_tools_may_be_mappings(tools: Any, found: tuple[Tool | Opaque, ...]) -> None:
+    assert as_chat("hi", tools=tools) == Chat(messages=(HI,), tools=found)
+    assert as_chat(Chat(messages=(HI,)), tools=tools) == Chat(messages=(HI,), tools=found)
+
+
+@pytest.mark.parametrize(
+    ("stop", "found"), [("x", ("x",)), (["x", "y"], ("x", "y")), (None, ()), ("", ("",))]
+)
+def test_stop_may_be_one_text(stop: Any, found: tuple[str, ...]) -> None:
+    assert as_chat("hi", stop=stop).stop == found
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"tools": 5}, "^tools: give a list$"),
+        ({"stop": 5}, "^stop: give a list$"),
+        ({"tools": ["f"]}, "^a tool of type str: give a Tool, or a mapping with type$"),
+    ],
+)
+def test_options_that_are_no_lists(options: dict[str, Any], words: str) -> None:
     with pytest.raises(LocalProtocolError, match=words):
-        flatten(messages)
-
-
-WIRE: list[tuple[Message, dict[str, Any]]] = [
-    (HI, {"role": "user", "content": "hi"}),
-    (Message("assistant"), {"role": "assistant", "content": ""}),
-    (Message("user", "hi", name="ann"), {"role": "user", "content": "hi", "name": "ann"}),
-    (
-        Message("user", (TextPart("what?"), ImagePart(URL))),
-        {
-            "role": "user",
-            "content": [
-                {"type": "text", "text": "what?"},
-                {"type": "image_url", "image_url": {"url": URL}},
-            ],
-        },
-    ),
-    (
-        Message("assistant", tool_calls=(CALL,)),
-        {
-            "role": "assistant",
-            "content": None,
-            "tool_calls": [
-                {
-                    "id": "c1",
-                    "type": "function",
-                    "function": {"name": "add", "arguments": '{"a":1}'},
-                }
-            ],
-        },
-    ),
-    (
-        Message("tool", "3", tool_call_id="c1"),
-        {"role": "tool", "content": "3", "tool_call_id": "c1"},
-    ),
-]
-
-
-@pytest.mark.parametrize(("message", "wire"), WIRE)
-def test_a_message_as_plain_data(message: Message, wire: dict[str, Any]) -> None:
-    assert wire_message(message) == wire
-    assert message_of(wire) == message
-
-
-@pytest.mark.parametrize(
-    ("wire", "words"),
-    [
-        ({}, "missing required field `role`"),
-        ({"role": "robot"}, "Invalid enum value 'robot'"),
-        ({"role": "user", "content": 5}, "content"),
-        ({"role": "user", "content": [{"text": "hi"}]}, "missing required field `type`"),
-        ({"role": "user", "content": [{"type": "text"}]}, "a part of type 'text'"),
-        ({"role": "user", "content": [{"type": "image_url"}]}, "a part of type 'image_url'"),
-        ({"role": "user", "content": [{"type": "video", "text": ""}]}, "give text or image_url"),
-        ({"role": "assistant", "tool_calls": [{"id": "c"}]}, "missing required field `function`"),
-    ],
-)
-def test_what_is_no_message(wire: dict[str, Any], words: str) -> None:
-    with pytest.raises(LocalProtocolError, match=words):
-        message_of(wire)
-
-
-def test_a_prompt_of_one_string_has_no_names() -> None:
-    with pytest.raises(LocalProtocolError, match=r"^this service knows no names: leave"):
-        flatten([Message("user", "hi", name="me")])
-
-
-PARTS: st.SearchStrategy[tuple[Part, ...]] = st.lists(
-    st.builds(TextPart, st.text()) | st.builds(ImagePart, st.text()), min_size=1, max_size=3
-).map(tuple)
-MESSAGES = st.builds(
-    Message,
-    role=st.sampled_from(["system", "developer", "user", "assistant", "tool"]),
-    content=st.text() | PARTS,
-    tool_calls=st.lists(st.builds(ToolCall, st.text(), st.text(), st.text()), max_size=2).map(
-        tuple
-    ),
-    tool_call_id=st.text(),
-    name=st.text(),
-)
-
-
-@given(MESSAGES)
-def test_every_message_makes_the_round_trip(message: Message) -> None:
-    assert message_of(wire_message(message)) == message
+        as_chat("hi", **options)

@@ -16,6 +16,7 @@ from tokenwire.protocols.events import (
     Finish,
     Image,
     LogProbs,
+    Native,
     Reasoning,
     Refusal,
     Start,
@@ -39,9 +40,10 @@ EVENTS: list[tuple[str, Event]] = [
     ("tool_call_end", ToolCallEnd(0, "call_1", "add", '{"a":1}', complete=True)),
     ("image", Image(b"\x89PNG\0\xff", "image/png", "https://x/1.png", "a cat")),
     ("citation", Citation("https://x", "X")),
+    ("native", Native("anthropic", b'{"type":"thinking"}', part=1)),
     ("log_probs", LogProbs([TokenLogProb("a", -0.5, [97], [TokenLogProb("b", -1)])], "refusal")),
     ("usage", Usage(1, 2, 3, raw={"prompt_tokens": 1, "new": [None, {"deep": 1.5}]})),
-    ("finish", Finish("stop", "stop")),
+    ("finish", Finish("end_turn", "stop", "\n")),
     ("unrecognized", Unrecognized(b"\xff\0\r\n", "choices[0]")),
     ("end", End("terminator")),
 ]
@@ -90,21 +92,6 @@ def test_data_url(data: bytes) -> None:
     head, _, body = url.partition(",")
     assert head == "data:image/webp;base64"
     assert b64decode(body, validate=True) == data
-
-
-@pytest.mark.parametrize(
-    ("reason", "otel"),
-    [
-        *((same, same) for same in ("stop", "length", "content_filter", "error")),
-        *((reason, "stop") for reason in ("STOP", "end_turn", "stop_sequence", "COMPLETE")),
-        *((reason, "length") for reason in ("max_tokens", "MAX_TOKENS")),
-        *((reason, "tool_call") for reason in ("tool_calls", "function_call", "tool_use")),
-        *((reason, "content_filter") for reason in ("refusal", "SAFETY")),
-        *((reason, reason) for reason in ("pause_turn", "RECITATION", "")),
-    ],
-)
-def test_otel_reason(reason: str, otel: str) -> None:
-    assert Finish(reason).otel_reason == otel
 
 
 STRENGTH: tuple[Evidence, ...] = ("connection_close", "body_end", "finish", "terminator")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.cutting import cuts
 from tests.driving import JSON, SSE, Ending, Outcome, Response, alike, drive, finish
+from tokenwire.protocols.auth import Header, Query
 from tokenwire.protocols.chat import Chat, as_chat
 from tokenwire.protocols.clocks import Clocks
 from tokenwire.protocols.errors import (
@@ -43,6 +44,7 @@ from tokenwire.protocols.service import Service
 from tokenwire.protocols.step import Step
 from tokenwire.protocols.toolkit.coding import PIECE
 from tokenwire.protocols.toolkit.http import Headers, Request
+from tokenwire.protocols.toolkit.refusals import ErrorTable
 
 KEY = "sk-secret-0123456789"
 CHUNK = b'data: {"event": "text-chunk", "data": {"text": "%b"}}\n\n'
@@ -231,7 +233,7 @@ def test_started_by_the_end_of_the_body() -> None:
     assert exchange.started is True
 
 
-def test_a_request_is_let_go_once_its_response_has_begun() -> None:
+def test_a_request_is_dropped_once_its_response_has_begun() -> None:
     exchange = PROVIDERS["openai"].exchange(as_chat("x" * 1000, model="m"), key="secret-key")
     request = exchange.next_request()
     assert request is not None
@@ -301,7 +303,7 @@ class _Tour(Step):
         return _Tour(self._place + 1) if self._place < 3 else None
 
 
-def test_the_keys_of_all_requests_are_redacted_out_of_the_last_ones_error() -> None:
+def test_the_keys_of_all_requests_are_redacted_from_the_last_ones_error() -> None:
     exchange = Exchange(_Tour, owes="body_end", clocks=Clocks(), limits=Limits())
     for _ in range(2):
         exchange.next_request()
@@ -315,6 +317,151 @@ def test_the_keys_of_all_requests_are_redacted_out_of_the_last_ones_error() -> N
     with pytest.raises(AuthenticationFailed, match="not one of") as caught:
         exchange.next_request()
     assert "key-of-place" not in f"{caught.value!r} {caught.value.data!r}"
+
+
+# Signing
+
+
+class _Counting:
+    """Signs with a number that goes up."""
+
+    def __init__(self) -> None:
+        self.signed: list[Request] = []
+
+    def __call__(self, request: Request) -> Request:
+        self.signed.append(request)
+        number = b"key-number-%d" % len(self.signed)
+        return Request(request.method, request.url, [(b"authorization", number)], request.body)
+
+
+def test_each_request_is_signed_when_it_is_asked_for() -> None:
+    sign = _Counting()
+    step = _Polling()
+    bare = step.request
+    exchange = Exchange(lambda: step, sign=sign, owes="body_end", clocks=Clocks(), limits=Limits())
+    assert sign.signed == []
+    for number, body in enumerate((b"[]", b"[]", b"[1]"), 1):
+        assert exchange.request == bare
+        request = exchange.next_request()
+        assert request is not None
+        assert request.headers == [(b"authorization", b"key-number-%d" % number)]
+        assert exchange.request is request
+        exchange.receive_response(200, JSON)
+        exchange.receive_data(body)
+        exchange.receive_eof(framed=True)
+    # Each time what the step wrote, and never what was signed already.
+    assert sign.signed == [bare] * 3
+    fresh = exchange.fresh()
+    assert len(sign.signed) == 3
+    assert fresh.next_request() is not None
+    assert sign.signed == [bare] * 4
+
+
+def test_a_signature_that_fails_changes_nothing() -> None:
+    def sign(request: Request) -> Request:
+        if not keys:
+            raise LocalProtocolError("no key")
+        return request
+
+    keys: list[str] = []
+    exchange = Exchange(_Polling, sign=sign, owes="body_end", clocks=Clocks(), limits=Limits())
+    for _ in range(2):
+        with pytest.raises(LocalProtocolError, match="no key"):
+            exchange.next_request()
+    assert exchange.unstarted
+    assert not exchange.failed
+    keys.append("k")
+    assert exchange.next_request() is not None
+
+
+@pytest.mark.parametrize("at", ["header", "query"])
+def test_a_key_that_was_put_in_is_redacted(at: str) -> None:
+    auth = Query("key") if at == "query" else Header("x-api-key")
+    provider = PROVIDERS["openai"].replace(auth=auth)
+    exchange = provider.exchange(as_chat("hi", model="m"), key=lambda: KEY)
+    assert KEY not in repr(exchange.next_request())
+    exchange.receive_response(401, JSON)
+    exchange.receive_data(b'{"error": "%b is wrong"}' % KEY.encode())
+    exchange.receive_eof()
+    with pytest.raises(AuthenticationFailed, match="is wrong") as caught:
+        exchange.next_request()
+    assert KEY not in f"{caught.value!r} {caught.value.data!r} {exchange!r}"
+
+
+# What an exchange tells of itself
+
+
+def test_the_evidence_so_far() -> None:
+    exchange = ask("openai")
+    exchange.next_request()
+    exchange.receive_response(200, SSE)
+    found = [exchange.evidence]
+    for data in (OPENAI_HELLO, OPENAI_FINISH, b"data: [DONE]\n\n"):
+        exchange.receive_data(data)
+        found.append(exchange.evidence)
+    assert found == [None, None, "finish", "terminator"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "id"),
+    [
+        ([], None),
+        ([(b"X-Request-Id", b"r-1")], "r-1"),
+        ([(b"request-id", b"r-2"), (b"x-request-id", b"r-1")], "r-1"),
+        ([(b"x-own-id", b"r-3")], None),
+    ],
+)
+def test_the_id_of_the_request(headers: Headers, id: str | None) -> None:
+    exchange = ask()
+    assert exchange.request_id is None
+    exchange.next_request()
+    exchange.receive_response(200, [*SSE, *headers])
+    assert exchange.request_id == id
+
+
+def test_the_id_of_the_request_is_where_the_format_says() -> None:
+    class Own(_Polling):
+        errors = ErrorTable(request_ids=(b"x-own-id",))
+
+    exchange = Exchange(Own, owes="body_end", clocks=Clocks(), limits=Limits())
+    exchange.next_request()
+    exchange.receive_response(400, [*JSON, (b"x-own-id", b"r-3"), (b"x-request-id", b"r-1")])
+    assert exchange.request_id == "r-3"
+    exchange.receive_eof()
+    with pytest.raises(BadRequest) as caught:
+        exchange.next_request()
+    assert caught.value.request_id == "r-3"
+
+
+def test_leaving_changes_nothing() -> None:
+    exchange = ask()
+    exchange.leave()
+    exchange.next_request()
+    exchange.receive_response(200, SSE)
+    exchange.leave(Truncated("the reader has left"))
+    exchange.leave()
+    assert exchange.receive_data(HELLO + STREAM_END)[-1] == End("terminator")
+    assert exchange.next_request() is None
+
+
+class _Failing(_Polling):
+    """An answer that is complete, and no success."""
+
+    def document(self, body: bytes, events: list[Event]) -> Step | None:
+        self.failure = RateLimited("no tokens left", code="quota")
+        events.append(Text("a"))
+        return None
+
+
+def test_a_failure_is_raised_instead_of_the_end() -> None:
+    exchange = Exchange(_Failing, owes="body_end", clocks=Clocks(), limits=Limits())
+    outcome = alike(exchange, Response(b"[]", 200, JSON))
+    assert outcome.refused_by(RateLimited, "no tokens left").events == [Text("a")]
+    assert isinstance(outcome.error, RateLimited)
+    assert (outcome.error.status, outcome.error.code) == (200, "quota")
+    # Without the required evidence the answer is truncated, whatever else is wrong with it.
+    exchange = Exchange(_Failing, owes="finish", clocks=Clocks(), limits=Limits())
+    alike(exchange, Response(b"[]", 200, JSON)).refused_by(Truncated)
 
 
 def test_keepalive_before_and_in_an_answer() -> None:
@@ -367,21 +514,21 @@ def test_end_comes_with_the_terminator(ending: Ending) -> None:
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_before_the_evidence_owed(ending: Ending) -> None:
+def test_before_the_required_evidence(ending: Ending) -> None:
     outcome = alike(ask(), Response(HELLO, ending=ending))
     kind = TimedOut if ending == "timeout" else Truncated
     assert outcome.refused_by(kind).events == [Text("hel"), Text("lo")]
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_behind_the_evidence_owed(ending: Ending) -> None:
+def test_after_the_required_evidence(ending: Ending) -> None:
     outcome = alike(ask("openai"), Response(OPENAI_HELLO + OPENAI_FINISH, ending=ending))
     assert outcome.succeeded().events[-1] == End("finish")
 
 
 @pytest.mark.parametrize("name", ["aichats", "aichatonline"])
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_where_the_end_of_the_body_is_owed(name: str, ending: Ending) -> None:
+def test_where_the_end_of_the_body_is_required(name: str, ending: Ending) -> None:
     body = b'{"data": {"message": "hi"}}\n' if name == "aichatonline" else b"data: hi\n"
     token = [Response(b'{"data": "token-1"}', 200, JSON)] if name == "aichatonline" else []
     outcome = alike(ask(name), *token, Response(body, ending=ending))
@@ -390,7 +537,7 @@ def test_where_the_end_of_the_body_is_owed(name: str, ending: Ending) -> None:
         case "eof":
             assert outcome.succeeded().events[1:] == [End("body_end")]
         case "close":
-            outcome.refused_by(Truncated, "only a closed connection", "owes body_end")
+            outcome.refused_by(Truncated, "only a closed connection", "requires body_end")
         case "disconnect":
             outcome.refused_by(Truncated, "the connection closed")
         case "timeout":
@@ -638,7 +785,7 @@ PAGE = b"\n <!DOCTYPE html><html><title>Just a moment...</title></html>"
 @pytest.mark.parametrize("content", CONTENT)
 def test_quirk_45_bot_check(status: int, content: bytes) -> None:
     outcome = alike(ask(), Response(PAGE, status, [(b"content-type", content)]))
-    assert outcome.refused_by(Challenged, "a human").events == []
+    assert outcome.refused_by(Challenged, "bot check").events == []
 
 
 @pytest.mark.parametrize(
@@ -674,7 +821,7 @@ def test_json_error_with_status_200(name: str, ending: Ending) -> None:
 @pytest.mark.parametrize("name", ["darkai", "aichats"])
 def test_json_where_a_stream_was_asked(name: str) -> None:
     outcome = alike(ask(name), Response(b'{"hello": "you"}', 200, JSON))
-    outcome.refused_by(UnexpectedContent, "in the place of a stream")
+    outcome.refused_by(UnexpectedContent, "instead of a stream")
     alike(ask(name), Response(b"{hello}", 200, JSON)).refused_by(Malformed, "not JSON")
     alike(ask(name), Response(b'{"error": "m', 200, JSON)).refused_by(Truncated, "inside its JSON")
 

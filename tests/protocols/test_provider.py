@@ -1,4 +1,4 @@
-"""Providers as data, and the requests of a chat that is put to one."""
+"""Providers as data: what they take, and the exchange that asks one."""
 
 import json
 from random import Random
@@ -8,10 +8,25 @@ import pytest
 
 from tests.asking import chunk
 from tests.driving import drive
-from tokenwire.protocols.chat import Chat, as_chat
+from tokenwire.protocols.auth import Bearer, Header, NoKey, Query
+from tokenwire.protocols.chat import (
+    Chat,
+    Effort,
+    FilePart,
+    ImagePart,
+    Message,
+    Opaque,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    Tool,
+    ToolCall,
+    as_chat,
+)
 from tokenwire.protocols.clocks import Clocks
+from tokenwire.protocols.dialect import Dialect
 from tokenwire.protocols.errors import LocalProtocolError, Truncated
-from tokenwire.protocols.events import Evidence
+from tokenwire.protocols.events import Evidence, Image, Native, Reasoning, Text
 from tokenwire.protocols.formats.openai_chat import OpenAIChat
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.provider import Provider
@@ -31,17 +46,6 @@ PROVIDER = Provider(
     fields={"temperature": 1, "top_p": 0.5},
     clocks=Clocks(total=99),
 )
-
-
-def question(chat: Chat = CHAT, **changes: Any) -> Question:
-    fields: dict[str, Any] = {
-        "provider": PROVIDER,
-        "chat": chat,
-        "model": "big",
-        "base_url": PROVIDER.base_url,
-        "limits": Limits(),
-    }
-    return Question(**{**fields, **changes})
 
 
 def sent(request: Request) -> Any:
@@ -67,7 +71,7 @@ def test_any_model() -> None:
     [
         ("bigg", r"^acme has no model 'bigg'; did you mean big\? \(known: big, small, large\)$"),
         ("zzz", r"^acme has no model 'zzz' \(known: big, small, large\)$"),
-        ("big\n", r"^model 'big\\n' holds a control character"),
+        ("big\n", r"^model 'big\\n' has a control character"),
     ],
 )
 def test_an_unknown_model(asked: str, words: str) -> None:
@@ -90,87 +94,6 @@ def test_a_long_name_of_a_model_is_shortened() -> None:
     for name, shown in (("x" * 100, "x" * 100), ("x" * 101, "x" * 100 + "...")):
         with pytest.raises(LocalProtocolError, match=f"^acme has no model '{shown}' "):
             PROVIDER.model(name)
-
-
-def test_a_post() -> None:
-    request = question(headers={"X-Mine": "1", "ORIGIN": "https://other"}).post(
-        "/chat", {"q": "\u00e9"}, {"accept": "c/d"}
-    )
-    assert (request.method, request.url) == ("POST", "https://acme.test/v1/chat?tenant=1")
-    assert sent(request) == {"temperature": 1, "top_p": 0.5, "q": "\u00e9"}
-    assert not request.server_chosen
-    assert dict(request.headers) == {
-        b"user-agent": b"tokenwire/0.1.0",
-        b"accept-encoding": b"identity",
-        b"origin": b"https://other",
-        b"accept": b"c/d",
-        b"content-type": b"application/json",
-        b"x-mine": b"1",
-    }
-
-
-def test_what_overrides_what() -> None:
-    chat = CHAT.replace(extra={"top_p": 0.1, "q": "extra"})
-    assert sent(question(chat).post("/", {"temperature": 0, "q": "body"})) == {
-        "temperature": 0,
-        "top_p": 0.1,
-        "q": "extra",
-    }
-
-
-def test_a_get() -> None:
-    request = question(headers={"x-mine": "1"}).get("/token?a=b", {"x": "y"})
-    assert (request.method, request.body) == ("GET", b"")
-    assert request.url == "https://acme.test/v1/token?tenant=1&a=b"
-    assert get_header(request.headers, b"x") == "y"
-    assert get_header(request.headers, b"x-mine") == "1"
-    assert get_header(request.headers, b"content-type") is None
-
-
-def test_an_address_that_the_server_chose_gets_nothing_of_ours() -> None:
-    asked = question(key="sk-12345678", headers={"authorization": "Bearer x", "cookie": "a=b"})
-    request = asked.get_server_chosen("http://pics.test/1.png#top")
-    assert (request.method, request.url) == ("GET", "http://pics.test/1.png")
-    assert request.server_chosen
-    assert dict(request.headers) == {
-        b"user-agent": b"tokenwire/0.1.0",
-        b"accept-encoding": b"identity",
-        b"accept": b"image/*",
-    }
-    with pytest.raises(LocalProtocolError):
-        asked.get_server_chosen("file:///etc/passwd")
-
-
-@pytest.mark.parametrize("value", [object(), {(1,): 2}, "\ud800", {1, object()}])
-def test_what_is_no_json(value: Any) -> None:
-    with pytest.raises(LocalProtocolError, match="the chat can't be written as JSON"):
-        question().post("/", {"q": value})
-
-
-def test_what_is_nested_too_deep_is_no_json() -> None:
-    deep: list[Any] = []
-    for _ in range(100_000):
-        deep = [deep]
-    with pytest.raises(LocalProtocolError, match="the chat can't be written as JSON"):
-        question().post("/", {"q": deep})
-
-
-def test_random_text_comes_from_the_source_given() -> None:
-    text = question(random=Random(1)).random_text(50)
-    assert text == question(random=Random(1)).random_text(50)
-    assert len(text) == 50
-    assert set(text) <= set("abcdefghijklmnopqrstuvwxyz0123456789")
-    words = r"^acme needs random strings: give random=random\.SystemRandom\(\)$"
-    with pytest.raises(LocalProtocolError, match=words):
-        question().random_text(1)
-
-
-def test_an_option_that_cannot_be_taken() -> None:
-    asked = question(CHAT.replace(n=2, seed=1))
-    asked.refuse_options("n", "seed")
-    words = r"^acme can't take seed: leave it out of the chat$"
-    with pytest.raises(LocalProtocolError, match=words):
-        asked.refuse_options("n")
 
 
 def test_an_exchange_has_what_was_given_or_what_the_provider_brings() -> None:
@@ -197,11 +120,11 @@ def test_an_exchange_has_what_was_given_or_what_the_provider_brings() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"key": "a\nb"}, "^key holds a control character"),
+        ({"key": "a\nb"}, "^key has a control character"),
         ({"base_url": "ftp://x"}, "base_url 'ftp://x'"),
         ({"base_url": ""}, "base_url ''"),
         ({"headers": {"a b": "c"}}, "header name 'a b'"),
-        ({"headers": {"a": "c\r\nd"}}, "header a holds a control character"),
+        ({"headers": {"a": "c\r\nd"}}, "header a has a control character"),
     ],
 )
 def test_what_no_exchange_can_be_made_of(given: dict[str, Any], words: str) -> None:
@@ -235,7 +158,7 @@ def test_a_dialect_is_given_all_that_was_given() -> None:
 
 
 @pytest.mark.parametrize(("owes", "error"), [("finish", None), ("terminator", Truncated)])
-def test_an_exchange_owes_what_its_provider_owes(
+def test_an_exchange_needs_the_evidence_that_its_provider_requires(
     owes: Evidence, error: type[Exception] | None
 ) -> None:
     provider = Provider(
@@ -248,7 +171,8 @@ def test_an_exchange_owes_what_its_provider_owes(
 def test_a_provider_is_a_value() -> None:
     with pytest.raises(AttributeError):
         PROVIDER.name = "other"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
-    assert "sk-" not in repr(question(key="sk-12345678"))
+    assert repr(PROVIDER) == "<Provider acme>"
+    assert PROVIDER.replace(name="b").base_url == PROVIDER.base_url
 
 
 def test_a_chat_is_wanted() -> None:
@@ -257,12 +181,231 @@ def test_a_chat_is_wanted() -> None:
         PROVIDER.exchange(question)
 
 
+# What is taken
+
+
+class Bare(Dialect):
+    """Takes nothing beyond one text."""
+
+    name = "bare"
+    auth = ()
+
+
+class Able(Dialect):
+    """Takes all there is."""
+
+    name = "able"
+    takes = frozenset(
+        (
+            *(name for name in Chat.__struct_fields__ if name not in ("messages", "model")),
+            *("history", "images", "files", "name", "extra", "cache", "strict", "custom"),
+        )
+    )
+    efforts = frozenset(("low", "high"))
+
+
+BARE = Provider(name="bare-co", dialect=Bare(), base_url="https://x", any_model=True)
+ABLE = Provider(name="able-co", dialect=Able(), base_url="https://x", any_model=True)
+CALL = ToolCall("c", "f", "{}")
+URL = "https://x/a.png"
+
+
+def said(*parts: Any, role: Any = "user", **fields: Any) -> Chat:
+    return Chat(messages=(Message(role, parts, **fields),))
+
+
+def opted(**options: Any) -> Chat:
+    return as_chat("hi", **options)
+
+
+OPTIONS: dict[str, Any] = {
+    "tools": (Tool("f"),),
+    "tool_choice": "none",
+    "parallel": False,
+    "temperature": 0,
+    "top_p": 0,
+    "top_k": 0,
+    "max_tokens": 0,
+    "stop": ("x",),
+    "n": 1,
+    "seed": 0,
+    "presence_penalty": 0,
+    "frequency_penalty": 0,
+    "logprobs": 0,
+    "effort": "low",
+    "schema": {},
+}
+REFUSED: dict[str, Chat] = {
+    **{name: opted(**{name: value}) for name, value in OPTIONS.items()},
+    "stream=False": opted(stream=False),
+    "a message's name": said(TextPart("a"), name="ann"),
+    "prefix, partial of a message": said(TextPart("a"), extra={"prefix": True, "partial": 1}),
+    "images": said(ImagePart(URL)),
+    "files": said(FilePart(URL)),
+    "cache marks": said(TextPart("a", cache="5m")),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_the_format_does_not_take_is_refused_by_name(what: str) -> None:
+    with pytest.raises(LocalProtocolError) as caught:
+        BARE.exchange(REFUSED[what])
+    assert str(caught.value) == f"bare-co can't take {what}: leave it out of the chat"
+    ABLE.check(REFUSED[what])
+
+
+@pytest.mark.parametrize("what", [*REFUSED, "tools"])
+def test_what_the_service_refuses_is_refused_too(what: str) -> None:
+    word = {
+        "stream=False": "stream",
+        "a message's name": "name",
+        "prefix, partial of a message": "extra",
+        "cache marks": "cache",
+    }.get(what, what)
+    choosy = ABLE.replace(refuses=frozenset((word,)))
+    assert choosy.takes == ABLE.takes - {word}
+    with pytest.raises(LocalProtocolError, match=f"^able-co can't take {what}: "):
+        choosy.check(REFUSED[what])
+
+
 @pytest.mark.parametrize(
-    ("changes", "name"),
-    [({"key": "sk-12345678"}, "key"), ({"chat": CHAT.replace(stream=False)}, "stream=False")],
+    ("word", "chat", "what"),
+    [
+        ("tools", said(TextPart("3"), role="tool"), "tools"),
+        ("tools", said(CALL, role="assistant"), "tools"),
+        ("custom", said(ToolCall("c", "f", "x", custom=True), role="assistant"), "custom tool"),
+        ("strict", opted(tools=(Tool("f", strict=False),)), "a tool's strict"),
+        ("cache", opted(tools=(Tool("f", cache="1h"),)), "cache marks"),
+        ("cache", said(ImagePart(URL, cache="1h")), "cache marks"),
+        ("cache", said(ToolCall("c", "f", "{}", cache="5m"), role="assistant"), "cache marks"),
+    ],
 )
-def test_a_key_and_not_streaming_are_options(changes: dict[str, Any], name: str) -> None:
-    asked = question(**changes)
-    asked.refuse_options(name)
-    with pytest.raises(LocalProtocolError, match=f"acme can't take {name}"):
-        asked.refuse_options()
+def test_parts_and_tools_are_looked_at(word: str, chat: Chat, what: str) -> None:
+    ABLE.check(chat)
+    with pytest.raises(LocalProtocolError, match=f"^able-co can't take {what}"):
+        ABLE.replace(refuses=frozenset((word,))).check(chat)
+
+
+@pytest.mark.parametrize(
+    "chat",
+    [
+        opted(),
+        said(TextPart("a"), ReasoningPart("b"), RefusalPart("c")),
+        said(Opaque(Native("other", b"{}"))),
+        # A part in the format's own words goes as it is, whatever its general meaning.
+        said(ImagePart(URL, native=Native("bare", b"{}"))),
+        opted(extra={"temperature": 1}),
+    ],
+)
+def test_what_any_format_is_given_to_write(chat: Chat) -> None:
+    BARE.check(chat)
+
+
+def test_a_tool_in_the_words_of_a_format_is_left_to_that_format() -> None:
+    tools = (Opaque(Native("", b'{"type":"web_search"}')), Tool("f", native=Native("x", b"{}")))
+    choosy = ABLE.replace(refuses=frozenset(("strict", "cache")))
+    choosy.check(opted(tools=tools))
+    with pytest.raises(LocalProtocolError, match=r"^bare-co can't take tools: "):
+        BARE.check(opted(tools=tools[:1]))
+
+
+def test_a_part_in_the_words_of_another_format_counts_by_its_general_meaning() -> None:
+    with pytest.raises(LocalProtocolError, match=r"^bare-co can't take images"):
+        BARE.check(said(ImagePart(URL, native=Native("able", b"{}"))))
+
+
+@pytest.mark.parametrize(
+    ("provider", "word", "known"),
+    [
+        (ABLE, "max", "low, high"),
+        (ABLE.replace(effort={"none": {}, "max": {"thinking": 9}}), "low", "none, max"),
+        (ABLE.replace(effort={}), "low", "none of them"),
+    ],
+)
+def test_a_word_of_effort_that_is_not_taken(provider: Provider, word: Effort, known: str) -> None:
+    with pytest.raises(LocalProtocolError, match=f"^able-co: effort is {known}, not {word}$"):
+        provider.check(opted(effort=word))
+
+
+def test_the_words_of_effort_that_are_taken() -> None:
+    ABLE.check(opted(effort="high"))
+    ABLE.replace(effort={"max": {}}).check(opted(effort="max"))
+
+
+class Drawing(Bare):
+    says = frozenset((Image, Reasoning))
+
+
+@pytest.mark.parametrize(
+    ("provider", "words"),
+    [
+        (BARE, "text"),
+        (ABLE, "text vision tools history options"),
+        (BARE.replace(dialect=Drawing()), "images reasoning"),
+        (BARE.replace(dialect=Drawing(), refuses=frozenset(("reasoning",))), "images"),
+        (ABLE.replace(refuses=frozenset(("tools", "images"))), "text history options"),
+    ],
+)
+def test_capabilities(provider: Provider, words: str) -> None:
+    assert provider.capabilities == set(words.split())
+    assert Text in BARE.dialect.says
+
+
+# Keys, and addresses
+
+
+def test_the_place_of_the_key() -> None:
+    assert BARE.key_place is None
+    assert ABLE.key_place == Bearer()
+    assert ABLE.replace(auth=Query("k")).key_place == Query("k")
+    assert BARE.replace(auth=Header("x-key")).key_place == Header("x-key")
+    assert ABLE.replace(auth=NoKey()).key_place is None
+
+
+@pytest.mark.parametrize("provider", [BARE, ABLE.replace(auth=NoKey())])
+def test_a_key_that_no_place_is_for(provider: Provider) -> None:
+    for key in ("k", lambda: "k"):
+        with pytest.raises(LocalProtocolError, match=f"^{provider.name} can't take key: leave it"):
+            provider.exchange(opted(), key=key)
+
+
+PLACED = PROVIDER.replace(
+    base_url="https://{resource}.acme.test/{version}/{resource}",
+    params={"resource": "ACME_RESOURCE"},
+)
+
+
+def test_params_fill_the_address_in() -> None:
+    exchange = PLACED.exchange(CHAT, params={"resource": "a", "version": "v2"})
+    assert exchange.request.url == "https://a.acme.test/v2/a/chat/completions"
+    exchange = PLACED.exchange(CHAT, base_url="https://b.test")
+    assert exchange.request.url == "https://b.test/chat/completions"
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        (
+            None,
+            r"^acme needs resource: give params={'resource': ...}, or set ACME_RESOURCE$",
+        ),
+        ({"resource": "", "version": "1"}, "^acme needs resource: "),
+        ({"resource": "a"}, r"^acme needs version: give params={'version': ...}$"),
+    ],
+)
+def test_params_that_are_missing(params: dict[str, str] | None, words: str) -> None:
+    with pytest.raises(LocalProtocolError, match=words):
+        PLACED.exchange(CHAT, params=params)
+
+
+def test_the_path_and_the_query_of_a_provider() -> None:
+    provider = PROVIDER.replace(path="/ask", query={"api-version": "2024 10", "b": "&"})
+    url = provider.exchange(CHAT).request.url
+    assert url == "https://acme.test/v1/ask?tenant=1&api-version=2024+10&b=%26"
+
+
+def test_the_required_evidence() -> None:
+    assert (BARE.required_evidence, BARE.replace(owes="terminator").required_evidence) == (
+        "finish",
+        "terminator",
+    )

@@ -17,7 +17,7 @@ def test_a_provider_is_found_by_its_name() -> None:
 @pytest.mark.parametrize("name", ["", "OpenAI", "nobody"])
 def test_an_unknown_name_is_told_the_known_ones(name: str) -> None:
     with pytest.raises(
-        LocalProtocolError, match=f"^there is no provider '{name}' .known: darkai, .*, openai.$"
+        LocalProtocolError, match=f"^there is no provider '{name}' .known: openai, .*, darkai, .*.$"
     ):
         provider_named(name)
     assert name not in PROVIDERS

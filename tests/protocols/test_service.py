@@ -10,7 +10,9 @@ import pytest
 
 from tests.cutting import bytewise
 from tests.driving import JSON, Response, drive
+from tokenwire.protocols.auth import Bearer, Header, Query
 from tokenwire.protocols.chat import Chat, as_chat
+from tokenwire.protocols.dialect import Dialect, Endpoint
 from tokenwire.protocols.errors import (
     AuthenticationFailed,
     BadRequest,
@@ -25,12 +27,23 @@ from tokenwire.protocols.errors import (
     RemoteProtocolError,
     Truncated,
 )
-from tokenwire.protocols.events import End, Event, Finish, Start, Text
+from tokenwire.protocols.events import (
+    End,
+    Event,
+    Finish,
+    Native,
+    Start,
+    Text,
+    Unrecognized,
+    Usage,
+)
 from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.limits import Limits
+from tokenwire.protocols.provider import Provider
 from tokenwire.protocols.registry import PROVIDERS
-from tokenwire.protocols.service import Responder, Service, pair, read_json_post, status_of
-from tokenwire.protocols.toolkit.http import Request
+from tokenwire.protocols.reply import Reply
+from tokenwire.protocols.service import Responder, Service, pair, read_json, refuse, status_of
+from tokenwire.protocols.toolkit.http import Headers, Request
 
 _any = msgspec.json.Decoder()
 
@@ -107,15 +120,265 @@ def test_failures_that_have_no_message_of_their_own() -> None:
     assert error["type"] == "own_type"
 
 
-def test_responder_to_derive_from() -> None:
-    responder = Responder(Service(PROVIDERS["darkai"]))
-    with pytest.raises(NotImplementedError):
-        responder.receive_request(Request("GET", "http://x.test", []))
-    with pytest.raises(NotImplementedError):
-        responder.send(Text("a"))
+# A format of our own
+
+
+class Toy(Dialect):
+    """Has a key in every place, and several endpoints."""
+
+    name = "toy"
+    says = frozenset((Text, Usage, Unrecognized, End))
+    auth = (Bearer(), Header("X-Key"), Query("key"))
+    evidence = "body_end"
+    ping = b"~"
+    endpoints = (
+        Endpoint("chat", "POST", "/chat/{model}:ask"),
+        Endpoint("models", "GET", "/models"),
+        Endpoint("models", "POST", "/models"),
+        Endpoint("model", "GET", "/models/{id}"),
+        Endpoint("health", "GET", "/health"),
+    )
+
+    def respond(self, service: Service) -> Responder:
+        return ToyResponder(service)
+
+    def new_state(self) -> list[str]:
+        return []
+
+    def says_to(self, chat: Chat) -> frozenset[type[Event]]:
+        return self.says if chat.stream else self.says - {Usage}
+
+
+class ToyResponder(Responder):
+    def read(self, request: Request, found: dict[str, str]) -> Chat:
+        if request.body == b"bad":
+            raise refuse(BadRequest, 422, "bad")
+        self.service.state.append(found["model"])
+        return as_chat("hi", model=found["model"], stream=request.body != b"whole")
+
+    def write(self, event: Event) -> bytes:
+        return event.text.encode() + b";" if isinstance(event, Text) else b""
+
+    def write_whole(self, reply: Reply) -> bytes:
+        return b"[%s]" % reply.text.encode()
+
+    def answer(self, does: str, request: Request, found: dict[str, str]) -> bytes:
+        if found.get("id") == "none":
+            raise refuse(BadRequest, 404, "no such model")
+        self.headers.append((b"x-does", does.encode()))
+        return b"%s %s" % (does.encode(), request.body)
+
+
+TOY = Provider(name="toy-co", dialect=Toy(), base_url="https://toy.test/v1", any_model=True)
+
+
+def toy(method: str, path: str, body: bytes = b"", headers: Headers | None = None) -> Request:
+    return Request(method, f"http://x.test{path}", headers or [], body)
+
+
+CHAT = toy("POST", "/v1/chat/m-1:ask")
+
+
+@pytest.mark.parametrize(
+    ("request_", "does", "found"),
+    [
+        (CHAT, "chat", {"model": "m-1"}),
+        (toy("POST", "/chat/m%2F1:ask?key=x"), "chat", {"model": "m%2F1"}),
+        (toy("GET", "/models?limit=1"), "models", {}),
+        (toy("POST", "/models"), "models", {}),
+        (toy("GET", "/a/b/models/m-1"), "model", {"id": "m-1"}),
+        (toy("GET", "/health"), "health", {}),
+        (toy("HEAD", "/health"), "health", {}),
+    ],
+)
+def test_a_request_is_routed(request_: Request, does: str, found: dict[str, str]) -> None:
+    endpoint, parts = Service(TOY).route(request_)
+    assert (endpoint.does, parts) == (does, found)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "message"),
+    [
+        (toy("POST", "/v1/other?key=secret"), 404, "there is nothing at /v1/other"),
+        (toy("POST", "/chat/:ask"), 404, "there is nothing at /chat/:ask"),
+        (toy("GET", "/chat/m:ask"), 405, "/chat/{model}:ask takes POST, not GET"),
+        (toy("PUT", "/models"), 405, "/models takes GET and POST, not PUT"),
+        (toy("PUT", "/models/m"), 405, "/models/{id} takes GET, not PUT"),
+    ],
+)
+def test_a_request_that_leads_nowhere(request_: Request, status: int, message: str) -> None:
+    responder = Service(TOY).responder()
+    with pytest.raises(BadRequest) as caught:
+        responder.receive_request(request_)
+    assert (caught.value.status, caught.value.message) == (status, message)
+
+
+def test_the_chat_is_where_the_provider_has_it() -> None:
+    service = Service(TOY.replace(path="/ask/{model}"))
+    chat = service.responder().receive_request(toy("POST", "/ask/m-2"))
+    assert chat == as_chat("hi", model="m-2")
+    with pytest.raises(BadRequest, match="there is nothing at /v1/chat"):
+        service.responder().receive_request(CHAT)
+
+
+def test_other_endpoints_are_answered_by_the_format() -> None:
+    responder = Service(TOY).responder()
+    assert responder.receive_request(toy("POST", "/models", b"?")) is None
+    assert responder.complete
+    assert responder.head() == (200, [*JSON, (b"x-does", b"models")])
+    assert responder.end() == b"models ?"
+
+
+def test_other_endpoints_may_refuse() -> None:
+    with pytest.raises(BadRequest, match="no such model"):
+        Service(TOY).responder().receive_request(toy("GET", "/models/none"))
+
+
+def test_a_service_keeps_what_its_format_needs() -> None:
+    service = Service(TOY)
+    for model in ("a", "b"):
+        service.responder().receive_request(toy("POST", f"/chat/{model}:ask"))
+    assert service.state == ["a", "b"]
+    assert Service(TOY).state == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "allowed"),
+    [
+        ([], "", False),
+        ([(b"Authorization", b"Bearer k")], "", True),
+        ([(b"authorization", b"bearer  k ")], "", True),
+        ([(b"authorization", b"Bearer x")], "", False),
+        ([(b"authorization", b"k")], "", False),
+        ([(b"authorization", b"")], "", False),
+        ([(b"x-key", b"k")], "", True),
+        ([(b"authorization", b"Bearer x"), (b"x-key", b"k")], "", True),
+        ([(b"x-key", b"K")], "", False),
+        ([], "?a=b&key=k", True),
+        ([], "?key=x", False),
+        ([], "?other=k", False),
+        ([(b"x-own", b"k")], "", False),
+    ],
+)
+def test_a_key_may_stand_in_every_place_of_the_format(
+    headers: Headers, query: str, allowed: bool
+) -> None:
+    request = toy("POST", f"/chat/m:ask{query}", headers=headers)
+    Service(TOY).check_key(request)
+    service = Service(TOY, key="k")
+    if allowed:
+        assert service.responder().receive_request(request) is not None
+        return
+    with pytest.raises(AuthenticationFailed) as caught:
+        service.responder().receive_request(request)
+    assert (caught.value.status, caught.value.code) == (401, "invalid_api_key")
+    assert caught.value.message == "the API key is missing or wrong"
+
+
+def test_a_key_may_stand_where_the_provider_says_too() -> None:
+    service = Service(TOY.replace(auth=Header("X-Own")), key="k")
+    service.check_key(toy("GET", "/models", headers=[(b"x-own", b"k")]))
+    service.check_key(toy("GET", "/models", headers=[(b"x-key", b"k")]))
+
+
+def test_only_health_needs_no_key() -> None:
+    service = Service(TOY, key="k")
+    assert service.responder().receive_request(toy("GET", "/health")) is None
+    for path in ("/models", "/models/m"):
+        with pytest.raises(AuthenticationFailed):
+            service.responder().receive_request(toy("GET", path))
+
+
+def test_a_streamed_answer() -> None:
+    responder = Service(TOY).responder()
+    assert responder.receive_request(CHAT) == as_chat("hi", model="m-1")
     assert responder.head() == (200, [(b"content-type", b"text/event-stream; charset=utf-8")])
+    sent = [responder.send(event) for event in (Text("a"), Usage(), Text("b"))]
+    assert sent == [b"a;", b"", b"b;"]
+    assert not responder.complete
+    assert responder.send(End("body_end")) == b""
+    assert responder.complete
     assert responder.end() == b""
-    assert responder.fail_midway(Refused("m1")) == b""
+
+
+def test_an_answer_that_was_asked_for_whole_is_folded() -> None:
+    responder = Service(TOY).responder()
+    responder.receive_request(toy("POST", "/chat/m:ask", b"whole"))
+    assert responder.head() == (200, JSON)
+    assert [responder.send(e) for e in (Text("a"), Text("b"), End("body_end"))] == [b""] * 3
+    assert responder.complete
+    assert responder.end() == b"[ab]"
+
+
+def test_half_an_answer_that_was_asked_for_whole_lacks_its_last_byte() -> None:
+    responder = Service(TOY).responder()
+    responder.receive_request(toy("POST", "/chat/m:ask", b"whole"))
+    responder.send(Text("a"))
+    assert not responder.complete
+    assert responder.end() == b"[a"
+
+
+@pytest.mark.parametrize(
+    ("event", "body", "kind"),
+    [
+        (Start("", ""), b"", "Start"),
+        (Usage(), b"whole", "Usage"),
+        (Unrecognized(b"x", "choices[0]"), b"", "Unrecognized"),
+    ],
+)
+def test_an_event_that_the_format_cannot_say(event: Event, body: bytes, kind: str) -> None:
+    responder = Service(TOY).responder()
+    responder.receive_request(toy("POST", "/chat/m:ask", body))
+    assert not responder.can_say(event)
+    words = f"^toy can't say {kind}: leave it out of the answer$"
+    with pytest.raises(LocalProtocolError, match=words):
+        responder.send(event)
+    assert responder.can_say(Unrecognized(b"x"))
+
+
+def test_a_ping_is_that_of_the_format() -> None:
+    assert Service(TOY).responder().ping() == b"~"
+    assert Service(PROVIDERS["openai"]).responder().ping() == b": ping\n\n"
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "header"),
+    [
+        (None, []),
+        ("", []),
+        ("7", [(b"retry-after", b"7")]),
+        ("1500ms", [(b"retry-after-ms", b"1500")]),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", [(b"retry-after", b"Wed, 21 Oct 2015 07:28:00 GMT")]),
+        ("1\r\nx: y", []),
+        ("\u0663", []),
+    ],
+)
+def test_a_failure_tells_how_long_to_wait(retry_after: str | None, header: Headers) -> None:
+    responder = Service(TOY).responder()
+    error = RateLimited("slow down")
+    error.retry_after = retry_after
+    responder.fail(error)
+    assert responder.head() == (429, [*JSON, *header])
+    assert responder.complete
+
+
+def test_the_wait_makes_the_round_trip() -> None:
+    responder = Service(PROVIDERS["openai"]).responder()
+    error = RateLimited("slow down")
+    error.retry_after = "1500ms"
+    outcome = drive(ask(), Response(responder.fail(error), *responder.head()))
+    assert isinstance(outcome.error, RateLimited)
+    assert outcome.error.retry_after == "1500ms"
+
+
+class Sealing:
+    """A sealer that packs nothing."""
+
+    def seal(self, native: Native) -> str:
+        return ""
+
+    def unseal(self, text: str) -> Native | None:
+        return None
 
 
 def test_service() -> None:
@@ -123,80 +386,55 @@ def test_service() -> None:
     assert service.base_url == "https://darkai.foundation"
     assert Service(PROVIDERS["darkai"], base_url="http://x.test").base_url == "http://x.test"
     assert [service.number() for _ in range(3)] == [1, 2, 3]
+    assert (service.sealer, service.state) == (None, None)
+    sealer = Sealing()
+    assert Service(TOY, sealer=sealer).sealer is sealer
     assert service.check_model("llama-3.1-70b") == "llama-3-70b"
     with pytest.raises(BadRequest, match="no model 'gpt-9'") as caught:
         service.check_model("gpt-9")
     assert (caught.value.status, caught.value.code) == (404, "model_not_found")
 
 
-@pytest.mark.parametrize(
-    ("key", "given", "allowed"),
-    [
-        (None, None, True),
-        (None, "Bearer x", True),
-        ("k", "Bearer k", True),
-        ("k", "Bearer x", False),
-        ("k", "k", False),
-        ("k", "", False),
-        ("k", None, False),
-    ],
-)
-def test_key(key: str | None, given: str | None, allowed: bool) -> None:
-    headers = [] if given is None else [(b"Authorization", given.encode())]
-    request = Request("POST", "http://x.test", headers)
-    service = Service(PROVIDERS["openai"], key=key)
-    if allowed:
-        return service.check_key(request)
-    with pytest.raises(AuthenticationFailed) as caught:
-        service.check_key(request)
-    error = caught.value
-    assert (error.status, error.code) == (401, "invalid_api_key")
-    assert error.message == "the API key is missing or wrong"
-    return None
+def test_what_a_format_has_to_write() -> None:
+    responder = Responder(Service(TOY))
+    with pytest.raises(NotImplementedError):
+        responder.receive_request(CHAT)
+    with pytest.raises(NotImplementedError):
+        responder.receive_request(toy("GET", "/models"))
+    with pytest.raises(NotImplementedError):
+        responder.send(Text("a"))
+    with pytest.raises(NotImplementedError):
+        responder.write_whole(Reply())
+    assert responder.head()[0] == 200
+    assert responder.fail_midway(Refused("m1")) == b""
 
 
-def test_the_last_that_were_given_out_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Service, "TOKENS", 2)
-    monkeypatch.setattr(Service, "PICTURES", 2)
-    service = Service(PROVIDERS["aichats"])
-    assert [service.give_token() for _ in range(3)] == ["unique-1", "unique-2", "unique-3"]
-    assert list(service.tokens) == ["unique-2", "unique-3"]
-    for name in ("a", "b", "a", "c"):
-        service.keep_picture(name, "image/png", name.encode())
-    assert len(service.pictures) == 2
-    assert service.pictures["c"] == ("image/png", b"c")
-
-
-def post(body: bytes, content: str | None = "application/json", **more: str) -> Request:
+def post(body: bytes, content: str | None = "application/json") -> Request:
     headers = [] if content is None else [(b"content-type", content.encode())]
-    url = f"http://x.test{more.get('path', '/v1/chat')}"
-    return Request(more.get("method", "POST"), url, headers, body)
+    return toy("POST", "/chat", body, headers)
 
 
 @pytest.mark.parametrize("content", ["application/json", "Application/JSON; charset=utf-8"])
-def test_json_post(content: str) -> None:
-    assert read_json_post(post(b'{"a": 1}', content), "/chat", _any) == {"a": 1}
-    assert read_json_post(post(b"1", path="/chat?x=1?y"), "/chat", _any) == 1
+def test_a_json_body(content: str) -> None:
+    assert read_json(post(b'{"a": 1}', content), _any) == {"a": 1}
 
 
-def test_a_json_post_may_be_as_long_as_a_document() -> None:
-    assert read_json_post(post(b"1" + b" " * (Limits().document - 1)), "/chat", _any) == 1
+def test_a_json_body_may_be_as_long_as_a_document() -> None:
+    assert read_json(post(b"1" + b" " * (Limits().document - 1)), _any) == 1
 
 
 @pytest.mark.parametrize(
     ("request_", "status", "message"),
     [
-        (post(b"{}", path="/v1/chats"), 404, "there is nothing at /v1/chats"),
-        (post(b"{}", method="PUT"), 405, "/chat takes POST, not PUT"),
         (post(b"{}", None), 415, "content-type is missing, not application/json"),
         (post(b"{}", "text/plain"), 415, "content-type is text/plain, not application/json"),
         (post(b" " * (Limits().document + 1)), 413, "the request body is too large"),
         (post(b"{"), 400, "the request body is not JSON"),
     ],
 )
-def test_json_post_that_is_none(request_: Request, status: int, message: str) -> None:
+def test_a_body_that_is_not_json(request_: Request, status: int, message: str) -> None:
     with pytest.raises(BadRequest) as caught:
-        read_json_post(request_, "/chat", _any)
+        read_json(request_, _any)
     assert (caught.value.status, caught.value.message) == (status, message)
 
 
@@ -241,8 +479,10 @@ def test_pair_that_fails() -> None:
 
     with pytest.raises(RateLimited, match="m1"):
         list(pair(ask(), Service(PROVIDERS["openai"]), refuse))
-    with pytest.raises(Truncated):
-        list(pair(ask(), Service(PROVIDERS["openai"]), lambda chat: SAYS[:2]))
+    for chat in (as_chat("hi", model="m"), as_chat("hi", model="m", stream=False)):
+        half = PROVIDERS["openai"].exchange(chat)
+        with pytest.raises(Truncated):
+            list(pair(half, Service(PROVIDERS["openai"]), lambda chat: SAYS[:2]))
     with pytest.raises(LocalProtocolError, match="darkai can't say Start"):
         list(
             pair(PROVIDERS["darkai"].exchange(as_chat("hi")), Service(PROVIDERS["darkai"]), answer)

@@ -10,15 +10,15 @@ from .http import Headers, get_header
 __all__ = ["IDENTITY", "ContentDecoder", "content_decoder"]
 
 PIECE = 32 * 1024
-"""As much is handed on at once, so that a bomb, or a caller's huge piece, meets the limits before
-it fills the memory."""
+"""Bytes that are passed on at once, so that a bomb, or a huge piece from the caller, meets the
+limits before it fills the memory."""
 
 _TAKEN = 4 * 1024
-"""As much is decompressed at once: what zlib does not take, it copies, at each member's end."""
+"""Bytes that are decompressed at once: at the end of each member zlib copies the rest of them."""
 
 
 class Identity:
-    """Hands on what has no coding."""
+    """Passes on a body that has no coding."""
 
     __slots__ = ()
 
@@ -29,7 +29,7 @@ class Identity:
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is missing at this place."""
+        """Whether the body may end here."""
         return True
 
 
@@ -51,12 +51,12 @@ class Inflater:
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is missing at this place."""
+        """Whether the body may end here."""
         return self._zlib is not None and self._zlib.eof
 
     def _undo(self, data: bytes) -> Iterator[bytes]:
         if self._zlib is None:
-            # "deflate" is zlib's format, but some send it bare: the first two bytes tell.
+            # "deflate" is zlib's format, but some send raw deflate: the first two bytes tell.
             data = self._start + data
             if len(data) < 2:
                 self._start = data
@@ -77,19 +77,19 @@ class Inflater:
             data = self._zlib.unused_data if self._zlib.eof else self._zlib.unconsumed_tail
             if piece:
                 yield piece
-            if not data and len(piece) < PIECE:  # a full piece: more may stand in the window
+            if not data and len(piece) < PIECE:  # a full piece: zlib may hold more
                 return
 
 
 ContentDecoder: TypeAlias = Identity | Inflater
 
 IDENTITY = Identity()
-"""One for all, as it has no state."""
+"""One object for all bodies, as it has no state."""
 
 
 def content_decoder(headers: Headers) -> ContentDecoder:
-    """What undoes the coding of a body with `headers`: identity was asked for, gzip and deflate
-    come all the same. Raises UnexpectedContent for any other."""
+    """What undoes the coding of a body with `headers`. Requests ask for identity; some services
+    send gzip or deflate all the same. Raises UnexpectedContent for any other."""
     coding = (get_header(headers, b"content-encoding") or "identity").lower()
     if coding == "identity":
         return IDENTITY
@@ -101,8 +101,8 @@ def content_decoder(headers: Headers) -> ContentDecoder:
 
 
 def _before_fault(decompress: Callable[[bytes], bytes], data: bytes) -> Iterator[bytes]:
-    """What zlib drops when it raises: all that came before the faulty byte is good, and is handed
-    out wherever the network cut the bytes."""
+    """What zlib drops when it raises: the bytes before the faulty one are good, and are passed on
+    however the network split them."""
     rest = iter(data)
     while True:
         try:

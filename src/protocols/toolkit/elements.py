@@ -1,8 +1,8 @@
-"""From a body that is one JSON array to its elements, as they come and whatever the cutting.
+"""Splits a body that is one JSON array into its elements, however its bytes arrive.
 
 Only what separates the elements is checked. Strings, escapes and nesting are followed to find the
-end of an element; whether it is JSON shows when the caller decodes it. Time is linear in bytes, and
-nesting takes no memory. An element may have `limit` bytes.
+end of an element; the caller decodes it, and finds out whether it is JSON. Time is linear in bytes,
+and nesting takes no memory. An element may have `limit` bytes.
 """
 
 import re
@@ -109,7 +109,7 @@ class Elements:
         steps, problem = _STEPS[self._at]
         at = steps.get(data[found.start()])
         if at is None:
-            raise Malformed(problem, data=found[0])  # no more, which would depend on the cutting
+            raise Malformed(problem, data=found[0])  # no more, which depends on the pieces
         self._at = at
         return found.start() if at in (_At.SCALAR, _At.ENCLOSED) else found.end()
 

@@ -1,4 +1,4 @@
-"""From bytes to the frames of an AWS event stream, whatever the cutting, and back.
+"""Decodes the frames of an AWS event stream, however its bytes arrive, and encodes them.
 
 The media type is `application/vnd.amazon.eventstream`; the encoding is described at
 https://smithy.io/2.0/aws/amazon-eventstream.html. All numbers are big-endian:

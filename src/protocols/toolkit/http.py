@@ -1,4 +1,4 @@
-"""HTTP messages as values (RFC 9110): `Request`, `Headers`, and what may stand in them."""
+"""HTTP messages as values (RFC 9110): `Request`, `Headers`, and checks of what they hold."""
 
 import re
 from base64 import b64decode
@@ -32,7 +32,7 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 HeadersLike: TypeAlias = Mapping[str, str] | Iterable[tuple[bytes, bytes] | tuple[str, str]]
 """Headers as HTTP clients have them."""
 
-# Headers with such a name are never shown, and are redacted of what a server sends back.
+# Headers with such names are never shown, and their values are redacted in all that a server sends.
 _CREDENTIALS = re.compile(rb"auth|cookie|cred|key|pass|secret|session|sign|token|uniqueid")
 _TOKEN = re.compile("[-!#$%&'*+.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
@@ -54,7 +54,7 @@ class Origin(NamedTuple):
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
-@lru_cache(64)  # a program asks few services, and each question wants it several times
+@lru_cache(64)  # a program uses few services, and each question needs it several times
 def _origin(url: str) -> Origin:
     parts = urlsplit(url)
     port = _DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
@@ -62,8 +62,8 @@ def _origin(url: str) -> Origin:
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """One HTTP request. `server_chosen`: its address came from the peer, so it carries no
-    credentials, and a transport refuses it for addresses that the peer has no business with."""
+    """One HTTP request. `server_chosen`: the peer chose its address, so it has no credentials, and
+    a transport refuses private addresses."""
 
     method: str
     url: str
@@ -83,13 +83,13 @@ class Request(msgspec.Struct, frozen=True, gc=False):
         return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
     def remembered(self) -> "Request":
-        """What is still of use once the response has begun, which may take hours: where it went,
-        and what of it is secret."""
+        """What is still needed once the response has begun, which may take hours: the address and
+        the secrets."""
         secret = [pair for pair in self.headers if _CREDENTIALS.search(pair[0])]
         return Request(self.method, self.url, secret, b"", self.server_chosen)
 
     def secrets(self) -> list[str]:
-        """What must never be shown, longest first: credentials, and the parts they are made of."""
+        """Texts that must never be shown, longest first: credentials, and their parts."""
         found: set[str] = set()
         for name, value in self.headers:
             if _CREDENTIALS.search(name):
@@ -97,12 +97,12 @@ class Request(msgspec.Struct, frozen=True, gc=False):
                 found.add(text)
                 found.update(part.partition("=")[2].strip() for part in text.split(";"))
                 found.update(text.split(" "))
-                found.add(text.partition(" ")[2])  # a key that has a space in itself
+                found.add(text.partition(" ")[2])  # a key that contains a space
                 if text[:6].lower() == "basic ":
                     found.update(basic_secrets(text[6:]))
         values = [part.partition("=")[2] for part in urlsplit(self.url).query.split("&")]
         found.update(values, map(unquote, values))
-        # What is shorter than this is no secret, and redacting it would garble a message.
+        # Shorter texts are not secrets, and redacting them would garble a message.
         return sorted((s for s in found if len(s) >= 6 and s != "Bearer"), key=len, reverse=True)
 
     def __repr__(self) -> str:
@@ -118,7 +118,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
 
 def basic_secrets(coded: str) -> list[str]:
-    """What the credentials of the scheme Basic (RFC 7617) hold: the pair, and its password."""
+    """The secrets in credentials of the scheme Basic (RFC 7617): the pair, and its password."""
     try:
         pair = b64decode(coded.strip()).decode()
     except ValueError:
@@ -127,30 +127,30 @@ def basic_secrets(coded: str) -> list[str]:
 
 
 def make_headers(pairs: Iterable[tuple[str, str]]) -> Headers:
-    """Headers of `pairs`; of a name that comes several times, the last value in the first place.
+    """Headers of `pairs`. If a name is repeated, its last value is used, in the first place.
 
-    Raises LocalProtocolError for what can't stand in a header. The message has no value in it.
+    Raises LocalProtocolError for what a header can't hold. The message does not show the value.
     """
     headers: dict[bytes, bytes] = {}
     for name, value in pairs:
         key = _header_name(name)
         check_plain(value, f"header {name}", show=False)
         if not value.isascii() and max(value) > "\xff":
-            raise LocalProtocolError(f"header {name}: only Latin-1 characters")
+            raise LocalProtocolError(f"header {name}: use only Latin-1 characters")
         headers[key] = value.strip().encode("latin-1")
     return list(headers.items())
 
 
 @lru_cache(256)
 def _header_name(name: str) -> bytes:
-    """`name` as headers have it, one object for all that use it. Raises LocalProtocolError."""
+    """`name` in lower case, the same object each time. Raises LocalProtocolError."""
     if _TOKEN.fullmatch(name) is None:
-        raise LocalProtocolError(f"header name {name!r}: letters, digits and - only")
+        raise LocalProtocolError(f"header name {name!r}: use only letters, digits and hyphens")
     return name.lower().encode()
 
 
 def as_headers(headers: HeadersLike) -> Headers:
-    """Headers as h11 has them. Raises LocalProtocolError for what are no pairs."""
+    """Headers as h11 has them. Raises LocalProtocolError if an item is not a pair."""
 
     def to_bytes(text: str | bytes) -> bytes:
         return text if isinstance(text, bytes) else text.encode("latin-1", "replace")
@@ -177,10 +177,10 @@ def content_type(headers: Headers) -> str:
 
 
 def check_plain(text: str, what: str, *, show: bool = True) -> str:
-    """`text`, if no control character is in it. Raises LocalProtocolError, which names `what`."""
+    """`text`, if it has no control character. Raises LocalProtocolError, which names `what`."""
     if _CONTROL.search(text) is not None:
         shown = f" {text[:100]!r}" if show else ""
-        raise LocalProtocolError(f"{what}{shown} holds a control character: take it out")
+        raise LocalProtocolError(f"{what}{shown} has a control character: remove it")
     return text
 
 
@@ -199,8 +199,8 @@ def _split(url: str, what: str) -> SplitResult:
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or port == 0:
         raise LocalProtocolError(f"{shown}: give http:// or https://, a host, and a port above 0")
     if "[" not in parts.netloc and not _HOST.issuperset(parts.hostname):
-        # Others read such a host in their own ways: it is not the one that was judged.
-        raise LocalProtocolError(f"{shown}: no host has such a character in it")
+        # Other parsers read such a host differently: it would not be the host that was checked.
+        raise LocalProtocolError(f"{shown}: use only letters, digits, hyphens and dots in the host")
     return parts
 
 
@@ -212,7 +212,7 @@ def check_url(url: str, what: str = "URL") -> str:
 @lru_cache(64)
 def join_url(base: str, path: str) -> str:
     """`path` below `base`, whose own path and query are kept (Azure's `?api-version=`). Raises
-    LocalProtocolError if `base` is no http(s) URL."""
+    LocalProtocolError if `base` is not an http(s) URL."""
     parts = _split(base, "base_url")
     path, _, query = path.partition("?")
     return parts._replace(

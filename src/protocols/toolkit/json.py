@@ -1,7 +1,8 @@
-"""JSON as services send it: decoded leniently where that is safe, and never guessed."""
+"""JSON as services send it: decoded leniently where that is safe, never by guessing."""
 
 import re
-from typing import Any, Generic, TypeGuard, TypeVar
+from types import NoneType, UnionType
+from typing import Any, Generic, TypeGuard, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
@@ -23,12 +24,12 @@ def decode_json(decoder: "msgspec.json.Decoder[_T]", payload: bytes) -> _T:
     except msgspec.ValidationError as error:
         raise Malformed(f"JSON of an unexpected shape ({error})", data=payload) from error
     except (ValueError, RecursionError):
-        pass  # what follows is not a part of this: a UnicodeDecodeError holds the whole payload
+        pass  # the error below must not refer to this one: a UnicodeDecodeError has the payload
     return _decode_repaired(decoder, payload)
 
 
 def _decode_repaired(decoder: "msgspec.json.Decoder[_T]", payload: bytes) -> _T:
-    """What msgspec refuses and others send: half a character, cut at a token's border."""
+    """Decodes what msgspec refuses but services send: half a character, split between tokens."""
     if payload.isascii() and b"\\u" not in payload:
         raise Malformed("not JSON", data=payload)
     try:
@@ -38,11 +39,11 @@ def _decode_repaired(decoder: "msgspec.json.Decoder[_T]", payload: bytes) -> _T:
         problem = f"JSON of an unexpected shape ({error})"
     except (ValueError, RecursionError):
         problem = "not JSON"
-    # Raised here, as a UnicodeDecodeError holds the whole payload, where no key is redacted.
+    # Outside of `except`: a UnicodeDecodeError has the whole payload, in which no key is redacted.
     raise Malformed(problem, data=payload)
 
 
-# An escape; six bytes of it are half a surrogate pair, twelve are a whole one.
+# An escape. Six bytes are half a surrogate pair, twelve are a whole one.
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}(?:\\u[dD][c-fC-F][0-9a-fA-F]{2})?"
     rb"|u[dD][c-fC-F][0-9a-fA-F]{2}|.)",
@@ -65,22 +66,22 @@ def is_list(value: object) -> TypeGuard[list[Any]]:
 
 
 class Lenient(Generic[_S]):
-    """Decodes an object field by field, so that a field of an unexpected type costs nothing else.
+    """Decodes an object field by field, so that one of an unexpected type does not affect others.
 
-    `type` is a struct all of whose fields have defaults. `ignores` are keys that say nothing.
+    `type` is a struct whose fields all have defaults. `ignores` are keys to leave out.
     """
 
     def __init__(self, type: type[_S], ignores: frozenset[str] = frozenset()) -> None:
         self._type = type
         self._ignores = ignores
-        self._decoders: dict[str, msgspec.json.Decoder[Any]] = {
-            field.encode_name: msgspec.json.Decoder(field.type)
+        self._fields: dict[str, tuple[str, msgspec.json.Decoder[Any]]] = {
+            field.encode_name: (field.name, msgspec.json.Decoder(_but_none(field.type)))
             for field in msgspec.structs.fields(type)
         }
 
     def decode(self, payload: bytes) -> tuple[_S, list[tuple[str, bytes]]]:
-        """The struct, and the keys that are not understood, or whose value is not, with the value
-        as it came. Null says nothing. Raises Malformed if `payload` is not an object."""
+        """The struct, and the keys that are not understood, or whose value is not, each with the
+        bytes of the value. Null is left out. Raises Malformed if `payload` is not an object."""
         known: dict[str, Any] = {}
         unknown: list[tuple[str, bytes]] = []
         for key, raw in decode_json(_raw_object, payload).items():
@@ -88,15 +89,23 @@ class Lenient(Generic[_S]):
             if value == b"null" or key in self._ignores:
                 continue
             try:
-                known[key] = _read(value, self._decoders[key])
+                name, decoder = self._fields[key]
+                known[name] = _read(value, decoder)
             except (KeyError, Malformed):
                 unknown.append((key, value))
         return self._type(**known), unknown
 
 
+def _but_none(kind: Any) -> Any:
+    """`kind` without None, as null is left out before; msgspec can't decode `Raw | None`."""
+    if get_origin(kind) not in (Union, UnionType):
+        return kind
+    return Union[tuple(each for each in get_args(kind) if each is not NoneType)]  # noqa: UP007
+
+
 def _read(payload: bytes, decoder: "msgspec.json.Decoder[_T]") -> _T:
-    """`payload` as the decoder's type; numbers in strings are numbers, and numbers are strings where
-    they have to be. Raises Malformed."""
+    """`payload` as the decoder's type. A number in a string is a number, and a number is text,
+    where the type demands it. Raises Malformed."""
     try:
         return decode_json(decoder, payload)
     except Malformed:
@@ -104,7 +113,8 @@ def _read(payload: bytes, decoder: "msgspec.json.Decoder[_T]") -> _T:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     for candidate in (value, payload.decode()) if number else (value,):
         try:
-            return msgspec.convert(candidate, decoder.type, strict=False)
+            found: _T = msgspec.convert(candidate, decoder.type, strict=False)
+            return found
         except (ValueError, RecursionError):
             continue
     raise Malformed("a value of an unexpected type", data=payload)

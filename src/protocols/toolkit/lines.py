@@ -1,23 +1,24 @@
-"""From bytes to lines, whatever the cutting.
+"""Splits bytes into lines, however they arrive.
 
 Lines end at LF, CRLF and CR only: U+2028, U+2029 and U+0085 are data, and UTF-8 is decoded after
-framing. Time is linear in bytes: what was searched once is not searched again. A line may have
-`limit` bytes without its end.
+framing. Time is linear in bytes: nothing is searched twice. A line may have `limit` bytes without
+its end.
 """
 
 from ..errors import LimitExceeded
 
-__all__ = ["CR", "LF", "Lines"]
+__all__ = ["BOM", "CR", "LF", "Lines"]
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
+"""The byte order mark, as UTF-8 has it."""
 LF, CR = b"\n\r"
-"""Numbers: to look for one in bytes takes a fifth of the time that b"\\n" does."""
+"""Numbers, as bytes are searched for a number faster than for bytes."""
 _SILENT = b":\n\r"
-"""How a run of lines begins that may be comments and blank ones alone."""
+"""How lines begin that may all be comments and blank ones."""
 
 
 class Lines:
-    """Splits a byte stream into lines. A byte order mark before the first one is taken off."""
+    """Splits a byte stream into lines. A byte order mark at its start is removed."""
 
     __slots__ = ("_after_cr", "_first", "_rest", "_silent", "limit", "too_long")
 
@@ -28,18 +29,19 @@ class Lines:
         self._first = True
         self._silent = False
         self.too_long = False
-        """Whether the partial line is longer than `limit`: then `check_rest`, after the others."""
+        """Whether the partial line is longer than `limit`. If so, call `check_rest` after the
+        complete lines were used."""
 
     @property
     def keepalive(self) -> bool:
-        """Whether the last `feed` brought nothing but blank lines and lines that begin with `:`."""
+        """Whether the last `feed` was only blank lines and lines that begin with `:`."""
         return self._silent and (not self._rest or self._rest[0] == 0x3A)
 
     def feed(self, data: bytes) -> bytes:
         """The lines that `data` completes, as one run of bytes for `splitlines()`; empty if none.
 
-        Raises LimitExceeded (after this, nothing more may be fed) on a partial line that is too
-        long already; complete ones are the caller's to check, with `check`.
+        Raises LimitExceeded for a partial line that is too long already; then nothing more may be
+        fed. The caller checks complete lines with `check`.
         """
         if LF not in data and CR not in data:
             if data:
@@ -54,16 +56,16 @@ class Lines:
             complete = data  # whole lines, as they are
         else:
             complete = self._complete(data)
-            if self.too_long and not complete:  # an LF, whose line was complete without it
+            if self.too_long and not complete:  # an LF that ends no new line
                 self.check_rest()
-        # The first line settles it for all but keep-alives.
+        # The first line decides, unless it is a keep-alive.
         self._silent = (not complete or complete[0] in _SILENT) and all(
             line[:1] in (b":", b"") for line in complete.splitlines()
         )
         return complete
 
     def _complete(self, data: bytes) -> bytes:
-        if self._after_cr and data[0] == LF:  # the LF of a CRLF that was cut in two
+        if self._after_cr and data[0] == LF:  # the LF of a CRLF that was split
             data = data[1:]
         end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
         self._after_cr = data[-1:] == b"\r"
@@ -76,7 +78,7 @@ class Lines:
             self.too_long = len(self._rest) > self.limit
         if self._first:
             self._first = False
-            complete = complete.removeprefix(_BOM)
+            complete = complete.removeprefix(BOM)
         return complete
 
     def check(self, size: int) -> None:
@@ -85,9 +87,9 @@ class Lines:
             raise LimitExceeded(f"an event of more than {self.limit} bytes")
 
     def check_rest(self) -> None:
-        """Raises LimitExceeded if the partial line is too long. For after the complete ones."""
+        """Raises LimitExceeded if the partial line is too long."""
         size = len(self._rest)
-        if self._first and _BOM.startswith(self._rest[:3]):  # the mark, or its beginning
+        if self._first and BOM.startswith(self._rest[:3]):  # the mark, or its beginning
             size -= 3
         self.check(size)
 
@@ -95,4 +97,4 @@ class Lines:
     def rest(self) -> bytes:
         """The bytes of the line that is not complete."""
         rest = bytes(self._rest)
-        return rest.removeprefix(_BOM) if self._first else rest
+        return rest.removeprefix(BOM) if self._first else rest

@@ -1,28 +1,28 @@
-"""Numbers of parts, where the wire draws no borders: the kind draws them."""
+"""Numbers for parts in formats that draw no borders: a new kind begins a new part."""
 
 __all__ = ["PartNumbers"]
 
 
 class PartNumbers:
-    """The parts of one choice, numbered in the order of their beginning."""
+    """The parts of one choice, numbered in the order in which they begin."""
 
     __slots__ = ("kind", "last")
 
     def __init__(self) -> None:
         self.last = -1
-        """The number of the part under way."""
+        """The number of the current part; -1 before the first."""
         self.kind = ""
-        """Its kind; empty for a part that nothing more belongs to by its kind."""
+        """The kind of the current part; empty if no kind can continue it."""
 
     def of(self, kind: str) -> int:
-        """The part that a piece of `kind` belongs to: the one under way, or a new one."""
+        """The part that a piece of `kind` belongs to: the current one, or a new one."""
         if kind != self.kind:
             self.kind = kind
             self.last += 1
         return self.last
 
     def new(self) -> int:
-        """A new part, which nothing that follows belongs to by its kind."""
+        """A new part, which no kind continues."""
         self.kind = ""
         self.last += 1
         return self.last

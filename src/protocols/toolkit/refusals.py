@@ -1,4 +1,4 @@
-"""How services say no: error bodies of many shapes, made into one typed error.
+"""Turns the error bodies of services, which have many shapes, into typed errors.
 
 The shapes are those of quirk 44: `{error: {message, code, type}}`, `{error: "text"}`, `{message}`,
 `{detail}` as text or list, `{code, error: "text"}`, and a page of HTML.
@@ -50,17 +50,18 @@ _STATUSES: dict[int, type[Refused]] = {
     408: Overloaded,
     429: RateLimited,
     498: Overloaded,
+    499: Refused,
     502: Overloaded,
     503: Overloaded,
     504: Overloaded,
     529: Overloaded,
 }
 
-# Parts of `code` and `type` values, the telling ones first.
+_FILTER = ("content_filter", "content_policy", "moderation")
+"""Parts of `code` and `type` values by which a content filter speaks."""
+
+# Those of other errors, the telling ones first.
 _WORDS: dict[str, type[Refused]] = {
-    "content_filter": ContentFiltered,
-    "content_policy": ContentFiltered,
-    "moderation": ContentFiltered,
     "rate_limit": RateLimited,
     "quota": RateLimited,
     "too_many_requests": RateLimited,
@@ -77,15 +78,15 @@ _WORDS: dict[str, type[Refused]] = {
     "tool_use_failed": BadRequest,
 }
 _LASTING = ("insufficient_quota", "exceeded_current_quota", "billing")
-"""Parts of `code` and `type` values that say that no money is left."""
+"""Parts of `code` and `type` values that mean a used-up budget."""
 
 
 class ErrorTable(msgspec.Struct, frozen=True):
-    """What the errors of a service mean, where that differs from what they mean elsewhere.
+    """What the errors of a service mean, if that differs from others.
 
-    `statuses` and `words` (parts of `code` and `type` values, in lower case) go before the common
-    ones. `request_ids` are the headers that may hold the id of a request, the likeliest first.
-    `retry_after` reads from an error's JSON value how long to wait, as the header says it.
+    `statuses` and `words` (parts of `code` and `type` values, in lower case) are looked up before
+    the common ones. `request_ids` are the headers that may have the id of a request, the likeliest
+    first. `retry_after` reads how long to wait from an error's JSON value, in the header's form.
     """
 
     statuses: dict[int, type[Refused]] = {}
@@ -94,16 +95,13 @@ class ErrorTable(msgspec.Struct, frozen=True):
     retry_after: Callable[[Any], str | None] | None = None
 
     def kind(self, code: str | None, type_: str | None, status: int | None) -> type[Refused]:
-        """The class of the error that says so."""
+        """The class of the error with this code, type and status."""
         words = f"{code or ''} {type_ or ''}".lower()
         for word, kind in self.words.items():
             if word in words:
                 return kind
-        for word, kind in _WORDS.items():
-            if kind is not ContentFiltered:  # a filter's verdict comes with a plain 400
-                break
-            if word in words:
-                return kind
+        if any(word in words for word in _FILTER):  # before the status, a plain 400
+            return ContentFiltered
         if status is None and code is not None and code.isdecimal():
             status = int(code[:9]) if 400 <= int(code[:9]) <= 599 else None
         if status is not None:
@@ -114,18 +112,18 @@ class ErrorTable(msgspec.Struct, frozen=True):
 
 
 STANDARD = ErrorTable()
-"""What most services mean."""
+"""What errors mean at most services."""
 
 _CHALLENGE = (b"just a moment", b"cf-chl", b"challenge-platform", b"captcha", b"attention required")
 
 
 def looks_like_html(body: bytes) -> bool:
-    """Whether a body that should be an answer is a page of markup."""
+    """Whether a body is a page of markup."""
     return body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"
 
 
 def is_refusal(value: Any) -> bool:
-    """Whether a JSON value that came instead of an answer is an error object."""
+    """Whether a JSON value, received instead of an answer, is an error object."""
     return is_object(value) and (
         bool(value.get("error"))
         or (
@@ -138,7 +136,7 @@ def is_refusal(value: Any) -> bool:
 def refusal_of_object(
     value: Any, table: ErrorTable = STANDARD, *, status: int | None = None, data: bytes = b""
 ) -> Refused:
-    """The error that a JSON value reports; `status` is that of its response if not 2xx."""
+    """The error that a JSON value reports. `status` is that of its response unless it was 2xx."""
     code, type_, message = _read(value)
     kind = table.kind(code, type_, status)
     said = (
@@ -153,7 +151,7 @@ def refusal_of_object(
 
 
 def refusal_of_text(data: bytes, table: ErrorTable = STANDARD) -> Refused:
-    """The error that `data` reports: a JSON value, or else the words themselves."""
+    """The error that `data` reports, as a JSON value or as plain text."""
     try:
         value = decode_json(_json, data)
     except Malformed:
@@ -164,21 +162,21 @@ def refusal_of_text(data: bytes, table: ErrorTable = STANDARD) -> Refused:
 def refusal_of_response(
     status: int, headers: Headers, body: bytes, table: ErrorTable = STANDARD
 ) -> Refused:
-    """The error that a response with a status other than 2xx is. `body` may be truncated."""
+    """The error for a response whose status is not 2xx. `body` may be truncated."""
     error: Refused
     if 300 <= status < 400:
-        redirected = Redirected(f"the service redirects (status {status}); it is not followed")
+        redirected = Redirected(f"the service redirects (status {status}), which is not followed")
         redirected.location = get_header(headers, b"location") or ""
         error = redirected
     elif _is_challenge(headers, body):
         error = Challenged(
-            f"a page that asks for a human stands before the service (status {status})", data=body
+            f"a bot check in front of the service answered (status {status})", data=body
         )
     else:
         try:
             error = refusal_of_object(_decode_error(body), table, status=status, data=body)
         except Malformed:
-            what = "a page of HTML" if looks_like_html(body) else _one_line(body) or "no body"
+            what = "an HTML page" if looks_like_html(body) else _one_line(body) or "no body"
             error = table.kind(None, None, status)(
                 f"the service answered with status {status}: {what}", data=body
             )
@@ -190,32 +188,32 @@ def refusal_of_response(
 
 
 def request_id(headers: Headers, table: ErrorTable = STANDARD) -> str | None:
-    """The id that the service gave the request, if a header has it."""
+    """The service's id of the request, if a header has it."""
     found = (get_header(headers, name) for name in table.request_ids)
     return next(filter(None, found), None)
 
 
 def unexpected(headers: Headers, body: bytes) -> RemoteProtocolError:
-    """The error that a 2xx response is when its body is no answer. `body` may be cut."""
+    """The error for a 2xx response whose body is not an answer. `body` may be truncated."""
     if _is_challenge(headers, body):
-        return Challenged("a page that asks for a human stands before the service", data=body)
+        return Challenged("a bot check in front of the service answered", data=body)
     if looks_like_html(body):
-        return UnexpectedContent("a page of HTML came instead of an answer", data=body)
+        return UnexpectedContent("received an HTML page instead of an answer", data=body)
     kind = content_type(headers) or "no content type"
     return UnexpectedContent(
-        f"content of type {brief(kind)!r} came instead of an answer", data=body
+        f"received content of type {brief(kind)!r} instead of an answer", data=body
     )
 
 
 def refusal_of_document(body: bytes, table: ErrorTable = STANDARD) -> RemoteProtocolError:
-    """The error that one JSON document is which came instead of a stream."""
+    """The error for a JSON document that was received instead of a stream."""
     try:
         value = _json_value(body)
     except Malformed as error:
         return error
     if is_refusal(value):
         return refusal_of_object(value, table, data=body)
-    return UnexpectedContent("a JSON document came instead of a stream", data=body)
+    return UnexpectedContent("received a JSON document instead of a stream", data=body)
 
 
 def incomplete(body: bytes) -> bool:
@@ -223,7 +221,7 @@ def incomplete(body: bytes) -> bool:
     try:
         msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"))
     except msgspec.DecodeError as error:
-        # msgspec says it of a lone surrogate at a string's end, too.
+        # msgspec also says so about a lone surrogate at the end of a string.
         return "truncated" in str(error) and not is_whole_json(body)
     except (ValueError, RecursionError):
         return False
@@ -231,7 +229,7 @@ def incomplete(body: bytes) -> bool:
 
 
 def truncated_document(body: bytes) -> Truncated:
-    """The error of a JSON document that was cut."""
+    """The error for a truncated JSON document."""
     return Truncated("the body ended inside its JSON document", data=body)
 
 
@@ -251,7 +249,7 @@ def _decode_error(body: bytes) -> Any:
         raise
 
 
-# As deep as a reason may lie: a hostile body is nested deeper than Python's stack.
+# How deep a reason is searched for: a hostile body may be nested deeper than Python's stack.
 _DEPTH = 8
 
 

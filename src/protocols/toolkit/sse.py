@@ -1,4 +1,4 @@
-"""From bytes to server-sent events, whatever the cutting, and back.
+"""Decodes server-sent events, however their bytes arrive, and encodes them.
 
 Limits: a line, and the lines of one event together, may have `limit` bytes without their ends.
 """
@@ -17,7 +17,7 @@ _LONGEST_RETRY = 10**18 - 1
 
 
 class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):
-    """A dispatched event, in WHATWG's words. `data` is UTF-8 as it came, not yet decoded."""
+    """A dispatched event, in WHATWG's terms. `data` is UTF-8, not yet decoded."""
 
     data: bytes
     type: str = "message"
@@ -25,9 +25,9 @@ class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class UnknownLine(msgspec.Struct, frozen=True, gc=False):
-    """A line whose field name the standard does not know, so that a browser would ignore it.
+    """A line whose field name is not in the standard, so that a browser would ignore it.
 
-    Services put errors there: `error: {...}`, or JSON with no field name at all.
+    Services put errors there: `error: {...}`, or JSON without a field name.
     """
 
     line: bytes
@@ -37,11 +37,10 @@ SSEItem: TypeAlias = ServerSentEvent | UnknownLine
 
 
 class SSEDecoder:
-    """An event stream after https://html.spec.whatwg.org/multipage/server-sent-events.html.
+    """Decodes an event stream as in https://html.spec.whatwg.org/multipage/server-sent-events.html.
 
-    With one difference: `eof` hands out a last event that lacks its blank line, since vendors
-    forget it and the finish reason would be lost; whether its payload is whole is the caller's to
-    judge.
+    One difference: `eof` also dispatches a last event without its blank line, since some services
+    forget it, and the finish reason would be lost. The caller decides whether its payload is whole.
     """
 
     __slots__ = (
@@ -57,28 +56,27 @@ class SSEDecoder:
 
     def __init__(self, limit: int = 16 * 1024 * 1024) -> None:
         self.lines = Lines(limit)
-        """What `feed` begins with."""
-        self._data = bytearray()  # each line of it with a line end
+        """The first step of `feed`."""
+        self._data = bytearray()  # each of its lines with a line end
         self._size = 0
         self._type = ""
         self._id = ""
         self.last_event_id = ""
-        """The last `id` up to the last blank line: an event that was cut takes its id with it."""
+        """The last `id` before the last blank line; that of a truncated event does not count."""
         self.retry: int | None = None
         """The reconnection time in milliseconds that the server last asked for."""
         self.last_comment = b""
-        """The last comment, without its colon; some services hide an error there."""
+        """The last comment, without its colon. Some services hide an error there."""
 
     @property
     def keepalive(self) -> bool:
-        """Whether the last `feed` brought nothing but comments and blank lines."""
+        """Whether the last `feed` was only comments and blank lines."""
         return self.lines.keepalive
 
     def feed(self, data: bytes, items: list[SSEItem]) -> None:
-        """Append what `data` completes to `items`. Raises LimitExceeded, after what came before.
+        """Append what `data` completes to `items`. Raises LimitExceeded, after the items before.
 
-        A decoder in a hurry may do the same by itself, and save making items of payloads, which
-        costs as much as to split them (see `openai`).
+        `EventStep` does the same without making items of payloads.
         """
         text = self.lines.feed(data)
         payloads = self.payloads(text)
@@ -92,12 +90,12 @@ class SSEDecoder:
             self.lines.check_rest()
 
     def eof(self, items: list[SSEItem]) -> None:
-        """The stream ended cleanly: append the event that was not dispatched, if there is one."""
+        """The stream ended cleanly: dispatch the last event if that has not happened."""
         self.take([self.lines.rest, b""], items)
 
     def payloads(self, text: bytes) -> list[bytes] | None:
-        """What `text`, some whole lines, has as data, if it is nothing but events of one `data: `
-        line each, as most is. None: `take` it."""
+        """The data of the events in `text`, which is whole lines, if each of them is one `data: `
+        line. None: it is something else; pass its lines to `take`."""
         if self._size or CR in text or text[:6] != b"data: " or text[-2:] != b"\n\n":
             return None
         if len(text) > self.lines.limit:
@@ -106,14 +104,14 @@ class SSEDecoder:
         if LF not in payload:
             return [payload]
         payloads = payload.split(b"\n\ndata: ")
-        for payload in payloads:  # to count the line ends of `text` takes longer
+        for payload in payloads:  # faster than counting the line ends of `text`
             if LF in payload:
                 return None
         return payloads
 
     def take(self, lines: list[bytes], items: list[SSEItem]) -> None:
-        """Append what `lines` complete to `items`. Uses `lines` up, as they may be large. Raises
-        LimitExceeded, after what came before."""
+        """Append what `lines` complete to `items`. Empties `lines`, as they may be large. Raises
+        LimitExceeded, after the items before."""
         lines.reverse()
         while lines:
             line = lines.pop()
@@ -161,10 +159,10 @@ class SSEDecoder:
 def encode_sse(data: bytes, *, type: str = "") -> bytes:
     """One server-sent event: a `data:` line for each line of `data`, and the blank line.
 
-    What SSE can't say is which of CR, LF and CRLF ended a line: LF is what arrives.
+    SSE does not keep which of CR, LF and CRLF ended a line: the receiver gets LF.
     """
     lines = [f"event: {type}".encode()] if type else []
     lines += [b"data: " + line for line in data.splitlines()]
-    if not data or data.endswith((b"\r", b"\n")):  # the empty line behind the last end, too
+    if not data or data.endswith((b"\r", b"\n")):  # the empty line after the last end, too
         lines.append(b"data: ")
     return b"\n".join(lines) + b"\n\n"

@@ -17,7 +17,7 @@ _value = msgspec.json.Decoder()
 
 
 class UnknownLines:
-    """Raises the error that such lines report; hands on all others as they came.
+    """Raises the error that such lines report, and passes on all others unchanged.
 
     `limit`: bytes of an object that are kept until it is whole. `errors`: what errors mean.
     """
@@ -38,15 +38,15 @@ class UnknownLines:
             return
         first = not self._kept
         self._kept += line + b"\n"
-        # An object is over at a brace that is not indented, or at the end of its only line. To
-        # look only there keeps time linear.
+        # An object ends at a brace that is not indented, or with its only line. Trying to decode
+        # it only there keeps time linear.
         if line[:1] == b"}" or (first and self._is_whole()):
             self._judge(events)
         elif len(self._kept) > self._limit:
             self.release(events)
 
     def release(self, events: list[Event]) -> None:
-        """Hand on what is kept, as nothing more will come."""
+        """Pass on what is kept: nothing more will be received."""
         if self._kept:
             events.append(Unrecognized(bytes(self._kept)))
             self._kept.clear()

@@ -23,7 +23,9 @@ from tokenwire.protocols.errors import (
     UnexpectedContent,
 )
 from tokenwire.protocols.toolkit.http import Headers
+from tokenwire.protocols.toolkit.json import is_object
 from tokenwire.protocols.toolkit.refusals import (
+    ErrorTable,
     incomplete,
     is_refusal,
     looks_like_html,
@@ -31,6 +33,7 @@ from tokenwire.protocols.toolkit.refusals import (
     refusal_of_object,
     refusal_of_response,
     refusal_of_text,
+    request_id,
     truncated_document,
     unexpected,
 )
@@ -128,10 +131,10 @@ def test_no_reason_given(value: Any) -> None:
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        *((status, BadRequest) for status in (400, 402, 404, 405, 413, 415, 422, 499)),
+        *((status, BadRequest) for status in (400, 404, 405, 409, 413, 415, 422)),
         *((status, AuthenticationFailed) for status in (401, 403, 407)),
-        (429, RateLimited),
-        *((status, Overloaded) for status in (502, 503, 504, 529)),
+        *((status, RateLimited) for status in (402, 429)),
+        *((status, Overloaded) for status in (408, 498, 502, 503, 504, 529)),
         *((status, Refused) for status in (500, 501, 520, 599, 600, 999, 0)),
         *((status, Redirected) for status in (300, 301, 302, 304, 307, 308)),
     ],
@@ -152,8 +155,8 @@ def test_each_status(status: int, kind: type[Refused]) -> None:
         (b"x" * 1000, f"status 500: {'x' * 400}"),
         (b"\xff", "status 500: \ufffd"),
         (b'{"error": "n', 'status 500: {"error": "n'),
-        (b"\n <!DOCTYPE html><h1>502</h1>", "status 500: a page of HTML"),
-        (b"\xef\xbb\xbf<html>", "status 500: a page of HTML"),
+        (b"\n <!DOCTYPE html><h1>502</h1>", "status 500: an HTML page"),
+        (b"\xef\xbb\xbf<html>", "status 500: an HTML page"),
     ],
 )
 def test_an_error_body_that_is_no_json(body: bytes, said: str) -> None:
@@ -206,7 +209,7 @@ CHALLENGES = [
 def test_a_challenge_page(status: int, headers: Headers, body: bytes) -> None:
     outcome = alike(question(), Response(body, status, headers)).refused_by(Challenged)
     assert isinstance(outcome.error, Challenged)
-    said = "a page that asks for a human stands before the service"
+    said = "a bot check in front of the service answered"
     assert outcome.error.message == (said if status == 200 else f"{said} (status {status})")
     assert outcome.error.data == body
 
@@ -225,7 +228,7 @@ def test_a_page_of_html(status: int, kind: type[Exception], headers: Headers) ->
     body = b"\r\n<html><h1>Bad gateway</h1></html>"
     outcome = alike(question(), Response(body, status, headers))
     assert type(outcome.error) is kind
-    assert "a page of HTML" in str(outcome.error)
+    assert "an HTML page" in str(outcome.error)
     assert isinstance(outcome.error, RemoteProtocolError)
     assert outcome.error.status == status
 
@@ -241,9 +244,9 @@ def test_looks_like_html(body: bytes, is_page: bool) -> None:
 @pytest.mark.parametrize(
     ("headers", "words"),
     [
-        (HTML, "content of type 'text/html' came in the place of an answer"),
-        ([], "content of type 'no content type' came"),
-        ([(b"content-type", b"x" * 999)], "content of type '(too long to show)' came"),
+        (HTML, "received content of type 'text/html' instead of an answer"),
+        ([], "received content of type 'no content type'"),
+        ([(b"content-type", b"x" * 999)], "received content of type '(too long to show)'"),
     ],
 )
 def test_unexpected_content(headers: Headers, words: str) -> None:
@@ -255,7 +258,7 @@ def test_unexpected_content(headers: Headers, words: str) -> None:
 
 def test_an_unexpected_page() -> None:
     error = unexpected(SSE, b"<p>hm")
-    assert error.message == "a page of HTML came in the place of an answer"
+    assert error.message == "received an HTML page instead of an answer"
     assert error.data == b"<p>hm"
 
 
@@ -272,7 +275,7 @@ def test_a_redirect_is_not_followed(headers: Headers, location: str) -> None:
     error = alike(question(), Response(b"<p>moved", 302, headers)).error
     assert type(error) is Redirected
     assert error.location == location
-    assert str(error) == "the service redirects (status 302); it is not followed"
+    assert str(error) == "the service redirects (status 302), which is not followed"
 
 
 @pytest.mark.parametrize(
@@ -355,7 +358,78 @@ def test_a_long_reason_is_shortened() -> None:
     assert str(refusal_of_object("x" * 9999)) == f"the service refused: {'x' * 2000}"
 
 
-# Documents in the place of a stream
+# A service of its own kind
+
+
+def wait(value: Any) -> str | None:
+    return value.get("wait") if is_object(value) else None
+
+
+OWN = ErrorTable(
+    statuses={422: Overloaded, 429: AuthenticationFailed},
+    words={"balance": RateLimited, "moderation": BadRequest},
+    request_ids=(b"x-own-id", b"request-id"),
+    retry_after=wait,
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        # Its own words go before all else, and its own statuses before the common ones.
+        (400, {"error": {"code": "Low_Balance"}}, RateLimited),
+        (422, {"error": {"type": "moderation_failed"}}, BadRequest),
+        (422, {}, Overloaded),
+        (429, {}, AuthenticationFailed),
+        (503, {}, Overloaded),
+        (418, {}, BadRequest),
+        # A filter's verdict goes before the status.
+        (422, {"error": {"code": "content_filter"}}, ContentFiltered),
+    ],
+)
+def test_a_service_may_mean_something_else(status: int, body: Any, kind: type[Refused]) -> None:
+    assert type(refusal_of_response(status, [], json.dumps(body).encode(), OWN)) is kind
+    assert type(refusal_of_object({"code": str(status)}, OWN)) is OWN.kind(None, None, status)
+
+
+def test_the_wait_may_stand_in_the_body() -> None:
+    body = b'{"wait": "7", "error": "slow down"}'
+    assert refusal_of_text(body, OWN).retry_after == "7"
+    error = refusal_of_document(body, OWN)
+    assert isinstance(error, Refused)
+    assert error.retry_after == "7"
+    assert refusal_of_response(429, [], body, OWN).retry_after == "7"
+    assert refusal_of_response(429, [(b"retry-after", b"9")], body, OWN).retry_after == "9"
+    assert refusal_of_response(429, [(b"retry-after-ms", b"9")], body, OWN).retry_after == "9ms"
+    assert refusal_of_response(429, [], b"slow down", OWN).retry_after is None
+
+
+def test_the_request_id_is_in_a_header_of_its_own() -> None:
+    headers: Headers = [(b"request-id", b"a"), (b"x-own-id", b"b"), (b"x-request-id", b"c")]
+    assert [request_id(headers[:n], OWN) for n in (0, 1, 2)] == [None, "a", "b"]
+    assert request_id([(b"x-own-id", b""), (b"request-id", b"a")], OWN) == "a"
+    assert request_id(headers) == "c"
+    assert refusal_of_response(500, headers, b"", OWN).request_id == "b"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "lasting"),
+    [
+        (402, None, True),
+        (429, "insufficient_quota", True),
+        (429, "exceeded_current_quota_error", True),
+        (403, "BILLING_hard_limit", True),
+        (None, "insufficient_quota", True),
+        (429, "rate_limit_exceeded", False),
+        (503, None, False),
+    ],
+)
+def test_what_trying_again_cannot_help(status: int | None, code: str | None, lasting: bool) -> None:
+    error = refusal_of_object({"error": {"message": "no", "code": code}}, status=status)
+    assert error.lasting is lasting
+
+
+# Documents instead of a stream
 
 IS_REFUSAL: list[tuple[Any, bool]] = [
     ({"error": "no"}, True),
@@ -384,7 +458,7 @@ def test_is_refusal(value: Any, refused: bool) -> None:
         assert error.message == refusal_of_object(value).message
     else:
         assert type(error) is UnexpectedContent
-        assert error.message == "a JSON document came in the place of a stream"
+        assert error.message == "received a JSON document instead of a stream"
 
 
 def test_a_document_that_is_no_json() -> None:

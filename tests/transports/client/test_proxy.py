@@ -45,7 +45,7 @@ def test_a_proxy_by_its_url(url: str, proxy: Proxy) -> None:
         (f"http://us:{PASSWORD}#@a.example:80", "percent-encode a password"),
         (f"http://us:{PASSWORD}\u2100@a.example", "percent-encode a password"),
         (f"http://us:{PASSWORD}\udcff@a.example", "percent-encode a password"),
-        (f"http://us:{PASSWORD}\n@a.example", "proxy holds a control character"),
+        (f"http://us:{PASSWORD}\n@a.example", "proxy has a control character"),
         (f"https://us:{PASSWORD}@a.example", "https:// is not supported"),
     ],
 )

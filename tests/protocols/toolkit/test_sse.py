@@ -1,8 +1,7 @@
-"""Bytes to lines, server-sent events and JSON: the same, however the bytes are cut."""
+"""Server-sent events: as the standard has them, the same however the bytes are cut."""
 
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from tests.asking import chunk, question
 from tests.cutting import bytewise, cuts, every_way, whole
 from tests.driving import JSON, SSE, Response, alike
+from tests.protocols.toolkit.soup import BOM, SOUP
 from tokenwire.protocols.errors import (
     BadRequest,
     LimitExceeded,
@@ -24,8 +24,6 @@ from tokenwire.protocols.errors import (
 )
 from tokenwire.protocols.events import End, Event, Finish, Start, Text, Unrecognized
 from tokenwire.protocols.toolkit.http import Headers
-from tokenwire.protocols.toolkit.json import decode_json, is_list, is_object, is_whole_json
-from tokenwire.protocols.toolkit.lines import Lines
 from tokenwire.protocols.toolkit.sse import (
     ServerSentEvent,
     SSEDecoder,
@@ -34,11 +32,9 @@ from tokenwire.protocols.toolkit.sse import (
     encode_sse,
 )
 
-BOM = b"\xef\xbb\xbf"
-
 
 class Decoded(msgspec.Struct):
-    """What came of a body, and all that a decoder remembers of it."""
+    """What a body gave, and all that a decoder remembers of it."""
 
     items: list[SSEItem] = []
     error: str = ""
@@ -95,98 +91,6 @@ def reference(body: bytes) -> Decoded:
             decoded.items.append(UnknownLine(line))
     return decoded
 
-
-TOKENS = (
-    *(b"\n", b"\r", b"\r\n", b"\n\n", b"data:", b"data: ", b"data", b"data: a\n\n", b"data: \r\n"),
-    *(b"event:", b"event: x\n", b"id: 7\n", b"id", b"id: a\0b\n", b"retry: 10\n", b"retry: x\n"),
-    *(b":", b": ping\n", b"error: {}\n", b"foo", b" ", b"\0", b"x", BOM, BOM[:1], b"\xbb", b"\xff"),
-    *("\u2028\u2029\u0085\u00e9\U0001f600".encode(), b"\v", b"\f", b"\x1c", b"\x85"),
-)  # fmt: skip
-SOUP = st.lists(st.sampled_from(TOKENS), max_size=24).map(b"".join)
-
-
-# Lines
-
-
-def split(pieces: list[bytes], limit: int = 1 << 20) -> tuple[list[bytes], bytes, str]:
-    """The lines, what is left, and the error."""
-    lines = Lines(limit)
-    found: list[bytes] = []
-    try:
-        for piece in pieces:
-            for line in lines.feed(piece).splitlines():
-                lines.check(len(line))
-                found.append(line)
-            lines.check_rest()
-    except LimitExceeded as error:
-        return found, b"", str(error)
-    return found, lines.rest, ""
-
-
-@pytest.mark.parametrize(
-    ("body", "lines", "rest"),
-    [
-        (b"", [], b""),
-        (b"a", [], b"a"),
-        (b"a\nb\r\nc\rd", [b"a", b"b", b"c"], b"d"),
-        (b"a\r", [b"a"], b""),
-        (b"\na\n", [b"", b"a"], b""),
-        (b"\r\r\n\n", [b"", b"", b""], b""),
-        (BOM + b"a\n" + BOM + b"b\n", [b"a", BOM + b"b"], b""),
-        (BOM + BOM + b"a\n", [BOM + b"a"], b""),
-        (BOM + b"a", [], b"a"),
-        (BOM[:2], [], BOM[:2]),
-        (b"a\n" + BOM, [b"a"], BOM),
-        ("a\u2028b\u2029c\u0085d\n".encode(), ["a\u2028b\u2029c\u0085d".encode()], b""),
-        (b"a\vb\fc\x1cd\x1ee\x85f\n", [b"a\vb\fc\x1cd\x1ee\x85f"], b""),
-    ],
-)
-def test_lines(body: bytes, lines: list[bytes], rest: bytes) -> None:
-    for pieces in every_way(body):
-        assert split(pieces) == (lines, rest, "")
-
-
-@given(SOUP, st.integers(1, 12), st.data())
-def test_lines_never_depend_on_the_cutting(body: bytes, limit: int, data: st.DataObject) -> None:
-    assert split(data.draw(cuts(body))) == split(whole(body))
-    assert split(data.draw(cuts(body)), limit) == split(bytewise(body), limit)
-    assert split(whole(body), limit) == split(bytewise(body), limit)
-
-
-KEEPALIVES = [
-    ([b""], True),
-    ([b"\n"], True),
-    ([b"\r\n\r\n"], True),
-    ([b":\n"], True),
-    ([b": ping\n\n: pong\n"], True),
-    ([b": pi"], True),
-    ([b": pi", b"ng\n"], True),
-    ([b": ping\r", b"\n"], True),
-    ([b"data: x\n\n", b"\n"], True),
-    ([b"data: x\n\n", b""], True),
-    ([b": ping\ndata: x\n"], False),
-    ([b": ping\nda"], False),
-    ([b"data: x\n\n"], False),
-    ([b"da"], False),
-    ([b"da", b"ta: x\n"], False),
-    ([b"data: x\r\n\r\n"], False),
-    ([b"data: x\n: ping\n"], False),
-]
-
-
-@pytest.mark.parametrize(("pieces", "keepalive"), KEEPALIVES)
-def test_keepalive_is_whether_the_last_feed_brought_nothing(
-    pieces: list[bytes], keepalive: bool
-) -> None:
-    lines = Lines(100)
-    decoder = SSEDecoder(100)
-    for piece in pieces:
-        lines.feed(piece)
-        decoder.feed(piece, [])
-    assert lines.keepalive == decoder.keepalive == keepalive
-
-
-# Server-sent events
 
 STREAMS: dict[str, tuple[bytes, list[SSEItem]]] = {
     "nothing": (b"", []),
@@ -279,12 +183,6 @@ def test_a_line_and_the_lines_of_an_event_have_a_limit(body: bytes, items: list[
         assert decoded.error == ("" if within else "an event of more than 10 bytes")
 
 
-@pytest.mark.parametrize("line", [b"x" * 10, b"\n" + b"x" * 10, b"\n" + BOM + b"x" * 7])
-def test_a_partial_line_that_is_too_long_is_refused_at_once(line: bytes) -> None:
-    assert split([line], 10)[1:] == (line.strip(b"\n"), "")
-    assert split([line + b"x"], 10)[1:] == (b"", "an event of more than 10 bytes")
-
-
 @pytest.mark.parametrize("before", [b"", b": ping\n", b"data: 1\n\n", b"data: 1\r\n\r\n"])
 def test_a_decoder_refuses_it_at_once_too(before: bytes) -> None:
     assert decode([before + b"x" * 10], 10, eof=False).error == ""
@@ -292,11 +190,6 @@ def test_a_decoder_refuses_it_at_once_too(before: bytes) -> None:
     for place in range(len(before)):
         pieces = [before[:place], before[place:] + b"x" * 11]
         assert decode(pieces, 10, eof=False).error == "an event of more than 10 bytes"
-
-
-def test_a_byte_order_mark_before_the_first_line_does_not_count() -> None:
-    assert split([BOM + b"x" * 10], 10) == ([], b"x" * 10, "")
-    assert split([BOM + b"x" * 11], 10) == ([], b"", "an event of more than 10 bytes")
 
 
 def test_each_event_has_the_whole_limit() -> None:
@@ -332,7 +225,7 @@ def test_the_last_id_stays_the_last_one() -> None:
         assert decode(pieces, eof=False).last_event_id == "1"
 
 
-def test_an_event_that_was_cut_takes_its_id_with_it() -> None:
+def test_a_truncated_event_takes_its_id_with_it() -> None:
     body = b"id: 1\ndata: a\n\nid: 2\ndata: b\n"
     for pieces in every_way(body):
         assert decode(pieces, eof=False).last_event_id == "1"
@@ -371,69 +264,6 @@ def test_encode_sse(data: bytes, wire: bytes) -> None:
     assert encode_sse(data, type="ping") == b"event: ping\n" + wire
 
 
-# JSON
-
-
-class Point(msgspec.Struct):
-    x: int
-
-
-POINT = msgspec.json.Decoder(Point)
-ANY = msgspec.json.Decoder()
-
-
-@pytest.mark.parametrize(
-    ("payload", "value"),
-    [
-        (b'{"x": 1}', {"x": 1}),
-        (b' {"x": 1}\r\n', {"x": 1}),
-        (BOM + b'{"x": 1}', {"x": 1}),
-        (b'"\xff"', "\ufffd"),
-        (b'"\xf0\x9f"', "\ufffd"),
-        (rb'"\ud83d"', "\ufffd"),
-        (rb'"\ud83d\ude00"', "\U0001f600"),
-        (rb'["\ude00", "\u2028"]', ["\ufffd", "\u2028"]),
-        ('"\u2028\u2029\u0085"'.encode(), "\u2028\u2029\u0085"),
-    ],
-)
-def test_decode_json(payload: bytes, value: Any) -> None:
-    assert decode_json(ANY, payload) == value
-    assert is_whole_json(payload)
-
-
-NOT_JSON = (b"", b"{", b'{"x": 1', b'{"x": 1}}', b"data", b"[NaN]", b"'x'", b"\xff", b'"a\nb"')
-
-
-@pytest.mark.parametrize("payload", [*NOT_JSON, b"[" * 100_000, b'["\xff"' + b"[" * 100_000])
-def test_what_is_not_json_is_malformed(payload: bytes) -> None:
-    with pytest.raises(Malformed) as caught:
-        decode_json(ANY, payload)
-    assert caught.value.message == "not JSON"
-    assert caught.value.data == payload
-    assert not is_whole_json(payload)
-
-
-@pytest.mark.parametrize("payload", [b"{}", b'{"x": ""}', b"[]", BOM + b'{"x": ""}'])
-def test_json_of_another_shape_is_malformed(payload: bytes) -> None:
-    with pytest.raises(Malformed, match="unexpected shape") as caught:
-        decode_json(POINT, payload)
-    assert caught.value.data == payload
-
-
-@given(st.binary(max_size=40) | st.text('{}[]":,\\ud80nul1e9-.', max_size=30).map(str.encode))
-def test_decode_json_raises_nothing_but_malformed(payload: bytes) -> None:
-    for decoder in (ANY, POINT):
-        with suppress(Malformed):
-            decode_json(decoder, payload)
-
-
-def test_kinds_of_json_values() -> None:
-    assert is_object({})
-    assert not is_object([])
-    assert is_list([])
-    assert not is_list("x")
-
-
 # The quirks of framing, by their numbers in the list of what real streams do.
 
 FRAMES: dict[str, tuple[bytes, list[SSEItem]]] = {
@@ -452,11 +282,11 @@ FRAMES: dict[str, tuple[bytes, list[SSEItem]]] = {
         b'data: a\n\n{\n  "error": "no"\n}\n',
         [*sse(b"a"), *map(UnknownLine, (b"{", b'  "error": "no"', b"}"))],
     ),
-    "7 events behind the terminator": (
+    "7 events after the terminator": (
         b"data: [DONE]\n\n: cost 1\n\nevent: cost\ndata: 1\n\n",
         [*sse(b"[DONE]"), ServerSentEvent(b"1", "cost")],
     ),
-    "9 [DONE] without space, or with one behind": (
+    "9 [DONE] without space, or with one after it": (
         b"data:[DONE]\n\ndata: [DONE] \n\n",
         sse(b"[DONE]", b"[DONE] "),
     ),
@@ -529,7 +359,7 @@ ANSWERS = {
         [Start("1", ""), *DONE],
         headers=JSON,
     ),
-    "7 a cost record behind [DONE]": Answer(
+    "7 a cost record after [DONE]": Answer(
         frame(chunk("hi"), STOP, b"[DONE]", b'{"cost": 1}', b"garbage"), DONE
     ),
     "8 no [DONE]": Answer(frame(chunk("hi"), STOP), [*HI, End("finish")]),

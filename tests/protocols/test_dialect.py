@@ -1,0 +1,123 @@
+"""What a format declares of itself, and what follows from it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenwire.protocols.auth import Bearer
+from tokenwire.protocols.chat import as_chat
+from tokenwire.protocols.dialect import Dialect, Endpoint, words
+from tokenwire.protocols.events import End, Text
+from tokenwire.protocols.limits import Limits
+from tokenwire.protocols.provider import Provider
+from tokenwire.protocols.question import Question
+from tokenwire.protocols.service import Service
+
+
+class Plain(Dialect):
+    """Declares no more than it must."""
+
+    name = "plain"
+    endpoints = (Endpoint("chat", "POST", "/chat"), Endpoint("models", "GET", "/models"))
+
+
+PROVIDER = Provider(name="x", dialect=Plain(), base_url="https://x.test", any_model=True)
+
+
+def test_words() -> None:
+    assert words("a b\n c") == {"a", "b", "c"}
+    assert words("") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("path", "target", "found"),
+    [
+        ("/chat", "/chat", {}),
+        ("/chat", "/v1/chat", {}),
+        ("/chat", "/v1/chats", None),
+        ("/chat", "/achat", None),
+        ("/chat", "/chat/", None),
+        ("/chat", "chat", None),
+        ("/chat", "", None),
+        ("/chat", "/", None),
+        ("/v1/chat", "/chat", None),
+        ("/v1/chat", "/api/v1/chat", {}),
+        ("/models/{id}", "/models/m-1", {"id": "m-1"}),
+        ("/models/{id}", "/v1/models/a:b%2F", {"id": "a:b%2F"}),
+        ("/models/{id}", "/models/", None),
+        ("/models/{id}", "/models/a/b", None),
+        ("/models/{id}", "/model/a", None),
+        ("/{model}:ask", "/v1/m-1:ask", {"model": "m-1"}),
+        ("/{model}:ask", "/v1/a:ask:ask", {"model": "a:ask"}),
+        ("/{model}:ask", "/v1/m-1:tell", None),
+        ("/{model}:ask", "/v1/:ask", None),
+        ("/x-{model}", "/x-m", {"model": "m"}),
+        ("/x-{model}", "/y-m", None),
+        ("/a{n}a", "/a", None),
+        ("/a{n}a", "/aa", None),
+        ("/a{n}a", "/axa", {"n": "x"}),
+        ("/{a}/to/{b}", "/v1/x/to/y", {"a": "x", "b": "y"}),
+        ("/{a}/to/{b}", "/to/y", None),
+    ],
+)
+def test_an_endpoint_is_recognized_by_the_end_of_the_path(
+    path: str, target: str, found: dict[str, str] | None
+) -> None:
+    assert Endpoint("chat", "POST", path).match(target) == found
+
+
+SEGMENT = st.text("abc:-%", min_size=1, max_size=4)
+
+
+@given(st.lists(SEGMENT, max_size=3), SEGMENT, SEGMENT)
+def test_what_an_endpoint_finds_is_what_stands_there(
+    before: list[str], model: str, action: str
+) -> None:
+    endpoint = Endpoint("chat", "POST", f"/models/{{model}}:{action}")
+    target = "".join(f"/{part}" for part in (*before, "models", f"{model}:{action}"))
+    assert endpoint.match(target) == {"model": model}
+
+
+def test_what_a_format_has_unless_it_says_otherwise() -> None:
+    dialect = Plain()
+    assert dialect.says == {Text, End}
+    assert dialect.auth == (Bearer(),)
+    assert (dialect.evidence, dialect.ping, dialect.line_ends) == ("finish", b"", True)
+    for name in ("takes", "efforts", "knows", "hints", "ignores"):
+        assert getattr(dialect, name) == frozenset()
+    assert dialect.new_state() is None
+    assert dialect.says_to(as_chat("hi")) is dialect.says
+    assert dialect.sdk_example("http://x", "m", "KEY") == ""
+
+
+def test_what_a_format_has_to_write() -> None:
+    chat = as_chat("hi", model="m")
+    question = Question(PROVIDER, chat, "m", "https://x.test", Limits())
+    with pytest.raises(NotImplementedError):
+        Plain().ask(question)
+    with pytest.raises(NotImplementedError):
+        Plain().respond(Service(PROVIDER))
+
+
+def test_a_provider_may_have_the_chat_elsewhere() -> None:
+    assert Plain().endpoints_of(PROVIDER) is Plain.endpoints
+    elsewhere = PROVIDER.replace(path="/ask")
+    assert Plain().endpoints_of(elsewhere) == (Endpoint("chat", "POST", "/ask"), Plain.endpoints[1])
+
+
+def test_a_provider_may_refuse_what_the_format_takes() -> None:
+    class Taking(Plain):
+        takes = words("tools n seed")
+
+    provider = PROVIDER.replace(dialect=Taking(), refuses=frozenset(("n", "other")))
+    assert provider.dialect.takes_of(provider) == {"tools", "seed"}
+
+
+def test_the_reason_of_a_kind_is_the_first_that_means_it() -> None:
+    class Finishing(Plain):
+        finish = {"end_turn": "stop", "done": "stop", "max_tokens": "length"}
+
+    assert Finishing().reason("stop") == "end_turn"
+    assert Finishing().reason("length") == "max_tokens"
+    assert Finishing().reason("tool_call") == "tool_call"
+    assert Plain().reason("stop") == "stop"

@@ -1,0 +1,440 @@
+"""Observers: told what happens in an exchange, without a part in it."""
+
+import gc
+import warnings
+from collections.abc import Callable, Iterable
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.cutting import cuts
+from tests.driving import JSON, SSE, Ending, finish
+from tokenwire.protocols.chat import Chat, as_chat
+from tokenwire.protocols.errors import (
+    ConnectFailed,
+    Disconnected,
+    LocalProtocolError,
+    Malformed,
+    Overloaded,
+    RateLimited,
+    TimedOut,
+    TokenwireError,
+    Truncated,
+    UnexpectedContent,
+)
+from tokenwire.protocols.events import End, Event, Text
+from tokenwire.protocols.exchange import Exchange
+from tokenwire.protocols.observer import Closing, Observer, Outcome
+from tokenwire.protocols.provider import Provider
+from tokenwire.protocols.registry import PROVIDERS
+from tokenwire.protocols.toolkit.http import Headers, Request
+
+TEXT = b'data: {"event": "text-chunk", "data": {"text": "a"}}\n\n'
+STREAM_END = b'data: {"event": "stream-end", "data": {}}\n\n'
+DARKAI = PROVIDERS["darkai"]
+
+
+class Notes(Observer):
+    """Writes everything down."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    def asked(self, provider: Provider, chat: Chat, model: str) -> None:
+        self.calls.append(("asked", (provider.name, chat, model)))
+
+    def requested(self, request: Request) -> None:
+        self.calls.append(("requested", request))
+
+    def responded(self, status: int, headers: Headers) -> None:
+        self.calls.append(("responded", (status, headers)))
+
+    def received(self, data: bytes, events: list[Event]) -> None:
+        self.calls.append(("received", (data, list(events))))
+
+    def closed(self, how: Closing, events: list[Event]) -> None:
+        self.calls.append(("closed", (how, list(events))))
+
+    def ended(self, outcome: Outcome) -> None:
+        self.calls.append(("ended", outcome))
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, _ in self.calls]
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return [what for name, what in self.calls if name == "ended"]
+
+    @property
+    def words(self) -> list[str]:
+        return [outcome.word for outcome in self.outcomes]
+
+
+CHAT = as_chat("hi")
+
+
+def observed(*observers: Observer, chat: Chat = CHAT, **options: Any) -> Exchange:
+    return DARKAI.exchange(chat, observers=observers, **options)
+
+
+def begun(exchange: Exchange, status: int = 200, headers: Headers = SSE) -> Exchange:
+    """The exchange, whose response has begun."""
+    exchange.next_request()
+    exchange.receive_response(status, headers)
+    return exchange
+
+
+def test_an_unobserved_exchange_is_a_plain_one() -> None:
+    assert type(DARKAI.exchange(CHAT)) is Exchange
+    assert isinstance(observed(Notes()), Exchange)
+
+
+def test_everything_is_told_in_order() -> None:
+    notes = Notes()
+    exchange = observed(notes)
+    assert notes.calls == [("asked", ("darkai", CHAT, "llama-3-70b"))]
+    request = exchange.next_request()
+    headers: Headers = [(b"content-type", b"text/event-stream"), (b"set-cookie", b"a=b")]
+    exchange.receive_response(200, {"Content-Type": "text/event-stream", "Set-Cookie": "a=b"})
+    assert exchange.receive_data(TEXT[:9]) == []
+    assert exchange.receive_data(TEXT[9:] + STREAM_END) == [Text("a"), End("terminator")]
+    assert exchange.next_request() is None
+    exchange.leave()
+    assert notes.calls[1:] == [
+        ("requested", request),
+        ("responded", (200, headers)),
+        ("received", (TEXT[:9], [])),
+        ("received", (TEXT[9:] + STREAM_END, [Text("a"), End("terminator")])),
+        ("ended", Outcome("complete", evidence="terminator")),
+    ]
+
+
+def test_several_are_told_in_the_order_given() -> None:
+    order: list[str] = []
+
+    class Named(Observer):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def requested(self, request: Request) -> None:
+            order.append(self.name)
+
+    observed(Named("a"), Named("b"), Named("c")).next_request()
+    assert order == ["a", "b", "c"]
+
+
+def test_an_observer_that_overrides_nothing_is_told_nothing() -> None:
+    exchange = begun(observed(Observer()))
+    exchange.receive_data(TEXT + STREAM_END)
+    exchange.leave()
+    fresh = exchange.fresh()
+    begun(fresh)
+    assert fresh.receive_eof() == []
+
+
+def test_the_end_of_a_body_is_told_with_its_last_events() -> None:
+    notes = Notes()
+    exchange = begun(PROVIDERS["aichats"].exchange(as_chat("hi"), observers=(notes,)))
+    exchange.receive_data(b"data: hi")
+    assert exchange.receive_eof(framed=True) == [Text("hi"), End("body_end")]
+    assert notes.calls[-2:] == [
+        ("closed", ("eof", [Text("hi"), End("body_end")])),
+        ("ended", Outcome("complete", evidence="body_end")),
+    ]
+
+
+def test_each_request_of_a_question_is_told() -> None:
+    notes = Notes()
+    provider = PROVIDERS["aichatonline"]
+    exchange = provider.exchange(as_chat("hi"), random=Random(1), observers=(notes,))
+    begun(exchange, headers=JSON).receive_data(b'{"data": "token-1234"}')
+    exchange.receive_eof(framed=True)
+    assert notes.words == []
+    begun(exchange, headers=JSON).receive_data(b'{"data": {"message": "hi"}}\n')
+    exchange.receive_eof(framed=True)
+    assert notes.names == [
+        *("asked", "requested", "responded", "received", "closed"),
+        *("requested", "responded", "received", "closed", "ended"),
+    ]
+
+
+# Outcomes
+
+
+ENDINGS: dict[Ending, Closing] = {
+    "eof": "eof",
+    "close": "eof",
+    "disconnect": "disconnect",
+    "timeout": "timeout",
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_an_answer_that_is_not_complete(ending: Ending) -> None:
+    notes = Notes()
+    exchange = begun(observed(notes))
+    exchange.receive_data(TEXT)
+    assert finish(exchange, ending) == []
+    assert notes.calls[-1] == ("closed", (ENDINGS[ending], []))
+    kind = TimedOut if ending == "timeout" else Truncated
+    with pytest.raises(kind) as caught:
+        exchange.next_request()
+    assert notes.words == []  # a retry may follow
+    exchange.leave()
+    word = "timed_out" if ending == "timeout" else "truncated"
+    assert notes.outcomes == [Outcome(word, error=caught.value)]
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "word"),
+    [
+        (429, JSON, b'{"error": "no"}', "rate_limited"),
+        (500, JSON, b"", "refused"),
+        (200, SSE, b"data: {?\n\n", "malformed"),
+        (200, SSE, b"", "unexpected_content"),
+        (200, [*SSE, (b"content-encoding", b"br")], b"", "unexpected_content"),
+    ],
+)
+@pytest.mark.parametrize("asks_again", [True, False])
+def test_the_outcome_of_an_error_is_its_class(
+    status: int, headers: Headers, body: bytes, word: str, asks_again: bool
+) -> None:
+    """Whether the driver asks for the error or not."""
+    notes = Notes()
+    exchange = begun(observed(notes), status, headers)
+    exchange.receive_data(body)
+    exchange.receive_eof(framed=True)
+    if asks_again:
+        with pytest.raises(TokenwireError):
+            exchange.next_request()
+    exchange.leave()
+    assert notes.outcomes == [Outcome(word, error=exchange.error)]
+
+
+def test_a_connection_that_fails_is_told_by_the_driver() -> None:
+    notes = Notes()
+    error = ConnectFailed("no way")
+    exchange = observed(notes)
+    exchange.next_request()
+    exchange.leave(error)
+    assert notes.outcomes == [Outcome("connect_failed", error=error)]
+
+
+def test_a_disconnect_before_the_response() -> None:
+    notes = Notes()
+    exchange = observed(notes)
+    exchange.next_request()
+    exchange.receive_disconnect()
+    exchange.leave()
+    assert notes.names == ["asked", "requested", "closed", "ended"]
+    assert notes.words == ["disconnected"]
+    assert isinstance(notes.outcomes[0].error, Disconnected)
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        (RateLimited(""), "rate_limited"),
+        (Overloaded(""), "overloaded"),
+        (Malformed(""), "malformed"),
+        (UnexpectedContent(""), "unexpected_content"),
+        (TimedOut("", "idle"), "timed_out"),
+        (LocalProtocolError(""), "local_protocol_error"),
+    ],
+)
+def test_the_word_of_an_error(error: TokenwireError, word: str) -> None:
+    assert error.outcome == word
+
+
+# Leaving
+
+STATES: dict[str, Callable[[Exchange], object]] = {
+    "READY": lambda x: None,
+    "SENT": lambda x: x.next_request(),
+    "BODY": begun,
+    "BODY, with an event": lambda x: begun(x).receive_data(TEXT),
+    "SETTLED": lambda x: begun(x).receive_data(STREAM_END),
+    "FAILED": lambda x: begun(x).receive_data(b"data: ?\n\n"),
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_reader_may_leave_in_every_state(state: str) -> None:
+    notes = Notes()
+    exchange = observed(notes)
+    STATES[state](exchange)
+    before = repr(exchange)
+    for _ in range(3):
+        exchange.leave()
+    assert repr(exchange) == before
+    word = {"SETTLED": "complete", "FAILED": "malformed"}.get(state, "left")
+    assert notes.words == [word]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_leaving_a_plain_exchange_does_nothing(state: str) -> None:
+    exchange, other = DARKAI.exchange(CHAT), DARKAI.exchange(CHAT)
+    STATES[state](exchange)
+    STATES[state](other)
+    exchange.leave()
+    exchange.leave(Truncated(""))
+    assert repr(exchange) == repr(other)
+    assert exchange.error is None or state == "FAILED"
+
+
+def test_what_is_fed_after_leaving_ends_nothing_again() -> None:
+    notes = Notes()
+    exchange = begun(observed(notes))
+    exchange.leave()
+    exchange.receive_data(TEXT + STREAM_END)
+    assert notes.words == ["left"]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_an_exchange_that_is_forgotten_was_left(state: str) -> None:
+    notes = Notes()
+    exchange = observed(notes)
+    STATES[state](exchange)
+    del exchange
+    gc.collect()
+    word = {"SETTLED": "complete", "FAILED": "malformed"}.get(state, "left")
+    assert notes.words == [word]
+
+
+def test_a_question_that_cannot_be_asked_is_not_told() -> None:
+    notes = Notes()
+    with pytest.raises(LocalProtocolError, match="no message"):
+        observed(notes, chat=Chat(messages=()))
+    gc.collect()
+    assert notes.names == []
+
+
+# Retries
+
+
+def test_a_retry_is_observed_by_the_same_observers() -> None:
+    notes = Notes()
+    exchange = begun(observed(notes), 503, JSON)
+    exchange.receive_eof(framed=True)
+    with pytest.raises(Overloaded):
+        exchange.next_request()
+    again = exchange.fresh()
+    begun(again).receive_data(STREAM_END)
+    assert notes.names == [
+        *("asked", "requested", "responded", "closed"),
+        *("requested", "responded", "received", "ended"),
+    ]
+    assert notes.words == ["complete"]
+
+
+def test_an_exchange_that_was_retried_says_nothing_more() -> None:
+    notes = Notes()
+    exchange = begun(observed(notes), 503, JSON)
+    exchange.receive_eof(framed=True)
+    again = exchange.fresh()
+    exchange.leave()
+    del exchange
+    gc.collect()
+    assert notes.words == []
+    again.leave()
+    assert notes.words == ["left"]
+
+
+def test_the_last_error_of_several_retries_is_the_outcome() -> None:
+    notes = Notes()
+    exchange = observed(notes)
+    for status in (503, 429):
+        exchange = begun(exchange.fresh(), status, JSON)
+        exchange.receive_eof(framed=True)
+    exchange.leave()
+    assert notes.words == ["rate_limited"]
+    assert notes.names.count("asked") == 1
+
+
+# What goes wrong
+
+
+class Broken(Notes):
+    """Raises at one of the calls."""
+
+    def __init__(self, at: str) -> None:
+        super().__init__()
+        self._at = at
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == object.__getattribute__(self, "_at"):
+            self.calls.append((name, "raises"))
+            raise ZeroDivisionError(name)
+        return super().__getattribute__(name)
+
+    def __repr__(self) -> str:
+        return "<Broken>"
+
+
+def run(exchange: Exchange) -> list[Event]:
+    begun(exchange)
+    found = exchange.receive_data(TEXT) + exchange.receive_eof()
+    exchange.leave()
+    return found
+
+
+@pytest.mark.parametrize("at", ["asked", "requested", "responded", "received", "closed", "ended"])
+def test_an_observer_that_raises_is_removed_and_the_answer_goes_on(at: str) -> None:
+    notes, broken, others = Notes(), Broken(at), Notes()
+    with pytest.warns(RuntimeWarning, match=f"ZeroDivisionError.'{at}'. and is removed") as found:
+        assert run(observed(notes, broken, others)) == [Text("a")]
+    assert len(found) == 1
+    assert "<Broken>" in str(found[0].message)
+    assert broken.names[-1] == at
+    assert notes.names == others.names
+    assert notes.words == ["truncated"]
+
+
+def test_a_call_out_of_order_is_not_told() -> None:
+    notes = Notes()
+    exchange = observed(notes)
+    with pytest.raises(LocalProtocolError):
+        exchange.receive_eof()
+    with pytest.raises(LocalProtocolError):
+        exchange.receive_data(b"")
+    with pytest.raises(LocalProtocolError):
+        exchange.receive_response(200, [])
+    exchange.next_request()
+    with pytest.raises(LocalProtocolError):
+        exchange.next_request()
+    assert notes.names == ["asked", "requested"]
+    exchange.leave()
+    assert notes.words == ["left"]
+
+
+def test_a_key_that_cannot_be_sent_ends_nothing() -> None:
+    notes = Notes()
+    keys = iter(["a\nb", "k"])
+    provider = PROVIDERS["openai"]
+    chat = as_chat("hi", model="m")
+    exchange = provider.exchange(chat, key=lambda: next(keys), observers=(notes,))
+    with pytest.raises(LocalProtocolError, match="control character"):
+        exchange.next_request()
+    assert exchange.next_request() is not None
+    assert notes.names == ["asked", "requested"]
+
+
+@given(st.binary(max_size=30), st.data())
+def test_an_observed_exchange_gives_what_a_plain_one_does(body: bytes, data: st.DataObject) -> None:
+    body = TEXT + body + STREAM_END
+    pieces: Iterable[bytes] = data.draw(cuts(body))
+    notes = Notes()
+    plain, watched = begun(DARKAI.exchange(CHAT)), begun(observed(notes))
+    for piece in pieces:
+        assert plain.receive_data(piece) == watched.receive_data(piece)
+    assert plain.receive_eof() == watched.receive_eof()
+    assert (plain.answered, plain.failed) == (watched.answered, watched.failed)
+    assert b"".join(what[0] for name, what in notes.calls if name == "received") == body
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        watched.leave()
+    assert len(notes.words) == 1

@@ -1,0 +1,422 @@
+"""The bases of steps, each through an exchange: lines, server-sent events, an array, frames."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.cutting import bytewise, cuts
+from tests.driving import JSON, SSE, Ending, Response, alike, drive
+from tokenwire.protocols.clocks import Clocks
+from tokenwire.protocols.errors import (
+    LimitExceeded,
+    Malformed,
+    RateLimited,
+    Refused,
+    RemoteProtocolError,
+    TimedOut,
+    Truncated,
+    UnexpectedContent,
+)
+from tokenwire.protocols.events import End, Event, Evidence, Text, Unrecognized
+from tokenwire.protocols.exchange import Exchange
+from tokenwire.protocols.limits import Limits
+from tokenwire.protocols.step import EventStep, FrameStep, LineStep, Step
+from tokenwire.protocols.toolkit.frames import Frame, encode_frame
+from tokenwire.protocols.toolkit.http import Headers, Request
+
+REQUEST = Request("POST", "https://x.test/chat", [(b"x-api-key", b"k" * 9)], b"a prompt")
+BOM = b"\xef\xbb\xbf"
+FRAMES: Headers = [(b"content-type", b"application/vnd.amazon.eventstream")]
+ENDINGS: list[Ending] = ["eof", "close", "disconnect", "timeout"]
+
+
+def take(step: Step, word: str, data: bytes, events: list[Event]) -> None:
+    """What the steps below do with a word: most are text."""
+    if word == "end":
+        step.evidence = "terminator"
+    elif word == "finish":
+        step.evidence = "finish"
+    elif word == "fail":
+        step.evidence = "terminator"
+        step.failure = Refused("the model failed", code="fail")
+    elif word == "refuse":
+        raise RateLimited("slow down")
+    elif word == "?":
+        raise Malformed("no word", data=data)
+    else:
+        events.append(Text(word))
+
+
+class Lines(LineStep):
+    """A word on each line."""
+
+    framing = "lines"
+    unfinished = "the lines ended before the end"
+
+    def line(self, line: bytes, events: list[Event]) -> None:
+        take(self, line.decode(), line, events)
+
+
+class Words(EventStep):
+    """A word in each event, by its data or its name; or in each element of an array."""
+
+    elements = True
+    unfinished = "the stream ended before the end"
+
+    def event(self, data: bytes, type: str, events: list[Event]) -> None:
+        if type != "message":
+            events.append(Text(type))
+        try:
+            word = json.loads(data)
+        except ValueError:
+            raise Malformed("no JSON", data=data) from None
+        take(self, word, data, events)
+
+
+class NoElements(Words):
+    elements = False
+
+
+class Framed(FrameStep):
+    """A word in each frame."""
+
+    unfinished = "the frames ended before the end"
+
+    def frame(self, frame: Frame, events: list[Event]) -> None:
+        take(self, str(frame.headers["word"]), frame.payload, events)
+
+
+def exchange(
+    kind: Callable[[Request, Limits], Step], owes: Evidence = "finish", **limits: int
+) -> Exchange:
+    bounds = Limits(**limits)
+    return Exchange(lambda: kind(REQUEST, bounds), owes=owes, clocks=Clocks(), limits=bounds)
+
+
+def lines(*words: str) -> bytes:
+    return b"".join(b"%s\n" % word.encode() for word in words)
+
+
+def events(*words: str) -> bytes:
+    return b"".join(b'data: "%s"\n\n' % word.encode() for word in words)
+
+
+def array(*words: str) -> bytes:
+    return json.dumps(words).encode()
+
+
+def frames(*words: str) -> bytes:
+    return b"".join(encode_frame({"word": word}, b"{}") for word in words)
+
+
+KINDS = {
+    "lines": (Lines, lines, SSE),
+    "events": (Words, events, SSE),
+    "array": (Words, array, JSON),
+    "frames": (Framed, frames, FRAMES),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+class TestEachKind:
+    """What all of them do alike."""
+
+    def test_words_and_the_end(self, name: str) -> None:
+        kind, encode, headers = KINDS[name]
+        outcome = alike(exchange(kind), Response(encode("a", "b", "end"), 200, headers))
+        assert outcome.succeeded().events == [Text("a"), Text("b"), End("terminator")]
+
+    def test_nothing_after_the_end_is_read(self, name: str) -> None:
+        kind, encode, headers = KINDS[name]
+        body = encode("a", "end", "?", "b")
+        for more in (b"", b"garbage", b"\n\n]["):
+            outcome = alike(exchange(kind), Response(body + more, 200, headers))
+            assert outcome.succeeded().events == [Text("a"), End("terminator")]
+
+    def test_words_before_a_fault_are_delivered(self, name: str) -> None:
+        kind, encode, headers = KINDS[name]
+        outcome = alike(exchange(kind), Response(encode("a", "?", "b"), 200, headers))
+        assert outcome.refused_by(Malformed, "no word").events == [Text("a")]
+        outcome = alike(exchange(kind), Response(encode("a", "refuse", "b"), 200, headers))
+        assert outcome.refused_by(RateLimited, "slow down").events == [Text("a")]
+
+    def test_a_failure_takes_the_place_of_the_end(self, name: str) -> None:
+        kind, encode, headers = KINDS[name]
+        outcome = alike(exchange(kind), Response(encode("a", "fail"), 200, headers))
+        assert outcome.refused_by(Refused, "the model failed").events == [Text("a")]
+        error = outcome.error
+        assert isinstance(error, Refused)
+        assert (error.code, error.status) == ("fail", 200)
+
+    @pytest.mark.parametrize("ending", ENDINGS)
+    def test_the_body_ends_after_the_evidence(self, name: str, ending: Ending) -> None:
+        kind, encode, headers = KINDS[name]
+        body = encode("a", "finish")
+        body = body[:-1] if name == "array" else body  # its bracket is a terminator
+        outcome = alike(exchange(kind), Response(body, 200, headers, ending))
+        assert outcome.succeeded().events == [Text("a"), End("finish")]
+
+    @pytest.mark.parametrize("ending", ENDINGS)
+    def test_the_body_ends_before_the_evidence(self, name: str, ending: Ending) -> None:
+        kind, encode, headers = KINDS[name]
+        body = encode("a", "b")
+        body = body[: body.index(b"b") if name == "array" else len(body)]
+        outcome = alike(exchange(kind), Response(body, 200, headers, ending))
+        error = TimedOut if ending == "timeout" else Truncated
+        assert Text("a") in outcome.refused_by(error).events
+
+    def test_a_unit_has_a_limit(self, name: str) -> None:
+        kind, encode, headers = KINDS[name]
+        body = encode("a", "x" * 90, "b")
+        outcome = alike(exchange(kind, event=60), Response(body, 200, headers))
+        assert outcome.refused_by(LimitExceeded, "60 bytes").events == [Text("a")]
+        outcome = alike(exchange(kind, event=160), Response(body, 200, headers))
+        assert outcome.events[:3] == [Text("a"), Text("x" * 90), Text("b")]
+
+    def test_the_prompt_is_dropped_once_the_response_has_begun(self, name: str) -> None:
+        kind, _, headers = KINDS[name]
+        step = kind(REQUEST, Limits())
+        step.response(200, headers)
+        assert step.request == Request("POST", REQUEST.url, REQUEST.headers)
+
+    @given(
+        words=st.lists(st.sampled_from(["a", "bc", "finish", "?", "end", "fail", ""]), max_size=6),
+        size=st.integers(0, 300),
+        ending=st.sampled_from(ENDINGS),
+        data=st.data(),
+    )
+    def test_cutting_never_matters(
+        self, name: str, words: list[str], size: int, ending: Ending, data: st.DataObject
+    ) -> None:
+        kind, encode, headers = KINDS[name]
+        body = encode(*words)[:size]
+        response = Response(body, 200, headers, ending)
+        pieces = data.draw(cuts(body))
+        whole = drive(exchange(kind), response)
+        assert drive(exchange(kind), response, cut=bytewise).what == whole.what
+        assert drive(exchange(kind), response, cut=lambda _: pieces).what == whole.what
+
+
+# Lines
+
+
+def test_blank_lines_say_nothing() -> None:
+    outcome = alike(exchange(Lines), b"\n\r\na\r\n\n\nend\n")
+    assert outcome.succeeded().events == [Text("a"), End("terminator")]
+
+
+def test_a_last_line_without_its_end() -> None:
+    assert alike(exchange(Lines), b"a\nend").succeeded().events == [Text("a"), End("terminator")]
+    assert alike(exchange(Lines, "body_end"), b"a\nb").succeeded().events == [
+        *(Text("a"), Text("b"), End("body_end"))
+    ]
+    outcome = alike(exchange(Lines), b"a\n?").refused_by(
+        Truncated, "the lines ended before the end, inside a line"
+    )
+    assert isinstance(outcome.error, Truncated)
+    assert outcome.error.data == b"?"
+
+
+def test_half_a_line_after_the_evidence_is_handed_on() -> None:
+    outcome = alike(exchange(Lines), b"a\nfinish\n?")
+    assert outcome.succeeded().events == [Text("a"), Unrecognized(b"?"), End("finish")]
+
+
+# Server-sent events
+
+
+def test_events_with_names() -> None:
+    body = b'event: ping\ndata: "a"\n\nevent: message\ndata: "end"\n\n'
+    assert alike(exchange(Words), body).succeeded().events == [
+        *(Text("ping"), Text("a"), End("terminator"))
+    ]
+
+
+def test_unknown_lines_and_comments() -> None:
+    body = b': hi\nfoo: 1\n{\n"a": 1\n}\n' + events("a", "end")
+    assert alike(exchange(Words), body).succeeded().events == [
+        Unrecognized(b"foo: 1"),
+        Unrecognized(b'{\n"a": 1\n}\n'),
+        Text("a"),
+        End("terminator"),
+    ]
+    body = events("a") + b'error: {"message": "no", "code": "rate_limit"}\n'
+    assert alike(exchange(Words), body).refused_by(RateLimited, "no").events == [Text("a")]
+
+
+def test_a_last_event_without_its_blank_line() -> None:
+    assert alike(exchange(Words), b'data: "a"\n\ndata: "end"').succeeded().events == [
+        *(Text("a"), End("terminator"))
+    ]
+    outcome = alike(exchange(Words), b'data: "a"\n\ndata: "en')
+    outcome.refused_by(Truncated, "the stream ended before the end")
+    assert outcome.events == [Text("a"), Unrecognized(b'"en')]
+
+
+def test_the_last_comment_is_told_of_what_is_truncated() -> None:
+    outcome = alike(exchange(Words), events("a") + b":408: 408 Request Timeout\n")
+    outcome.refused_by(
+        Truncated, "the stream ended before the end; its last comment was '408: 408 Request Timeout"
+    )
+
+
+def test_what_is_kept_of_an_unknown_object_is_handed_on() -> None:
+    outcome = alike(exchange(Words), events("a") + b'{\n"half": \n')
+    assert outcome.refused_by(Truncated).events == [Text("a"), Unrecognized(b'{\n"half": \n')]
+
+
+def test_lines_that_are_too_long_after_the_end_do_not_matter() -> None:
+    body = events("a", "end") + b"data: " + b"x" * 99 + b"\n\n" + b"y" * 99
+    outcome = alike(exchange(Words, event=60), body)
+    assert outcome.succeeded().events == [Text("a"), End("terminator")]
+    outcome = alike(exchange(Words, event=60), events("a", "end") + b"y" * 99)
+    assert outcome.succeeded().events == [Text("a"), End("terminator")]
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+def test_units_before_a_line_that_is_too_long(line_end: bytes) -> None:
+    body = (events("a") + b"data: " + b"x" * 99 + b"\n\n").replace(b"\n", line_end)
+    for truncated in (body, body.rstrip()):
+        outcome = alike(exchange(Words, event=60), truncated)
+        assert outcome.refused_by(LimitExceeded).events == [Text("a")]
+
+
+# An array
+
+
+ELEMENTS: dict[str, bytes] = {
+    "compact": b'["a","b","end"]',
+    "pretty": b'[\n  "a",\r\n  "b"\t,\n"end"\n]\n',
+    "without an end of its own": b'["a", "b"]',
+    "blank lines first": b'\r\n\n ["a", "b"]',
+    "a BOM": BOM + b'["a","b"]',
+    "a BOM and a blank line": BOM + b'\n["a","b"]',
+    "more after the bracket": b'["a","b"] , ["c"',
+}
+
+
+@pytest.mark.parametrize("name", ELEMENTS)
+@pytest.mark.parametrize("headers", [JSON, SSE, []])
+def test_an_array_is_read_element_by_element(name: str, headers: Headers) -> None:
+    outcome = alike(exchange(Words, "terminator"), Response(ELEMENTS[name], 200, headers))
+    assert outcome.succeeded().events == [Text("a"), Text("b"), End("terminator")]
+
+
+def test_an_element_is_an_event_as_soon_as_it_is_complete() -> None:
+    asked = exchange(Words)
+    asked.next_request()
+    asked.receive_response(200, JSON)
+    pieces = [b"[", b'"a', b'"', b', "b"', b"]"]
+    assert [asked.receive_data(piece) for piece in pieces] == [
+        *([], [], [Text("a")], [Text("b")], [End("terminator")])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "found", "error", "words"),
+    [
+        (b"[]", [], None, ""),
+        (b'["a" "b"]', [Text("a")], Malformed, "without a comma after an element"),
+        (b'["a",]', [Text("a")], Malformed, "without an element after a comma"),
+        (b'["a", "?", "b"]', [Text("a")], Malformed, "no word"),
+        (b'["a", {bad}, "b"]', [Text("a")], Malformed, "no JSON"),
+        (b'["a", "b', [Text("a")], Truncated, "before the end, inside its JSON array: b'\"b'"),
+        (b'["a"', [Text("a")], Truncated, "before the end, inside its JSON array"),
+        (b"[", [], Truncated, "inside its JSON array"),
+    ],
+)
+def test_an_array_that_is_wrong(
+    body: bytes, found: list[Event], error: type[RemoteProtocolError] | None, words: str
+) -> None:
+    # Even if the end of the body were enough: without its bracket an array is not whole.
+    for owes in ("finish", "body_end"):
+        outcome = alike(exchange(Words, owes), Response(body, 200, JSON))
+        if error is None:
+            assert outcome.succeeded().events == [*found, End("terminator")]
+        else:
+            assert outcome.refused_by(error, words).events == found
+
+
+def test_an_array_is_a_document_where_a_format_does_not_read_elements() -> None:
+    outcome = alike(exchange(NoElements), Response(array("a", "end"), 200, JSON))
+    assert outcome.refused_by(UnexpectedContent, "received a JSON document instead").events == []
+
+
+def test_an_object_is_a_document_beside_elements() -> None:
+    outcome = alike(exchange(Words), Response(b'{"error": "no"}', 200, JSON))
+    outcome.refused_by(Refused, "no")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "keepalive"),
+    [
+        ([b"["], True),
+        ([b"[", b" \n"], True),
+        ([b"[", b'"'], False),
+        ([b'["', b" "], False),
+        ([b'["a"'], False),
+        ([b'["a"', b"\n"], True),
+    ],
+)
+def test_white_space_between_elements_is_a_keepalive(pieces: list[bytes], keepalive: bool) -> None:
+    asked = exchange(Words)
+    asked.next_request()
+    asked.receive_response(200, JSON)
+    for piece in pieces:
+        asked.receive_data(piece)
+    assert asked.keepalive is keepalive
+
+
+# Frames
+
+
+def test_half_a_frame() -> None:
+    body = frames("a", "b")[:-1]
+    outcome = alike(exchange(Framed), Response(body, 200, FRAMES))
+    outcome.refused_by(Truncated, "the frames ended before the end, inside a frame")
+    assert outcome.events == [Text("a")]
+    for ending in ("disconnect", "timeout"):
+        error = alike(exchange(Framed), Response(body, 200, FRAMES, ending)).error
+        assert type(error) is (Truncated if ending == "disconnect" else TimedOut)
+
+
+def test_half_a_frame_after_the_evidence_is_handed_on() -> None:
+    half = frames("b")[:20]
+    outcome = alike(exchange(Framed), Response(frames("a", "finish") + half, 200, FRAMES))
+    assert outcome.succeeded().events == [Text("a"), Unrecognized(half), End("finish")]
+
+
+def test_a_frame_whose_checksum_is_wrong() -> None:
+    body = frames("a", "b", "end")
+    place = len(frames("a", "b")) - 5
+    damaged = body[:place] + bytes((body[place] ^ 1,)) + body[place + 1 :]
+    outcome = alike(exchange(Framed), Response(damaged, 200, FRAMES))
+    assert outcome.refused_by(Malformed, "wrong checksum").events == [Text("a")]
+
+
+def test_what_comes_instead_of_frames() -> None:
+    outcome = alike(exchange(Framed), Response(b'{"message": "no"}', 200, JSON))
+    outcome.refused_by(Refused, "no")
+    outcome = alike(exchange(Framed), Response(events("a"), 200, SSE))
+    outcome.refused_by(UnexpectedContent, "received content of type 'text/event-stream' instead")
+
+
+def test_frames_are_never_keepalives() -> None:
+    step = Framed(REQUEST, Limits())
+    step.data(frames("a"), [])
+    assert not step.keepalive
+
+
+# What is left to a format
+
+
+def test_what_a_format_has_to_write() -> None:
+    with pytest.raises(NotImplementedError):
+        LineStep(REQUEST, Limits()).line(b"", [])
+    with pytest.raises(NotImplementedError):
+        EventStep(REQUEST, Limits()).event(b"", "message", [])
+    with pytest.raises(NotImplementedError):
+        FrameStep(REQUEST, Limits()).frame(Frame({}, b""), [])

@@ -1,0 +1,172 @@
+"""JSON as services send it: lenient where that is safe, and never guessed."""
+
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.protocols.toolkit.soup import BOM
+from tokenwire.protocols.errors import Malformed
+from tokenwire.protocols.toolkit.json import (
+    Lenient,
+    decode_json,
+    is_list,
+    is_object,
+    is_whole_json,
+)
+
+
+class Point(msgspec.Struct):
+    x: int
+
+
+POINT = msgspec.json.Decoder(Point)
+ANY = msgspec.json.Decoder()
+
+
+@pytest.mark.parametrize(
+    ("payload", "value"),
+    [
+        (b'{"x": 1}', {"x": 1}),
+        (b' {"x": 1}\r\n', {"x": 1}),
+        (BOM + b'{"x": 1}', {"x": 1}),
+        (b'"\xff"', "\ufffd"),
+        (b'"\xf0\x9f"', "\ufffd"),
+        (rb'"\ud83d"', "\ufffd"),
+        (rb'"\ud83d\ude00"', "\U0001f600"),
+        (rb'["\ude00", "\u2028"]', ["\ufffd", "\u2028"]),
+        ('"\u2028\u2029\u0085"'.encode(), "\u2028\u2029\u0085"),
+    ],
+)
+def test_decode_json(payload: bytes, value: Any) -> None:
+    assert decode_json(ANY, payload) == value
+    assert is_whole_json(payload)
+
+
+NOT_JSON = (b"", b"{", b'{"x": 1', b'{"x": 1}}', b"data", b"[NaN]", b"'x'", b"\xff", b'"a\nb"')
+
+
+@pytest.mark.parametrize("payload", [*NOT_JSON, b"[" * 100_000, b'["\xff"' + b"[" * 100_000])
+def test_what_is_not_json_is_malformed(payload: bytes) -> None:
+    with pytest.raises(Malformed) as caught:
+        decode_json(ANY, payload)
+    assert caught.value.message == "not JSON"
+    assert caught.value.data == payload
+    assert not is_whole_json(payload)
+
+
+@pytest.mark.parametrize("payload", [b"{}", b'{"x": ""}', b"[]", BOM + b'{"x": ""}'])
+def test_json_of_another_shape_is_malformed(payload: bytes) -> None:
+    with pytest.raises(Malformed, match="unexpected shape") as caught:
+        decode_json(POINT, payload)
+    assert caught.value.data == payload
+
+
+@given(st.binary(max_size=40) | st.text('{}[]":,\\ud80nul1e9-.', max_size=30).map(str.encode))
+def test_decode_json_raises_nothing_but_malformed(payload: bytes) -> None:
+    for decoder in (ANY, POINT):
+        with suppress(Malformed):
+            decode_json(decoder, payload)
+
+
+def test_kinds_of_json_values() -> None:
+    assert is_object({})
+    assert not is_object([])
+    assert is_list([])
+    assert not is_list("x")
+
+
+# Field by field
+
+
+class Odd(msgspec.Struct):
+    text: str | None = None
+    count: int | None = None
+    flag: bool | None = None
+    raw: msgspec.Raw | None = None
+    inner: Point | None = None
+    points: list[Point] = []
+    renamed: str = msgspec.field(default="", name="type")
+
+
+LENIENT = Lenient(Odd, frozenset(("id",)))
+
+
+@pytest.mark.parametrize(
+    ("payload", "known"),
+    [
+        (b"{}", Odd()),
+        (b'{"text": "a", "count": 1, "flag": true}', Odd("a", 1, True)),
+        (b'{"type": "t", "points": [{"x": 1}]}', Odd(points=[Point(1)], renamed="t")),
+        (b'{"text": null, "type": null, "flag": null, "new": null}', Odd()),
+        (b'{"id": 5, "text": "a"}', Odd("a")),
+        (b'{"text": "a\xff"}', Odd("a\ufffd")),
+        (rb'{"text": "\ud83d", "inner": {"x": 1}}', Odd("\ufffd", inner=Point(1))),
+        # Numbers in strings, and strings that are numbers.
+        (b'{"count": "12"}', Odd(count=12)),
+        (b'{"count": 12.0}', Odd(count=12)),
+        (b'{"text": 1.50}', Odd("1.50")),
+        (b'{"text": -7}', Odd("-7")),
+        (b'{"flag": "true"}', Odd(flag=True)),
+        (b'{"inner": {"x": "3"}}', Odd(inner=Point(3))),
+    ],
+)
+def test_a_field_is_read_leniently(payload: bytes, known: Odd) -> None:
+    assert LENIENT.decode(payload) == (known, [])
+
+
+@pytest.mark.parametrize(
+    ("payload", "known", "unknown"),
+    [
+        (b'{"new": [1, 2] , "text": "a"}', Odd("a"), [("new", b"[1, 2]")]),
+        (b'{"text": ["a"], "count": 1}', Odd(count=1), [("text", b'["a"]')]),
+        (b'{"text": true}', Odd(), [("text", b"true")]),
+        (b'{"count": "many"}', Odd(), [("count", b'"many"')]),
+        (b'{"count": 1.5}', Odd(), [("count", b"1.5")]),
+        (b'{"inner": {"y": 1}}', Odd(), [("inner", b'{"y": 1}')]),
+        (b'{"points": {}, "renamed": 1}', Odd(), [("points", b"{}"), ("renamed", b"1")]),
+        (b'{"new": "\xff"}', Odd(), [("new", b'"\xff"')]),
+    ],
+)
+def test_what_is_not_understood_is_handed_on(
+    payload: bytes, known: Odd, unknown: list[tuple[str, bytes]]
+) -> None:
+    assert LENIENT.decode(payload) == (known, unknown)
+
+
+@pytest.mark.parametrize("value", [b'{"a": 1}', b"[1, null]", b'"a"', b"5"])
+def test_a_raw_field_takes_any_value_but_null(value: bytes) -> None:
+    found, unknown = LENIENT.decode(b'{"raw": %b}' % value)
+    assert (bytes(found.raw or b""), unknown) == (value, [])
+    assert LENIENT.decode(b'{"raw": null}')[0].raw is None
+
+
+@pytest.mark.parametrize("payload", [b"[]", b"5", b"{", b'{"text": }', b"null"])
+def test_only_an_object_is_read_field_by_field(payload: bytes) -> None:
+    with pytest.raises(Malformed) as caught:
+        LENIENT.decode(payload)
+    assert caught.value.data == payload
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(-1e9, 1e9) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+KEYS = {field.encode_name: field.name for field in msgspec.structs.fields(Odd)}
+
+
+@given(st.dictionaries(st.sampled_from([*KEYS, "new"]), ANYTHING))
+def test_each_value_is_either_read_or_handed_on(value: dict[str, Any]) -> None:
+    known, unknown = LENIENT.decode(msgspec.json.encode(value))
+    handed_on = {key: msgspec.json.decode(raw) for key, raw in unknown}
+    assert handed_on == {key: value[key] for key in handed_on}
+    said = {key for key, item in value.items() if item is not None}
+    for key, name in KEYS.items():
+        read = getattr(known, name) != getattr(Odd(), name)
+        assert read or key in handed_on or key not in said or value[key] in ("", [])
+        assert not (read and key in handed_on)
+    assert ("new" in handed_on) == ("new" in said)
