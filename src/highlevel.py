@@ -7,17 +7,17 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .protocols.auth import KeySource
 from .protocols.chat import Chat, Message, as_chat
 from .protocols.clocks import Clocks
-from .protocols.exchange import Exchange
 from .protocols.limits import Limits
-from .protocols.observer import Observer
-from .protocols.provider import Provider
 from .protocols.registry import provider_named
-from .protocols.reply import Reply
 
 if TYPE_CHECKING:
+    from .protocols.auth import KeySource
+    from .protocols.exchange import Exchange
+    from .protocols.observer import Observer
+    from .protocols.provider import Provider
+    from .protocols.reply import Reply
     from .transports.client.answer import AsyncAnswer
     from .transports.client.clients import AsyncClient
     from .transports.sync import Answer, Client
@@ -26,18 +26,18 @@ __all__ = ["ask", "ask_async", "key_from_environment", "make_exchange", "stream"
 
 
 def make_exchange(
-    provider: str | Provider,
+    provider: "str | Provider",
     chat: Chat | str | Sequence[Message | Mapping[str, Any]],
     *,
-    key: KeySource | None = None,
+    key: "KeySource | None" = None,
     base_url: str | None = None,
     params: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
     limits: Limits | None = None,
     clocks: Clocks | None = None,
-    observers: tuple[Observer, ...] = (),
+    observers: "tuple[Observer, ...]" = (),
     **options: Any,
-) -> Exchange:
+) -> "Exchange":
     """An exchange that asks `provider` the `chat`, for any transport or none.
 
     What is not given here is taken from the environment variables that the provider names: `key`
@@ -61,7 +61,7 @@ def make_exchange(
     )
 
 
-def key_from_environment(provider: Provider) -> str | None:
+def key_from_environment(provider: "Provider") -> str | None:
     """The key in the first of the provider's environment variables that is not empty."""
     return _first_set(provider.env)
 
@@ -74,7 +74,7 @@ def _first_set(variables: Sequence[str]) -> str | None:
     return None
 
 
-def _params(provider: Provider) -> dict[str, str]:
+def _params(provider: "Provider") -> dict[str, str]:
     """The parts of the base URL that the environment has."""
     found = {name: _first_set((variable,)) for name, variable in provider.params.items()}
     return {name: value for name, value in found.items() if value}
@@ -93,12 +93,12 @@ _system_random = _SystemRandom()
 
 
 def ask(
-    provider: str | Provider,
+    provider: "str | Provider",
     chat: Chat | str | Sequence[Message | Mapping[str, Any]],
     *,
     client: "Client | None" = None,
     **how: Any,
-) -> Reply:
+) -> "Reply":
     """Ask `provider`, and wait for the whole answer.
 
     `client` reuses its connections from one question to the next; without it, one is made for this
@@ -110,7 +110,7 @@ def ask(
 
 
 def stream(
-    provider: str | Provider,
+    provider: "str | Provider",
     chat: Chat | str | Sequence[Message | Mapping[str, Any]],
     *,
     client: "Client | None" = None,
@@ -127,19 +127,19 @@ def stream(
 
 
 async def ask_async(
-    provider: str | Provider,
+    provider: "str | Provider",
     chat: Chat | str | Sequence[Message | Mapping[str, Any]],
     *,
     client: "AsyncClient | None" = None,
     **how: Any,
-) -> Reply:
+) -> "Reply":
     """`ask`, on asyncio or trio (and so anyio), whichever is running."""
     async with stream_async(provider, chat, client=client, **how) as answer:
         return await answer.read()
 
 
 def stream_async(
-    provider: str | Provider,
+    provider: "str | Provider",
     chat: Chat | str | Sequence[Message | Mapping[str, Any]],
     *,
     client: "AsyncClient | None" = None,

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem, get_completion_class, shell_complete
 
+from ..protocols import VERSION
 from ..protocols.errors import LocalProtocolError
 from ..protocols.provider import Provider
-from ..protocols.question import VERSION
 from ..protocols.registry import PROVIDERS
 from . import EXIT_CODES, Exit, Settings
 from .named import find_provider

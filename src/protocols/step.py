@@ -11,18 +11,20 @@
 If the answer is not streamed it is one JSON document, whatever the base: `document` receives it.
 """
 
-from typing import ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from .errors import LimitExceeded, Malformed, RemoteProtocolError, Truncated
 from .events import Event, Evidence, Unrecognized
 from .limits import Limits
-from .toolkit.elements import Elements
-from .toolkit.frames import Frame, Frames
 from .toolkit.http import Headers, Request
 from .toolkit.lines import BOM, Lines
 from .toolkit.refusals import STANDARD, ErrorTable, refusal_of_document
 from .toolkit.sse import SSEDecoder, SSEItem, UnknownLine
 from .toolkit.unknown import UnknownLines
+
+if TYPE_CHECKING:
+    from .toolkit.elements import Elements
+    from .toolkit.frames import Frame
 
 __all__ = ["EventStep", "FrameStep", "Framing", "LineStep", "Step"]
 
@@ -216,6 +218,8 @@ class EventStep(_StreamStep):
         """Bytes of a body that is one JSON array. Its closing bracket is a terminator, as the last
         brace of a document is."""
         if self._elements is None:
+            from .toolkit.elements import Elements  # few formats have such a body
+
             self._elements = Elements(self._sse.lines.limit)
             data = data.removeprefix(BOM)
         elements = self._elements
@@ -284,9 +288,11 @@ class FrameStep(_StreamStep):
 
     def __init__(self, request: Request, limits: Limits) -> None:
         super().__init__(request)
+        from .toolkit.frames import Frames  # of one service's formats
+
         self._frames = Frames(limits.event)
 
-    def frame(self, frame: Frame, events: list[Event]) -> None:
+    def frame(self, frame: "Frame", events: list[Event]) -> None:
         """One frame."""
         raise NotImplementedError
 
