@@ -206,7 +206,7 @@ class _MessageWriter:
         if self._message.role != role:
             kind = type(part).__name__
             raise LocalProtocolError(
-                f"a {self._message.role} message can't have a {kind} in chat completions"
+                f"{self._message.role} messages can't have a {kind} in chat completions"
             )
 
 
