@@ -981,7 +981,9 @@ def test_citations_once_each() -> None:
     assert events_of(
         chunk(choice({"content": "a", "annotations": notes}), citations=["u2", "u3", 4]),
         say("b", citations=["u1", "u3"]),
-        say("c", citations="u4"),
+        say("c", citations="u4", search_results="u5"),
+        say("d", search_results=[{"url": "u6", "title": "six"}, {"url": "u7", "title": 7}]),
+        say("e", search_results=[{"url": "u6"}, {"title": "no address"}, "u8"]),
         DONE,
     ) == [
         Text("a"),
@@ -991,6 +993,26 @@ def test_citations_once_each() -> None:
         Citation("u3"),
         Text("b"),
         Text("c"),
+        Text("d"),
+        Citation("u6", "six"),
+        Citation("u7"),
+        Text("e"),
+    ]
+
+
+def test_citations_of_a_place_in_the_text() -> None:
+    said = {"url": "u", "title": "t", "content": "quoted", "start_index": 1, "end_index": 2}
+    note = {"type": "url_citation", "url_citation": said}
+    assert events_of(
+        chunk(choice({"annotations": [note]})),
+        chunk(choice({"reasoning": "hm", "content": "a"})),
+        chunk(choice({"annotations": [note]})),
+        DONE,
+    ) == [
+        Citation("u", "t", quote="quoted", start=1, end=2),
+        Reasoning("hm"),
+        Text("a", part=1),
+        Citation("u", "t", quote="quoted", start=1, end=2, part=1),
     ]
 
 

@@ -166,6 +166,9 @@ TOOL = {"type": "function", "function": {"name": "f"}}
     [
         ({"messages": []}, "messages: a list with at least one is needed"),
         ({"model": ""}, "model: it is missing"),
+        ({"tools": {"f": TOOL}}, "tools: a list is needed"),
+        ({"messages": "hi"}, "messages: a list with at least one is needed"),
+        ({"tools": ["f"]}, "a tool of type str: give a Tool, or a mapping with type"),
         ({"tools": [TOOL] * 129}, "tools: 129 are more than 128"),
         ({"temperature": 2.1}, "temperature: 2.1 is not between 0 and 2"),
         ({"top_p": 1.1}, "top_p: 1.1 is not between 0 and 1"),
@@ -310,10 +313,21 @@ def test_logprobs(of: Any) -> None:
     assert choice["logprobs"] == {of: json.loads(msgspec.json.encode(TOKENS))}
 
 
-def test_citation() -> None:
-    choice = payload(responder(stream=True).send(Citation("u", "t")))["choices"][0]
+@pytest.mark.parametrize(
+    ("citation", "said"),
+    [
+        (Citation("u", "t"), {"url": "u", "title": "t"}),
+        (Citation("u", quote="q"), {"url": "u", "title": "", "content": "q"}),
+        (
+            Citation("u", "t", start=1, end=2),
+            {"url": "u", "title": "t", "start_index": 1, "end_index": 2},
+        ),
+    ],
+)
+def test_citation(citation: Citation, said: dict[str, Any]) -> None:
+    choice = payload(responder(stream=True).send(citation))["choices"][0]
     assert choice["index"] == 0
-    note = {"type": "url_citation", "url_citation": {"url": "u", "title": "t"}}
+    note = {"type": "url_citation", "url_citation": said}
     assert choice["delta"]["annotations"] == [note]
 
 
@@ -616,8 +630,9 @@ def test_a_native_form_that_is_no_piece_of_a_message() -> None:
         assert responder(stream=True).send(own(value)) == b""
     server = responder(stream=True)
     server.send(ToolCallStart(0, "c", "f"))
-    delta = payload(server.send(own({"tool_calls": [5]})))["choices"][0]["delta"]
-    assert delta == {"tool_calls": [{"index": 0}]}
+    for call in (5, {"function": {"name": "f"}, "id": "c"}):
+        delta = payload(server.send(own({"tool_calls": [call]})))["choices"][0]["delta"]
+        assert delta == {"tool_calls": [{"index": 0}]}
 
 
 class Reversed:
@@ -722,3 +737,11 @@ def test_a_refusal_tells_when_to_come_back() -> None:
     assert status == 429
     assert dict(headers)[b"retry-after"] == b"7"
     assert b"cache-control" not in dict(headers)
+
+
+@pytest.mark.parametrize("key", ["'k'", "os.environ['KEY']"])
+def test_the_example_for_the_sdk_is_python(key: str) -> None:
+    example = OpenAIChat().sdk_example("http://127.0.0.1:1/v1", "m", key)
+    compile(example, "example", "exec")
+    assert ("import os\n" in example) == ("os." in key)
+    assert f"base_url='http://127.0.0.1:1/v1', api_key={key}" in example

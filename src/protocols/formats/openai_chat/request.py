@@ -143,11 +143,10 @@ class _MessageWriter:
                 self._expect(part, "user")
                 image = {"url": part.url} | ({"detail": part.detail} if part.detail else {})
                 self._content.append(_marked({"type": "image_url", "image_url": image}, part.cache))
-            case FilePart():
+            case _:
+                assert isinstance(part, FilePart)  # calls and native forms have their own methods
                 self._expect(part, "user")
                 self._content.append(_marked(_file(part), part.cache))
-            case ToolCall() | Opaque():
-                raise AssertionError  # a call has a method of its own, an Opaque a native form
 
     def _add_call(self, call: ToolCall, id: str, native: Any) -> None:
         self._expect(call, "assistant")
@@ -206,7 +205,7 @@ class _MessageWriter:
         if self._message.role != role:
             kind = type(part).__name__
             raise LocalProtocolError(
-                f"a {self._message.role} message can't have a {kind} in chat completions"
+                f"{self._message.role} messages can't have a {kind} in chat completions"
             )
 
 
