@@ -178,7 +178,8 @@ def test_modules() -> None:
 def test_tests_of() -> None:
     assert own_tests("exchange") == "tests/protocols/test_exchange.py"
     assert own_tests("toolkit.http") == "tests/protocols/toolkit/test_http.py"
-    assert own_tests("toolkit.lines") == mutants.TESTED_BY["toolkit.lines"]
+    choice = "formats.openai_chat.choice"
+    assert own_tests(choice) == mutants.TESTED_BY[choice]
     assert own_tests("formats.openai_chat.server") == "tests/formats/openai_chat/test_server.py"
     assert own_tests("formats.openai_chat.presets") == "tests/formats/openai_chat"
 
