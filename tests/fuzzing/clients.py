@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from functools import cached_property, partial
 from typing import Any
 
+import msgspec
+
 from tests.driving import JSON, SSE, Ending, Outcome, Response, drive
 from tests.fuzzing import seeds
 from tests.fuzzing.source import CUTS, Target, cut_by, split
@@ -23,9 +25,11 @@ from tokenwire.protocols.errors import (
     TokenwireError,
 )
 from tokenwire.protocols.events import (
+    Citation,
     End,
     Event,
     Evidence,
+    Finish,
     Image,
     Reasoning,
     Refusal,
@@ -159,6 +163,7 @@ class Client:
         if says is not None:
             service = Service(self._provider, base_url=_URL)
             heard = list(pair(self._large.fresh(), service, lambda chat: says))
+            heard, says = list(map(_settled, heard)), list(map(_settled, says))
             assert heard == says, (heard, says)
 
     def _says(self, events: list[Event]) -> list[Event] | None:
@@ -176,10 +181,20 @@ class Client:
                 texts: list[Event] = [event for event in events if isinstance(event, Text)]
                 return [*texts, events[-1]] if texts else None  # nothing at all is no answer
             case _:
-                return _completion(events)
+                known = self._provider.dialect.finish
+                reasons = [event for event in events if isinstance(event, Finish) and event.kind]
+                # One that means something but is spelled otherwise is said in our spelling.
+                return _completion(events) if all(e.reason in known for e in reasons) else None
 
 
 _URL = "https://pictures.example"
+
+
+def _settled(event: Event) -> Event:
+    """The event, but for the part of a source of the whole answer, for which there is no place."""
+    if isinstance(event, Citation) and event.start is None:
+        return msgspec.structs.replace(event, part=0)
+    return event
 
 
 def _completion(events: list[Event]) -> list[Event] | None:
@@ -195,7 +210,8 @@ def _completion(events: list[Event]) -> list[Event] | None:
     said = [e for e in events if not isinstance(e, Unrecognized | Start | End | Image)]
     # A usage in other words than the format's is written in its own.
     said = [e for e in said if not isinstance(e, Usage) or "prompt_tokens" in e.raw]
-    start = next((e for e in events if isinstance(e, Start)), Start("id", "m"))
+    start = next((e for e in events if isinstance(e, Start)), Start("", "m"))
+    start = Start(start.id or "id", start.model)
     return [start, *said, End("terminator")]
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from ...dialect import words
-from ...toolkit.json import Lenient
+from ...errors import Malformed
+from ...toolkit.json import Lenient, decode_json
 
 __all__ = [
     "IGNORES",
@@ -154,7 +155,8 @@ IGNORES = words(
 )
 """Keys of choices and deltas that say nothing of the content."""
 
-decode_chunk = msgspec.json.Decoder(Chunk).decode
+_chunk = msgspec.json.Decoder(Chunk)
+decode_chunk = _chunk.decode
 _decode_fragment = msgspec.json.Decoder(Fragment).decode
 _loose_chunk = Lenient(_LooseChunk)
 _loose_choice = Lenient(_LooseChoice, IGNORES - {"index"})
@@ -167,6 +169,10 @@ _loose_custom = Lenient(Custom)
 def decode_loosely(payload: bytes) -> Chunk:
     """A chunk with what is not understood of its choices. Raises Malformed if it is not an
     object."""
+    try:
+        return decode_json(_chunk, payload)
+    except Malformed:
+        pass
     loose, _ = _loose_chunk.decode(payload)
     return Chunk(
         loose.id,
