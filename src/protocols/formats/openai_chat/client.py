@@ -81,7 +81,7 @@ class OpenAIStep(EventStep):
         )
         super().__init__(request, question.limits)
         self._limit = question.limits.event
-        self._finishes = finishes
+        self._finishes: Mapping[str, FinishKind] = finishes
         if provider.finishes:
             self._finishes = {**finishes, **provider.finishes}
         self._choices: dict[int, ChoiceReader] = {}
