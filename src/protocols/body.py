@@ -98,6 +98,7 @@ class AnswerBody:
 
     __slots__ = (
         "_blank",
+        "_elements",
         "_headers",
         "_is",
         "_kept",
@@ -105,7 +106,6 @@ class AnswerBody:
         "_limits",
         "_size",
         "_step",
-        "_take",
     )
 
     def __init__(self, step: Step, headers: Headers, limits: Limits) -> None:
@@ -116,7 +116,7 @@ class AnswerBody:
         self._size = 0
         # None: the step reads the body as it arrives.
         self._kept: bytearray | None = None if step.framing == "bytes" else bytearray()
-        self._take = step.data
+        self._elements: EventStep | None = None  # the step, if it reads an array's elements
         self._is: Literal["stream", "document", "page", "unknown"] = "unknown"
         self._blank = False
 
@@ -127,8 +127,8 @@ class AnswerBody:
     def data(self, data: bytes, events: list[Event]) -> None:
         self._size += len(data)
         if self._size <= self._limit:
-            if self._kept is None:  # as in _read: most bytes take this path
-                self._take(data, events)
+            if self._kept is None and self._elements is None:  # as in _read: most bytes
+                self._step.data(data, events)
             else:
                 self._read(data, events)
             return
@@ -158,7 +158,7 @@ class AnswerBody:
 
     def _read(self, data: bytes, events: list[Event]) -> None:
         if self._kept is None:
-            self._take(data, events)
+            self._hand(data, events)
             return
         self._kept += data
         self._blank = not data.strip()
@@ -171,13 +171,19 @@ class AnswerBody:
                 head = bytes(self._kept)
                 self._kept = None
                 self._headers = []  # only a page needs them
-                self._take(head, events)
+                self._hand(head, events)
                 return
         limit = self._limits.error_body if self._is == "page" else self._limits.document
         if len(self._kept) > limit:
             if self._is == "page":
                 raise unexpected(self._headers, bytes(self._kept[:limit]))
             raise LimitExceeded(f"a JSON document of more than {limit} bytes")
+
+    def _hand(self, data: bytes, events: list[Event]) -> None:
+        if self._elements is not None:
+            self._elements.element_data(data, events)
+        else:
+            self._step.data(data, events)
 
     def _recognize(self, head: bytes) -> Literal["stream", "document", "page", "unknown"]:
         first = head.removeprefix(BOM)[:1]
@@ -187,7 +193,7 @@ class AnswerBody:
         if first == b"<":
             return "page"
         if first == b"[" and step.elements and isinstance(step, EventStep):
-            self._take = step.element_data
+            self._elements = step
             return "stream"
         if step.framing == "document":
             return "document"

@@ -9,6 +9,7 @@ import msgspec
 from .chat import Message, Opaque, Part, ReasoningPart, RefusalPart, TextPart, Tool
 from .errors import LocalProtocolError
 from .events import Native
+from .toolkit.json import is_list, is_object
 
 __all__ = [
     "add_piece",
@@ -63,12 +64,16 @@ def value_of(native: Native) -> Any:
 
 def _foreign(native: Native, what: str, dialect: str) -> LocalProtocolError:
     value = value_of(native)
-    while isinstance(value, list) or (isinstance(value, dict) and len(value) == 1):
-        inner: Any = next(iter(value if isinstance(value, list) else value.values()), None)
-        if not isinstance(inner, list | dict):
+    while True:  # into what it is about: `{"content": [part]}`
+        inner: Any = None
+        if is_list(value):
+            inner = next(iter(value), None)
+        elif is_object(value) and len(value) == 1:
+            inner = next(iter(value.values()))
+        if not (is_list(inner) or is_object(inner)):
             break
         value = inner
-    keys = ", ".join(map(str, value)) if isinstance(value, dict) else "its value"
+    keys = ", ".join(value) if is_object(value) else "its value"
     return LocalProtocolError(
         f"{what} is in the words of {native.dialect}, which {dialect} can't say ({keys[:200]}): "
         "leave it out, or use plain()"
@@ -110,7 +115,7 @@ def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         under = merged.get(key)
-        if isinstance(value, dict) and isinstance(under, dict):
+        if is_object(value) and is_object(under):
             value = merge(under, value)
         merged[key] = value
     return merged
@@ -121,8 +126,11 @@ def add_piece(message: dict[str, Any], piece: dict[str, Any]) -> None:
     of anything else the last value counts."""
     for key, value in piece.items():
         there = message.get(key)
-        joins = isinstance(there, list | str) and isinstance(value, type(there))
-        message[key] = there + value if joins else value
+        if is_list(there) and is_list(value):
+            value = [*there, *value]
+        elif isinstance(there, str) and isinstance(value, str):
+            value = there + value
+        message[key] = value
 
 
 def one_prompt(messages: Sequence[Message], dialect: str) -> str:

@@ -11,7 +11,7 @@ tool. Sources: the API reference (platform.openai.com/docs/api-reference/chat), 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, TypeGuard, get_args
 
 import msgspec
 
@@ -49,7 +49,7 @@ _CALL_KEYS = frozenset(("id", "type", "index", "cache_control"))
 
 def message_of(value: Any) -> Message:
     """The message that `value` is. Raises LocalProtocolError."""
-    if not isinstance(value, Mapping):
+    if not _is_mapping(value):
         raise LocalProtocolError(
             f"a message of type {type(value).__name__}: give a Message, or a mapping with role"
         )
@@ -84,16 +84,16 @@ def message_of(value: Any) -> Message:
 def tool_of(value: Any) -> Tool | Opaque:
     """The tool that `value` is. One of another type than `function` is in the words of the format
     that is asked. Raises LocalProtocolError."""
-    if not isinstance(value, Mapping):
+    if not _is_mapping(value):
         raise LocalProtocolError(
             f"a tool of type {type(value).__name__}: give a Tool, or a mapping with type"
         )
     function = value.get("function")
-    if value.get("type") != "function" or not isinstance(function, Mapping):
+    if value.get("type") != "function" or not _is_mapping(function):
         return Opaque(Native("", _json(value, "a tool")))
     known = {key: item for key, item in function.items() if item is not None}
     parameters, strict = known.pop("parameters", {}), known.pop("strict", None)
-    if not isinstance(parameters, Mapping) or not isinstance(strict, bool | None):
+    if not _is_mapping(parameters) or not isinstance(strict, bool | None):
         raise LocalProtocolError("a tool's parameters are an object, and its strict a boolean")
     name, description = known.pop("name", ""), known.pop("description", "")
     mark = _cache(value)
@@ -110,7 +110,7 @@ def tool_of(value: Any) -> Tool | Opaque:
 
 def detail_text(detail: Any) -> str:
     """The text of an item of `reasoning_details`; empty if it is encrypted."""
-    if not isinstance(detail, Mapping):
+    if not _is_mapping(detail):
         return ""
     said = detail.get("text") or detail.get("summary")
     return said if isinstance(said, str) else ""
@@ -129,7 +129,7 @@ def _thoughts(fields: dict[str, Any]) -> list[Part]:
 
 
 def _part(value: Any) -> Part:
-    if not isinstance(value, Mapping):
+    if not _is_mapping(value):
         raise LocalProtocolError("a part of a message's content: give a mapping with type")
     kind = value.get("type")
     if not isinstance(kind, str):
@@ -159,18 +159,18 @@ def _known_part(
         case "refusal" if isinstance(inner, str):
             del rest["refusal"]
             return RefusalPart(inner)
-        case "image_url" if isinstance(inner, Mapping) and isinstance(inner.get("url"), str):
+        case "image_url" if _is_mapping(inner) and isinstance(inner.get("url"), str):
             if _only(inner, "url", "detail"):
                 del rest["image_url"]
             return ImagePart(inner["url"], str(inner.get("detail") or ""))
-        case "input_audio" if isinstance(inner, Mapping) and isinstance(inner.get("data"), str):
+        case "input_audio" if _is_mapping(inner) and isinstance(inner.get("data"), str):
             media_type = AUDIO.get(str(inner.get("format")))
             if media_type is None:
                 return None
             if _only(inner, "data", "format"):
                 del rest["input_audio"]
             return FilePart(f"data:{media_type};base64,{inner['data']}", media_type)
-        case "file" if isinstance(inner, Mapping) and isinstance(inner.get("file_data"), str):
+        case "file" if _is_mapping(inner) and isinstance(inner.get("file_data"), str):
             url: str = inner["file_data"]
             if _only(inner, "file_data", "filename"):
                 del rest["file"]
@@ -181,15 +181,15 @@ def _known_part(
 
 
 def _call(value: Any) -> ToolCall:
-    if not isinstance(value, Mapping):
+    if not _is_mapping(value):
         raise LocalProtocolError("a tool call: give a mapping with id and function")
     custom = value.get("type") == "custom"
     key, text = ("custom", "input") if custom else ("function", "arguments")
     inner = value.get(key)
-    if not isinstance(inner, Mapping):
+    if not _is_mapping(inner):
         raise LocalProtocolError(f"a tool call: its {key} is an object with name and {text}")
     said = inner.get(text)
-    if isinstance(said, Mapping):  # as Ollama and the careless write them
+    if _is_mapping(said):  # as Ollama and the careless write them
         said = _json(said, "a tool call").decode()
     mark = _cache(value)
     further = inner.keys() - {"name", text} or value.keys() - _CALL_KEYS - {key} or mark is None
@@ -208,9 +208,17 @@ def _cache(value: Mapping[str, Any]) -> Cache | None:
     mark = value.get("cache_control")
     if mark is None:
         return ""
-    if not isinstance(mark, Mapping) or not _only(mark, "type", "ttl"):
+    if not _is_mapping(mark) or not _only(mark, "type", "ttl"):
         return None
     return _MARKS.get((mark.get("type"), mark.get("ttl")))
+
+
+def _is_mapping(value: Any) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(value, Mapping)
+
+
+def _is_sequence(value: Any) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
 def _only(value: Mapping[str, Any], *names: str) -> bool:
@@ -224,7 +232,7 @@ def _text(value: Any, what: str) -> str:
 
 
 def _list(value: Any, what: str) -> list[Any]:
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+    if not _is_sequence(value):
         raise LocalProtocolError(f"{what}: give a list, not {type(value).__name__}")
     return list(value)
 
@@ -237,7 +245,7 @@ def _json(value: Any, what: str) -> bytes:
 
 
 def _builtin(value: Any) -> Any:
-    """`value` with dicts for all mappings."""
-    if isinstance(value, Mapping):
+    """`value` with dicts for all mappings, and lists for all sequences."""
+    if _is_mapping(value):
         return {key: _builtin(item) for key, item in value.items()}
-    return [_builtin(item) for item in value] if isinstance(value, list | tuple) else value
+    return [_builtin(item) for item in value] if _is_sequence(value) else value

@@ -289,8 +289,13 @@ def test_calls_with_further_keys_keep_the_whole(value: dict[str, Any]) -> None:
 
 
 def test_tool() -> None:
-    schema = {"type": "object", "properties": {"a": {}}}
-    function = {"name": "f", "description": "does f", "parameters": schema, "strict": True}
+    schema: dict[str, Any] = {"type": "object", "properties": {"a": {}}}
+    function: dict[str, Any] = {
+        "name": "f",
+        "description": "does f",
+        "parameters": schema,
+        "strict": True,
+    }
     assert tool_of({"type": "function", "function": function}) == (
         Tool("f", "does f", schema, strict=True)
     )
@@ -329,50 +334,50 @@ def test_tools_in_the_words_of_the_format_that_is_asked(value: dict[str, Any]) -
 PART_OF = "a part of a message's content: give a mapping with type"
 
 
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        (5, "a message of type int: give a Message, or a mapping with role"),
-        ({}, "a message's role is system, developer, user, assistant, tool, not None"),
-        ({"role": "king"}, "a message's role is system, developer, user, assistant, tool, not 'k"),
-        ({"role": ["user"]}, "a message's role is"),
-        ({"role": "x" * 999}, "a message's role is"),
-        ({"role": "user", "name": 5}, "name: give text, not int"),
-        ({"role": "user", "content": 5}, "content: give a list, not int"),
-        ({"role": "user", "content": b"a"}, "content: give a list, not bytes"),
-        ({"role": "user", "content": {"type": "text"}}, "content: give a list, not dict"),
-        ({"role": "user", "content": ["a"]}, PART_OF),
-        ({"role": "user", "content": [{"text": "a"}]}, "a part of type None: its type is text"),
-        ({"role": "user", "content": [{"type": [9] * 999}]}, "a part of type [9"),
-        ({"role": "tool", "tool_call_id": 5}, "tool_call_id: give text, not int"),
-        ({"role": "assistant", "reasoning": 5}, "reasoning: give text, not int"),
-        ({"role": "assistant", "refusal": 5}, "refusal: give text, not int"),
-        ({"role": "assistant", "reasoning_details": "a"}, "reasoning_details: give a list"),
-        ({"role": "assistant", "tool_calls": "f"}, "tool_calls: give a list, not str"),
-        ({"role": "assistant", "tool_calls": ["f"]}, "a tool call: give a mapping with id and fun"),
-        ({"role": "assistant", "tool_calls": [{"id": "c"}]}, "its function is an object with name"),
-        (
-            {"role": "assistant", "tool_calls": [{"type": "custom"}]},
-            "a tool call: its custom is an object with name and input",
-        ),
-        (
-            {"role": "assistant", "tool_calls": [{"id": 5, "function": {}}]},
-            "a tool call's id: give text, not int",
-        ),
-        (
-            {"role": "assistant", "tool_calls": [{"function": {"name": 5}}]},
-            "a tool call's name: give text, not int",
-        ),
-        (
-            {"role": "assistant", "tool_calls": [{"function": {"arguments": 5}}]},
-            "a tool call's arguments: give text, not int",
-        ),
-        (
-            {"role": "user", "content": [{"type": "new", "data": object()}]},
-            "a part can't be written as JSON",
-        ),
-    ],
-)
+NO_MESSAGES: list[tuple[Any, str]] = [
+    (5, "a message of type int: give a Message, or a mapping with role"),
+    ({}, "a message's role is system, developer, user, assistant, tool, not None"),
+    ({"role": "king"}, "a message's role is system, developer, user, assistant, tool, not 'k"),
+    ({"role": ["user"]}, "a message's role is"),
+    ({"role": "x" * 999}, "a message's role is"),
+    ({"role": "user", "name": 5}, "name: give text, not int"),
+    ({"role": "user", "content": 5}, "content: give a list, not int"),
+    ({"role": "user", "content": b"a"}, "content: give a list, not bytes"),
+    ({"role": "user", "content": {"type": "text"}}, "content: give a list, not dict"),
+    ({"role": "user", "content": ["a"]}, PART_OF),
+    ({"role": "user", "content": [{"text": "a"}]}, "a part of type None: its type is text"),
+    ({"role": "user", "content": [{"type": [9] * 999}]}, "a part of type [9"),
+    ({"role": "tool", "tool_call_id": 5}, "tool_call_id: give text, not int"),
+    ({"role": "assistant", "reasoning": 5}, "reasoning: give text, not int"),
+    ({"role": "assistant", "refusal": 5}, "refusal: give text, not int"),
+    ({"role": "assistant", "reasoning_details": "a"}, "reasoning_details: give a list"),
+    ({"role": "assistant", "tool_calls": "f"}, "tool_calls: give a list, not str"),
+    ({"role": "assistant", "tool_calls": ["f"]}, "a tool call: give a mapping with id and fun"),
+    ({"role": "assistant", "tool_calls": [{"id": "c"}]}, "its function is an object with name"),
+    (
+        {"role": "assistant", "tool_calls": [{"type": "custom"}]},
+        "a tool call: its custom is an object with name and input",
+    ),
+    (
+        {"role": "assistant", "tool_calls": [{"id": 5, "function": {}}]},
+        "a tool call's id: give text, not int",
+    ),
+    (
+        {"role": "assistant", "tool_calls": [{"function": {"name": 5}}]},
+        "a tool call's name: give text, not int",
+    ),
+    (
+        {"role": "assistant", "tool_calls": [{"function": {"arguments": 5}}]},
+        "a tool call's arguments: give text, not int",
+    ),
+    (
+        {"role": "user", "content": [{"type": "new", "data": object()}]},
+        "a part can't be written as JSON",
+    ),
+]
+
+
+@pytest.mark.parametrize(("value", "words"), NO_MESSAGES)
 def test_what_is_no_message(value: Any, words: str) -> None:
     with pytest.raises(LocalProtocolError) as caught:
         message_of(value)

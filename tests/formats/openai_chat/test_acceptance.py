@@ -555,8 +555,7 @@ def test_part_numbers_never_go_back() -> None:
     ]
     stream = [delta(kind) for kind in (*kinds, *kinds[:3], {"reasoning": "e"})]
     events = drive(PLAIN.exchange(Chat(messages=(HI,), model="m")), sse(*stream, "[DONE]")).events
-    kinds_of_parts = Text | Reasoning | Refusal | ToolCallStart
-    parts = [event.part for event in events if isinstance(event, kinds_of_parts)]
+    parts = [e.part for e in events if isinstance(e, Text | Reasoning | Refusal | ToolCallStart)]
     assert parts == [0, 1, 2, 3, 4, 4, 5, 6, 7]
 
 

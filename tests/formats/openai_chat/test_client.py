@@ -866,6 +866,19 @@ def test_quirk_24_error_beside_choices_after_the_finish() -> None:
     assert outcome.events == [Text("a"), Usage(total_tokens=9, raw=usage), Finish("error", "error")]
 
 
+@pytest.mark.parametrize("key", ["message", "detail"])
+def test_a_side_event_with_a_message_is_no_refusal(key: str) -> None:
+    side = json.dumps({"tool": "web", key: "Searching the web"}).encode()
+    named = b"event: tool.progress\ndata: " + side + b"\n\n"
+    outcome = alike(ask(), sse(say("a")) + named + sse(say("b"), DONE)).succeeded()
+    assert outcome.events == [Text("a"), Unrecognized(side), Text("b"), END]
+    alike(ask(), sse(say("a")) + b"data: " + side + b"\n\n").refused_by(Refused, "Searching")
+    named_error = b'event: tool.progress\ndata: {"error": "broken"}\n\n'
+    alike(ask(), sse(say("a")) + named_error).refused_by(Refused, "broken")
+    named_chunk = b"event: chunk\n" + sse(say("b"))
+    assert alike(ask(), sse(say("a")) + named_chunk + sse(DONE)).reply.text == "ab"
+
+
 def test_no_error_at_all() -> None:
     assert events_of(say("a", error=None), {"error": {}}, {"hello": 1}, DONE) == [
         Text("a"),

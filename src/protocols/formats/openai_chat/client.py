@@ -81,7 +81,7 @@ class OpenAIStep(EventStep):
         )
         super().__init__(request, question.limits)
         self._limit = question.limits.event
-        self._finishes = finishes
+        self._finishes: Mapping[str, FinishKind] = finishes
         if provider.finishes:
             self._finishes = {**finishes, **provider.finishes}
         self._choices: dict[int, ChoiceReader] = {}
@@ -125,7 +125,7 @@ class OpenAIStep(EventStep):
             chunk = decode_loosely(data)
         if type == "error" and not chunk.error:
             raise refusal_of_text(data)
-        self._take_chunk(chunk, data, events)
+        self._take_chunk(chunk, data, type, events)
         self._plain = None
         first = self._choices.get(0)
         if first is not None and first.numbers.kind == "text" and self._started:
@@ -146,7 +146,7 @@ class OpenAIStep(EventStep):
         for choice in chunk.choices:
             if choice.message is not None:  # Perplexity has an empty delta beside it
                 choice.delta = None
-        self._take_chunk(chunk, body, events)
+        self._take_chunk(chunk, body, "message", events)
         # Its closing brace shows that it is whole, as [DONE] does for a stream.
         self.evidence = "terminator"
 
@@ -161,10 +161,11 @@ class OpenAIStep(EventStep):
             raise UnexpectedContent("data: [DONE] came before any part of an answer", data=payload)
         self.evidence = "terminator"
 
-    def _take_chunk(self, chunk: Chunk, payload: bytes, events: list[Event]) -> None:
+    def _take_chunk(self, chunk: Chunk, payload: bytes, type: str, events: list[Event]) -> None:
         if chunk.choices is None and not (chunk.usage or chunk.error):
             value = decode_json(_value, payload)
-            if is_refusal(value):
+            # What has a name of its own is about something else, even if it has a message.
+            if type == "message" and is_refusal(value):
                 raise refusal_of_object(value, data=payload)
             events.append(Unrecognized(payload))
             return
