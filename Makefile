@@ -7,14 +7,20 @@ VENV := .venv
 # Processes that run tests; more than there may be cores, as many tests wait for sockets.
 TESTERS := 4
 BIN := $(VENV)/bin
+COVERAGE := --cov --cov-report=term --cov-fail-under=100
 
-.PHONY: demo test test-all lint types bench outcomes search fuzz soak mutants clean
+.PHONY: demo test quick test-all lint types bench outcomes search fuzz soak mutants clean
 
 demo: $(VENV)/ready
 	$(BIN)/python demo.py
 
 test: $(VENV)/ready
-	$(BIN)/python -m pytest --numprocesses $(TESTERS) --cov --cov-report=term --cov-fail-under=100
+	@echo 'The whole test run takes about 5 minutes on 2 cores; `make quick` takes under one.'
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) $(COVERAGE)
+
+# The tests of one's own work; tests/conftest.py says what it leaves out.
+quick: $(VENV)/ready
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --quick -q
 
 test-all: $(VENV)/ready
 	$(BIN)/python tests/all_pythons.py

@@ -1,9 +1,11 @@
-"""`make demo`: asks the founding services, revived by the embedded server, over real sockets.
+"""`make demo`: asks the founding services, and OpenAI, all imitated by the embedded server, over
+real sockets.
 
 Nothing leaves this machine, and no key is needed.
 """
 
 import asyncio
+import json
 import ssl
 import sys
 import tempfile
@@ -74,6 +76,38 @@ def ask_by_each_transport() -> None:
         print()
 
 
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "The weather in a city",
+        "parameters": {"type": "object", "properties": {"question": {"type": "string"}}},
+    },
+}
+
+
+def weather(question: str) -> str:
+    return "22 degrees, sunny" if "Rome" in question else "no such city"
+
+
+def call_a_tool() -> None:
+    """Ask until no tool is called any more. The server calls one that the question mentions."""
+
+    def run(arguments: str) -> str:
+        result = weather(**json.loads(arguments))
+        print(f"  openai calls weather({arguments})\n  result: {result}")
+        return result
+
+    with serve("openai") as server, Client() as client:
+        chat = tokenwire.as_chat("How is the weather in Rome?", model="gpt-4o", tools=[WEATHER])
+        print(f"  you: {chat.messages[-1].text}")
+        reply = tokenwire.ask("openai", chat, client=client, base_url=server.url)
+        while calls := [call for call in reply.tool_calls if call.complete]:
+            chat = chat.then(reply, *(call.result(run(call.arguments)) for call in calls))
+            reply = tokenwire.ask("openai", chat, client=client, base_url=server.url)
+        print(f"  openai: {reply.text}")
+
+
 def main() -> None:
     title("One question to each founding provider, over plain HTTP")
     with Client() as client:
@@ -115,11 +149,14 @@ def main() -> None:
         for question in ("What is my name?", "And how many letters does it have?"):
             reply = tokenwire.ask("ylokh", chat, client=client, base_url=server.url)
             print(f"  you: {chat.messages[-1].text}\n  ylokh: {reply.text}")
-            chat = chat.then(reply.text, question)
+            chat = chat.then(reply, question)
         reply = tokenwire.ask("ylokh", chat, client=client, base_url=server.url)
         print(f"  you: {chat.messages[-1].text}\n  ylokh: {reply.text}")
         sent = server.requests[-1].body.count(b'"role"')
         print(f"  ({sent} messages in the last request, over {server.connections} connection)")
+
+    title("A tool call, its result, and the answer")
+    call_a_tool()
 
     title("A stream that breaks off mid-answer")
     with serve("darkai", fault=CloseAfter(300)) as server:

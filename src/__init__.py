@@ -9,8 +9,10 @@
 `tokenwire.transports` has the transports. Importing this imports no event loop and no TLS.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from .highlevel import ask, ask_async, make_exchange, stream, stream_async
-from .protocols.auth import AwsKey, Bearer, Header, NoKey, Query
+from .protocols import VERSION
 from .protocols.chat import (
     Chat,
     FilePart,
@@ -26,7 +28,6 @@ from .protocols.chat import (
     as_chat,
 )
 from .protocols.clocks import Clocks
-from .protocols.dialect import Dialect, Endpoint
 from .protocols.errors import (
     AuthenticationFailed,
     BadRequest,
@@ -68,19 +69,46 @@ from .protocols.events import (
     Unrecognized,
     Usage,
 )
-from .protocols.exchange import Exchange
 from .protocols.limits import Limits
-from .protocols.observer import Observer, Outcome
-from .protocols.provider import Provider
-from .protocols.question import VERSION
 from .protocols.registry import PROVIDERS
-from .protocols.reply import Reply
 from .protocols.retry import NO_RETRY, Retry
-from .protocols.service import Responder, Service, pair
-from .protocols.step import EventStep, FrameStep, LineStep, Step
-from .protocols.toolkit.http import Headers, Request
+
+if TYPE_CHECKING:
+    from .protocols.auth import AwsKey, Bearer, Header, NoKey, Query
+    from .protocols.dialect import Dialect, Endpoint
+    from .protocols.exchange import Exchange
+    from .protocols.observer import Observer, Outcome
+    from .protocols.provider import Provider
+    from .protocols.reply import Reply
+    from .protocols.service import Responder, Service, pair
+    from .protocols.step import EventStep, FrameStep, LineStep, Step
+    from .protocols.toolkit.http import Headers, Request
 
 __version__ = VERSION
+
+_ON_DEMAND = {
+    "auth": "AwsKey Bearer Header NoKey Query",
+    "dialect": "Dialect Endpoint",
+    "exchange": "Exchange",
+    "observer": "Observer Outcome",
+    "provider": "Provider",
+    "reply": "Reply",
+    "service": "Responder Service pair",
+    "step": "EventStep FrameStep LineStep Step",
+    "toolkit.http": "Headers Request",
+}
+"""The machine, by modules: what a program that only imports this, or waits for its first question,
+has no need of yet."""
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    for module, names in _ON_DEMAND.items():
+        if name in names.split():
+            return getattr(import_module(f".protocols.{module}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "NO_RETRY",

@@ -7,17 +7,17 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .protocols.auth import KeySource
 from .protocols.chat import Chat, Message, as_chat
 from .protocols.clocks import Clocks
-from .protocols.exchange import Exchange
 from .protocols.limits import Limits
-from .protocols.observer import Observer
-from .protocols.provider import Provider
 from .protocols.registry import provider_named
-from .protocols.reply import Reply
 
 if TYPE_CHECKING:
+    from .protocols.auth import KeySource
+    from .protocols.exchange import Exchange
+    from .protocols.observer import Observer
+    from .protocols.provider import Provider
+    from .protocols.reply import Reply
     from .transports.client.answer import AsyncAnswer
     from .transports.client.clients import AsyncClient
     from .transports.sync import Answer, Client
@@ -26,22 +26,23 @@ __all__ = ["ask", "ask_async", "key_from_environment", "make_exchange", "stream"
 
 
 def make_exchange(
-    provider: str | Provider,
+    provider: "str | Provider",
     chat: Chat | str | Sequence[Message | Mapping[str, Any]],
     *,
-    key: KeySource | None = None,
+    key: "KeySource | None" = None,
     base_url: str | None = None,
     params: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
     limits: Limits | None = None,
     clocks: Clocks | None = None,
-    observers: tuple[Observer, ...] = (),
+    observers: "tuple[Observer, ...]" = (),
     **options: Any,
-) -> Exchange:
+) -> "Exchange":
     """An exchange that asks `provider` the `chat`, for any transport or none.
 
-    Without a `key`, the provider's environment variable is used (`OPENAI_API_KEY` for openai), if
-    it is set; `key=""` sends none. The key is sent to `base_url`, whatever host that is. `options`
+    What is not given here is taken from the environment variables that the provider names: `key`
+    (`OPENAI_API_KEY` for openai; `key=""` sends none), `base_url` (`OPENAI_BASE_URL`), and the
+    `params` of its own base URL. The key is sent to `base_url`, whatever host that is. `options`
     are fields of `Chat`: model, temperature, tools, ... Services that need random strings get them
     from the operating system. Raises LocalProtocolError if the provider can't be asked this.
     """
@@ -49,7 +50,7 @@ def make_exchange(
     return provider.exchange(
         as_chat(chat, **options),
         key=key_from_environment(provider) if key is None else key or None,
-        base_url=base_url,
+        base_url=_first_set(provider.base_env) if base_url is None else base_url,
         params=_params(provider) | dict(params or {}),
         headers=headers,
         limits=limits,
@@ -60,17 +61,22 @@ def make_exchange(
     )
 
 
-def key_from_environment(provider: Provider) -> str | None:
+def key_from_environment(provider: "Provider") -> str | None:
     """The key in the first of the provider's environment variables that is not empty."""
-    for name in provider.env:
-        if key := os.environ.get(name, "").strip():
-            return key
+    return _first_set(provider.env)
+
+
+def _first_set(variables: Sequence[str]) -> str | None:
+    """The first of the environment `variables` that is not blank."""
+    for variable in variables:
+        if value := os.environ.get(variable, "").strip():
+            return value
     return None
 
 
-def _params(provider: Provider) -> dict[str, str]:
+def _params(provider: "Provider") -> dict[str, str]:
     """The parts of the base URL that the environment has."""
-    found = {name: os.environ.get(variable, "") for name, variable in provider.params.items()}
+    found = {name: _first_set((variable,)) for name, variable in provider.params.items()}
     return {name: value for name, value in found.items() if value}
 
 
@@ -87,12 +93,12 @@ _system_random = _SystemRandom()
 
 
 def ask(
-    provider: str | Provider,
+    provider: "str | Provider",
     chat: Chat | str | Sequence[Message | Mapping[str, Any]],
     *,
     client: "Client | None" = None,
     **how: Any,
-) -> Reply:
+) -> "Reply":
     """Ask `provider`, and wait for the whole answer.
 
     `client` reuses its connections from one question to the next; without it, one is made for this
@@ -104,7 +110,7 @@ def ask(
 
 
 def stream(
-    provider: str | Provider,
+    provider: "str | Provider",
     chat: Chat | str | Sequence[Message | Mapping[str, Any]],
     *,
     client: "Client | None" = None,
@@ -121,19 +127,19 @@ def stream(
 
 
 async def ask_async(
-    provider: str | Provider,
+    provider: "str | Provider",
     chat: Chat | str | Sequence[Message | Mapping[str, Any]],
     *,
     client: "AsyncClient | None" = None,
     **how: Any,
-) -> Reply:
+) -> "Reply":
     """`ask`, on asyncio or trio (and so anyio), whichever is running."""
     async with stream_async(provider, chat, client=client, **how) as answer:
         return await answer.read()
 
 
 def stream_async(
-    provider: str | Provider,
+    provider: "str | Provider",
     chat: Chat | str | Sequence[Message | Mapping[str, Any]],
     *,
     client: "AsyncClient | None" = None,

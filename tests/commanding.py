@@ -37,7 +37,7 @@ CLEAN = {
     name: value
     for name, value in os.environ.items()
     if not name.lower().endswith("_proxy")
-    and name not in ("TOKENWIRE_KEY", "OPENAI_API_KEY", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
+    and name not in ("TOKENWIRE_KEY", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
 }
 WIDTH, HEIGHT = 60, 24
 
@@ -45,19 +45,7 @@ WIDTH, HEIGHT = 60, 24
 INTERRUPTIBLE = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from tokenwire import (
-    Citation,
-    End,
-    Event,
-    Finish,
-    Text,
-    ToolCallDelta,
-    ToolCallStart,
-    Unrecognized,
-)
 from tokenwire.cli import main
-from tokenwire.cli.show import Show
-from tokenwire.server import serve
 sys.exit(main())
 """
 ON_TERMINAL = (

@@ -53,7 +53,8 @@ def instrumented_source(text: str) -> dict[str, Any]:
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds the modules of tokenwire under another name. Its packages are empty."""
+    """Finds the modules of tokenwire under another name. The outermost package is empty: what it
+    imports would all count."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -61,12 +62,12 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         package, *names = fullname.split(".")
         if package != _NAME:
             return None
-        file = _SOURCE.joinpath(*names)
-        if file.is_dir():
+        if not names:
             return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
-        return importlib.machinery.ModuleSpec(
-            fullname, self, origin=str(file.with_suffix(".py")), is_package=False
-        )
+        file = _SOURCE.joinpath(*names)
+        is_package = file.is_dir()
+        origin = str(file / "__init__.py" if is_package else file.with_suffix(".py"))
+        return importlib.machinery.ModuleSpec(fullname, self, origin=origin, is_package=is_package)
 
     def exec_module(self, module: ModuleType) -> None:
         origin = module.__spec__.origin if module.__spec__ is not None else None

@@ -1,110 +1,21 @@
-"""Driving an exchange by hand: responses in, events and the error out, cut every way."""
+"""Driving an exchange by hand, however the bytes are split."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
 
-from tests.cutting import bytewise, random_cut, whole
-from tokenwire.protocols.errors import RemoteProtocolError, TokenwireError
-from tokenwire.protocols.events import End, Event
 from tokenwire.protocols.exchange import Exchange
-from tokenwire.protocols.reply import Reply
-from tokenwire.protocols.toolkit.http import Headers
+from tokenwire.testing.driving import (
+    JSON,
+    SSE,
+    Cut,
+    Ending,
+    Outcome,
+    Response,
+    drive,
+    finish,
+)
+from tokenwire.testing.pieces import bytewise, random_cut
 
-Ending = Literal["eof", "close", "disconnect", "timeout"]
-"""How a body ends: as HTTP says, as only a closed connection says, not at all, or too late."""
-
-Cut = Callable[[bytes], Iterable[bytes]]
-
-SSE: Headers = [(b"content-type", b"text/event-stream")]
-JSON: Headers = [(b"content-type", b"application/json")]
-
-
-@dataclass
-class Response:
-    """What a server answers one request."""
-
-    body: bytes
-    status: int = 200
-    headers: Headers = field(default_factory=lambda: SSE)
-    ending: Ending = "eof"
-
-
-@dataclass
-class Outcome:
-    """All that an exchange gave."""
-
-    events: list[Event]
-    error: TokenwireError | None
-
-    @property
-    def what(self) -> tuple[object, ...]:
-        """Everything that must not depend on how the bytes were cut."""
-        error = self.error
-        said: tuple[object, ...] = (type(error), str(error))
-        if isinstance(error, RemoteProtocolError):
-            said += (error.data, error.status, error.headers)
-        return (self.events, *said)
-
-    @property
-    def reply(self) -> Reply:
-        return Reply.of(self.events)
-
-    def refused_by(self, kind: type[TokenwireError], *words: str) -> "Outcome":
-        """This, if it failed with `kind` itself, in these words."""
-        assert type(self.error) is kind, self
-        for word in words:
-            assert word in str(self.error), self.error
-        assert End not in map(type, self.events)
-        return self
-
-    def succeeded(self) -> "Outcome":
-        """This, if it is a success: one `End`, and that last."""
-        assert self.error is None, self.error
-        assert [e for e in self.events if isinstance(e, End)] == self.events[-1:], self.events
-        return self
-
-
-def finish(exchange: Exchange, ending: Ending) -> list[Event]:
-    """End the body."""
-    match ending:
-        case "eof":
-            return exchange.receive_eof(framed=True)
-        case "close":
-            return exchange.receive_eof(framed=False)
-        case "disconnect":
-            return exchange.receive_disconnect()
-        case "timeout":
-            return exchange.receive_timeout("idle")
-
-
-def drive(exchange: Exchange, *responses: Response | bytes, cut: Cut = whole) -> Outcome:
-    """Feed `exchange` these responses, bytes being those of a stream, until it is over.
-
-    The error is the one of `next_request()`: whatever `receive_*` raise is a bug.
-    """
-    events: list[Event] = []
-    for response in responses:
-        try:
-            request = exchange.next_request()
-        except TokenwireError as error:
-            return Outcome(events, error)
-        assert request is not None, "a response too many"
-        if isinstance(response, bytes):
-            response = Response(response)
-        exchange.receive_response(response.status, response.headers)
-        for piece in cut(response.body):
-            events += exchange.receive_data(piece)
-            if not exchange.wants_data:
-                break
-        else:
-            events += finish(exchange, response.ending)
-    try:
-        assert exchange.next_request() is None, "a response too few"
-    except TokenwireError as error:
-        return Outcome(events, error)
-    return Outcome(events, None)
+__all__ = ["JSON", "SSE", "Cut", "Ending", "Outcome", "Response", "alike", "drive", "finish"]
 
 
 def alike(exchange: Exchange, *responses: Response | bytes) -> Outcome:

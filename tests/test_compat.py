@@ -201,7 +201,7 @@ def test_further_arguments_go_into_the_request(at: At) -> None:
             "frequency_penalty": 0,
             "allow_fallback": True,
             "stream": False,
-            "stop": "END",
+            "stop": ["END"],
             "user": "u",
             "tools": tools,
         }

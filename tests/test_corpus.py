@@ -26,8 +26,17 @@ from tokenwire.protocols.errors import (
     RemoteProtocolError,
     Truncated,
 )
-from tokenwire.protocols.events import End
+from tokenwire.protocols.events import (
+    End,
+    Event,
+    Image,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCallStart,
+)
 from tokenwire.protocols.exchange import Exchange
+from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.reply import Choice, Reply
 from tokenwire.protocols.toolkit.http import Headers
 from tokenwire.protocols.toolkit.json import is_object
@@ -196,6 +205,48 @@ def test_stream(file: str) -> None:
         assert reasoning == naive_reasoning(response(file).body)
 
 
+@pytest.mark.parametrize("file", STREAMS)
+def test_part_numbers(file: str) -> None:
+    """They count up from 0 and never go back; an answer of plain text is one part."""
+    numbers: dict[int, list[int]] = {}
+    kinds: set[type[Event]] = set()
+    for event in drive(ask(), response(file)).events:
+        if isinstance(event, Text | Reasoning | Refusal | ToolCallStart | Image):
+            numbers.setdefault(event.index, []).append(event.part)
+            kinds.add(type(event))
+    for found in numbers.values():
+        assert found == sorted(found)
+        assert set(found) == set(range(found[-1] + 1))
+        assert kinds != {Text} or set(found) == {0}
+
+
+@pytest.mark.parametrize("file", [file for file in STREAMS if file not in FAIL])
+def test_thoughts_are_asked_with_again(file: str) -> None:
+    """What is signed goes back equal: every key of every piece, and its texts joined."""
+    said = [
+        detail
+        for choice in all_choices(response(file).body)
+        for detail in items(choice.get("delta") or {}, "reasoning_details")
+    ]
+    signed = any(detail.get(key) for detail in said for key in ("signature", "data", "id"))
+    provider = PROVIDERS["openai"].replace(history="reasoning_details")
+    reply = drive(ask(), response(file)).succeeded().reply
+    natives = [n for choice in reply.choices.values() for n in choice.natives]
+    assert bool(natives) == signed
+    if signed:
+        chat = as_chat("hi", model="m").then(reply)
+        request = provider.exchange(chat).next_request()
+        assert request is not None
+        details = json.loads(request.body)["messages"][1]["reasoning_details"]
+        for key in ("text", "summary", "data", "signature", "id"):
+            for kind in {detail.get("type") for detail in said}:
+                sent, got = (
+                    "".join(d.get(key) or "" for d in of if d.get("type") == kind)
+                    for of in (said, details)
+                )
+                assert sent == got
+
+
 def compare_by_chunk(reply: Reply, by_chunk: dict[str, Any]) -> None:
     for index, said in by_chunk.items():
         choice = reply.choices[int(index)]
@@ -257,7 +308,7 @@ def sizes_to_try(body: bytes) -> list[int]:
 
 @pytest.mark.parametrize("file", [file for file in STREAMS if file not in FAIL])
 def test_stream_cut_anywhere(file: str) -> None:
-    """Before the evidence it is never a success, behind it always."""
+    """Before the evidence it is never a success, after it always."""
     whole = response(file)
     choices = len({choice.get("index", 0) for choice in all_choices(whole.body)})
     owed = evidence(whole.body, choices)
@@ -271,7 +322,7 @@ def test_stream_cut_anywhere(file: str) -> None:
                 assert size >= owed, whole.body[:size][-80:]
             else:
                 assert type(outcome.error) is not Malformed
-                # A line needs its end, and the blank one behind it, if nobody says it is whole.
+                # A line needs its end and a blank line after it, if nothing says that it is whole.
                 assert size < owed + (0 if ending == "eof" else 4), whole.body[:size][-80:]
                 assert not any(isinstance(event, End) for event in outcome.events)
 

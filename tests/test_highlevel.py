@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import pytest
 
 import tokenwire
@@ -14,6 +13,9 @@ from tokenwire import (
     End,
     LocalProtocolError,
     Message,
+    Observer,
+    Outcome,
+    Provider,
     Truncated,
     as_chat,
     ask,
@@ -85,7 +87,7 @@ def test_what_is_raised_has_what_had_come() -> None:
 MISUSE: dict[str, tuple[Callable[[], Any], str]] = {
     "an unknown provider": (
         lambda: ask("darkia", "Hello"),
-        "no provider 'darkia' .*known: darkai, ylokh",
+        "no provider 'darkia' .*known: openai, ylokh",
     ),
     "an unknown model": (
         lambda: ask("darkai", "Hello", model="gpt-4"),
@@ -141,7 +143,7 @@ def test_an_exchange_for_any_transport() -> None:
     assert request.url == "https://darkai.foundation/chat"
 
 
-TWO = msgspec.structs.replace(PROVIDERS["openai"], env=("FIRST_KEY", "SECOND_KEY"))
+TWO = PROVIDERS["openai"].replace(env=("FIRST_KEY", "SECOND_KEY"))
 ENVIRONMENTS: dict[str, tuple[dict[str, str], str | None]] = {
     "none is set": ({}, None),
     "the first": ({"FIRST_KEY": "k-1", "SECOND_KEY": "k-2"}, "k-1"),
@@ -204,3 +206,96 @@ def test_each_way_to_ask_takes_the_key_from_the_environment(
             answer.read()
         asyncio.run(ask_twice(server.url))
     assert len(server.requests) == 4
+
+
+# What else is in the environment
+
+REGIONAL = PROVIDERS["openai"].replace(
+    name="regional",
+    base_url="https://{region}.example/{account}",
+    params={"region": "A_REGION", "account": "AN_ACCOUNT"},
+    base_env=("FIRST_URL", "SECOND_URL"),
+)
+IN_PLACE = {"A_REGION": "eu", "AN_ACCOUNT": "7"}
+ADDRESSES: dict[str, tuple[dict[str, str], dict[str, Any], str]] = {
+    "the parts": (IN_PLACE, {}, "https://eu.example/7"),
+    "blanks around": ({**IN_PLACE, "A_REGION": " us\n"}, {}, "https://us.example/7"),
+    "one is given": (IN_PLACE, {"params": {"region": "us"}}, "https://us.example/7"),
+    "all are given": ({}, {"params": {"region": "us", "account": "8"}}, "https://us.example/8"),
+    "the first URL": ({"FIRST_URL": "http://one", "SECOND_URL": "http://two"}, {}, "http://one"),
+    "the second URL": (
+        {"FIRST_URL": " ", "SECOND_URL": "http://two", **IN_PLACE},
+        {},
+        "http://two",
+    ),
+    "a URL is given": ({"FIRST_URL": "http://one"}, {"base_url": "http://own"}, "http://own"),
+}
+
+
+def url_of(provider: Provider, **options: Any) -> str:
+    request = make_exchange(provider, "Hello", model="m", **options).next_request()
+    assert request is not None
+    return request.url
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_the_address_in_the_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment, options, url = ADDRESSES[name]
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    assert url_of(REGIONAL, **options) == f"{url}/chat/completions"
+
+
+@pytest.mark.parametrize("value", ["", " "])
+def test_a_part_of_the_address_that_is_missing(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_REGION", "eu")
+    monkeypatch.setenv("AN_ACCOUNT", value)
+    with pytest.raises(LocalProtocolError, match=r"regional needs account: .* or set AN_ACCOUNT"):
+        make_exchange(REGIONAL, "Hello", model="m")
+
+
+# What goes along
+
+
+class Watching(Observer):
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def asked(self, provider: Provider, chat: Chat, model: str) -> None:
+        self.told.append((provider.name, chat.messages[-1].text, model))
+
+    def ended(self, outcome: Outcome) -> None:
+        self.told.append(outcome.word)
+
+
+def test_observers_are_told() -> None:
+    one, two = Watching(), Watching()
+    with serve("ylokh") as server:
+        ask("ylokh", "Hello", base_url=server.url, observers=(one, two))
+    assert one.told == two.told == [("ylokh", "Hello", "gpt-3.5-turbo"), "complete"]
+
+
+class Dated:
+    """Signs a request with the time."""
+
+    def sign(self, request: Any, key: Any, now: Callable[[], float] | None) -> Any:
+        assert now is not None
+        header = (b"x-signature", f"{key} at {now()}".encode())
+        return type(request)(request.method, request.url, [*request.headers, header], request.body)
+
+    def found(self, request: Any) -> str | None:
+        return None
+
+
+def test_signatures_know_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: 1234.5)
+    keys = iter(["first", "second"])
+    exchange = make_exchange(
+        PROVIDERS["openai"].replace(auth=Dated()), "Hello", model="m", key=lambda: next(keys)
+    )
+    for asked, key in ((exchange, "first"), (exchange.fresh(), "second")):
+        request = asked.next_request()
+        assert request is not None
+        assert dict(request.headers)[b"x-signature"] == f"{key} at 1234.5".encode()

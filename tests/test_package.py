@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,21 +16,21 @@ IMPORT_ALL = """
 import importlib, pkgutil, sys, tokenwire
 assert "site-packages" in tokenwire.__file__, tokenwire.__file__
 names = [m.name for m in pkgutil.walk_packages(tokenwire.__path__, "tokenwire.")]
-assert len(names) > 40, names
+names.remove("tokenwire.__main__")
 NEEDS_AN_EXTRA = {"tokenwire.testing", "tokenwire.server.embedded", "tokenwire.transports.trio"}
 COMMAND = ("chat", "commands", "decode", "providers", "show", "terminal")
 NEEDS_AN_EXTRA |= {f"tokenwire.cli.{name}" for name in COMMAND}
-names.remove("tokenwire.__main__")
+EXTRAS = {"anyio", "click", "hypothesis", "rich", "trio"}
 for name in names:
-    if name not in NEEDS_AN_EXTRA:
-        importlib.import_module(name)
-for name in NEEDS_AN_EXTRA:
+    needs = name in NEEDS_AN_EXTRA or name.startswith("tokenwire.testing.")
     try:
         importlib.import_module(name)
-    except ImportError:
-        continue
-    raise SystemExit(f"{name} needs no extra, or the environment is not clean")
-print(len(names))
+    except ModuleNotFoundError as error:
+        assert needs, name
+        assert error.name.partition(".")[0] in EXTRAS, (name, error)
+    else:
+        assert not needs, f"{name} needs no extra, or the environment is not clean"
+print(*names)
 """
 
 ASK = """
@@ -52,6 +53,45 @@ def run(*command: str | Path) -> str:
     return done.stdout
 
 
+def packages(source: Path) -> set[str]:
+    """The packages of the tree `source`, each a folder with an `__init__.py`."""
+    return {module_name(source, file.parent) for file in source.rglob("__init__.py")}
+
+
+def modules(source: Path) -> set[str]:
+    """The modules of the tree, packages included."""
+    files = (file for file in source.rglob("*.py") if file.name != "__init__.py")
+    return packages(source) | {module_name(source, file.with_suffix("")) for file in files}
+
+
+def module_name(source: Path, path: Path) -> str:
+    return ".".join(("tokenwire", *path.relative_to(source).parts))
+
+
+def not_in_the_wheel(source: Path) -> set[str]:
+    """Where the tree `source` and the packages that pyproject.toml lists differ."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    listed: list[str] = settings["tool"]["setuptools"]["packages"]
+    assert len(listed) == len(set(listed))
+    return packages(source) ^ set(listed)
+
+
+def test_every_package_of_the_tree_is_one_of_the_wheel(tmp_path: Path) -> None:
+    assert not_in_the_wheel(ROOT / "src") == set()
+    source = tmp_path / "src"
+    shutil.copytree(ROOT / "src", source)
+    (source / "protocols" / "formats" / "planted").mkdir()
+    (source / "protocols" / "formats" / "planted" / "__init__.py").touch()
+    (source / "cli" / "__init__.py").unlink()
+    planted = {"tokenwire.protocols.formats.planted", "tokenwire.cli"}
+    assert not_in_the_wheel(source) == planted
+
+
+def test_every_folder_with_modules_is_a_package() -> None:
+    folders = {file.parent for file in (ROOT / "src").rglob("*.py")}
+    assert {module_name(ROOT / "src", folder) for folder in folders} == packages(ROOT / "src")
+
+
 @pytest.fixture(scope="module")
 def clean_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Python with the built wheel and what that requires, and nothing else."""
@@ -69,7 +109,8 @@ def clean_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_module_of_the_wheel_imports(clean_python: Path) -> None:
-    assert int(run(clean_python, "-I", "-c", IMPORT_ALL)) > 30
+    names = run(clean_python, "-I", "-c", IMPORT_ALL).split()
+    assert set(names) == modules(ROOT / "src") - {"tokenwire", "tokenwire.__main__"}
 
 
 def test_the_wheel_asks_by_the_sync_transport(clean_python: Path) -> None:

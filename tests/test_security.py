@@ -72,7 +72,9 @@ NATIVE = sorted(name for name in TRANSPORTS if "httpx" not in name)
 
 PLACES: dict[str, Callable[[str], object]] = {
     "model": lambda text: make_exchange("openai", "hi", model=f"m{text}x"),
-    "key": lambda text: make_exchange("openai", "hi", model="m", key=f"k{text}x"),
+    "key": lambda text: make_exchange(
+        "openai", "hi", model="m", key=f"k{text}x"
+    ).next_request(),  # which puts it in
     "header": lambda text: make_exchange("ylokh", "hi", headers={"x-y": f"v{text}x"}),
     "the end of a header": lambda text: make_exchange("ylokh", "hi", headers={"x-y": f"v{text}"}),
     "header name": lambda text: make_exchange("ylokh", "hi", headers={f"x{text}y": "v"}),

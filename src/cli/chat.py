@@ -2,9 +2,7 @@
 
 import mimetypes
 import os
-import random
 import sys
-import time
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..highlevel import key_from_environment
+from ..highlevel import key_from_environment, make_exchange
 from ..protocols.chat import Chat, ImagePart, Message, Part, TextPart
 from ..protocols.errors import LocalProtocolError, TokenwireError
 from ..protocols.events import Event
@@ -73,7 +71,7 @@ class Session:
         self._options = options
         self._settings = settings
         self._provider = options.provider
-        self._key = None if options.embedded else _key(self._provider)
+        self._key = "" if options.embedded else _key(self._provider)
         self._pictures = [_picture(path) for path in options.images]
         self._save = saver(options.output)
         self._model = _model(self._provider, options)
@@ -101,13 +99,8 @@ class Session:
 
         Raises ServerFailed if the embedded server did: the client only sees a refusal.
         """
-        exchange = self._provider.exchange(
-            chat,
-            key=self._key,
-            base_url=self._base_url,
-            clocks=self._clocks,
-            random=random.SystemRandom(),
-            now=time.time,
+        exchange = make_exchange(
+            self._provider, chat, key=self._key, base_url=self._base_url, clocks=self._clocks
         )
 
         def take(event: Event) -> None:
@@ -132,7 +125,7 @@ class Session:
         with suppress(ImportError):  # makes input() editable; Windows doesn't have it
             import_module("readline")
         chat: Chat | None = None
-        said = ""
+        said = Reply()
         while question := _prompt():
             following = self.chat(question) if chat is None else chat.then(said, question)
             reply = Reply()
@@ -143,12 +136,12 @@ class Session:
             except (TokenwireError, ServerFailed) as error:
                 complain(error, self._settings)
             if reply.text:
-                chat, said = following, reply.text
+                chat, said = following, reply
 
 
-def _key(provider: Provider) -> str | None:
+def _key(provider: Provider) -> str:
     key = os.environ.get("TOKENWIRE_KEY", "").strip()
-    return key if key and takes_key(provider) else key_from_environment(provider)
+    return key if key and takes_key(provider) else key_from_environment(provider) or ""
 
 
 def _model(provider: Provider, options: ChatOptions) -> str:

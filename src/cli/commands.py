@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem, get_completion_class, shell_complete
 
+from ..protocols import VERSION
 from ..protocols.errors import LocalProtocolError
 from ..protocols.provider import Provider
-from ..protocols.question import VERSION
 from ..protocols.registry import PROVIDERS
 from . import EXIT_CODES, Exit, Settings
 from .named import find_provider
@@ -316,13 +316,14 @@ def decode(**options: Any) -> None:
 
 
 @tokenwire.command(short_help="List the providers.")
+@click.option("-v", "--verbose", is_flag=True, help="Print all that is known of each provider.")
 @click.option("--json", "as_json", is_flag=True, help="Print each provider as a line of JSON.")
 @_traceback
-def providers(as_json: bool) -> None:
+def providers(verbose: bool, as_json: bool) -> None:
     """List the providers: as a table on a terminal, as tab-separated lines in a pipe."""
     from .providers import run_providers
 
-    run_providers(as_json)
+    run_providers(verbose=verbose, as_json=as_json)
 
 
 @tokenwire.command(short_help="Print the completion script for a shell.")

@@ -60,7 +60,9 @@ class DecodeOptions:
 def run_decode(options: DecodeOptions) -> None:
     """Decode, and print the events. Raises the error, with the bytes around it as notes."""
     provider = options.provider
-    exchange, _ = exchange_at_chat(Service(provider), any_chat(provider, options.model))
+    # Where it is does not matter, and the provider's own base URL may lack a part.
+    service = Service(provider, base_url="http://localhost")
+    exchange, _ = exchange_at_chat(service, any_chat(provider, options.model))
     exchange.receive_response(options.status, [])
     with _open(options.file) as source:
         recording = Recording(exchange)

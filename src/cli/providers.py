@@ -1,7 +1,8 @@
 """`tokenwire providers`: lists them."""
 
 import sys
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, get_args
 
 import click
 import msgspec
@@ -10,29 +11,34 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..protocols.chat import Effort
 from ..protocols.provider import Provider
 from ..protocols.registry import PROVIDERS
 
 __all__ = ["run_providers"]
 
 
-def run_providers(as_json: bool) -> None:
-    """Print the providers: a table on a terminal, tab-separated lines in a pipe, or JSON."""
+def run_providers(*, verbose: bool, as_json: bool) -> None:
+    """Print the providers: a table on a terminal, tab-separated lines in a pipe, or JSON.
+    `verbose`: all that is known of each, instead of the first two."""
+    providers = PROVIDERS.values()
+    terminal = sys.stdout.isatty()
     if as_json:
-        for provider in PROVIDERS.values():
+        for provider in providers:
             click.echo(msgspec.json.encode(_facts(provider)))
-        return
-    rows = [_row(provider) for provider in PROVIDERS.values()]
-    if not sys.stdout.isatty():
-        for row in (_COLUMNS, *rows):
+    elif verbose:
+        _print_blocks(map(_details, providers), terminal=terminal)
+    elif terminal:
+        _print_table(list(map(_row, providers)))
+    else:
+        for row in (_COLUMNS, *map(_row, providers)):
             click.echo("\t".join(row))
-        return
-    console = Console(force_terminal=True, highlight=False, markup=False)
+
+
+def _print_table(rows: list[tuple[str, ...]]) -> None:
+    console = _console()
     if console.width < 72:  # too narrow for a table
-        for row in rows:
-            for name, fact in zip(_COLUMNS, row, strict=True):
-                console.print(Text.assemble((f"{name}: ", "dim"), fact))
-            console.print()
+        _print_blocks((dict(zip(_COLUMNS, row, strict=True)) for row in rows), terminal=True)
         return
     table = Table(box=SIMPLE_HEAD)
     for name in _COLUMNS[:-1]:  # without the base URL, for which there is no room
@@ -42,6 +48,21 @@ def run_providers(as_json: bool) -> None:
     console.print(table)
 
 
+def _print_blocks(blocks: Iterable[dict[str, str]], *, terminal: bool) -> None:
+    """Print each fact as a line, and a blank line after each block."""
+    for block in blocks:
+        for name, fact in block.items():
+            if terminal:
+                _console().print(Text.assemble((f"{name}: ", "dim"), fact))
+            else:
+                click.echo(f"{name}: {fact}")
+        click.echo()
+
+
+def _console() -> Console:
+    return Console(force_terminal=True, highlight=False, markup=False)
+
+
 _COLUMNS = ("provider", "dialect", "service", "models", "can", "completed by", "base URL")
 
 
@@ -49,7 +70,7 @@ def _row(provider: Provider) -> tuple[str, ...]:
     models = [*provider.models, *(["any"] if provider.any_model else [])]
     return (
         provider.name,
-        _dialect(provider),
+        provider.dialect.name,
         "up" if provider.working else "shut down",
         ", ".join(models),
         ", ".join(sorted(provider.capabilities)),
@@ -58,10 +79,41 @@ def _row(provider: Provider) -> tuple[str, ...]:
     )
 
 
+def _details(provider: Provider) -> dict[str, str]:
+    """All that is known of `provider`, by its name for people; what is empty is left out."""
+    aliases = (f"{alias} ({model})" for alias, model in provider.aliases.items())
+    facts = {
+        **dict(zip(_COLUMNS, _row(provider), strict=True)),
+        "base URL from": ", ".join((*provider.base_env, *provider.params.values())),
+        "site": provider.site,
+        "key": _key(provider),
+        "default model": provider.default_model,
+        "aliases": ", ".join(aliases),
+        "takes": ", ".join(sorted(provider.takes)),
+        "effort": ", ".join(_efforts(provider)),
+        "checked": provider.checked,
+        "source": provider.source,
+    }
+    return {name: fact for name, fact in facts.items() if fact}
+
+
+def _key(provider: Provider) -> str:
+    if provider.key_place is None:
+        return "none"
+    variables = f"from {' or '.join(provider.env)}" if provider.env else ""
+    return ", ".join(filter(None, (variables, "optional" if provider.key_optional else "")))
+
+
+def _efforts(provider: Provider) -> list[str]:
+    """The words of `Chat.effort` that `provider` takes."""
+    taken = provider.dialect.efforts if provider.effort is None else provider.effort
+    return [word for word in get_args(Effort) if word in taken]
+
+
 def _facts(provider: Provider) -> dict[str, Any]:
     return {
         "name": provider.name,
-        "dialect": _dialect(provider),
+        "dialect": provider.dialect.name,
         "working": provider.working,
         "base_url": provider.base_url,
         "site": provider.site,
@@ -70,10 +122,14 @@ def _facts(provider: Provider) -> dict[str, Any]:
         "default_model": provider.default_model,
         "aliases": provider.aliases,
         "capabilities": sorted(provider.capabilities),
+        "takes": sorted(provider.takes),
+        "efforts": _efforts(provider),
         "owes": provider.required_evidence,
+        "takes_key": provider.key_place is not None,
+        "key_optional": provider.key_optional,
         "env": provider.env,
+        "base_env": provider.base_env,
+        "params": provider.params,
+        "checked": provider.checked,
+        "source": provider.source,
     }
-
-
-def _dialect(provider: Provider) -> str:
-    return provider.dialect.name

@@ -1,6 +1,7 @@
 """`tokenwire serve`: the embedded server, with faults."""
 
 import os
+import re
 import shlex
 from collections.abc import Callable
 from contextlib import suppress
@@ -132,7 +133,9 @@ def examples(service: Service, key: str | None, name: str = "") -> str:
 
 def _curl(service: Service, key: str | None) -> str:
     provider = service.provider
-    _, request = exchange_at_chat(service, any_chat(provider), key=key and _SHOWN_KEY)
+    shown = Service(provider, key=key and _STAND_IN, base_url=service.base_url)
+    shown.state = service.state  # what one issues the other accepts
+    _, request = exchange_at_chat(shown, any_chat(provider), key=key and _STAND_IN)
     lines = [f"curl -N {_quoted(request.url)}"]
     for pair in request.headers:
         name, value = (text.decode("latin-1") for text in pair)
@@ -142,12 +145,20 @@ def _curl(service: Service, key: str | None) -> str:
     return " \\\n  ".join(lines)
 
 
-_SHOWN_KEY = "$TOKENWIRE_KEY"
-"""What a shell replaces by the key."""
+_STAND_IN = "-TOKENWIRE_KEY-"
+"""Stands for the key in a request: it looks the same in a header and in an address."""
 
 
 def _quoted(text: str) -> str:
-    return f'"{text}"' if _SHOWN_KEY in text else shlex.quote(text)
+    """`text` as a word of a shell, which puts the key in."""
+    if _STAND_IN not in text:
+        return shlex.quote(text)
+    return f'"{_SPECIAL.sub(_ESCAPED, text).replace(_STAND_IN, "$TOKENWIRE_KEY")}"'
+
+
+_SPECIAL = re.compile(r'["$`\\]')
+_ESCAPED = r"\\\g<0>"
+"""What means something in a shell's double quotes, and how it is written there."""
 
 
 def _sdk(provider: Provider, url: str, *, needs_key: bool) -> list[str]:

@@ -23,7 +23,7 @@ from .toolkit.refusals import (
     unexpected,
 )
 
-__all__ = ["AnswerBody", "Body", "RefusedBody", "open_body"]
+__all__ = ["AnswerBody", "Body", "RecordedBody", "RefusedBody", "open_body"]
 
 
 class Body(Protocol):
@@ -193,3 +193,25 @@ class AnswerBody:
             return "document"
         # A frame begins with its length: too large a number if JSON's first characters are read so.
         return "document" if first in (b"{", b"[") and step.framing != "lines" else "stream"
+
+
+class RecordedBody:
+    """A body whose bytes are kept in `raw`, too."""
+
+    def __init__(self, body: AnswerBody, raw: bytearray) -> None:
+        self._body = body
+        self._raw = raw
+
+    @property
+    def keepalive(self) -> bool:
+        return self._body.keepalive
+
+    def data(self, data: bytes, events: list[Event]) -> None:
+        self._raw += data
+        self._body.data(data, events)
+
+    def eof(self, events: list[Event]) -> Step | None:
+        return self._body.eof(events)
+
+    def interrupted(self, events: list[Event]) -> Step | None:
+        return self._body.interrupted(events)

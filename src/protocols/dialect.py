@@ -82,6 +82,9 @@ class Dialect:
     """The types of events that its server half can write."""
     line_ends: ClassVar[bool] = True
     """Whether its text keeps line ends."""
+    interleaves: ClassVar[bool] = False
+    """Whether pieces of several parts may alternate: on the wire each says which part it is of, or
+    has a kind of its own."""
     knows: ClassVar[frozenset[str]] = frozenset()
     """Other fields that its requests may have, given in `Chat.extra`."""
     hints: ClassVar[frozenset[str]] = frozenset()

@@ -11,12 +11,14 @@ from .errors import LocalProtocolError
 from .events import Native
 
 __all__ = [
+    "add_piece",
     "call_ids",
     "merge",
     "one_prompt",
     "parts_to_write",
     "result_text",
     "tools_to_write",
+    "value_of",
 ]
 
 
@@ -90,7 +92,10 @@ def call_ids(messages: Sequence[Message]) -> dict[tuple[int, int], str]:
         if not id:
             named = (i for i, name in waiting if not message.name or name == message.name)
             id = next(named, f"call_{place}_0")
-        waiting = [pair for pair in waiting if pair[0] != id]
+        for pair in waiting:
+            if pair[0] == id:
+                waiting.remove(pair)
+                break
         ids[place, -1] = id
     return ids
 
@@ -109,6 +114,15 @@ def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
             value = merge(under, value)
         merged[key] = value
     return merged
+
+
+def add_piece(message: dict[str, Any], piece: dict[str, Any]) -> None:
+    """Merge a native form that is a piece of a message into it: lists are appended, texts joined;
+    of anything else the last value counts."""
+    for key, value in piece.items():
+        there = message.get(key)
+        joins = isinstance(there, list | str) and isinstance(value, type(there))
+        message[key] = there + value if joins else value
 
 
 def one_prompt(messages: Sequence[Message], dialect: str) -> str:

@@ -20,7 +20,7 @@ or `receive_timeout`. The rules:
 from collections.abc import Callable
 from enum import Enum, auto
 
-from .body import Body, RefusedBody, open_body
+from .body import AnswerBody, Body, RecordedBody, RefusedBody, open_body
 from .clocks import Clocks
 from .errors import (
     Clock,
@@ -104,8 +104,10 @@ class Exchange:
         "_first",
         "_headers",
         "_owes",
+        "_raw",
         "_request",
         "_responded",
+        "_searched",
         "_sign",
         "_spoke",
         "_state",
@@ -130,6 +132,8 @@ class Exchange:
         self.limits = limits
         self.started = False
         self._first = first
+        self._raw: bytearray | None = None  # of the body, since the last border; if it is kept
+        self._searched = 0  # bytes of it without a border
         self._sign = sign
         self._owes: Evidence = owes
         self._step = first()
@@ -181,13 +185,40 @@ class Exchange:
 
     def fresh(self) -> "Exchange":
         """The same question, unstarted, for a retry."""
-        return type(self)(
+        fresh = type(self)(
             self._first,
             sign=self._sign,
             owes=self._owes,
             clocks=self.clocks,
             limits=self.limits,
         )
+        if self._raw is not None:
+            fresh.keep_raw()
+        return fresh
+
+    def keep_raw(self) -> None:
+        """Keep the decoded bytes of each body, for `take_raw`: what a relay passes on. Raises
+        LocalProtocolError once a response has begun."""
+        if self._responded:
+            raise LocalProtocolError("keep_raw: the response has begun, and its bytes are gone")
+        self._raw = bytearray()
+
+    def take_raw(self) -> bytes:
+        """The decoded bytes of the body since the last call, up to the end of the last complete
+        unit (event, line, frame); all of them once the response is settled. Needs `keep_raw`."""
+        raw = self._raw
+        if not raw:
+            return b""
+        end = self._step.border(raw, self._searched) if self.wants_data else len(raw)
+        taken = bytes(raw[:end])
+        del raw[:end]
+        self._searched = len(raw)
+        return taken
+
+    @property
+    def pending(self) -> bytes:
+        """The bytes that `take_raw` left: of the unit that is not complete."""
+        return bytes(self._raw or b"")
 
     @property
     def evidence(self) -> Evidence | None:
@@ -233,6 +264,8 @@ class Exchange:
         self._state = State.BODY
         try:
             self._body = open_body(self._step, status, found, self.limits)
+            if self._raw is not None and isinstance(self._body, AnswerBody):
+                self._body = RecordedBody(self._body, self._raw)
             self._coding = content_decoder(found)
         except RemoteProtocolError as error:
             self._fail(error)

@@ -39,7 +39,12 @@ DIALECT = "openai_chat"
 
 AUDIO = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 _ROLES: tuple[Role, ...] = get_args(Role)
-_CALLS_KEYS = frozenset(("id", "type", "index"))
+_MARKS: dict[Any, Cache] = {
+    ("ephemeral", None): "5m",
+    ("ephemeral", "5m"): "5m",
+    ("ephemeral", "1h"): "1h",
+}
+_CALL_KEYS = frozenset(("id", "type", "index", "cache_control"))
 
 
 def message_of(value: Any) -> Message:
@@ -85,20 +90,21 @@ def tool_of(value: Any) -> Tool | Opaque:
         )
     function = value.get("function")
     if value.get("type") != "function" or not isinstance(function, Mapping):
-        return Opaque(Native("", _json(value)))
+        return Opaque(Native("", _json(value, "a tool")))
     known = {key: item for key, item in function.items() if item is not None}
     parameters, strict = known.pop("parameters", {}), known.pop("strict", None)
     if not isinstance(parameters, Mapping) or not isinstance(strict, bool | None):
         raise LocalProtocolError("a tool's parameters are an object, and its strict a boolean")
     name, description = known.pop("name", ""), known.pop("description", "")
-    further = known or value.keys() - {"type", "function", "cache_control"}
+    mark = _cache(value)
+    further = known or mark is None or value.keys() - {"type", "function", "cache_control"}
     return Tool(
         name=_text(name, "a tool's name"),
         description=_text(description, "a tool's description"),
         parameters=dict(parameters),
         strict=strict,
-        cache=_cache(value),
-        native=Native(DIALECT, _json(value)) if further else None,
+        cache=mark or "",
+        native=Native(DIALECT, _json(value, "a tool")) if further else None,
     )
 
 
@@ -115,10 +121,10 @@ def _thoughts(fields: dict[str, Any]) -> list[Part]:
     found = [fields.pop(name, "") for name in ("reasoning_content", "reasoning")]
     texts = [_text(text, "reasoning") for text in found if text]
     details = fields.pop("reasoning_details", None)
-    if details is None:
+    if not details:
         return [ReasoningPart(texts[0])] if texts else []
     said = "".join(map(detail_text, _list(details, "reasoning_details")))
-    native = Native(DIALECT, _json({"reasoning_details": details}))
+    native = Native(DIALECT, _json({"reasoning_details": details}, "reasoning_details"))
     return [ReasoningPart(said or "".join(texts[:1]), native)]
 
 
@@ -128,18 +134,22 @@ def _part(value: Any) -> Part:
     kind = value.get("type")
     if not isinstance(kind, str):
         raise LocalProtocolError(f"a part of type {kind!r}: its type is text"[:200])
-    known = {key: item for key, item in value.items() if key != "cache_control"}
-    part = _known_part(kind, known)
-    native = Native(DIALECT, _json({"content": [value]}))
+    rest = {key: item for key, item in value.items() if key not in ("type", "cache_control")}
+    part, mark = _known_part(kind, rest), _cache(value)
+    native = Native(DIALECT, _json({"content": [value]}, "a part"))
     if part is None:
         return Opaque(native)
-    part = msgspec.structs.replace(part, native=native) if known.keys() - {"type"} else part
-    if (mark := _cache(value)) and not isinstance(part, RefusalPart | ReasoningPart | Opaque):
-        part = msgspec.structs.replace(part, cache=mark)
-    return part
+    if isinstance(part, RefusalPart):  # it has no field for a mark
+        said = mark == ""
+    else:
+        said = mark is not None
+        part = msgspec.structs.replace(part, cache=mark or "")
+    return part if said and not rest else msgspec.structs.replace(part, native=native)
 
 
-def _known_part(kind: str, rest: dict[str, Any]) -> Part | None:
+def _known_part(
+    kind: str, rest: dict[str, Any]
+) -> TextPart | RefusalPart | ImagePart | FilePart | None:
     """The part that a mapping of type `kind` is. Takes out of `rest` what it says."""
     inner = rest.get(kind)
     match kind:
@@ -180,23 +190,27 @@ def _call(value: Any) -> ToolCall:
         raise LocalProtocolError(f"a tool call: its {key} is an object with name and {text}")
     said = inner.get(text)
     if isinstance(said, Mapping):  # as Ollama and the careless write them
-        said = _json(said).decode()
-    further = inner.keys() - {"name", text} or value.keys() - _CALLS_KEYS - {key, "cache_control"}
+        said = _json(said, "a tool call").decode()
+    mark = _cache(value)
+    further = inner.keys() - {"name", text} or value.keys() - _CALL_KEYS - {key} or mark is None
     return ToolCall(
         id=_text(value.get("id") or "", "a tool call's id"),
         name=_text(inner.get("name") or "", "a tool call's name"),
         arguments=_text(said or "", f"a tool call's {text}"),
         custom=custom,
-        cache=_cache(value),
-        native=Native(DIALECT, _json({"tool_calls": [value]})) if further else None,
+        cache=mark or "",
+        native=Native(DIALECT, _json({"tool_calls": [value]}, "a tool call")) if further else None,
     )
 
 
-def _cache(value: Mapping[str, Any]) -> Cache:
+def _cache(value: Mapping[str, Any]) -> Cache | None:
+    """The cache mark of a part, call or tool; None if it has one that is not understood."""
     mark = value.get("cache_control")
-    if not isinstance(mark, Mapping):
+    if mark is None:
         return ""
-    return "1h" if mark.get("ttl") == "1h" else "5m"
+    if not isinstance(mark, Mapping) or not _only(mark, "type", "ttl"):
+        return None
+    return _MARKS.get((mark.get("type"), mark.get("ttl")))
 
 
 def _only(value: Mapping[str, Any], *names: str) -> bool:
@@ -215,11 +229,11 @@ def _list(value: Any, what: str) -> list[Any]:
     return list(value)
 
 
-def _json(value: Any) -> bytes:
+def _json(value: Any, what: str) -> bytes:
     try:
         return msgspec.json.encode(_builtin(value))
     except (TypeError, ValueError, RecursionError) as error:
-        raise LocalProtocolError(f"it can't be written as JSON: {error}") from None
+        raise LocalProtocolError(f"{what} can't be written as JSON: {error}"[:200]) from None
 
 
 def _builtin(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
 
@@ -14,9 +14,11 @@ from .errors import LocalProtocolError
 from .events import Evidence, FinishKind, Image, Reasoning, Text
 from .exchange import Exchange
 from .limits import Limits
-from .observer import Observer, observed
 from .question import Question, RandomSource
 from .toolkit.http import check_plain
+
+if TYPE_CHECKING:
+    from .observer import Observer
 
 __all__ = ["Provider"]
 
@@ -177,7 +179,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         clocks: Clocks | None = None,
         random: RandomSource | None = None,
         now: Callable[[], float] | None = None,
-        observers: tuple[Observer, ...] = (),
+        observers: "tuple[Observer, ...]" = (),
     ) -> Exchange:
         """The exchange that asks this provider `chat`.
 
@@ -206,7 +208,11 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
             random=random,
             now=now,
         )
-        exchange_of = Exchange if not observers else observed(observers, self, question)
+        exchange_of: Callable[..., Exchange] = Exchange
+        if observers:
+            from .observer import observed  # most exchanges are not observed
+
+            exchange_of = observed(observers, self, question)
         return exchange_of(
             question.ask,
             sign=question.sign,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from . import VERSION
 from .auth import KeySource, key_text
 from .chat import Chat
 from .encoding import merge
@@ -16,10 +17,7 @@ from .toolkit.http import Request, check_url, join_url, make_headers
 if TYPE_CHECKING:
     from .provider import Provider
 
-__all__ = ["VERSION", "Question", "RandomSource"]
-
-VERSION = "0.1.0"
-"""The version of tokenwire, for the user-agent."""
+__all__ = ["Question", "RandomSource"]
 
 _COMMON = {"user-agent": f"tokenwire/{VERSION}", "accept-encoding": "identity"}
 

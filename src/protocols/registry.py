@@ -3,9 +3,12 @@ many, and most programs need one. To add a format, add its folder and a line her
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from .errors import LocalProtocolError
-from .provider import Provider
+
+if TYPE_CHECKING:
+    from .provider import Provider
 
 __all__ = ["PROVIDERS", "provider_named"]
 
@@ -20,8 +23,8 @@ _FORMATS: dict[str, tuple[str, ...]] = {
 _FOLDERS = {name: folder for folder, names in _FORMATS.items() for name in names}
 
 
-class _Providers(Mapping[str, Provider]):
-    def __getitem__(self, name: str) -> Provider:
+class _Providers(Mapping[str, "Provider"]):
+    def __getitem__(self, name: str) -> "Provider":
         if name not in _FOLDERS:
             raise KeyError(name)
         module = import_module(f".formats.{_FOLDERS[name]}", __package__)
@@ -35,12 +38,12 @@ class _Providers(Mapping[str, Provider]):
         return len(_FOLDERS)
 
 
-PROVIDERS: Mapping[str, Provider] = _Providers()
+PROVIDERS: "Mapping[str, Provider]" = _Providers()
 
 
-def provider_named(name: str | Provider) -> Provider:
+def provider_named(name: "str | Provider") -> "Provider":
     """The provider called `name`; a provider is itself. Raises LocalProtocolError."""
-    if isinstance(name, Provider):
+    if not isinstance(name, str):
         return name
     if name not in _FOLDERS:
         known = ", ".join(_FOLDERS)

@@ -189,9 +189,7 @@ class Responder:
     def end(self) -> bytes:
         """The last bytes of the body. If half an answer is to be sent as one document, its last
         byte is left out, so that the client can tell."""
-        if self._whole is None:
-            return self._body
-        body = self.write_whole(self._whole)
+        body = self._body if self._whole is None else self.write_whole(self._whole)
         return body if self.complete else body[:-1]
 
     def fail(self, error: RemoteProtocolError | LocalProtocolError) -> bytes:

@@ -11,18 +11,20 @@
 If the answer is not streamed it is one JSON document, whatever the base: `document` receives it.
 """
 
-from typing import ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from .errors import LimitExceeded, Malformed, RemoteProtocolError, Truncated
 from .events import Event, Evidence, Unrecognized
 from .limits import Limits
-from .toolkit.elements import Elements
-from .toolkit.frames import Frame, Frames
 from .toolkit.http import Headers, Request
 from .toolkit.lines import BOM, Lines
 from .toolkit.refusals import STANDARD, ErrorTable, refusal_of_document
 from .toolkit.sse import SSEDecoder, SSEItem, UnknownLine
 from .toolkit.unknown import UnknownLines
+
+if TYPE_CHECKING:
+    from .toolkit.elements import Elements
+    from .toolkit.frames import Frame
 
 __all__ = ["EventStep", "FrameStep", "Framing", "LineStep", "Step"]
 
@@ -34,6 +36,9 @@ document. `bytes`: anything."""
 _TEXTUAL = frozenset(
     ("", "text/event-stream", "text/plain", "application/octet-stream", "application/jsonl")
 )
+
+
+_BLANK_LINES = (b"\n\n", b"\r\r", b"\r\n\r\n")
 
 
 class Step:
@@ -81,6 +86,11 @@ class Step:
         """The body is complete. Returns the step that follows, if any."""
         return None
 
+    def border(self, body: bytes | bytearray, start: int) -> int:
+        """Where the last complete unit in `body` ends. `body` begins with a unit, and `start` bytes
+        of it were looked at before, without finding an end. 0: no unit is complete."""
+        return 0
+
     def settle(self, events: list[Event]) -> None:
         """The answer is over: append what was held back and is certain. May be called twice."""
 
@@ -119,6 +129,9 @@ class LineStep(_StreamStep):
     @property
     def keepalive(self) -> bool:
         return self._lines.keepalive
+
+    def border(self, body: bytes | bytearray, start: int) -> int:
+        return max(body.rfind(b"\n", start), body.rfind(b"\r", start)) + 1
 
     def data(self, data: bytes, events: list[Event]) -> None:
         lines = self._lines
@@ -178,6 +191,13 @@ class EventStep(_StreamStep):
     def keepalive(self) -> bool:
         return self._sse.keepalive if self._elements is None else self._blank
 
+    def border(self, body: bytes | bytearray, start: int) -> int:
+        if self._elements is not None:
+            return len(body) - len(self._elements.rest)
+        start = max(start - 3, 0)
+        places = ((body.rfind(end, start), len(end)) for end in _BLANK_LINES)
+        return max((place + size for place, size in places if place >= 0), default=0)
+
     def data(self, data: bytes, events: list[Event]) -> None:
         sse = self._sse
         text = sse.lines.feed(data)
@@ -198,6 +218,8 @@ class EventStep(_StreamStep):
         """Bytes of a body that is one JSON array. Its closing bracket is a terminator, as the last
         brace of a document is."""
         if self._elements is None:
+            from .toolkit.elements import Elements  # few formats have such a body
+
             self._elements = Elements(self._sse.lines.limit)
             data = data.removeprefix(BOM)
         elements = self._elements
@@ -266,9 +288,11 @@ class FrameStep(_StreamStep):
 
     def __init__(self, request: Request, limits: Limits) -> None:
         super().__init__(request)
+        from .toolkit.frames import Frames  # of one service's formats
+
         self._frames = Frames(limits.event)
 
-    def frame(self, frame: Frame, events: list[Event]) -> None:
+    def frame(self, frame: "Frame", events: list[Event]) -> None:
         """One frame."""
         raise NotImplementedError
 
@@ -285,6 +309,9 @@ class FrameStep(_StreamStep):
                 return  # what follows is not part of the answer
         if fault is not None:
             raise fault
+
+    def border(self, body: bytes | bytearray, start: int) -> int:
+        return len(body) - len(self._frames.rest)
 
     def eof(self, events: list[Event]) -> Step | None:
         if rest := self._frames.rest:

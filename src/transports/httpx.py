@@ -139,6 +139,8 @@ class _Reading(Reading, Generic[HTTP]):
     async def fill(self) -> list[Event]:
         if self._course is None:
             self._course = self._begin()
+            if self.keeps_raw:
+                self._course.exchange.keep_raw()
         course = self._course
         try:
             while not course.events:
@@ -171,6 +173,9 @@ class _Reading(Reading, Generic[HTTP]):
         answered = answered and not (at_once or self._aborted.is_set())
         self.stop()
         await self._leave(answered=answered)
+
+    def exchange(self) -> Exchange | None:
+        return None if self._course is None else self._course.exchange
 
     def stop(self) -> None:
         self._aborted.set()

@@ -1,6 +1,7 @@
 """`tokenwire chat`, against the embedded server."""
 
 import base64
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 
 from tests.commanding import Outcome, Stream, run
-from tokenwire import PROVIDERS, Chat, End, Event, Finish, Provider, Text
+from tokenwire import PROVIDERS, Chat, End, Event, Finish, Native, Provider, Text
 from tokenwire.cli import Exit
 from tokenwire.protocols.echo import picture
 from tokenwire.server.embedded import Server, serve
@@ -107,6 +108,21 @@ def test_a_key_for_a_provider_of_ones_own(mine: Path) -> None:
     assert dict(server.requests[0].headers)[b"authorization"] == b"Bearer k-1"
 
 
+def test_the_address_comes_from_the_environment() -> None:
+    with serve("openai") as server:
+        environment = {"OPENAI_BASE_URL": server.url}
+        outcome = run("chat", "-m", "m", "Hello", environment=environment)
+        given = ask(server, "-m", "m", "Hi", provider="openai", environment=UNREACHABLE)
+    assert (outcome.out, given.out) == ("openai m was asked: Hello\n", "openai m was asked: Hi\n")
+
+
+UNREACHABLE = {"OPENAI_BASE_URL": "http://127.0.0.1:1"}
+
+
+def test_embedded_is_at_its_own_address() -> None:
+    assert run("chat", "--embedded", "Hello", environment=UNREACHABLE).code == Exit.OK
+
+
 def test_embedded_sends_no_key() -> None:
     def keeping(*arguments: Any, **options: Any) -> Server:
         servers.append(serve(*arguments, **options))
@@ -176,8 +192,10 @@ def test_a_client_half_of_ones_own_that_raises(mine: Path) -> None:
 def test_a_picture_goes_along(tmp_path: Path) -> None:
     path = tmp_path / "house.png"
     path.write_bytes(picture("house"))
-    with serve("ylokh") as server:
-        assert ask(server, "-i", str(path), "-i", str(path), "Whose?").code == Exit.OK
+    with serve("openai") as server:
+        pictures = ("-i", str(path), "-i", str(path))
+        outcome = ask(server, "-m", "m", *pictures, "Whose?", provider="openai")
+    assert outcome.code == Exit.OK
     body = server.requests[0].body
     assert body.count(b"data:image/png;base64," + base64.b64encode(picture("house"))) == 2
     assert b'{"type":"text","text":"Whose?"}' in body
@@ -269,7 +287,7 @@ def test_through_a_proxy_that_is_not_there() -> None:
 
 
 MISUSE: dict[str, tuple[list[str], str]] = {
-    "an unknown provider": (["-p", "darkia", "Hi"], "no provider 'darkia' (known: darkai, ylokh"),
+    "an unknown provider": (["-p", "darkia", "Hi"], "no provider 'darkia' (known: openai, ylokh"),
     "an unknown model": (["-p", "darkai", "-m", "gpt-4", "Hi"], "did you mean gpt-4o"),
     "no model": (["Hi"], "openai has no default model: give one with --model"),
     "no time": (["--timeout", "0", "Hi"], "--timeout"),
@@ -312,6 +330,19 @@ def test_a_conversation() -> None:
     assert len(bodies) == 3
     assert b"Who?" not in bodies[2]  # it was not answered
     assert b'was asked: My name is Ada."},{"role":"user","content":"What is it?"}' in bodies[2]
+
+
+def test_a_conversation_keeps_what_the_service_wants_to_see_again() -> None:
+    def answer(_: Chat) -> list[Event]:
+        signed = Native("openai_chat", b'{"reasoning_opaque":"signature"}')
+        return [signed, Text("Hello Ada.", 1), Finish("stop", "stop"), End("terminator")]
+
+    with serve("openai", answer) as server:
+        outcome = ask(server, "-m", "m", provider="openai", typed=b"I am Ada.\nWho am I?\n")
+    assert outcome.code == Exit.OK
+    said = json.loads(server.requests[1].body)["messages"][1]
+    assert said["content"] == "Hello Ada."
+    assert said["reasoning_opaque"] == "signature"
 
 
 def test_a_conversation_ends_with_its_input() -> None:

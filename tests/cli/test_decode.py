@@ -191,3 +191,12 @@ def test_bytes_and_control_characters_are_shown_harmless() -> None:
     )
     line = event_line(Image(b"12", "image/png", "http://x/\x9b"), 0, options)
     assert line == 'image           data=<2 bytes> media_type="image/png" url="http://x/\ufffd"'
+
+
+def test_a_provider_whose_address_has_parts(mine: Path) -> None:
+    with (mine / "mine.py").open("a") as file:
+        file.write('REGIONAL = NICE.replace(base_url="https://{region}.example")\n')
+    stdin = b'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\ndata: [DONE]\n\n'
+    outcome = run("decode", "-d", "mine:REGIONAL", stdin=stdin)
+    assert outcome.code == Exit.OK
+    assert 'text="Hi"' in outcome.out

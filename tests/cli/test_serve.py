@@ -9,14 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 from unittest.mock import patch
+from urllib.parse import quote, unquote
 
 import pytest
 
 import tokenwire
 from tests.commanding import CLEAN, INTERRUPTIBLE, Stream, run
-from tokenwire import PROVIDERS, LocalProtocolError, Refused
+from tokenwire import PROVIDERS, Header, LocalProtocolError, Query, Refused
 from tokenwire.cli import Exit
 from tokenwire.cli.serve import cutting_of, examples, fault_of
+from tokenwire.cli.server import takes_key
+from tokenwire.protocols.auth import Auth
 from tokenwire.server import serve
 from tokenwire.server.faults import (
     BreakEvent,
@@ -195,7 +198,10 @@ def test_a_dialect_without_keys() -> None:
 
 @pytest.mark.parametrize(
     ("provider", "key"),
-    [*((provider, None) for provider in PROVIDERS), ("openai", "sesame"), ("ylokh", "sesame")],
+    [
+        *((name, None) for name in PROVIDERS),
+        *((name, "sesame") for name, provider in PROVIDERS.items() if takes_key(provider)),
+    ],
 )
 def test_the_examples_work_as_they_are_pasted(provider: str, key: str | None) -> None:
     with serve(provider, key=key) as server:
@@ -213,4 +219,33 @@ def test_the_examples_work_as_they_are_pasted(provider: str, key: str | None) ->
         arguments = command.split()[1:]
         outputs.append(run(*arguments, environment={"TOKENWIRE_KEY": key or ""}).out)
     assert all("Hello" in output for output in outputs)
-    assert len(outputs) == (3 if provider in ("openai", "ylokh") else 2)
+    assert len(outputs) == (3 if PROVIDERS[provider].dialect.sdk_example("", "", "") else 2)
+
+
+PLACES: dict[str, Auth] = {
+    "a header": Header("x-api-key"),
+    "a header with signs": Header("x-api-key", '`\\"$TOKENWIRE_KEY '),
+    "the query": Query("key"),
+}
+
+
+@pytest.mark.parametrize("key", ["sesame", "$(echo x) y'\"z"])
+@pytest.mark.parametrize("place", PLACES)
+def test_curl_puts_the_key_where_the_provider_has_it(place: str, key: str) -> None:
+    if place == "the query":
+        key = quote(key)  # as somebody has to who pastes it there
+    provider = PROVIDERS["openai"].replace(auth=PLACES[place])
+    with serve(provider, key=unquote(key)) as server:
+        _, curl, *_ = re.split(r"^# .*\n", examples(server.service, key), flags=re.MULTILINE)
+        assert re.search(r'"[^"\n]+\$TOKENWIRE_KEY"', curl)
+        assert "authorization" not in curl
+        for environment, word in (({"TOKENWIRE_KEY": key}, "Hello"), ({}, "invalid_api_key")):
+            asked = subprocess.run(
+                ["bash", "-c", curl],
+                capture_output=True,
+                text=True,
+                env={**CLEAN, **environment},
+                timeout=30,
+                check=True,
+            )
+            assert word in asked.stdout

@@ -54,5 +54,5 @@ def test_what_is_cut_and_what_is_aside(capsys: pytest.CaptureFixture[str]) -> No
 def test_json_has_all(capsys: pytest.CaptureFixture[str]) -> None:
     each(JsonLines(), [Text("\u00e9\x1b"), *DONE])
     assert capsys.readouterr().out.splitlines()[0] == (
-        '{"event":"text","text":"\u00e9\\u001b","index":0}'
+        '{"event":"text","text":"\u00e9\\u001b","part":0,"index":0}'
     )

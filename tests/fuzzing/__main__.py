@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = ArgumentParser("python -m tests.fuzzing", description=__doc__)
     parser.add_argument("target", nargs="*", help=f"all by default: {names}")
     parser.add_argument("--seconds", type=int, default=60, help="for each target (60)")
-    parser.add_argument("--runs", type=int, help="for each target, in the place of seconds")
+    parser.add_argument("--runs", type=int, help="for each target, instead of seconds")
     parser.add_argument("--seed", type=int, default=0, help="of the fuzzer; 0: another each time")
     parser.add_argument("--folder", type=Path, default=Path(".fuzz"))
     parser.add_argument("--plant", help="a fault to plant in tokenwire, to see that it is found")

@@ -1,10 +1,12 @@
-"""Framing: server-sent events, lines and their JSON, and chunked bodies with h11 as referee."""
+"""Framing: server-sent events, lines and their JSON, frames of AWS, elements of a JSON array, and
+chunked bodies with h11 as referee."""
 
 import json
 import re
 from collections.abc import Iterable
 from math import isfinite
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import h11
 import msgspec
@@ -13,12 +15,14 @@ from tests.fuzzing.seeds import JSON_WORDS, LINE_WORDS
 from tests.fuzzing.source import CUTS, Target, cut_by, split
 from tests.whatwg import Ignored, Item, Message, interpret
 from tokenwire.protocols.errors import LimitExceeded, Malformed
+from tokenwire.protocols.toolkit.elements import Elements
+from tokenwire.protocols.toolkit.frames import Frame, Frames, encode_frame
 from tokenwire.protocols.toolkit.json import decode_json, is_list, is_object, is_whole_json
 from tokenwire.protocols.toolkit.lines import Lines
 from tokenwire.protocols.toolkit.sse import ServerSentEvent, SSEDecoder, SSEItem, encode_sse
 from tokenwire.transports.client.chunked import ChunkedReader
 
-__all__ = ["CHUNKED", "LINES", "SSE"]
+__all__ = ["CHUNKED", "ELEMENTS", "FRAMES", "LINES", "SSE"]
 
 _BIG = 1 << 20
 _BOM = b"\xef\xbb\xbf"
@@ -174,6 +178,160 @@ LINES = Target(
     _fuzz_lines,
     [seed + end for seed in _LINES_SEEDS for end in (_ZEROS, b"\0\x32" + _ZEROS[2:])],
     [*LINE_WORDS, *JSON_WORDS, b'{"data":{"message":"'],
+    max_len=300,
+)
+
+
+class _Framed(NamedTuple):
+    """What became of a stream of frames."""
+
+    frames: list[Frame]
+    rest: bytes = b""
+    error: str = ""
+
+
+def _decode_frames(pieces: Iterable[bytes], limit: int) -> _Framed:
+    decoder = Frames(limit)
+    frames: list[Frame] = []
+    try:
+        for piece in pieces:
+            decoder.feed(piece, frames)
+    except (Malformed, LimitExceeded) as error:
+        return _Framed(frames, error=f"{type(error).__name__}: {error}")
+    return _Framed(frames, decoder.rest)
+
+
+def _fuzz_frames(data: bytes) -> None:
+    text, choices = split(data, CUTS + 2)
+    # A fuzzer can't guess a checksum: on most, the bytes are headers and payloads to be framed.
+    body = text if choices[1] & 3 == 3 else _framed(text)
+    limit = _limit(choices[0])
+    whole = _decode_frames([body], limit)
+    assert _decode_frames(cut_by(choices[2:])(body), limit) == whole
+    again = b"".join(encode_frame(frame.headers, frame.payload) for frame in whole.frames)
+    assert _decode_frames([again], _BIG) == _Framed(whole.frames)
+    for frame in whole.frames:
+        assert len(frame.payload) <= limit - 16
+    if not whole.error:
+        assert body.endswith(whole.rest)
+
+
+def _framed(text: bytes) -> bytes:
+    """Frames with the right checksums. Each begins in `text` with the lengths of its headers and
+    its payload, a byte each, of which the last may lack some."""
+    frames: list[bytes] = []
+    while len(text) >= 2:
+        headers, end = text[0], text[0] + text[1]
+        block, text = text[2 : 2 + end], text[2 + end :]
+        lengths = (len(block) + 16).to_bytes(4, "big") + headers.to_bytes(4, "big")
+        frame = lengths + crc32(lengths).to_bytes(4, "big") + block
+        frames.append(frame + crc32(frame).to_bytes(4, "big"))
+    return b"".join(frames)
+
+
+def _lengths_of(headers: bytes, payload: bytes) -> bytes:
+    return bytes((len(headers), len(payload))) + headers + payload
+
+
+_EVENT = b"\x0b:event-type\7\0\x05chunk\x0d:content-type\7\0\x10application/json"
+_ALL_TYPES = (
+    b"\1a\0\1b\1\1c\2\x80\1d\3\x80\0\1e\4\xff\xff\xff\xff\1f\5\0\0\0\1\0\0\0\0\1g\6\0\3abc"
+    b"\1h\7\0\3\xe2\x82\xac\1i\x08\0\0\1\x8c\0\0\0\0\1j\x090123456789abcdef"
+)
+FRAMES = Target(
+    _fuzz_frames,
+    [
+        seed + end
+        for seed in (
+            _lengths_of(_EVENT, b'{"bytes":"e30="}') * 2,
+            _lengths_of(_ALL_TYPES, b"x"),
+            _lengths_of(b"", b""),
+            _lengths_of(b"\1a\0\1a\1", b""),
+            _lengths_of(b"\1a\7\0\1\xff", b""),
+            _lengths_of(b"\1a\x0a", b""),
+        )
+        for end in (_ZEROS + b"\0", b"\x40" + _ZEROS, b"\0\0\x32" + _ZEROS[2:])
+    ]
+    + [encode_frame({":message-type": "event", "n": 1}, b"{}") * 2 + b"\0\3" + bytes(CUTS)],
+    [b"\0\0\0\x10\0\0\0\0", _EVENT, b"\1a\0", b"\1a\4\0\0\0\1", b"\1a\7\0\1x", b"\1a\6\0\1x"],
+    max_len=300,
+)
+
+
+class _Array(NamedTuple):
+    """What became of a JSON array."""
+
+    elements: list[bytes]
+    over: bool = False
+    rest: bytes = b""
+    error: str = ""
+
+
+def _elements(pieces: Iterable[bytes], limit: int) -> _Array:
+    decoder = Elements(limit)
+    elements: list[bytes] = []
+    try:
+        for piece in pieces:
+            decoder.feed(piece, elements)
+    except (Malformed, LimitExceeded) as error:
+        return _Array(elements, error=f"{type(error).__name__}: {error}")
+    return _Array(elements, decoder.over, decoder.rest)
+
+
+def _fuzz_elements(data: bytes) -> None:
+    body, choices = split(data, CUTS + 1)
+    limit = _limit(choices[0])
+    whole = _elements([body], limit)
+    assert _elements(cut_by(choices[1:])(body), limit) == whole
+    for element in (*whole.elements, whole.rest):
+        assert len(element) <= limit
+    if limit < _BIG:
+        return
+    try:
+        expected = _strict_json(body)
+    except ValueError:
+        # Then an element is at fault, or what is around them.
+        assert not whole.over or not all(map(_is_strict_json, whole.elements))
+        return
+    if is_list(expected):
+        assert whole.over
+        assert [_strict_json(element) for element in whole.elements] == expected
+    else:
+        assert whole.error
+
+
+def _strict_json(text: bytes) -> Any:
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    return json.loads(text.decode(), parse_constant=refuse)
+
+
+def _is_strict_json(text: bytes) -> bool:
+    try:
+        _strict_json(text)
+    except ValueError:
+        return False
+    return True
+
+
+ELEMENTS = Target(
+    _fuzz_elements,
+    [
+        seed + end
+        for seed in (
+            b'[{"candidates":[{"content":{"parts":[{"text":"a \\" } ] b"}]}}]}\n,\r\n{"a":[]}\n]\n',
+            b' [1,-2.5e3 ,true,null,"\\\\","\\"]", [[]],{}]',
+            b"[]",
+            b'[{"error":{"message":"no"}}]',
+            b"[1,]",
+            b"[1 2]",
+            b'{"error":{}}',
+            b"[\xe2\x82\xac",
+        )
+        for end in (_ZEROS, b"\x08" + _ZEROS[1:], b"\0\x32" + _ZEROS[2:])
+    ],
+    [*JSON_WORDS, b"[", b"]", b",", b"\\", b'\\"', b"\r\n", b"\t", b"[[", b"]]"],
     max_len=300,
 )
 

@@ -9,6 +9,7 @@ of it can be answered, and asked again.
 import json
 from collections.abc import Iterable
 from random import Random
+from typing import Any
 
 from tests.fuzzing.seeds import JSON_WORDS
 from tests.fuzzing.source import Target, split
@@ -34,13 +35,19 @@ _PATHS = {
 }
 
 
+_STATES: dict[str, dict[str, Any]] = {
+    "aichats": {"7": ("image/png", b"PNG")},
+    "aichatonline": {"unique-1": None},
+}
+"""What a service keeps already."""
+
+
 def _fuzz(data: bytes) -> None:
     text, choices = split(data, 2)
     provider = PROVIDERS[_NAMES[choices[0] % len(_NAMES)]]
     service = Service(provider, base_url=_URL, key="sekret" if choices[1] & 1 else None)
-    service.keep_picture("/pictures/7", "image/png", b"PNG")
-    if provider.name == "aichatonline":
-        service.give_token()
+    if provider.name in _STATES:
+        service.state.update(_STATES[provider.name])
     request = _request(text) if choices[1] & 2 else _post(provider.name, text)
     responder = service.responder()
     try:
@@ -97,7 +104,16 @@ def _ask_again(provider: Provider, chat: Chat) -> None:
     except LocalProtocolError:
         return  # a server takes what its client can't write
     assert _heard(provider, once) == once
-    assert once.messages == chat.messages or not isinstance(provider.dialect, OpenAIChat)
+    if provider.dialect.name == "openai_chat":
+        said, heard = list(map(_said, chat.messages)), list(map(_said, once.messages))
+        assert heard == said, (heard, said)
+
+
+def _said(message: Message) -> tuple[object, ...]:
+    """What of a message always comes as it was: ids that are missing are made up, and thoughts
+    stay with the client if the service has no place for them."""
+    calls = [(call.name, call.arguments, call.custom) for call in message.tool_calls]
+    return message.role, message.name, message.text, calls, message.extra
 
 
 def _heard(provider: Provider, chat: Chat) -> Chat:
@@ -138,7 +154,7 @@ def _seeds() -> list[bytes]:
         messages=(
             Message("system", "s", name="n"),
             Message("user", (TextPart("a"), ImagePart("https://a.test/1.png"))),
-            Message("assistant", "", (ToolCall("c", "f", "{}"),)),
+            Message("assistant", (ToolCall("c", "f", "{}"),)),
             Message("tool", "r", tool_call_id="c"),
         ),
         model="m",

@@ -24,7 +24,7 @@ class Target:
 def split(data: bytes, size: int) -> tuple[bytes, bytes]:
     """What a target feeds, and the last `size` bytes (zeros, if there are less), which say how.
 
-    The choices stand last, so that a seed is a stream as it is, with zeros behind it.
+    The choices stand last, so that a seed is a stream as it is, followed by zeros.
     """
     if len(data) < size:
         return b"", data.ljust(size, b"\0")

@@ -13,6 +13,8 @@ TARGETS: dict[str, Target] = {
     **CLIENTS,
     "sse": framings.SSE,
     "lines": framings.LINES,
+    "frames": framings.FRAMES,
+    "elements": framings.ELEMENTS,
     "chunked": framings.CHUNKED,
     "exchange": EXCHANGE,
     "requests": REQUESTS,

@@ -227,7 +227,7 @@ def test_a_picture_is_at_an_address_of_the_server() -> None:
 
 def _other_picture(server: Server) -> Exchange:
     """An exchange that comes to ask for a picture that the server has no more."""
-    server.service.pictures.clear()
+    server.service.state.clear()
     exchange = PROVIDERS["aichats"].exchange(as_chat("x", model="dalle"))
     exchange.next_request()
     exchange.receive_response(200, [(b"content-type", b"application/json")])

@@ -325,6 +325,8 @@ def test_wrong_types_at_every_place(provider: str) -> None:
 def status_in_memory(provider: str, path: str, body: Any) -> int:
     """The status of the answer, once all of it was made without the server being to blame."""
     service = Service(PROVIDERS[provider])
+    if provider == "aichatonline":
+        service.state["unique-1"] = None  # as if it had been issued
 
     def report(error: Exception) -> Refused:
         assert isinstance(error, Refused), body
@@ -333,7 +335,7 @@ def status_in_memory(provider: str, path: str, body: Any) -> int:
     request = Request(
         "POST",
         service.base_url + path,
-        [(b"content-type", b"application/json"), (b"uniqueid", service.give_token().encode())],
+        [(b"content-type", b"application/json"), (b"uniqueid", b"unique-1")],
         json.dumps(body).encode(),
     )
     answer = Answer(
@@ -771,15 +773,17 @@ def test_errors_are_remembered_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -
     assert [str(error) for error in server.errors] == ["2", "3"]
 
 
-def test_what_is_given_out_is_remembered_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Service, "TOKENS", 2)
-    monkeypatch.setattr(Service, "PICTURES", 2)
-    service = Service(PROVIDERS["aichats"])
-    tokens = [service.give_token() for _ in range(4)]
-    assert list(service.tokens) == tokens[2:]
-    for number in range(4):
-        service.keep_picture(f"/{number}", "image/png", b"")
-    assert list(service.pictures) == ["/2", "/3"]
+def test_what_is_issued_is_remembered_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokenwire.protocols.formats.founding.aichatonline.server.TOKENS", 2)
+    monkeypatch.setattr("tokenwire.protocols.formats.founding.aichats.server.PICTURES", 2)
+    with serve("aichatonline") as server:
+        for _ in range(4):
+            ask("aichatonline", "Hello", base_url=server.url)
+        assert [*server.service.state] == ["unique-3", "unique-4"]
+    with serve("aichats") as server:
+        for _ in range(4):
+            ask("aichats", "Hello", model="dalle", base_url=server.url)
+        assert [*server.service.state] == ["3", "4"]
 
 
 # Where it listens

@@ -34,15 +34,15 @@ from tests.leftovers import nothing_left
 from tests.transports.client.test_async_client import (
     END,
     LARGE,
-    WAIT,
+    REFUSAL,
     WHOLE,
     Script,
-    heard,
     peer,
     says,
     until_closed,
 )
 from tests.transports.test_sync import CHUNK, HEAD, NO_CLOCKS
+from tests.waiting import WAIT, at, cancelled_at, heard, in_a_thread
 from tokenwire import (
     End,
     Exchange,
@@ -70,9 +70,6 @@ def nothing_is_left() -> Iterator[None]:
 
 # The points at which a reader is left, each with a server that tells when it is reached.
 
-PAUSE = (
-    b"HTTP/1.1 429 Slow down\r\nretry-after: 50\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-)
 HALF = len(CHUNK) // 2
 
 
@@ -115,7 +112,7 @@ def refusing(point: Point) -> Script:
 
     def script(stream: socket.socket) -> None:
         stream.recv(65536)
-        stream.sendall(PAUSE)
+        stream.sendall(REFUSAL)
         until_closed(stream)
         point.left.set()
         point.reached.set()
@@ -124,7 +121,11 @@ def refusing(point: Point) -> Script:
 
 
 def reading_nothing(point: Point) -> Script:
+    """The point is reached with the first byte of the request. When the server has accepted the
+    connection, the client may still be about to take it."""
+
     def script(stream: socket.socket) -> None:
+        assert stream.recv(1)
         point.reached.set()
         assert point.go.wait(WAIT)
         until_closed(stream)
@@ -325,25 +326,15 @@ Read = Callable[[], Awaitable[None]]
 Way = Callable[[Read, Point], Awaitable[None]]
 
 
-async def at(point: Point, call: Callable[[], object]) -> None:
-    """Call `call` when `point` is reached."""
-    await heard(point.reached)
-    call()
-
-
 async def by_a_scope(read: Read, point: Point) -> None:
-    async with anyio.create_task_group() as tasks:
-        with anyio.CancelScope() as scope:
-            tasks.start_soon(at, point, scope.cancel)
-            await read()
-        assert scope.cancelled_caught
+    await cancelled_at(point.reached, read)
 
 
 async def by_the_outer_scope(read: Read, point: Point) -> None:
     inner = anyio.CancelScope()
     async with anyio.create_task_group() as tasks:
         with anyio.CancelScope() as outer:
-            tasks.start_soon(at, point, outer.cancel)
+            tasks.start_soon(at, point.reached, outer.cancel)
             with inner:
                 await read()
         assert outer.cancelled_caught
@@ -353,7 +344,9 @@ async def by_the_outer_scope(read: Read, point: Point) -> None:
 async def by_fail_after(read: Read, point: Point) -> None:
     async with anyio.create_task_group() as tasks:
         with pytest.raises(TimeoutError), anyio.fail_after(60) as scope:  # noqa: PT012
-            tasks.start_soon(at, point, lambda: setattr(scope, "deadline", anyio.current_time()))
+            tasks.start_soon(
+                at, point.reached, lambda: setattr(scope, "deadline", anyio.current_time())
+            )
             await read()
 
 
@@ -361,7 +354,7 @@ async def by_asyncio_timeout(read: Read, point: Point) -> None:
     now = asyncio.get_running_loop().time
     timeout = asyncio.timeout(60)
     task = asyncio.current_task()
-    other = asyncio.create_task(at(point, lambda: timeout.reschedule(now())))
+    other = asyncio.create_task(at(point.reached, lambda: timeout.reschedule(now())))
     with pytest.raises(TimeoutError) as caught:
         async with timeout:
             await read()
@@ -376,7 +369,7 @@ async def by_task_cancel(read: Read, point: Point) -> None:
         await read()
 
     task = asyncio.create_task(reader())
-    await at(point, task.cancel)
+    await at(point.reached, task.cancel)
     with pytest.raises(asyncio.CancelledError):
         await task
     assert task.cancelled()
@@ -400,7 +393,7 @@ async def by_trio_fail_at(read: Read, point: Point) -> None:
     async with trio.open_nursery() as nursery:
         with pytest.raises(trio.TooSlowError), trio.fail_after(60) as scope:  # noqa: PT012
             nursery.start_soon(
-                at, point, lambda: setattr(scope, "deadline", trio.current_time() - 1)
+                at, point.reached, lambda: setattr(scope, "deadline", trio.current_time() - 1)
             )
             await read()
         assert scope.cancelled_caught
@@ -514,7 +507,7 @@ def test_cancelled_at_each_wait_nothing_is_lost(native_transport: Transport) -> 
         stream.recv(65536)
         stream.sendall(HEAD + CHUNK)
         for piece in pieces:
-            assert cancelled.acquire(timeout=10)
+            assert cancelled.acquire(timeout=WAIT)
             stream.sendall(piece)
         until_closed(stream)
 
@@ -524,7 +517,7 @@ def test_cancelled_at_each_wait_nothing_is_lost(native_transport: Transport) -> 
             async with client.open(exchange) as answer:
                 events = [await anext(answer)]
                 while not isinstance(events[-1], End):
-                    with anyio.move_on_after(0.002) as scope:
+                    with anyio.move_on_after(0.002) as scope:  # an event may be there before
                         events.append(await anext(answer))
                     if scope.cancelled_caught:
                         cancelled.release()
@@ -687,17 +680,14 @@ def test_a_generator_around_the_answer_that_is_closed(transport: Transport) -> N
 # abort()
 
 
-def abort_at(point: Point, answer: Any) -> threading.Thread:
+def abort_at(point: Point, answer: Any) -> contextlib.AbstractContextManager[object]:
     """Abort from another thread, at `point`."""
 
-    def work() -> None:
-        assert point.reached.wait(WAIT)
+    def abort() -> None:
         answer.abort()
         point.go.set()
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    return thread
+    return in_a_thread(abort, after=point.reached)
 
 
 NOT_WOKEN = {
@@ -717,14 +707,15 @@ def test_abort(transport: Transport, point: Point) -> None:
                 if point.name == "drain":
                     assert await anext(answer) == Text("Hi")
                     assert await anext(answer) == End("terminator")
-                thread = abort_at(point, answer)
-                if point.name == "drain":
-                    assert [event async for event in answer] == []
-                else:
-                    with pytest.raises(TransportError, match="abort"):
-                        await to_the_end(answer)
+                with abort_at(point, answer):
+                    if point.name == "drain":
+                        assert [event async for event in answer] == []
+                    else:
+                        for _ in range(2):
+                            with pytest.raises(TransportError, match="abort"):
+                                await to_the_end(answer)
+                answer.abort()  # once more does no harm
             await heard(point.left)
-            thread.join()
 
     transport.run(main)
 
@@ -742,13 +733,14 @@ def test_abort_of_a_blocking_reader(
     ):
         if name == "drain":
             assert [next(answer), next(answer)] == [Text("Hi"), End("terminator")]
-        thread = abort_at(point, answer)
-        if name == "drain":
-            assert list(answer) == []
-        else:
-            with pytest.raises(TransportError, match="abort"):
-                list(answer)
-        thread.join()
+        with abort_at(point, answer):
+            if name == "drain":
+                assert list(answer) == []
+            else:
+                for _ in range(2):
+                    with pytest.raises(TransportError, match="abort"):
+                        list(answer)
+        answer.abort()  # once more does no harm
         answer.close()
         assert point.left.wait(WAIT)
 

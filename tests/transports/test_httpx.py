@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -17,6 +18,7 @@ import pytest
 from tests.every_transport import LOOPS
 from tests.transports.test_sync import CHUNK, EVENT, HEAD, Peer
 from tests.transports.test_transports import QUESTION, ask
+from tests.waiting import cancelled_while_it_waits, in_a_thread, when_all_wait
 from tokenwire import (
     NO_RETRY,
     BadRequest,
@@ -25,7 +27,6 @@ from tokenwire import (
     Exchange,
     LocalProtocolError,
     Malformed,
-    Retry,
     Text,
     TimedOut,
     TransportError,
@@ -34,6 +35,7 @@ from tokenwire import (
 )
 from tokenwire.server import serve
 from tokenwire.server.faults import CloseAfter, Linger, RefuseWith, StallAfter
+from tokenwire.transports import httpx as httpx_transport
 from tokenwire.transports.client.driver import DRAIN_BYTES
 from tokenwire.transports.client.loops import Soon, soon
 from tokenwire.transports.httpx import AsyncAnswer, AsyncClient, Client
@@ -431,37 +433,55 @@ def test_cancellation(loop: Loop, module: Any) -> None:
         async with module.AsyncClient(trust_env=False) as http, AsyncClient(http) as client:
             async with client.open(ask(server)) as answer:
                 assert await anext(answer)
-                with anyio.move_on_after(0.1) as scope:
-                    async for _ in answer:
-                        pass
-                assert scope.cancelled_caught
+                await cancelled_while_it_waits(lambda: to_the_end(answer))
                 with pytest.raises(TransportError, match="closed"):
                     await anext(answer)
-            with anyio.move_on_after(0.1) as scope:
-                async with client.open(ask(server)) as answer:
-                    async for _ in answer:
-                        pass
-            assert scope.cancelled_caught
+            async with anyio.create_task_group() as tasks:
+                with anyio.CancelScope() as scope:
+                    async with client.open(ask(server)) as answer:
+                        assert await anext(answer)
+                        tasks.start_soon(when_all_wait, scope.cancel)
+                        await to_the_end(answer)
+                assert scope.cancelled_caught
+
+    async def to_the_end(answer: Any) -> None:
+        async for _ in answer:
+            pass
 
     with serve("ylokh", fault=StallAfter(700)) as server:
         loop(main)
 
 
+class Receiving(socket.socket):
+    """A socket that tells when the main thread, where the reader is, begins to receive."""
+
+    began = threading.Event()
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        if threading.current_thread() is threading.main_thread():
+            self.began.set()
+        return super().recv(size, flags)
+
+
 @pytest.mark.parametrize("head", [True, False], ids=["framed", "unframed"])
 @MODULES
-def test_abort_wakes_the_reader(loop: Loop, module: Any, head: bool) -> None:
+def test_abort_wakes_the_reader(
+    loop: Loop, module: Any, head: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Not even a body that only a closed connection ends looks complete."""
+    monkeypatch.setattr(socket, "socket", Receiving)
     unframed = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
     response = HEAD + CHUNK if head else unframed + EVENT
     peer = Peer()
     thread = peer.answer(response)
     with module.Client(trust_env=False) as http, Client(http).open(hello(peer.url)) as answer:
         assert next(answer) == Text("Hi")
-        timer = threading.Timer(0.1, answer.abort)
-        timer.start()
-        with pytest.raises(TransportError, match="abort"):
+        Receiving.began.clear()
+        with (
+            in_a_thread(answer.abort, after=Receiving.began),
+            pytest.raises(TransportError, match="abort"),
+        ):
             next(answer)
-        timer.join()
         answer.abort()  # once more does no harm
     thread.join()
 
@@ -471,11 +491,12 @@ def test_abort_wakes_the_reader(loop: Loop, module: Any, head: bool) -> None:
             AsyncClient(http).open(hello(peer.url)) as answer,
         ):
             assert await anext(answer) == Text("Hi")
-            timer = threading.Timer(0.1, answer.abort)
-            timer.start()
-            with pytest.raises(TransportError, match="abort"):
-                await anext(answer)
-            timer.join()
+            waits = threading.Event()
+            with in_a_thread(answer.abort, after=waits):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(when_all_wait, waits.set)
+                    with pytest.raises(TransportError, match="abort"):
+                        await anext(answer)
 
     peer = Peer()
     thread = peer.answer(response)
@@ -534,19 +555,6 @@ def test_abort_while_a_whole_answer_is_left_is_no_error() -> None:
             assert list(answer) == [Text("Hi"), End("terminator")]
 
 
-def test_abort_wakes_a_retry_from_its_pause() -> None:
-    with (
-        serve("ylokh", fault=RefuseWith(429, "50")) as server,
-        httpx.Client(trust_env=False) as http,
-        Client(http, retry=Retry(attempts=2)).open(ask(server)) as answer,
-    ):
-        timer = threading.Timer(0.1, answer.abort)
-        timer.start()
-        with pytest.raises(TransportError, match="abort"):
-            next(answer)
-        timer.join()
-
-
 def test_an_async_retry(loop: Loop) -> None:
     async def main() -> None:
         async with httpx.AsyncClient(trust_env=False) as http, AsyncClient(http) as client:
@@ -561,25 +569,40 @@ def test_an_async_retry(loop: Loop) -> None:
 
 
 @pytest.mark.parametrize("clock", ["first_event", "idle"])
-def test_the_read_timeout_is_the_longest_of_two_clocks(loop: Loop, clock: str) -> None:
+def test_the_read_timeout_is_the_longest_of_two_clocks(
+    loop: Loop, clock: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """So where the shorter one runs out, it is told late."""
-    seconds = {"first_event": 0.15, "idle": 0.15} | {clock: 0.05}
+    seconds = {"first_event": 15, "idle": 15} | {clock: 5}
     clocks = Clocks(**seconds)
+    now = 1000.0
+    times = SimpleNamespace(monotonic=lambda: now, time=time.time)
+    monkeypatch.setattr(httpx_transport, "time", times)
 
-    with serve("ylokh", fault=StallAfter(0 if clock == "first_event" else 700)) as server:
-        start = time.monotonic()
-        with httpx.Client(trust_env=False) as http, pytest.raises(TimedOut) as caught:
-            Client(http, clocks=clocks).read(ask(server))
-        assert caught.value.clock == clock
-        assert 0.15 <= time.monotonic() - start < 3
+    class Stalling(Body):
+        def __iter__(self) -> Iterator[bytes]:
+            nonlocal now
+            yield from super().__iter__()
+            now += 15
+            raise httpx.ReadTimeout("nothing came")
 
-        async def main() -> None:
-            async with httpx.AsyncClient(trust_env=False) as http:
-                with pytest.raises(TimedOut) as caught:
-                    await AsyncClient(http, clocks=clocks).read(ask(server))
-                assert caught.value.clock == clock
+    def handle(request: httpx.Request) -> httpx.Response:
+        assert request.extensions["timeout"]["read"] == 15
+        body = Stalling(*[EVENT] * (clock == "idle"))
+        return httpx.Response(200, headers=SSE, stream=body)
 
-        loop(main)
+    transport = httpx.MockTransport(handle)
+    with httpx.Client(transport=transport) as http, pytest.raises(TimedOut) as caught:
+        Client(http, clocks=clocks, retry=NO_RETRY).read(hello())
+    assert caught.value.clock == clock
+
+    async def main() -> None:
+        async with httpx.AsyncClient(transport=transport) as http:
+            with pytest.raises(TimedOut) as caught:
+                await AsyncClient(http, clocks=clocks, retry=NO_RETRY).read(hello())
+            assert caught.value.clock == clock
+
+    loop(main)
 
 
 # Foreign errors

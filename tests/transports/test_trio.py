@@ -12,6 +12,7 @@ from tests.every_transport import received
 from tests.leftovers import trio_tasks
 from tests.transports.client.test_async_client import hello, peer, says
 from tests.transports.test_sync import CHUNK, HEAD
+from tests.waiting import WAIT, when_all_wait
 from tokenwire import Clocks, Event, Text
 from tokenwire.transports.trio import Alarms, Client, Stream
 
@@ -210,11 +211,14 @@ def test_the_own_scope_is_what_catches() -> None:
     async def main() -> None:
         async with Client(trust_env=False) as client, client.open(hello(url)) as answer:
             assert await anext(answer) == Text("Hi")
-            with trio.move_on_after(0.05) as scope:
-                await anext(answer)
-            assert scope.cancelled_caught
-            with pytest.raises(trio.TooSlowError), trio.fail_after(0.01):
-                await anext(answer)
+            async with trio.open_nursery() as nursery:
+                with trio.move_on_after(WAIT) as scope:
+                    nursery.start_soon(when_all_wait, scope.cancel)
+                    await anext(answer)
+                assert scope.cancelled_caught
+                with pytest.raises(trio.TooSlowError), trio.fail_after(WAIT) as limit:  # noqa: PT012
+                    nursery.start_soon(when_all_wait, lambda: setattr(limit, "deadline", -math.inf))
+                    await anext(answer)
 
     with peer(says(HEAD + CHUNK)) as url:
         trio.run(main, strict_exception_groups=True)

@@ -25,10 +25,10 @@ def is_json_object(text: str) -> bool:
 class Call:
     """A call as far as it has been received."""
 
-    def __init__(self, number: int, place: int | None, custom: bool) -> None:
+    def __init__(self, number: int, place: int | None) -> None:
         self.number = number
         self.place = place
-        self.custom = custom
+        self.custom = False
         self.part = 0
         self.id = ""
         self.name = ""
@@ -46,8 +46,8 @@ class Call:
 class ToolCalls:
     """The tool calls of one choice. `new_part` gives the number of the part that a call begins.
 
-    What is seen (quirk 22): the index is missing, starts at 1, or is the same for two calls; the
-    id comes once, always, as null or as an empty string; a call comes whole, or in many pieces.
+    What services send (quirk 22): the index is missing, starts at 1, or is the same for two calls;
+    the id comes once, always, as null or as an empty string; a call comes whole, or in pieces.
     """
 
     def __init__(self, index: int, parts: Parts, new_part: Callable[[], int]) -> None:
@@ -77,11 +77,12 @@ class ToolCalls:
         call = self._continued(place, id, name)
         if call is None:
             self._parts.add()
-            call = Call(len(self._calls), place, custom)
+            call = Call(len(self._calls), place)
             self._calls.append(call)
             self._last = self._by_place[place] = call
         call.name = call.name or name
         call.id = call.id or id
+        call.custom = call.custom or custom
         if call.id:
             self._by_id[call.id] = call
         if not call.started and (call.name or arguments):
@@ -92,9 +93,9 @@ class ToolCalls:
         return call
 
     def settle(self, kind: FinishKind | None, events: list[Event]) -> None:
-        """The calls are over; comes once. `kind`: of the choice's finish reason; None: it has none,
-        and yet is proven complete. After a reason that may have cut the call short, no arguments at
-        all may be missing ones."""
+        """The calls are over; to be called once. `kind` is that of the choice's finish reason; None
+        if it has none and is proven complete nevertheless."""
+        # After any other reason the call may have been cut, and so may arguments that are empty.
         whole = kind in (None, "stop", "tool_call")
         for call in self._calls:
             if not call.started:

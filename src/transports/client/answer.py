@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 
 from ...protocols.errors import LocalProtocolError, TokenwireError
 from ...protocols.events import Event
+from ...protocols.exchange import Exchange
 from ...protocols.reply import Reply
 
 __all__ = [
@@ -46,11 +47,13 @@ class Reading(ABC):
     left.
     """
 
-    __slots__ = ("_error", "_filling", "_over", "ready")
+    __slots__ = ("_error", "_filling", "_over", "keeps_raw", "ready")
 
     def __init__(self) -> None:
         self.ready: list[Event] = []
         """The rest of a batch whose events are handed out one by one, in reverse order."""
+        self.keeps_raw = False
+        """Whether the exchange is to keep the bytes of the body; looked at when reading begins."""
         self._filling = False
         self._over = False
         self._error: TokenwireError | None = None
@@ -96,7 +99,19 @@ class Reading(ABC):
         except TokenwireError as error:
             error.answer = reply
             raise
+        finally:
+            reply.request_id = self.request_id
         return reply
+
+    @property
+    def request_id(self) -> str | None:
+        """The id that the service gave the request, if the response has begun and has one."""
+        exchange = self.exchange()
+        return None if exchange is None else exchange.request_id
+
+    @abstractmethod
+    def exchange(self) -> Exchange | None:
+        """The exchange of the attempt under way, once reading has begun."""
 
     @abstractmethod
     async def fill(self) -> list[Event]:
@@ -114,6 +129,39 @@ class Reading(ABC):
     @abstractmethod
     def abort(self) -> None:
         """Stop, called from any thread."""
+
+
+class RawBatches:
+    """The batches of an answer, each with the bytes of the body up to the last unit that is
+    complete: never half an event. What is left at the end comes with an empty batch."""
+
+    def __init__(self, reading: Reading) -> None:
+        if reading.exchange() is not None:
+            raise LocalProtocolError("raw_batches: ask for them before anything is read")
+        reading.keeps_raw = True
+        self._reading = reading
+        self._over = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> tuple[bytes, list[Event]]:
+        if self._over:
+            raise StopAsyncIteration
+        try:
+            events = await self._reading.__anext__()
+        except StopAsyncIteration:
+            self._over = True
+            rest = self._taken()
+            if not rest:
+                raise
+            return rest, []
+        return self._taken(), events
+
+    def _taken(self) -> bytes:
+        exchange = self._reading.exchange()
+        assert exchange is not None  # reading has begun
+        return exchange.take_raw()
 
 
 class Answer:
@@ -144,6 +192,17 @@ class Answer:
     def batches(self) -> Iterator[list[Event]]:
         """The same events, in lists of those that arrived together, as a gateway passes them on."""
         return self._batches
+
+    def raw_batches(self) -> Iterator[tuple[bytes, list[Event]]]:
+        """The batches, each with the decoded bytes of the body up to the last complete unit: what a
+        relay passes on. Raises LocalProtocolError if anything was read."""
+        return iter(partial(_raw_batch, RawBatches(self._reading)), (b"", []))
+
+    @property
+    def request_id(self) -> str | None:
+        """The id that the service gave the request, once the response has begun; None if it gave
+        none."""
+        return self._reading.request_id
 
     def read(self) -> Reply:
         """The rest of the answer as a `Reply`. An error has, as `answer`, what was received before.
@@ -191,6 +250,17 @@ class AsyncAnswer:
         """The same events, in lists of those that arrived together, as a gateway passes them on."""
         return self._reading
 
+    def raw_batches(self) -> AsyncIterator[tuple[bytes, list[Event]]]:
+        """The batches, each with the decoded bytes of the body up to the last complete unit: what a
+        relay passes on. Raises LocalProtocolError if anything was read."""
+        return RawBatches(self._reading)
+
+    @property
+    def request_id(self) -> str | None:
+        """The id that the service gave the request, once the response has begun; None if it gave
+        none."""
+        return self._reading.request_id
+
     async def read(self) -> Reply:
         """The rest of the answer as a `Reply`. An error has, as `answer`, what was received before.
 
@@ -205,6 +275,14 @@ class AsyncAnswer:
         """Stop, called from any thread. Code that is reading the answer gets a TransportError at
         once, whatever it waits for (see each transport for exceptions)."""
         self._reading.abort()
+
+
+def _raw_batch(batches: RawBatches) -> tuple[bytes, list[Event]]:
+    """The next one of a blocking answer; empty at its end."""
+    try:
+        return without_loop(batches.__anext__())
+    except StopAsyncIteration:
+        return b"", []
 
 
 def _batch(reading: Reading) -> list[Event]:

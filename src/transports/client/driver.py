@@ -99,6 +99,11 @@ class Driver:
         the response, back."""
         return self._exchange.answered
 
+    @property
+    def exchange(self) -> Exchange:
+        """The exchange of the attempt under way."""
+        return self._exchange
+
     def leave(self) -> None:
         """The reader has left: observers are told."""
         self._exchange.leave()

@@ -218,7 +218,12 @@ class _WireReading(Reading):
         # The garbage collector runs in any thread.
         self._network.call_from_thread(self._link.stream.close)
 
+    def exchange(self) -> Exchange | None:
+        return None if self._wire is None else self._wire.exchange
+
     def _start(self, exchange: Exchange) -> None:
+        if self.keeps_raw:
+            exchange.keep_raw()
         network = self._join()
         self._dialer = network.dialer()
         self._network = network  # after the dialer: an abort in another thread looks at it first

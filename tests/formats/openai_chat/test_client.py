@@ -1,4 +1,4 @@
-"""The `openai` dialect, client half: requests, and answers with every quirk of spec's 15 to 26."""
+"""Chat completions, client half: requests, and answers with every quirk from 15 to 26."""
 
 import json
 from typing import Any
@@ -28,7 +28,10 @@ from tokenwire.protocols.events import (
     End,
     Event,
     Finish,
+    FinishKind,
+    Image,
     LogProbs,
+    Native,
     Reasoning,
     Refusal,
     Start,
@@ -41,7 +44,7 @@ from tokenwire.protocols.events import (
     Usage,
 )
 from tokenwire.protocols.exchange import Exchange
-from tokenwire.protocols.formats.openai_chat import OpenAIChat
+from tokenwire.protocols.formats.openai_chat.wire import IGNORES
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.question import Question
 from tokenwire.protocols.registry import PROVIDERS
@@ -130,7 +133,7 @@ def test_request_with_all_there_is() -> None:
         messages=(
             Message("system", "be brief"),
             Message("user", (TextPart("what is"), ImagePart("https://x.test/a.png"))),
-            Message("assistant", "", tool_calls=(ToolCall("c1", "f", '{"x":1}'),)),
+            Message("assistant", (ToolCall("c1", "f", '{"x":1}'),)),
             Message("tool", "7", tool_call_id="c1"),
         ),
         tools=(Tool("f", "does f", schema), Tool("g")),
@@ -310,7 +313,7 @@ def test_a_last_event_without_its_blank_line(end: bytes) -> None:
 
 
 def test_what_is_too_long_fails_before_it_is_whole() -> None:
-    """What came with it is handed out first; behind [DONE] it is no fault."""
+    """What came with it is handed out first; after [DONE] it is no fault."""
     rest = b"data: " + b"x" * 300
     for body, events in (
         (sse(say("a")), [Text("a")]),
@@ -452,7 +455,7 @@ def test_quirk_18_stop_with_tool_calls() -> None:
         ToolCallStart(0, "c", "f"),
         ToolCallDelta(0, "{}"),
         ToolCallEnd(0, "c", "f", "{}", True),
-        Finish("stop", "stop"),
+        Finish("stop", "tool_call"),
     ]
 
 
@@ -512,7 +515,7 @@ def test_usage_in_detail() -> None:
         "prompt_tokens_details": {"cached_tokens": 4},
         "completion_tokens_details": {"reasoning_tokens": 5},
     }
-    assert events_of(say("a", usage=usage), DONE)[1] == Usage(1, 2, None, 4, 5, usage)
+    assert events_of(say("a", usage=usage), DONE)[1] == Usage(1, 2, 3, 4, None, 5, usage)
 
 
 def test_quirk_20_id_and_model_change() -> None:
@@ -615,7 +618,7 @@ def test_quirk_22_two_calls(form: str) -> None:
     events = calls(*F_AND_G[form])
     assert [e for e in events if isinstance(e, ToolCallStart)] == [
         ToolCallStart(0, "c1", "f"),
-        ToolCallStart(1, "c2", "g"),
+        ToolCallStart(1, "c2", "g", part=1),
     ]
     assert events[-3:] == [
         ToolCallEnd(0, "c1", "f", '{"a":1}', True),
@@ -662,7 +665,28 @@ def test_old_function_call() -> None:
 )
 def test_quirk_23_reasoning_counts_once(deltas: list[dict[str, Any]]) -> None:
     chunks = [chunk(choice(delta)) for delta in deltas]
-    assert events_of(*chunks, say("so"), DONE) == [Reasoning("thi"), Reasoning("nk"), Text("so")]
+    assert events_of(*chunks, say("so"), DONE) == [
+        Reasoning("thi"),
+        Reasoning("nk"),
+        Text("so", part=1),
+    ]
+
+
+@pytest.mark.parametrize("detail", [{"kind": "unheard of"}, {"type": "x", "text": 5}, "text"])
+def test_quirk_23_details_that_say_nothing_are_handed_on(detail: Any) -> None:
+    place = "choices[0].delta.reasoning_details"
+    assert events_of(chunk(choice({"reasoning_details": [detail]})), DONE) == [
+        Unrecognized(json.dumps(detail).encode(), place)
+    ]
+
+
+def test_an_empty_detail_is_nothing() -> None:
+    empty = {"type": "reasoning.text", "text": "", "signature": None}
+    assert events_of(chunk(choice({"reasoning_details": [empty]})), say("a"), DONE) == [Text("a")]
+
+
+def native(value: Any, part: int = 0) -> Native:
+    return Native("openai_chat", json.dumps(value, separators=(",", ":")).encode(), part)
 
 
 @pytest.mark.parametrize(
@@ -671,23 +695,70 @@ def test_quirk_23_reasoning_counts_once(deltas: list[dict[str, Any]]) -> None:
         {"type": "reasoning.encrypted", "data": "AAAA"},
         {"type": "reasoning.encrypted", "data": "AAAA", "summary": ""},
         {"type": "reasoning.text", "text": "", "signature": "s"},
-        {"kind": "unheard of"},
-        "text",
+        {"type": "reasoning.text", "id": "r1"},
     ],
 )
-def test_quirk_23_details_that_say_nothing_are_handed_on(detail: Any) -> None:
-    place = "choices[0].delta.reasoning_details"
-    assert events_of(chunk(choice({"reasoning_details": [detail]})), DONE) == [
-        Unrecognized(json.dumps(detail).encode(), place)
+def test_a_detail_without_text_is_a_part_of_its_own(detail: Any) -> None:
+    assert events_of(say("a"), chunk(choice({"reasoning_details": [detail]})), DONE) == [
+        Text("a"),
+        native({"reasoning_details": [detail]}, part=1),
     ]
 
 
-def test_quirk_23_signed_text_is_read_and_handed_on() -> None:
-    detail = {"type": "reasoning.text", "text": "a", "signature": "s"}
-    assert events_of(chunk(choice({"reasoning_details": [detail]})), DONE) == [
-        Reasoning("a"),
-        Unrecognized(json.dumps(detail).encode(), "choices[0].delta.reasoning_details"),
+def test_quirk_23_signed_details_are_one_native_form() -> None:
+    """The pieces of one index are joined; those without one stay apart. In their order."""
+    pieces: list[dict[str, Any]] = [
+        {"type": "reasoning.text", "text": "a", "index": 0, "format": None},
+        {"type": "reasoning.text", "text": "b", "index": 0, "format": "f"},
+        {"type": "reasoning.text", "text": None, "signature": "s", "index": 0},
+        {"type": "reasoning.summary", "summary": "c"},
+        {"type": "reasoning.summary", "summary": "d"},
+        {"type": "reasoning.encrypted", "data": "AA", "index": 0, "id": None},
+        {"type": "reasoning.encrypted", "data": "BB", "index": 0, "id": "r"},
     ]
+    deltas = [chunk(choice({"reasoning_details": [piece]})) for piece in pieces]
+    joined = [
+        {"type": "reasoning.text", "text": "ab", "index": 0, "format": "f", "signature": "s"},
+        {"type": "reasoning.summary", "summary": "c"},
+        {"type": "reasoning.summary", "summary": "d"},
+        {"type": "reasoning.encrypted", "data": "AABB", "index": 0, "id": "r"},
+    ]
+    *thoughts, text, whole, finish = events_of(*deltas, say("so"), stop(), DONE)
+    assert thoughts == [Reasoning(text) for text in "abcd"]
+    assert (text, finish) == (Text("so", part=1), Finish("stop", "stop"))
+    assert whole == native({"reasoning_details": joined})
+
+
+def test_copilots_opaque_thoughts() -> None:
+    deltas = [{"reasoning_text": "th"}, {"reasoning_text": "ink"}, {"reasoning_opaque": "AA=="}]
+    assert events_of(*(chunk(choice(delta)) for delta in deltas), say("so"), DONE) == [
+        Reasoning("th"),
+        Reasoning("ink"),
+        Text("so", part=1),
+        native({"reasoning_text": "think", "reasoning_opaque": "AA=="}),
+    ]
+
+
+def test_thoughts_that_are_not_signed_have_no_native_form() -> None:
+    deltas = [{"reasoning_text": "a"}, {"reasoning_details": [{"text": "a", "index": 0}]}]
+    for delta in deltas:
+        assert events_of(chunk(choice(delta)), DONE) == [Reasoning("a")]
+    assert events_of(*map(chunk, map(choice, deltas)), DONE) == [Reasoning("a")]
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"reasoning_details": [{"text": "x" * 60, "index": 0}]},
+        {"reasoning_text": "x" * 60},
+        {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f"}, "new": "x" * 60}]},
+    ],
+)
+def test_what_is_kept_for_native_forms_is_bounded(delta: Any) -> None:
+    body = sse(*[chunk(choice(delta))] * 3, DONE)
+    alike(ask(limits=Limits(event=300)), body).succeeded()
+    outcome = alike(ask(limits=Limits(event=300)), body.replace(sse(DONE), body))
+    outcome.refused_by(LimitExceeded, "native forms of more than 300 bytes")
 
 
 def test_quirk_23_content_as_a_list() -> None:
@@ -706,13 +777,14 @@ def test_quirk_23_content_as_a_list() -> None:
     place = "choices[0].delta.content"
     assert events_of(chunk(choice({"content": parts})), say("c"), DONE) == [
         Reasoning("hm"),
-        Text("a"),
+        Unrecognized(b"true", f"{place}.closed"),
+        Text("a", part=1),
         Unrecognized(b'{"type": "reference", "reference_ids": [1]}', place),
         Unrecognized(b'{"type": "text"}', place),
         Unrecognized(b'{"type": "thinking"}', place),
         Unrecognized(b'{"type": "text", "thinking": [{"text": "hm"}]}', place),
         Unrecognized(b'"b"', place),
-        Text("c"),
+        Text("c", part=1),
     ]
 
 
@@ -731,14 +803,14 @@ def test_what_a_choice_says_has_its_index() -> None:
     chunks += [chunk(choice({}, 1, logprobs=logprobs)), chunk(choice(None, 1, text="i"))]
     assert events_of(*chunks, DONE) == [
         Text("a", index=1),
-        Reasoning("b", index=1),
-        Text('{"c":1}', index=1),
-        Reasoning("d", index=1),
-        Reasoning("e", index=1),
-        Refusal("f", index=1),
+        Reasoning("b", part=1, index=1),
+        Text('{"c":1}', part=2, index=1),
+        Reasoning("d", part=3, index=1),
+        Reasoning("e", part=3, index=1),
+        Refusal("f", part=4, index=1),
         Unrecognized(b'"g"', "choices[1].delta.content"),
         LogProbs([TokenLogProb("h", -0.5)], index=1),
-        Text("i", index=1),
+        Text("i", part=5, index=1),
     ]
 
 
@@ -791,7 +863,7 @@ def test_quirk_24_error_beside_choices_after_the_finish() -> None:
     usage = {"total_tokens": 9}
     last = stop("error", error={"message": "lost it", "code": 503}, usage=usage)
     outcome = receive(say("a"), stop(), last, DONE).refused_by(Overloaded, "lost it")
-    assert outcome.events == [Text("a"), Usage(total_tokens=9, raw=usage), Finish("error")]
+    assert outcome.events == [Text("a"), Usage(total_tokens=9, raw=usage), Finish("error", "error")]
 
 
 def test_no_error_at_all() -> None:
@@ -866,16 +938,33 @@ def test_quirk_25_logprobs() -> None:
 
 
 def test_quirk_26_unknown_keys_everywhere() -> None:
-    new: dict[str, Any] = {"new": [{"deep": 1}]}
+    """What may hold content is handed on; the keys of a call are its native form."""
+    new: dict[str, Any] = {"new": [{"deep": 1}], "nothing": None}
     call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}", **new}, **new}
+    raw = b'[{"deep": 1}]'
+    value = {"name": "f", "arguments": "{}", "new": [{"deep": 1}]}
+    called = {"id": "c", "type": "function", "function": value, "new": [{"deep": 1}]}
     assert events_of(
         chunk(choice({"content": "a", "tool_calls": [call], **new}, **new), **new), stop(), DONE
     ) == [
         Text("a"),
-        ToolCallStart(0, "c", "f"),
+        ToolCallStart(0, "c", "f", part=1),
         ToolCallDelta(0, "{}"),
+        Unrecognized(raw, "choices[0].new"),
+        Unrecognized(raw, "choices[0].delta.new"),
+        native({"tool_calls": [called]}, part=1),
         ToolCallEnd(0, "c", "f", "{}", True),
-        Finish("stop", "stop"),
+        Finish("stop", "tool_call"),
+    ]
+
+
+def test_keys_that_say_nothing_of_the_content() -> None:
+    said: dict[str, Any] = {key: [1] for key in IGNORES if key != "index"}
+    assert events_of(chunk(choice({"content": "a", **said}, **said)), DONE) == [Text("a")]
+    # Beside one that is not understood, when each key is read by itself.
+    assert events_of(chunk(choice({"content": "a", "new": 1, **said}, **said)), DONE) == [
+        Text("a"),
+        Unrecognized(b"1", "choices[0].delta.new"),
     ]
 
 
@@ -892,7 +981,9 @@ def test_citations_once_each() -> None:
     assert events_of(
         chunk(choice({"content": "a", "annotations": notes}), citations=["u2", "u3", 4]),
         say("b", citations=["u1", "u3"]),
-        say("c", citations="u4"),
+        say("c", citations="u4", search_results="u5"),
+        say("d", search_results=[{"url": "u6", "title": "six"}, {"url": "u7", "title": 7}]),
+        say("e", search_results=[{"url": "u6"}, {"title": "no address"}, "u8"]),
         DONE,
     ) == [
         Text("a"),
@@ -902,13 +993,178 @@ def test_citations_once_each() -> None:
         Citation("u3"),
         Text("b"),
         Text("c"),
+        Text("d"),
+        Citation("u6", "six"),
+        Citation("u7"),
+        Text("e"),
     ]
 
 
-def test_fragment_that_is_none() -> None:
-    assert calls([{"index": 0}], reason=None) == [
-        Unrecognized(b'{"index": 0}', "choices[0].delta.tool_calls")
+def test_citations_of_a_place_in_the_text() -> None:
+    said = {"url": "u", "title": "t", "content": "quoted", "start_index": 1, "end_index": 2}
+    note = {"type": "url_citation", "url_citation": said}
+    assert events_of(
+        chunk(choice({"annotations": [note]})),
+        chunk(choice({"reasoning": "hm", "content": "a"})),
+        chunk(choice({"annotations": [note]})),
+        DONE,
+    ) == [
+        Citation("u", "t", quote="quoted", start=1, end=2),
+        Reasoning("hm"),
+        Text("a", part=1),
+        Citation("u", "t", quote="quoted", start=1, end=2, part=1),
     ]
+
+
+@pytest.mark.parametrize("fragment", [{"index": 0}, {"index": 0, "function": None}, 5, "f"])
+def test_fragment_that_says_nothing(fragment: Any) -> None:
+    assert events_of(chunk(choice({"tool_calls": [fragment]})), DONE) == [
+        Unrecognized(json.dumps(fragment).encode(), "choices[0].delta.tool_calls")
+    ]
+
+
+def test_fragment_whose_function_comes_later() -> None:
+    first = {"index": 0, "id": "c", "type": "function", "function": None}
+    assert calls([first], [fragment("{}", index=0, name="f")]) == [
+        ToolCallStart(0, "c", "f"),
+        ToolCallDelta(0, "{}"),
+        ToolCallEnd(0, "c", "f", "{}", True),
+        Finish("tool_calls", "tool_call"),
+    ]
+
+
+def test_fields_of_a_call_of_other_types() -> None:
+    """Numbers are read as text and text as numbers; what can't be read is handed on."""
+    call = {"index": "0", "id": 7, "function": {"name": 8, "arguments": "{}"}}
+    odd = {"index": 0, "function": {"name": [1], "arguments": " "}, "custom": 5}
+    place = "choices[0].delta.tool_calls"
+    assert calls([call], [odd]) == [
+        ToolCallStart(0, "7", "8"),
+        ToolCallDelta(0, "{}"),
+        ToolCallDelta(0, " "),
+        Unrecognized(b"[1]", f"{place}.function.name"),
+        Unrecognized(b"5", f"{place}.custom"),
+        ToolCallEnd(0, "7", "8", "{} ", True),
+        Finish("tool_calls", "tool_call"),
+    ]
+
+
+def test_custom_call() -> None:
+    first = {"index": 0, "id": "c", "type": "custom", "custom": {"name": "sh", "input": "l"}}
+    rest = {"index": 0, "custom": {"input": "s {", "new": 1}}
+    value = {"name": "sh", "input": "ls {", "new": 1}
+    assert calls([first], [rest]) == [
+        ToolCallStart(0, "c", "sh", custom=True),
+        ToolCallDelta(0, "l"),
+        ToolCallDelta(0, "s {"),
+        native({"tool_calls": [{"id": "c", "type": "custom", "custom": value}]}),
+        ToolCallEnd(0, "c", "sh", "ls {", True, custom=True),
+        Finish("tool_calls", "tool_call"),
+    ]
+
+
+def test_pictures() -> None:
+    def image(url: Any) -> dict[str, Any]:
+        return {"type": "image_url", "image_url": {"url": url}}
+
+    strange = [image("https://x.test/a.png"), image("data:image/png;base64,?"), image(5)]
+    images = [image("data:image/png;base64,UE5H"), *strange]
+    assert events_of(say("a"), chunk(choice({"images": images})), say("b"), DONE) == [
+        Text("a"),
+        Image(b"PNG", "image/png", part=1),
+        *(Unrecognized(json.dumps(i).encode(), "choices[0].delta.images") for i in strange),
+        Text("b", part=2),
+    ]
+
+
+def test_usage_in_a_choice() -> None:
+    usage = {"total_tokens": 3}
+    assert events_of(say("a"), chunk(choice({}, finish_reason="stop", usage=usage)), DONE) == [
+        Text("a"),
+        Usage(total_tokens=3, raw=usage),
+        Finish("stop", "stop"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("usage", "read"),
+    [
+        ({"prompt_cache_hit_tokens": 4}, Usage(cache_read_input_tokens=4)),  # DeepSeek
+        ({"cached_tokens": 4}, Usage(cache_read_input_tokens=4)),  # Moonshot
+        ({"cache_read_input_tokens": 4}, Usage(cache_read_input_tokens=4)),  # Databricks
+        ({"prompt_tokens": True, "completion_tokens": "2"}, Usage()),
+        (
+            {"prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 5}},
+            Usage(cache_read_input_tokens=0, cache_write_input_tokens=5),
+        ),
+    ],
+)
+def test_usage_by_other_names(usage: dict[str, Any], read: Usage) -> None:
+    (got,) = [e for e in events_of(say("a"), chunk(usage=usage), DONE) if isinstance(e, Usage)]
+    assert got == msgspec.structs.replace(read, raw=usage)
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ("stop", "stop"),
+        ("STOP", "stop"),
+        ("length", "length"),
+        ("tool_calls", "tool_call"),
+        ("function_call", "tool_call"),
+        ("content_filter", "content_filter"),
+        ("new_word", ""),
+        (24, ""),
+    ],
+)
+def test_what_a_finish_reason_means(reason: Any, kind: Any) -> None:
+    assert events_of(say("a"), stop(reason), DONE)[-1] == Finish(str(reason), kind)
+
+
+def test_the_stop_sequence_is_a_detail() -> None:
+    last = chunk(choice({}, finish_reason="stop", stop_reason="###"))
+    assert events_of(say("a"), last, DONE)[-1] == Finish("stop", "stop", "###")
+    last = chunk(choice({}, finish_reason="stop", stop_reason=154827))
+    assert events_of(say("a"), last, DONE)[-1] == Finish("stop", "stop")
+
+
+def test_finish_reasons_of_a_provider() -> None:
+    provider = PROVIDERS["openai"].replace(finishes={"eos_token": "stop", "stop": "length"})
+    kinds: dict[str, FinishKind] = {"eos_token": "stop", "stop": "length", "length": "length"}
+    for reason, kind in kinds.items():
+        events = drive(provider.exchange(CHAT), sse(say("a"), stop(reason), DONE)).events
+        assert events[-2] == Finish(reason, kind)
+
+
+@pytest.mark.parametrize("reason", ["error", "abort"])
+@pytest.mark.parametrize("ending", [sse(DONE), b""])
+def test_a_finish_reason_that_is_an_error(reason: str, ending: bytes) -> None:
+    """All of the answer is delivered, its usage too, and then it is no success."""
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
+    usage = {"total_tokens": 3}
+    body = sse(chunk(choice({"tool_calls": [call]})), stop(reason), chunk(usage=usage)) + ending
+    outcome = alike(ask(), body).refused_by(Refused, f"the service refused: {reason}")
+    assert outcome.events == [
+        ToolCallStart(0, "c", "f"),
+        ToolCallDelta(0, "{}"),
+        Usage(total_tokens=3, raw=usage),
+        ToolCallEnd(0, "c", "f", "{}", False),
+        Finish(reason, "error"),
+    ]
+    assert isinstance(outcome.error, Refused)
+    assert outcome.error.code == reason
+
+
+def test_an_error_in_a_choice() -> None:
+    error = {"code": 502, "message": "the upstream broke"}
+    last = chunk(choice({"content": "b"}, finish_reason="error", error=error))
+    outcome = receive(say("a"), last, DONE).refused_by(Overloaded, "the upstream broke")
+    assert outcome.events == [Text("a"), Text("b"), Finish("error", "error")]
+    without_reason = chunk(choice({}, error=error))
+    outcome = receive(say("a"), without_reason).refused_by(Overloaded, "the upstream broke")
+    assert outcome.events == [Text("a")]
+    whole = {"choices": [{"index": 0, "error": error, "finish_reason": "error"}]}
+    receive_whole(whole).refused_by(Overloaded, "the upstream broke")
 
 
 def test_as_many_choices_as_were_asked_for_by_extra() -> None:
@@ -967,17 +1223,32 @@ def test_what_is_no_object_is_handed_on(payload: str) -> None:
     [
         "{",
         " {",
-        '{"choices": 1}',
-        '{"choices": [1]}',
-        '{"choices": [{"index": "0"}]}',
-        '{"choices": [{"delta": []}]}',
-        '{"choices": [{"finish_reason": 1}]}',
-        '{"choices": [{"delta": {"content": 1}}]}',
         '{"a":' * 5000,
     ],
 )
 def test_malformed_chunks(payload: str) -> None:
     receive(say("a"), payload, say("b"), DONE).refused_by(Malformed)
+
+
+@pytest.mark.parametrize(
+    ("payload", "events"),
+    [
+        ('{"choices": 1}', [Unrecognized(b'{"choices": 1}')]),
+        ('{"choices": [1]}', [Unrecognized(b"1", "choices[0]")]),
+        ('{"choices": [{"index": "0"}]}', []),
+        ('{"choices": [{"index": [], "delta": {"content": "a"}}]}',
+         [Text("a"), Unrecognized(b"[]", "choices[0].index")]),
+        ('{"choices": [{"delta": []}]}', [Unrecognized(b"[]", "choices[0].delta")]),
+        ('{"choices": [{"delta": {"content": 1}}]}', [Text("1")]),
+        ('{"choices": [{"delta": {"content": true, "refusal": "r"}}]}',
+         [Refusal("r", part=1), Unrecognized(b"true", "choices[0].delta.content")]),
+    ],
+)  # fmt: skip
+def test_an_odd_field_never_costs_the_answer(payload: str, events: list[Event]) -> None:
+    outcome = receive(say("-"), payload, say("+"), DONE).succeeded()
+    first, *found, last, end = outcome.events
+    assert (first, found, end) == (Text("-"), events, END)
+    assert isinstance(last, Text)
 
 
 @pytest.mark.parametrize(
@@ -1003,11 +1274,8 @@ def test_the_other_half_is_the_server() -> None:
     assert responder.send(Finish("stop", "stop")).startswith(b"data: {")
 
 
-def test_both_halves_are_at_the_path_of_the_dialect() -> None:
-    class Elsewhere(OpenAIChat):
-        path = "/elsewhere"
-
-    provider = msgspec.structs.replace(PROVIDERS["openai"], dialect=Elsewhere())
+def test_both_halves_are_at_the_path_of_the_provider() -> None:
+    provider = PROVIDERS["openai"].replace(path="/elsewhere")
     says: list[Event] = [Start("c", "m"), Text("a"), Finish("stop", "stop"), END]
     assert list(pair(provider.exchange(CHAT), Service(provider), lambda chat: says)) == says
 
@@ -1034,12 +1302,12 @@ def test_whole_answer(ending: Ending, stream: bool) -> None:
     assert receive_whole({**message, "usage": usage}, ending, stream).succeeded().events == [
         Start("c", "m"),
         Reasoning("hm"),
-        Text("hi"),
-        ToolCallStart(0, "t", "f"),
+        Text("hi", part=1),
+        ToolCallStart(0, "t", "f", part=2),
         ToolCallDelta(0, '{"a": 1}'),
         Usage(total_tokens=3, raw=usage),
         ToolCallEnd(0, "t", "f", '{"a": 1}', True),
-        Finish("stop", "stop"),
+        Finish("stop", "tool_call"),
         END,
     ]
 

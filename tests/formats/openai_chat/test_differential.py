@@ -42,6 +42,7 @@ from tokenwire.protocols.events import (
     ToolCallStart,
     Usage,
 )
+from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.reply import Reply
 from tokenwire.protocols.toolkit.http import Headers
 from tokenwire.server import serve

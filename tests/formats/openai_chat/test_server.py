@@ -1,4 +1,4 @@
-"""The server's half of the `openai` dialect: requests, every event, whole answers, failures."""
+"""Chat completions, server half: requests, every event, whole answers, failures."""
 
 import json
 from typing import Any
@@ -7,12 +7,24 @@ import msgspec
 import pytest
 
 from tests.driving import Response, drive
-from tokenwire.protocols.chat import Chat, ImagePart, Message, TextPart, Tool, ToolCall, as_chat
+from tokenwire.protocols.chat import (
+    Chat,
+    ImagePart,
+    Message,
+    Opaque,
+    Part,
+    ReasoningPart,
+    TextPart,
+    Tool,
+    ToolCall,
+    as_chat,
+)
 from tokenwire.protocols.errors import (
     AuthenticationFailed,
     BadRequest,
     LocalProtocolError,
     Overloaded,
+    RateLimited,
     Refused,
 )
 from tokenwire.protocols.events import (
@@ -22,6 +34,7 @@ from tokenwire.protocols.events import (
     Finish,
     Image,
     LogProbs,
+    Native,
     Reasoning,
     Refusal,
     Start,
@@ -36,9 +49,11 @@ from tokenwire.protocols.events import (
 from tokenwire.protocols.formats.openai_chat import OpenAIChat
 from tokenwire.protocols.provider import Provider
 from tokenwire.protocols.registry import PROVIDERS
-from tokenwire.protocols.service import Responder, Service
+from tokenwire.protocols.reply import Reply
+from tokenwire.protocols.service import Responder, Service, pair
 from tokenwire.protocols.toolkit.http import Request
 
+END = End("terminator")
 MESSAGES = [{"role": "user", "content": "hi"}]
 MINIMAL = {"model": "m", "messages": MESSAGES}
 
@@ -79,7 +94,7 @@ CHATS = [
             Message("system", "be brief"),
             Message("developer", "", name="d"),
             Message("user", (TextPart("what is"), ImagePart("https://x.test/a.png"))),
-            Message("assistant", "", tool_calls=(ToolCall("c1", "f", '{"x":1}'),)),
+            Message("assistant", (ToolCall("c1", "f", '{"x":1}'),)),
             Message("tool", "7", tool_call_id="c1"),
         ),
         tools=(Tool("f", "does f", {"type": "object", "properties": {"x": {}}}),),
@@ -99,7 +114,9 @@ def test_the_server_understands_the_client(chat: Chat) -> None:
 def test_what_is_tolerated() -> None:
     body = {"stop": "xy", "tools": [{"type": "function", "function": {"name": "f", "new": 1}}]}
     chat = understood({**body, "new": {"a": 1}})
-    assert (chat.stop, chat.tools, chat.extra) == (("xy",), (Tool("f"),), {"new": {"a": 1}})
+    raw = b'{"type":"function","function":{"name":"f","new":1}}'
+    tools = (Tool("f", native=Native("openai_chat", raw)),)
+    assert (chat.stop, chat.tools, chat.extra) == (("xy",), tools, {"new": {"a": 1}})
 
 
 @pytest.mark.parametrize(
@@ -118,7 +135,7 @@ def test_what_is_tolerated() -> None:
         (post({**MINIMAL, "messages": []}), BadRequest, 400),
         (post({**MINIMAL, "model": ""}), BadRequest, 400),
         (post({**MINIMAL, "messages": [{"role": "king", "content": "a"}]}), BadRequest, 400),
-        (post({**MINIMAL, "messages": [{"role": "user", "content": [{"type": "audio"}]}]}),
+        (post({**MINIMAL, "messages": [{"role": "user", "content": [{"text": "a"}]}]}),
          BadRequest, 400),
         (post({**MINIMAL, "stream": "yes"}), BadRequest, 400),
         (post({**MINIMAL, "temperature": 2.1}), BadRequest, 400),
@@ -135,7 +152,8 @@ def test_what_is_refused(request_: Request, kind: type[Refused], status: int) ->
         responder.receive_request(request_)
     assert caught.value.status == status
     body = responder.fail(caught.value)
-    assert responder.head() == (status, [(b"content-type", b"application/json")])
+    headers = [(b"content-type", b"application/json"), (b"x-request-id", b"req-1")]
+    assert responder.head() == (status, headers)
     exchange = PROVIDERS["openai"].exchange(as_chat("hi", model="m"))
     drive(exchange, Response(body, *responder.head())).refused_by(kind, caught.value.message)
 
@@ -146,8 +164,11 @@ TOOL = {"type": "function", "function": {"name": "f"}}
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({"messages": []}, "messages: at least one is needed"),
+        ({"messages": []}, "messages: a list with at least one is needed"),
         ({"model": ""}, "model: it is missing"),
+        ({"tools": {"f": TOOL}}, "tools: a list is needed"),
+        ({"messages": "hi"}, "messages: a list with at least one is needed"),
+        ({"tools": ["f"]}, "a tool of type str: give a Tool, or a mapping with type"),
         ({"tools": [TOOL] * 129}, "tools: 129 are more than 128"),
         ({"temperature": 2.1}, "temperature: 2.1 is not between 0 and 2"),
         ({"top_p": 1.1}, "top_p: 1.1 is not between 0 and 1"),
@@ -158,8 +179,8 @@ TOOL = {"type": "function", "function": {"name": "f"}}
             "the request is not as it should be: Expected `bool | null`, got `str` - at `$.stream`",
         ),
         (
-            {"messages": [{"role": "user", "content": [{"type": "audio"}]}]},
-            "a part of type 'audio': give text or image_url",
+            {"messages": [{"role": "user", "content": [{"text": "a"}]}]},
+            "a part of type None: its type is text",
         ),
     ],
 )
@@ -214,6 +235,7 @@ SAID: list[tuple[Event, dict[str, Any]]] = [
     (
         ToolCallStart(2, "c", "f", index=1),
         {
+            "content": None,
             "tool_calls": [
                 {"index": 2, "id": "c", "type": "function",
                  "function": {"name": "f", "arguments": ""}}
@@ -221,7 +243,7 @@ SAID: list[tuple[Event, dict[str, Any]]] = [
         },
     ),
     (
-        ToolCallDelta(2, "{}", 1),
+        ToolCallDelta(2, "{}", index=1),
         {"tool_calls": [{"index": 2, "function": {"arguments": "{}"}}]},
     ),
 ]  # fmt: skip
@@ -244,7 +266,12 @@ def test_a_responder_that_was_not_asked() -> None:
 def test_head_of_a_stream() -> None:
     assert responder(stream=True).head() == (
         200,
-        [(b"content-type", b"text/event-stream; charset=utf-8")],
+        [
+            (b"content-type", b"text/event-stream; charset=utf-8"),
+            (b"x-request-id", b"req-1"),
+            (b"cache-control", b"no-cache"),
+            (b"x-accel-buffering", b"no"),
+        ],
     )
 
 
@@ -286,10 +313,21 @@ def test_logprobs(of: Any) -> None:
     assert choice["logprobs"] == {of: json.loads(msgspec.json.encode(TOKENS))}
 
 
-def test_citation() -> None:
-    choice = payload(responder(stream=True).send(Citation("u", "t")))["choices"][0]
+@pytest.mark.parametrize(
+    ("citation", "said"),
+    [
+        (Citation("u", "t"), {"url": "u", "title": "t"}),
+        (Citation("u", quote="q"), {"url": "u", "title": "", "content": "q"}),
+        (
+            Citation("u", "t", start=1, end=2),
+            {"url": "u", "title": "t", "start_index": 1, "end_index": 2},
+        ),
+    ],
+)
+def test_citation(citation: Citation, said: dict[str, Any]) -> None:
+    choice = payload(responder(stream=True).send(citation))["choices"][0]
     assert choice["index"] == 0
-    note = {"type": "url_citation", "url_citation": {"url": "u", "title": "t"}}
+    note = {"type": "url_citation", "url_citation": said}
     assert choice["delta"]["annotations"] == [note]
 
 
@@ -299,11 +337,11 @@ def test_citation() -> None:
         (Usage(raw={"total_tokens": 3, "cost": 0.5}), {"total_tokens": 3, "cost": 0.5}),
         (Usage(1, 2), {**USAGE, **NO_DETAILS}),
         (
-            Usage(1, 2, 9, 4, 5),
+            Usage(1, 2, 9, 4, 6, 5, {"input_tokens": 1, "total_tokens": 9}),  # of another format
             {
                 **USAGE,
                 "total_tokens": 9,
-                "prompt_tokens_details": {"cached_tokens": 4},
+                "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 6},
                 "completion_tokens_details": {"reasoning_tokens": 5},
             },
         ),
@@ -314,9 +352,13 @@ def test_citation() -> None:
     ],
 )
 def test_usage(usage: Usage, said: dict[str, Any]) -> None:
-    options = {"include_usage": True}
-    chunk = payload(responder(stream=True, stream_options=options).send(usage))
-    assert (chunk["choices"], chunk["usage"]) == ([], said)
+    server = responder(stream=True, stream_options={"include_usage": True})
+    assert payload(server.send(Text("a")))["usage"] is None
+    assert server.send(usage) == b""
+    assert payload(server.send(Finish("stop", "stop")))["usage"] is None
+    last, done = server.send(END).split(b"\n\n", 1)
+    chunk = payload(last + b"\n\n")
+    assert (chunk["choices"], chunk["usage"], done) == ([], said, b"data: [DONE]\n\n")
 
 
 @pytest.mark.parametrize("options", [None, {}, {"include_usage": False}, "yes"])
@@ -331,14 +373,14 @@ def test_usage_that_nobody_asked_for_goes_with_a_finish_reason(options: object) 
     assert finish["choices"][0]["finish_reason"] == "stop"
     assert finish["usage"]["prompt_tokens"] == 2
     assert "usage" not in payload(server.send(Finish("stop", "stop", index=1)))
-    assert server.send(End("terminator")) == b"data: [DONE]\n\n"
+    assert server.send(END) == b"data: [DONE]\n\n"
 
 
-def test_usage_behind_the_finish_reason_comes_before_the_end() -> None:
+def test_usage_after_the_finish_reason_comes_before_the_end() -> None:
     server = responder(stream=True)
     server.send(Finish("stop", "stop"))
     assert server.send(Usage(input_tokens=1)) == b""
-    end = server.send(End("terminator"))
+    end = server.send(END)
     assert b'"choices":[]' in end
     assert end.endswith(b"data: [DONE]\n\n")
 
@@ -346,7 +388,7 @@ def test_usage_behind_the_finish_reason_comes_before_the_end() -> None:
 def test_what_goes_out_as_it_came() -> None:
     server = responder(stream=True)
     assert server.send(Unrecognized(b'{"new": 1}')) == b'data: {"new": 1}\n\n'
-    assert server.send(End("terminator")) == b"data: [DONE]\n\n"
+    assert server.send(END) == b"data: [DONE]\n\n"
     assert server.send(ToolCallEnd(0, "c", "f", "{}", True)) == b""
     assert server.end() == b""
 
@@ -354,7 +396,7 @@ def test_what_goes_out_as_it_came() -> None:
 @pytest.mark.parametrize("event", [Image(b"PNG", "image/png"), Unrecognized(b"x", "somewhere")])
 def test_what_it_cannot_say(event: Event) -> None:
     name = type(event).__name__
-    words = f"^chat completions can't say {name}: leave it out of the answer$"
+    words = f"^openai_chat can't say {name}: leave it out of the answer$"
     with pytest.raises(LocalProtocolError, match=words):
         responder(stream=True).send(event)
 
@@ -372,8 +414,9 @@ def test_failure_midway() -> None:
 
 def whole(*events: Event, **body: Any) -> Any:
     server = responder(stream=False, **body)
-    assert server.head() == (200, [(b"content-type", b"application/json")])
-    assert all(server.send(event) == b"" for event in events)
+    headers = [(b"content-type", b"application/json"), (b"x-request-id", b"req-1")]
+    assert server.head() == (200, headers)
+    assert all(server.send(event) == b"" for event in (*events, END))
     return json.loads(server.end())
 
 
@@ -391,7 +434,6 @@ def test_whole_answer() -> None:
         LogProbs(TOKENS),
         Usage(raw={"total_tokens": 3}),
         Finish("tool_calls", "tool_call"),
-        End("terminator"),
     ) == {
         "id": "x",
         "created": 0,
@@ -422,6 +464,13 @@ def test_whole_answer() -> None:
         ],
         "usage": {"total_tokens": 3},
     }
+
+
+def test_a_whole_answer_without_its_end_is_none() -> None:
+    server = responder(stream=False)
+    server.send(Text("a"))
+    with pytest.raises(ValueError, match="Expecting"):
+        json.loads(server.end())
 
 
 def test_whole_answer_of_nothing() -> None:
@@ -469,3 +518,230 @@ def test_citations_belong_to_the_first_choice() -> None:
 def test_what_a_whole_answer_cannot_say(event: Event) -> None:
     with pytest.raises(LocalProtocolError, match=f"can't say {type(event).__name__}"):
         responder(stream=False).send(event)
+
+
+# Ids, finish reasons, native forms
+
+
+def test_ids_are_its_own_where_the_answer_has_none() -> None:
+    service = Service(PROVIDERS["openai"])
+    ids: list[str] = []
+    for _ in range(2):
+        server = service.responder()
+        server.receive_request(post({**MINIMAL, "stream": True}))
+        for index, number in ((0, 0), (0, 1), (1, 0)):
+            chunk = payload(server.send(ToolCallStart(number, "", "f", index=index)))
+            ids.append(chunk["choices"][0]["delta"]["tool_calls"][0]["id"])
+        ids.append(chunk["id"])
+    assert len(set(ids)) == len(ids)
+    calls = whole(ToolCallStart(0, "", "f"), ToolCallEnd(0, "", "f", "{}", True))["choices"][0]
+    assert calls["message"]["tool_calls"][0]["id"] == "call_1_0_0"
+
+
+@pytest.mark.parametrize(
+    ("finish", "reason"),
+    [
+        (Finish("length", "length"), "length"),
+        (Finish("max_tokens", "length"), "length"),
+        (Finish("tool_use", "tool_call"), "tool_calls"),
+        (Finish("SAFETY", "content_filter"), "content_filter"),
+        (Finish("end", "stop"), "stop"),
+        (Finish("abort", "error"), "abort"),
+        (Finish("MALFORMED", "error"), "MALFORMED"),
+        (Finish("new_word", ""), "new_word"),
+    ],
+)
+def test_finish_reasons_of_other_formats(finish: Finish, reason: str) -> None:
+    chunk = payload(responder(stream=True).send(finish))
+    assert chunk["choices"][0]["finish_reason"] == reason
+    assert whole(finish)["choices"][0]["finish_reason"] == reason
+
+
+CUSTOM: list[Event] = [
+    ToolCallStart(0, "c", "sh", custom=True),
+    ToolCallDelta(0, "ls {"),
+    ToolCallEnd(0, "c", "sh", "ls {", True, custom=True),
+]
+
+
+def test_custom_calls() -> None:
+    server = responder(stream=True)
+    first, delta = (payload(server.send(event))["choices"][0]["delta"] for event in CUSTOM[:2])
+    assert first["tool_calls"] == [
+        {"index": 0, "id": "c", "type": "custom", "custom": {"name": "sh", "input": ""}}
+    ]
+    assert delta["tool_calls"] == [{"index": 0, "custom": {"input": "ls {"}}]
+    (call,) = whole(*CUSTOM)["choices"][0]["message"]["tool_calls"]
+    assert call == {"id": "c", "type": "custom", "custom": {"name": "sh", "input": "ls {"}}
+
+
+def test_a_piece_of_a_call_that_did_not_begin() -> None:
+    delta = payload(responder(stream=True).send(ToolCallDelta(3, "{")))["choices"][0]["delta"]
+    assert delta["tool_calls"] == [{"index": 3, "function": {"arguments": "{"}}]
+
+
+def own(value: Any, part: int = 0) -> Native:
+    return Native("openai_chat", msgspec.json.encode(value), part)
+
+
+DETAILS = {"reasoning_details": [{"type": "reasoning.text", "text": "hm", "signature": "s"}]}
+MORE: Any = {"id": "c2", "type": "function", "function": {"name": "g", "arguments": "{}", "n": 1}}
+SIGNED: list[Event] = [
+    Start("x", "m"),
+    Reasoning("hm"),
+    Text("a", part=1),
+    ToolCallStart(0, "c1", "f", part=2),
+    ToolCallStart(1, "c2", "g", part=3),
+    ToolCallDelta(0, "{}"),
+    ToolCallDelta(1, "{}"),
+    own(DETAILS),
+    own({"tool_calls": [{**MORE, "extra": {"b": 2}}]}, part=3),
+    ToolCallEnd(0, "c1", "f", "{}", True),
+    ToolCallEnd(1, "c2", "g", "{}", True),
+    Finish("tool_calls", "tool_call"),
+    END,
+]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_native_forms_of_its_own(stream: bool) -> None:
+    """Both halves: what comes out is what went in."""
+    exchange = PROVIDERS["openai"].exchange(as_chat("hi", model="m", stream=stream))
+    got = list(pair(exchange, Service(PROVIDERS["openai"]), lambda chat: SIGNED))
+    assert Reply.of(got).message() == Reply.of(SIGNED).message()
+    assert [e for e in got if isinstance(e, Native)] == [e for e in SIGNED if isinstance(e, Native)]
+
+
+@pytest.mark.parametrize(
+    ("value", "delta"),
+    [
+        ({"tool_calls": 5, "audio": {}}, {"audio": {}}),
+        ({"reasoning_opaque": "A"}, {"reasoning_opaque": "A"}),
+    ],
+)
+def test_odd_native_forms(value: Any, delta: dict[str, Any]) -> None:
+    chunk = payload(responder(stream=True).send(own(value)))
+    assert chunk["choices"][0]["delta"] == {"role": "assistant", **delta}
+
+
+def test_a_native_form_that_is_no_piece_of_a_message() -> None:
+    values: list[Any] = [[1], {"tool_calls": [5]}, {"tool_calls": []}, {"tool_calls": 5}]
+    for value in values:
+        assert responder(stream=True).send(own(value)) == b""
+    server = responder(stream=True)
+    server.send(ToolCallStart(0, "c", "f"))
+    for call in (5, {"function": {"name": "f"}, "id": "c"}):
+        delta = payload(server.send(own({"tool_calls": [call]})))["choices"][0]["delta"]
+        assert delta == {"tool_calls": [{"index": 0}]}
+
+
+class Reversed:
+    """A sealer that anybody can break."""
+
+    def seal(self, native: Native) -> str:
+        return msgspec.json.encode(native).decode()[::-1]
+
+    def unseal(self, text: str) -> Native | None:
+        try:
+            return msgspec.json.decode(text[::-1], type=Native)
+        except msgspec.DecodeError:
+            return None
+
+
+def test_native_forms_of_other_formats_are_sealed() -> None:
+    foreign = [Native("anthropic", b'{"a": 1}'), Native("anthropic", b'{"b": 1}', part=1)]
+    assert responder(stream=True).send(foreign[0]) == b""
+    service = Service(PROVIDERS["openai"], sealer=Reversed())
+    for stream in (True, False):
+        server = service.responder()
+        server.receive_request(post({**MINIMAL, "stream": stream}))
+        sent = [*map(server.send, foreign), server.send(END), server.end()]
+        if stream:
+            messages = [payload(data)["choices"][0]["delta"] for data in sent[:2]]
+        else:
+            messages = [json.loads(sent[-1])["choices"][0]["message"]]
+        details = [detail for m in messages for detail in m["reasoning_details"]]
+        assert [(d["type"], d["format"], d["index"]) for d in details] == [
+            ("reasoning.encrypted", "tokenwire-v1", 0),
+            ("reasoning.encrypted", "tokenwire-v1", 1),
+        ]
+        asked = {"role": "assistant", "content": "a", "reasoning_details": details}
+        chat = service.responder().receive_request(post({**MINIMAL, "messages": [asked]}))
+        assert chat is not None
+        assert chat.messages[0].parts == (
+            *(Opaque(Native("anthropic", native.raw)) for native in foreign),
+            TextPart("a"),
+        )
+
+
+def test_what_is_not_sealed_stays() -> None:
+    service = Service(PROVIDERS["openai"], sealer=Reversed())
+
+    def parts_of(*details: Any, **more: Any) -> tuple[Part, ...]:
+        message = {"role": "assistant", "reasoning_details": details, **more}
+        chat = service.responder().receive_request(post({**MINIMAL, "messages": [message]}))
+        assert chat is not None
+        return chat.messages[0].parts
+
+    plain = {"type": "reasoning.text", "text": "hm", "signature": "s"}
+    ours = {"type": "reasoning.encrypted", "format": "tokenwire-v1", "data": "broken"}
+    sealed = {**ours, "data": Reversed().seal(Native("anthropic", b"{}"))}
+    opaque = Opaque(Native("anthropic", b"{}"))
+    kept = ReasoningPart("hm", own({"reasoning_details": [plain]}))
+    assert parts_of(plain) == (kept,)
+    assert parts_of(plain, sealed) == (opaque, kept)
+    assert parts_of(sealed, reasoning="hm") == (opaque, ReasoningPart("hm"))
+    assert parts_of(ours, content="a") == (TextPart("a"),)
+    picture = {"type": "image_url", "image_url": {"url": "https://x.test/a.png", "new": 1}}
+    (part,) = parts_of(content=[picture])
+    assert isinstance(part, ImagePart)
+
+
+# What stands beside the chat
+
+
+def get(path: str, provider: Provider = PROVIDERS["openai"], key: str = "k") -> Any:
+    headers = [(b"authorization", f"Bearer {key}".encode())]
+    server = Service(provider, key="k").responder()
+    request = Request("GET", f"http://x.test{path}", headers)
+    assert server.receive_request(request) is None
+    status, given = server.head()
+    assert (status, given[0]) == (200, (b"content-type", b"application/json"))
+    return json.loads(server.end())
+
+
+def test_models() -> None:
+    known = Provider(name="x", dialect=OpenAIChat(), base_url="http://x.test", models=("a", "b/c"))
+    about = {"object": "model", "created": 0, "owned_by": "tokenwire"}
+    models = [{"id": "a", **about}, {"id": "b/c", **about}]
+    assert get("/v1/models", known) == {"object": "list", "data": models}
+    assert get("/v1/models/a", known) == models[0]
+    assert [model["id"] for model in get("/v1/models")["data"]] == ["any"]
+    with pytest.raises(BadRequest, match="no model 'd'") as caught:
+        get("/v1/models/d", known)
+    assert caught.value.status == 404
+    with pytest.raises(AuthenticationFailed):
+        get("/v1/models", key="wrong")
+
+
+def test_health_needs_no_key() -> None:
+    assert get("/health", key="wrong") == {"status": "ok"}
+
+
+def test_a_refusal_tells_when_to_come_back() -> None:
+    server = responder(stream=True)
+    error = RateLimited("slower")
+    error.retry_after = "7"
+    server.fail(error)
+    status, headers = server.head()
+    assert status == 429
+    assert dict(headers)[b"retry-after"] == b"7"
+    assert b"cache-control" not in dict(headers)
+
+
+@pytest.mark.parametrize("key", ["'k'", "os.environ['KEY']"])
+def test_the_example_for_the_sdk_is_python(key: str) -> None:
+    example = OpenAIChat().sdk_example("http://127.0.0.1:1/v1", "m", key)
+    compile(example, "example", "exec")
+    assert ("import os\n" in example) == ("os." in key)
+    assert f"base_url='http://127.0.0.1:1/v1', api_key={key}" in example

@@ -1,35 +1,76 @@
-"""Tool calls from fragments: quirks 18 and 22, each with what is made of it."""
+"""Tool calls from fragments: quirks 18 and 22."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenwire.protocols.errors import LimitExceeded
-from tokenwire.protocols.events import Event, ToolCallDelta, ToolCallEnd, ToolCallStart
+from tokenwire.protocols.events import (
+    Event,
+    FinishKind,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+)
 from tokenwire.protocols.limits import Parts
 from tokenwire.protocols.reply import Reply
+from tokenwire.protocols.toolkit.parts import PartNumbers
 from tokenwire.protocols.toolkit.toolcalls import ToolCalls, is_json_object
 
 Fragment = tuple[int | None, str, str, str]
 """place, id, name, arguments"""
 
 
-def fold(fragments: list[Fragment], *, cut: bool = False) -> list[Event]:
-    calls = ToolCalls(2, Parts(100))
+def fold(
+    fragments: list[Fragment], *, kind: FinishKind | None = None, custom: bool = False
+) -> list[Event]:
+    calls = ToolCalls(2, Parts(100), PartNumbers().new)
     events: list[Event] = []
     for place, id_, name, arguments in fragments:
-        calls.fragment(place, id_, name, arguments, events)
-    calls.settle(cut, events)
+        calls.fragment(place, id_, name, arguments, events, custom=custom)
+    calls.settle(kind, events)
     return events
 
 
 def test_the_events_of_one_call() -> None:
     assert fold([(0, "c", "f", ""), (0, "", "", '{"a":'), (0, "", "", "1}")]) == [
         ToolCallStart(0, "c", "f", index=2),
-        ToolCallDelta(0, '{"a":', 2),
-        ToolCallDelta(0, "1}", 2),
+        ToolCallDelta(0, '{"a":', index=2),
+        ToolCallDelta(0, "1}", index=2),
         ToolCallEnd(0, "c", "f", '{"a":1}', True, index=2),
     ]
+
+
+def test_each_call_is_a_part() -> None:
+    numbers = PartNumbers()
+    numbers.of("text")
+    calls, events = ToolCalls(0, Parts(9), numbers.new), list[Event]()
+    first = calls.fragment(0, "a", "f", "", events)
+    assert (first.part, numbers.of("text")) == (1, 2)
+    assert calls.fragment(1, "b", "g", "", events).part == 3
+    assert calls.fragment(0, "a", "", "{}", events) is calls[0] is first
+    assert [event for event in events if isinstance(event, ToolCallStart)] == [
+        ToolCallStart(0, "a", "f", part=1),
+        ToolCallStart(1, "b", "g", part=3),
+    ]
+
+
+def test_a_call_of_free_text() -> None:
+    start, delta, end = fold([(0, "c", "sh", "ls {")], custom=True)
+    assert start == ToolCallStart(0, "c", "sh", custom=True, index=2)
+    assert delta == ToolCallDelta(0, "ls {", index=2)
+    assert end == ToolCallEnd(0, "c", "sh", "ls {", True, custom=True, index=2)
+    for kind in CUTTING:
+        end = fold([(0, "c", "sh", "ls {")], custom=True, kind=kind)[-1]
+        assert isinstance(end, ToolCallEnd)
+        assert not end.complete
+
+
+def test_free_text_may_be_known_late() -> None:
+    calls, events = ToolCalls(0, Parts(9), PartNumbers().new), list[Event]()
+    calls.fragment(0, "c", "", "", events)
+    calls.fragment(0, "", "sh", "ls", events, custom=True)
+    assert events[0] == ToolCallStart(0, "c", "sh", custom=True)
 
 
 def test_no_calls() -> None:
@@ -92,36 +133,41 @@ def test_a_call_that_repeats_its_name_is_looked_at_eight_times(looks: int, ends:
 
 
 def test_calls_are_counted() -> None:
-    calls = ToolCalls(0, Parts(2))
+    calls = ToolCalls(0, Parts(2), PartNumbers().new)
     for place in (0, 1, 0):
         calls.fragment(place, "", "f", "", [])
     with pytest.raises(LimitExceeded):
         calls.fragment(2, "", "f", "", [])
 
 
-@pytest.mark.parametrize(
-    ("arguments", "cut", "said", "complete"),
-    [
-        ("", False, "{}", True),
-        ("null", False, "{}", True),
-        ("", True, "{}", False),
-        ("null", True, "{}", False),
-        ('{"a":1}', True, '{"a":1}', True),
-        ('{"a":', True, '{"a":', False),
-        ('{"a":', False, '{"a":', False),
-        ("{'a': 1}", False, "{'a': 1}", False),
-        ("[]", False, "[]", False),
-        ('"x"', False, '"x"', False),
-        ('{"a":1}{"a":1}', False, '{"a":1}{"a":1}', False),
-        ('{"a":NaN}', False, '{"a":NaN}', False),
-    ],
-)
-def test_what_is_cut_or_invalid_is_not_complete(
-    arguments: str, cut: bool, said: str, complete: bool
+WHOLE: list[FinishKind | None] = [None, "stop", "tool_call"]
+CUTTING: list[FinishKind] = ["length", "content_filter", "error", ""]
+
+
+@pytest.mark.parametrize("kind", [*WHOLE, *CUTTING])
+@pytest.mark.parametrize("arguments", ["", "null"])
+def test_no_arguments_are_an_empty_object_unless_they_may_be_missing(
+    arguments: str, kind: FinishKind | None
 ) -> None:
-    end = fold([(0, "a", "f", arguments)], cut=cut)[-1]
-    assert isinstance(end, ToolCallEnd)
-    assert (end.arguments, end.complete) == (said, complete)
+    end = fold([(0, "a", "f", arguments)], kind=kind)[-1]
+    assert end == ToolCallEnd(0, "a", "f", "{}", kind in WHOLE, index=2)
+
+
+@pytest.mark.parametrize("kind", [*WHOLE, *CUTTING])
+def test_whole_arguments_are_complete_unless_the_reason_is_an_error(
+    kind: FinishKind | None,
+) -> None:
+    end = fold([(0, "a", "f", '{"a":1}')], kind=kind)[-1]
+    assert end == ToolCallEnd(0, "a", "f", '{"a":1}', kind != "error", index=2)
+
+
+@pytest.mark.parametrize("kind", [*WHOLE, *CUTTING])
+@pytest.mark.parametrize(
+    "arguments", ['{"a":', "{'a': 1}", "[]", '"x"', '{"a":1}{"a":1}', '{"a":NaN}']
+)
+def test_what_is_cut_or_invalid_is_not_complete(arguments: str, kind: FinishKind | None) -> None:
+    end = fold([(0, "a", "f", arguments)], kind=kind)[-1]
+    assert end == ToolCallEnd(0, "a", "f", arguments, False, index=2)
 
 
 @pytest.mark.parametrize("text", ["{}", ' {"a": [1]} ', '{"\u2028": null}'])
@@ -142,11 +188,11 @@ FRAGMENT = st.tuples(
 )
 
 
-@given(st.lists(FRAGMENT, max_size=8), st.booleans())
+@given(st.lists(FRAGMENT, max_size=8), st.sampled_from([*WHOLE, *CUTTING]))
 def test_no_argument_is_lost_and_each_call_has_its_start_and_end(
-    fragments: list[Fragment], cut: bool
+    fragments: list[Fragment], kind: FinishKind | None
 ) -> None:
-    events = fold(fragments, cut=cut)
+    events = fold(fragments, kind=kind)
     starts = [event.call for event in events if isinstance(event, ToolCallStart)]
     ends = [event for event in events if isinstance(event, ToolCallEnd)]
     assert sorted(starts) == [end.call for end in ends] == list(range(len(starts)))

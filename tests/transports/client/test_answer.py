@@ -36,6 +36,9 @@ class Said(Reading):
     def abort(self) -> None:
         self.calls.append("abort")
 
+    def exchange(self) -> None:
+        return None
+
 
 def test_events_that_came_together_are_read_once() -> None:
     said = Said(EVENTS[:2], EVENTS[2:])

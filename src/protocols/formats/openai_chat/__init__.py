@@ -1,8 +1,9 @@
-"""Chat completions: OpenAI's, and those of all who speak like it.
+"""Chat completions: OpenAI's, and those of all services that speak like it.
 
-What the server half can't say: `Image`; `Unrecognized` with a place, and in a whole answer any. A
-thought is written as `reasoning_content`, which OpenAI itself never sends. Ids of answers and calls
-are made up where the answer has none. Parts of one choice are told apart by their kind only.
+What the server half can't say: `Image`; `Unrecognized` with a place, and in a whole answer any; the
+`source` of a citation. A thought is written as `reasoning_content`, which OpenAI itself never
+sends. Ids of answers and calls are made up where the answer has none. Parts of one choice are told
+apart by their kind only.
 """
 
 from typing import get_args
@@ -14,7 +15,7 @@ from ...provider import Provider
 from ...question import Question
 from ...service import Responder, Service
 from ...step import Step
-from .client import OpenAIStep
+from .client import PATH, OpenAIStep
 from .presets import presets
 from .server import FINISH, OpenAIResponder
 from .wire import IGNORES
@@ -26,7 +27,6 @@ class OpenAIChat(Dialect):
     """Chat completions."""
 
     name = "openai_chat"
-    path = "/chat/completions"
     takes = words(
         "temperature top_p top_k max_tokens stop n seed presence_penalty frequency_penalty "
         "logprobs tools tool_choice parallel effort schema stream history images files name "
@@ -34,6 +34,7 @@ class OpenAIChat(Dialect):
     )
     efforts = frozenset(("none", "minimal", "low", "medium", "high", "xhigh", "max"))
     says = frozenset(get_args(Event)) - {Image}
+    interleaves = True
     knows = words(
         "audio function_call functions logit_bias max_completion_tokens metadata modalities "
         "prediction prompt_cache_key prompt_cache_options prompt_cache_retention "
@@ -47,7 +48,7 @@ class OpenAIChat(Dialect):
     finish = FINISH
     ignores = IGNORES
     endpoints = (
-        Endpoint("chat", "POST", path),
+        Endpoint("chat", "POST", PATH),
         Endpoint("models", "GET", "/models"),
         Endpoint("model", "GET", "/models/{model}"),
         Endpoint("health", "GET", "/health"),
@@ -55,7 +56,7 @@ class OpenAIChat(Dialect):
     ping = b": ping\n\n"
 
     def ask(self, question: Question) -> Step:
-        return OpenAIStep(question, self.path, self.finish)
+        return OpenAIStep(question, self.finish)
 
     def respond(self, service: Service) -> Responder:
         return OpenAIResponder(service)

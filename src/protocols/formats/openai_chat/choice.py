@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from ...encoding import merge
 from ...errors import LimitExceeded, Malformed, Refused
 from ...events import (
     Citation,
@@ -26,12 +27,20 @@ from ...events import (
     Unrecognized,
 )
 from ...limits import Parts
-from ...mappings import DIALECT, detail_text
-from ...toolkit.json import Lenient, decode_json, is_list, is_object
+from ...mappings import DIALECT
+from ...toolkit.json import Lenient, decode_json
 from ...toolkit.parts import PartNumbers
 from ...toolkit.refusals import refusal_of_object
-from ...toolkit.toolcalls import ToolCalls
-from .wire import Delta, Fragment, Function, OddChoice, WireChoice
+from ...toolkit.toolcalls import Call, ToolCalls
+from .wire import (
+    Delta,
+    Fragment,
+    Function,
+    OddChoice,
+    OddFragment,
+    WireChoice,
+    decode_fragment,
+)
 
 __all__ = ["ChoiceReader", "Citations"]
 
@@ -43,14 +52,25 @@ class _ThinkingText(msgspec.Struct):
 class _Part(msgspec.Struct):
     """A part of a `content` that is a list (Mistral)."""
 
-    type: str
+    type: str = ""
     text: str | None = None
     thinking: list[_ThinkingText] | None = None
+
+
+class _Detail(msgspec.Struct, gc=False):
+    """A piece of `reasoning_details`, as far as it is read at once."""
+
+    text: Any = None
+    summary: Any = None
+    signature: Any = None
+    data: Any = None
+    id: Any = None
 
 
 class _UrlCitation(msgspec.Struct):
     url: str
     title: str = ""
+    content: str = ""  # OpenRouter's
     start_index: int | None = None
     end_index: int | None = None
 
@@ -67,14 +87,16 @@ class _Image(msgspec.Struct):
     image_url: _ImageUrl
 
 
-_fragment = msgspec.json.Decoder(Fragment)
-_loose_fragment = Lenient(Fragment, frozenset(("type",)))
-_part = msgspec.json.Decoder(_Part)
+_part = Lenient(_Part)
+_detail = msgspec.json.Decoder(_Detail)
 _annotation = msgspec.json.Decoder(_Annotation)
 _image = msgspec.json.Decoder(_Image)
 _tokens = msgspec.json.Decoder(list[TokenLogProb])
 _any = msgspec.json.Decoder()
 
+_CALL_KEYS = {*Fragment.__struct_fields__, *Function.__struct_fields__, "input"}
+_TEXTS = ("text", "summary", "data")
+"""What of a piece of `reasoning_details` goes on in the next one."""
 _LOGPROBS: dict[str, Literal["content", "refusal", "reasoning"]] = {
     "content": "content",
     "refusal": "refusal",
@@ -118,9 +140,11 @@ class ChoiceReader:
         "_index",
         "_kept",
         "_limit",
+        "_named",
         "_opaque",
         "_parts",
         "_settled",
+        "_signed",
         "_thought",
         "_thought_part",
         "_tool_calls",
@@ -149,7 +173,9 @@ class ChoiceReader:
         self._detail = ""
         self._tool_calls: ToolCalls | None = None  # with the first, as most answers have none
         self._further: dict[int, dict[str, Any]] = {}  # keys of calls, by the calls' numbers
-        self._details: list[dict[str, Any]] = []
+        self._details: list[bytes] = []  # all of them, as the last one may be signed
+        self._signed = False  # whether one is
+        self._named = False  # whether thoughts came under another name, too
         self._thought: list[str] = []
         self._thought_part = -1
         self._opaque = ""
@@ -165,15 +191,16 @@ class ChoiceReader:
         elif choice.text:
             # Likewise: Together repeats the delta in it; alone it is an old completion.
             events.append(Text(choice.text, self.numbers.of("text"), self._index))
-        for of, raw in (choice.logprobs or {}).items():
-            self._take_logprobs(of, bytes(raw), events)
-        if isinstance(choice.stop_reason, str):
-            self._detail = choice.stop_reason
+        if choice.logprobs is not None:
+            for of, raw in choice.logprobs.items():
+                self._take_logprobs(of, bytes(raw), events)
         if choice.finish_reason:
             self.finish_reason = choice.finish_reason
+        if isinstance(choice.stop_reason, str):
+            self._detail = choice.stop_reason
         if choice.error:
             self.failure = refusal_of_object({"error": choice.error})
-        if isinstance(choice, OddChoice):
+        if type(choice) is OddChoice:
             for place, value in choice.unknown:
                 self._hand_on(value, place, events)
 
@@ -183,7 +210,9 @@ class ChoiceReader:
         if self._settled or not (proven or reason is not None or self.failure is not None):
             return
         self._settled = True
-        kind = None if reason is None else self._finishes.get(reason.lower(), "")
+        kind: FinishKind | None = None
+        if reason is not None:
+            kind = self._finishes.get(reason) or self._finishes.get(reason.lower(), "")
         if kind == "error" and self.failure is None:
             self.failure = Refused(f"the service refused: {self._detail or reason}", code=reason)
         calls = self._tool_calls
@@ -199,11 +228,12 @@ class ChoiceReader:
         # At most one of the names for the same thought counts (OpenRouter sends two at once).
         reasoning = delta.reasoning_content or delta.reasoning or delta.reasoning_text
         if reasoning:
+            self._named = True
             self._think(reasoning, events)
         if delta.reasoning_text or delta.reasoning_opaque:
             self._take_opaque(delta.reasoning_text or "", delta.reasoning_opaque or "")
         for raw in delta.reasoning_details or ():
-            self._take_reasoning_detail(bytes(raw), bool(reasoning), events)
+            self._take_reasoning_detail(bytes(raw), events)
         if isinstance(delta.content, str):
             if delta.content:
                 events.append(Text(delta.content, self.numbers.of("text"), self._index))
@@ -228,30 +258,45 @@ class ChoiceReader:
             self._take_annotation(bytes(raw), events)
 
     def _think(self, text: str, events: list[Event]) -> None:
-        self._thought_part = self.numbers.of("reasoning")
-        events.append(Reasoning(text, self._thought_part, self._index))
+        part = self._thought_part = self.numbers.of("reasoning")
+        events.append(Reasoning(text, part, self._index))
 
     def _take_fragment(self, raw: bytes, place: int | None, events: list[Event]) -> None:
-        further: list[tuple[str, bytes]] = []
         try:
-            fragment = _fragment.decode(raw)
-        except (ValueError, RecursionError):
-            try:
-                fragment, further = _loose_fragment.decode(raw)
-            except Malformed:
-                self._hand_on(raw, "delta.tool_calls", events)
-                return
+            fragment = decode_fragment(raw)
+        except Malformed:
+            self._hand_on(raw, "delta.tool_calls", events)
+            return
+        id, function, custom = fragment.id or "", fragment.function, fragment.custom
         place = fragment.index if place is None else place
-        custom, function = fragment.custom, fragment.function or Function()
-        name, arguments = function.name or "", _arguments(function)
-        if custom is not None:
+        if function is not None:
+            name, arguments = function.name or "", function.arguments
+            if type(arguments) is not str:
+                arguments = _arguments(function)
+            call = self._calls.fragment(place, id, name, arguments, events)
+        elif custom is not None:
             name, arguments = custom.name or "", custom.input or ""
-        call = self._calls.fragment(
-            place, fragment.id or "", name, arguments, events, custom=custom is not None
-        )
-        for key, value in further:
-            self._keep(len(value))
-            self._further.setdefault(call.number, {})[key] = decode_json(_any, value)
+            call = self._calls.fragment(place, id, name, arguments, events, custom=True)
+        elif id:
+            call = self._calls.fragment(place, id, "", "", events)
+        else:
+            self._hand_on(raw, "delta.tool_calls", events)
+            return
+        if type(fragment) is OddFragment:
+            for outer, key, value in fragment.unknown:
+                self._take_further(call, outer, key, value, events)
+
+    def _take_further(
+        self, call: Call, outer: str, key: str, raw: bytes, events: list[Event]
+    ) -> None:
+        """What a call says beyond what is understood: a key of it, or of its object `outer`."""
+        if key in _CALL_KEYS:  # its value is not understood
+            self._hand_on(raw, ".".join(filter(None, ("delta.tool_calls", outer, key))), events)
+            return
+        self._keep(len(raw))
+        value = {key: decode_json(_any, raw)}
+        further = self._further.setdefault(call.number, {})
+        self._further[call.number] = merge(further, {outer: value} if outer else value)
 
     @property
     def _calls(self) -> ToolCalls:
@@ -261,9 +306,9 @@ class ChoiceReader:
 
     def _take_part(self, raw: bytes, events: list[Event]) -> None:
         try:
-            part = decode_json(_part, raw)
+            part, unknown = _part.decode(raw)
         except Malformed:
-            part = _Part("")
+            part, unknown = _Part(), []
         if part.type == "text" and part.text is not None:
             if part.text:
                 events.append(Text(part.text, self.numbers.of("text"), self._index))
@@ -272,16 +317,26 @@ class ChoiceReader:
                 self._think(text, events)
         else:
             self._hand_on(raw, "delta.content", events)
+            return
+        for key, value in unknown:
+            self._hand_on(value, f"delta.content.{key}", events)
 
-    def _take_reasoning_detail(self, raw: bytes, counted: bool, events: list[Event]) -> None:
-        detail = decode_json(_any, raw)
-        if not is_object(detail):
+    def _take_reasoning_detail(self, raw: bytes, events: list[Event]) -> None:
+        try:
+            detail = decode_json(_detail, raw)
+        except Malformed:
             self._hand_on(raw, "delta.reasoning_details", events)
             return
-        if (text := detail_text(detail)) and not counted:
+        text = detail.text or detail.summary
+        if detail.signature or detail.data or detail.id:
+            self._signed = True
+        elif type(text) is not str and detail.text != "":
+            self._hand_on(raw, "delta.reasoning_details", events)
+            return
+        if text and not self._named and isinstance(text, str):
             self._think(text, events)
         self._keep(len(raw))
-        self._details.append(detail)
+        self._details.append(raw)
 
     def _take_opaque(self, text: str, opaque: str) -> None:
         self._keep(len(text) + len(opaque))
@@ -310,6 +365,7 @@ class ChoiceReader:
         citation = Citation(
             said.url,
             said.title,
+            quote=said.content,
             start=said.start_index,
             end=said.end_index,
             part=max(self.numbers.last, 0),
@@ -340,7 +396,7 @@ class ChoiceReader:
         thoughts: dict[str, Any] = {}
         if self._opaque:
             thoughts = {"reasoning_text": "".join(self._thought), "reasoning_opaque": self._opaque}
-        if any(detail.keys() & {"signature", "data", "id"} for detail in self._details):
+        if self._signed:
             thoughts["reasoning_details"] = _joined(self._details)
         if thoughts:
             part = self.numbers.new() if self._thought_part < 0 else self._thought_part
@@ -348,30 +404,32 @@ class ChoiceReader:
         for number, further in self._further.items():
             call = self._calls[number]
             key, text = ("custom", "input") if call.custom else ("function", "arguments")
-            inner = {"name": call.name, text: "".join(call.arguments)}
-            value = {"id": call.id, "type": key, key: inner, **further}
-            self._add_native({"tool_calls": [value]}, call.part, events)
+            known = {"name": call.name, text: "".join(call.arguments)}
+            value = {"id": call.id, "type": key, key: known}
+            self._add_native({"tool_calls": [merge(value, further)]}, call.part, events)
 
     def _add_native(self, value: dict[str, Any], part: int, events: list[Event]) -> None:
         self._parts.add()
         events.append(Native(DIALECT, msgspec.json.encode(value), part, self._index))
 
 
-def _joined(details: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _joined(details: list[bytes]) -> list[dict[str, Any]]:
     """The pieces of `reasoning_details`, those of one index and type joined."""
-    joined: dict[Any, dict[str, Any]] = {}
-    for number, detail in enumerate(details):
-        index, type_ = detail.get("index", -1 - number), detail.get("type")
-        if is_list(index) or is_object(index) or is_list(type_) or is_object(type_):
-            index = type_ = -1 - number
-        whole = joined.setdefault((index, type_), {})
+    joined: dict[object, dict[str, Any]] = {}
+    texts: dict[tuple[object, str], list[str]] = {}
+    for number, raw in enumerate(details):
+        detail: dict[str, Any] = decode_json(_any, raw)
+        place: object = number  # without an index it is a piece of its own
+        if isinstance(detail.get("index"), int):
+            place = detail["index"], str(detail.get("type"))
+        whole = joined.setdefault(place, {})
         for key, value in detail.items():
-            before = whole.get(key)
-            text = key in ("text", "summary", "data")
-            if text and isinstance(before, str) and isinstance(value, str):
-                whole[key] = before + value
-            elif value is not None or key not in whole:
+            if key in _TEXTS and isinstance(value, str):
+                texts.setdefault((place, key), []).append(value)
+            if value is not None or key not in whole:
                 whole[key] = value
+    for (place, key), pieces in texts.items():
+        joined[place][key] = "".join(pieces)
     return list(joined.values())
 
 

@@ -21,27 +21,33 @@ from .choice import ChoiceReader, Citations
 from .request import encode_chat
 from .wire import Chunk, WireChoice, decode_chunk, decode_loosely
 
-__all__ = ["OpenAIStep", "usage_of"]
+__all__ = ["PATH", "OpenAIStep"]
+
+PATH = "/chat/completions"
+"""Where chats are asked, below the base URL, unless the provider says otherwise."""
 
 
-class _PlainDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    content: str
+# The fields are in the order of the wire, in which msgspec finds them soonest.
+
+
+class _PlainDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True, kw_only=True):
     role: str | None = None
+    content: str
+    refusal: None = None
     reasoning: None = None
     reasoning_content: None = None
     tool_calls: None = None
-    reasoning_details: None = None
-    refusal: None = None
-    function_call: None = None
-    annotations: None = None
 
 
-class _PlainChoice(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    delta: _PlainDelta
+class _PlainChoice(msgspec.Struct, gc=False, forbid_unknown_fields=True, kw_only=True):
     index: Literal[0] = 0
-    finish_reason: None = None
+    delta: _PlainDelta
     logprobs: None = None
+    finish_reason: None = None
     native_finish_reason: None = None
+    matched_stop: None = None
+    stop_reason: None = None
+    token_ids: None = None
 
 
 class _PlainChunk(msgspec.Struct, gc=False):
@@ -65,43 +71,44 @@ class OpenAIStep(EventStep):
 
     unfinished = "the stream ended before data: [DONE] or a finish_reason for every choice"
 
-    def __init__(self, question: Question, path: str, finishes: Mapping[str, FinishKind]) -> None:
+    def __init__(self, question: Question, finishes: Mapping[str, FinishKind]) -> None:
         provider, chat = question.provider, question.chat
         accept = "text/event-stream" if chat.stream else "application/json"
         request = question.post(
-            provider.path or path,
+            provider.path or PATH,
             encode_chat(chat, question.model, provider),
             {"accept": accept},
         )
         super().__init__(request, question.limits)
         self._limit = question.limits.event
-        self._finishes = {**finishes, **provider.finishes} if provider.finishes else finishes
+        self._finishes = finishes
+        if provider.finishes:
+            self._finishes = {**finishes, **provider.finishes}
         self._choices: dict[int, ChoiceReader] = {}
         n = chat.extra.get("n", chat.n)
         self._expected = n if isinstance(n, int) else 1
         self._finished = 0  # choices that have a finish reason
         self._started = False
-        self._plain = False  # whether a chunk is tried as plain first
-        self._plain_part = 0  # the part that its text belongs to
+        self._plain: int | None = None  # the part that the text of a plain chunk belongs to
         self._parts = Parts(question.limits.parts)
         self._citations = Citations(self._parts)
 
     def payloads(self, payloads: list[bytes], events: list[Event]) -> None:
-        plain = self._plain
+        part = self._plain
         for payload in payloads:
-            if plain:
+            if part is not None:  # it may well be plain
                 try:
                     text = _decode_plain(payload).choices[0].delta.content
                 except (ValueError, RecursionError):
                     pass
                 else:
                     if text:
-                        events.append(Text(text, self._plain_part))
+                        events.append(Text(text, part))
                     continue
             self.event(payload, "message", events)
             if self.evidence == "terminator":
                 return
-            plain = self._plain
+            part = self._plain
 
     def event(self, data: bytes, type: str, events: list[Event]) -> None:
         try:
@@ -119,15 +126,10 @@ class OpenAIStep(EventStep):
         if type == "error" and not chunk.error:
             raise refusal_of_text(data)
         self._take_chunk(chunk, data, events)
+        self._plain = None
         first = self._choices.get(0)
-        self._plain = (
-            self._started
-            and first is not None
-            and first.numbers.kind == "text"
-            and _may_be_plain(chunk)
-        )
-        if first is not None:
-            self._plain_part = first.numbers.last
+        if first is not None and first.numbers.kind == "text" and self._started:
+            self._plain = first.numbers.last if _may_be_plain(chunk) else None
 
     def document(self, body: bytes, events: list[Event]) -> None:
         try:
@@ -173,11 +175,12 @@ class OpenAIStep(EventStep):
         for choice in chunk.choices or ():
             self._take_choice(choice, events)
             usage = usage or choice.usage
-        self._cite(chunk, events)
+        if chunk.citations is not None or chunk.search_results is not None:
+            self._cite(chunk, events)
         if not usage and is_object(chunk.x_groq):
             usage = chunk.x_groq.get("usage")
         if usage and is_object(usage):
-            events.append(usage_of(usage))
+            events.append(_usage_of(usage))
         if chunk.error:
             raise refusal_of_object({"error": chunk.error}, data=payload)
 
@@ -198,8 +201,6 @@ class OpenAIStep(EventStep):
 
     def _cite(self, chunk: Chunk, events: list[Event]) -> None:
         """Perplexity's sources: addresses, and with a title the results of its search."""
-        if chunk.search_results is None and chunk.citations is None:
-            return
         for result in chunk.search_results if is_list(chunk.search_results) else ():
             url = result.get("url") if is_object(result) else None
             title = result.get("title") if is_object(result) else None
@@ -230,7 +231,7 @@ def _may_be_plain(chunk: Chunk) -> bool:
     )
 
 
-def usage_of(usage: dict[str, Any]) -> Usage:
+def _usage_of(usage: dict[str, Any]) -> Usage:
     """A `usage` object, with OpenTelemetry's names."""
 
     def count(*names: str, of: Any = usage) -> int | None:

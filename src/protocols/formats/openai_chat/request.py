@@ -1,7 +1,7 @@
 """A chat as the body of a request for a chat completion.
 
-Source: the API reference of chat completions (platform.openai.com/docs/api-reference/chat). In what
-services differ is data of the provider.
+Source: the API reference of chat completions (platform.openai.com/docs/api-reference/chat). Where
+services differ, the provider says how.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from ...chat import (
     Tool,
     ToolCall,
 )
-from ...encoding import call_ids, merge, parts_to_write, result_text, tools_to_write
+from ...encoding import add_piece, call_ids, merge, parts_to_write, result_text, tools_to_write
 from ...errors import LocalProtocolError
 from ...mappings import AUDIO, DIALECT
 from ...provider import Provider
@@ -40,7 +40,8 @@ def encode_chat(chat: Chat, model: str, provider: Provider) -> dict[str, Any]:
         raise LocalProtocolError("no message: a chat needs at least one")
     ids = call_ids(chat.messages)
     messages = [
-        _Written(message, place, ids, provider).value for place, message in enumerate(chat.messages)
+        _MessageWriter(message, place, ids, provider).write()
+        for place, message in enumerate(chat.messages)
     ]
     if provider.system == "first":
         messages = _system_first(messages)
@@ -75,54 +76,60 @@ def encode_chat(chat: Chat, model: str, provider: Provider) -> dict[str, Any]:
     return body
 
 
-class _Written:
-    """One message, as it is written. `value` is the result."""
+class _MessageWriter:
+    """Writes one message: collects what its parts say, each in its place, and puts that together.
+
+    `ids`: see `call_ids`; `place`: of the message in the conversation.
+    """
 
     def __init__(
-        self,
-        message: Message,
-        place: int,
-        ids: dict[tuple[int, int], str],
-        provider: Provider,
+        self, message: Message, place: int, ids: dict[tuple[int, int], str], provider: Provider
     ) -> None:
         self._message = message
+        self._place = place
+        self._ids = ids
         self._provider = provider
-        self._content: list[dict[str, Any]] = []
+        self._content: list[Any] = []
         self._calls: list[Any] = []
         self._thoughts: list[str] = []
         self._refusals: list[str] = []
-        self._merged: dict[str, Any] = {}
-        number = 0
+        self._pieces: dict[str, Any] = {}  # the rest of native forms
+
+    def write(self) -> dict[str, Any]:
+        """The message. Raises LocalProtocolError for what it can't say."""
+        message, number = self._message, 0
         for part, native in parts_to_write(message, DIALECT):
             if isinstance(part, ToolCall):
-                self._add_call(part, ids[place, number], native)
+                self._add_call(part, self._ids[self._place, number], native)
                 number += 1
             elif native is not None:
                 self._add_native(part, native)
             else:
                 self._add(part)
         role = message.role
-        if role == "developer" and not provider.developer:
+        if role == "developer" and not self._provider.developer:
             role = "system"
-        self.value: dict[str, Any] = {"role": role, "content": self._content_value()}
+        written: dict[str, Any] = {"role": role, "content": self._content_value()}
         if message.name:
-            self.value["name"] = message.name
+            written["name"] = message.name
         if role == "tool":
-            self.value["tool_call_id"] = ids[place, -1]
+            written["tool_call_id"] = self._ids[self._place, -1]
         if self._refusals:
-            self.value["refusal"] = "".join(self._refusals)
+            written["refusal"] = "".join(self._refusals)
         if self._calls:
-            self.value["tool_calls"] = self._calls
-        self._add_thoughts()
-        self.value = merge(merge(self.value, self._merged), message.extra)
-        written = self._content or self._calls or self._refusals or self._merged
-        if message.parts and not (written or provider.history in self.value):
+            written["tool_calls"] = self._calls
+        thoughts = self._thoughts_value()
+        if thoughts is not None:
+            written[self._provider.history] = thoughts
+        add_piece(written, self._pieces)
+        said = self._content or self._calls or self._refusals or self._pieces
+        if message.parts and not said and thoughts is None:
             raise LocalProtocolError(
                 f"nothing of the {message.role} message can be said here: leave it out"
             )
+        return merge(written, message.extra)
 
     def _add(self, part: Part) -> None:
-        message = self._message
         match part:
             case TextPart():
                 self._content.append(_marked({"type": "text", "text": part.text}, part.cache))
@@ -136,16 +143,15 @@ class _Written:
                 self._expect(part, "user")
                 image = {"url": part.url} | ({"detail": part.detail} if part.detail else {})
                 self._content.append(_marked({"type": "image_url", "image_url": image}, part.cache))
-            case FilePart():
+            case _:
+                assert isinstance(part, FilePart)  # calls and native forms have their own methods
                 self._expect(part, "user")
                 self._content.append(_marked(_file(part), part.cache))
-            case ToolCall() | Opaque():  # the one is written elsewhere, the other has a native form
-                raise LocalProtocolError(f"a part that has no place in a {message.role} message")
 
     def _add_call(self, call: ToolCall, id: str, native: Any) -> None:
         self._expect(call, "assistant")
-        if native is not None and is_list(native.get("tool_calls")):
-            self._calls += native["tool_calls"]
+        if is_object(native) and is_list(calls := native.get("tool_calls")):
+            self._calls += ({**c, "id": c.get("id") or id} if is_object(c) else c for c in calls)
             return
         key, text = ("custom", "input") if call.custom else ("function", "arguments")
         value: dict[str, Any] = {
@@ -156,47 +162,41 @@ class _Written:
         self._calls.append(_marked(value, call.cache))
 
     def _add_native(self, part: Part, native: Any) -> None:
-        """A piece of the message, merged in."""
+        """A piece of the message."""
         if not is_object(native):
             raise LocalProtocolError(f"a native form of {DIALECT} is a piece of a message")
-        native = dict(native)
-        if is_list(content := native.pop("content", None)):
+        piece = dict(native)
+        if is_list(content := piece.pop("content", None)):
             self._content += content
-        if "reasoning_details" in native and self._provider.history != "reasoning_details":
-            del native["reasoning_details"]
+        if "reasoning_details" in piece and self._provider.history != "reasoning_details":
+            del piece["reasoning_details"]
             if isinstance(part, ReasoningPart):
                 self._thoughts.append(part.text)
-        for key, value in native.items():
-            kept = self._merged.get(key)
-            self._merged[key] = [*kept, *value] if is_list(kept) and is_list(value) else value
+        add_piece(self._pieces, piece)
 
-    def _add_thoughts(self) -> None:
-        """Into the field that the provider has for them, if it has one."""
-        field = self._provider.history
-        text = "".join(self._thoughts)
+    def _thoughts_value(self) -> Any:
+        """What the field that the provider has for thoughts gets; None: nothing."""
+        field, text = self._provider.history, "".join(self._thoughts)
         if not field or self._message.role != "assistant":
-            return
+            return None
         if field == "reasoning_details":
-            if text and field not in self._merged:
-                self.value[field] = [{"type": "reasoning.text", "text": text}]
-        elif text or (self._calls and self._provider.history_required):
-            self.value[field] = text
+            return [{"type": "reasoning.text", "text": text}] if text else None
+        return text if text or (self._calls and self._provider.history_required) else None
 
     def _content_value(self) -> Any:
         message, content = self._message, self._content
-        plain = all(part.keys() == {"type", "text"} and _is_text(part) for part in content)
         text_only = message.role in self._provider.text_only
         if (text_only or message.role == "tool") and not all(map(_is_text, content)):
             raise LocalProtocolError(
                 f"a {message.role} message of {self._provider.name} takes text only"
             )
-        if message.role == "tool" and message.failed:
-            texts = "".join(part["text"] for part in content)
-            if result_text(message, texts) != texts:
+        if message.failed:
+            text = "".join(part["text"] for part in content)
+            if result_text(message, text) != text:
                 content.insert(0, {"type": "text", "text": "Error: "})
-        if not plain:
-            return content
-        if len(content) > 1 and message.role not in ("assistant", "tool") and not text_only:
+        if not all(_is_text(part) and len(part) == 2 for part in content):
+            return content  # a part of another type, or one with a mark
+        if len(content) > 1 and message.role in ("system", "developer", "user") and not text_only:
             return content
         text = "".join(part["text"] for part in content)
         return text if text or not self._calls else None
@@ -205,30 +205,26 @@ class _Written:
         if self._message.role != role:
             kind = type(part).__name__
             raise LocalProtocolError(
-                f"a {self._message.role} message can't have a {kind} in chat completions"
+                f"{self._message.role} messages can't have a {kind} in chat completions"
             )
 
 
-def _is_text(part: dict[str, Any]) -> bool:
-    return part.get("type") == "text"
+def _is_text(part: Any) -> bool:
+    return is_object(part) and part.get("type") == "text" and isinstance(part.get("text"), str)
 
 
 def _file(part: FilePart) -> dict[str, Any]:
     head, comma, data = part.url.partition(",")
-    media_type = part.media_type or head.removeprefix("data:").partition(";")[0]
     if not (head.startswith("data:") and comma):
         raise LocalProtocolError(
-            "a file by its address can't be said in chat completions: "
-            "give its bytes (FilePart.of_bytes)"
+            "chat completions can't take a file by its address: give its bytes (FilePart.of_bytes)"
         )
-    kind = media_type.partition("/")[0]
+    media_type = part.media_type or head.removeprefix("data:").partition(";")[0]
     if media_type in _FORMATS:
-        return {
-            "type": "input_audio",
-            "input_audio": {"data": data, "format": _FORMATS[media_type]},
-        }
-    if kind in ("audio", "video"):
-        raise LocalProtocolError(f"{media_type} can't be said in chat completions: leave it out")
+        audio = {"data": data, "format": _FORMATS[media_type]}
+        return {"type": "input_audio", "input_audio": audio}
+    if media_type.startswith(("audio/", "video/")):
+        raise LocalProtocolError(f"chat completions can't take {media_type}: leave it out")
     file = {"file_data": part.url}
     return {"type": "file", "file": {"filename": part.name, **file} if part.name else file}
 
@@ -268,7 +264,7 @@ def _marked(value: dict[str, Any], cache: Cache) -> dict[str, Any]:
 
 
 def _system_first(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """System messages merged into one, at the start."""
+    """`messages` with those of the system merged into one, at the start."""
     system = [message for message in messages if message["role"] in ("system", "developer")]
     if not system or (len(system) == 1 and messages[0] is system[0]):
         return messages

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ...chat import Chat, Effort, Message, Opaque, Part, ReasoningPart, Tool
-from ...encoding import merge, value_of
+from ...encoding import add_piece, merge, value_of
 from ...errors import BadRequest, LocalProtocolError, RemoteProtocolError
 from ...events import (
     Citation,
@@ -30,7 +30,7 @@ from ...events import (
 from ...mappings import DIALECT, message_of, tool_of
 from ...reply import Choice, CollectedToolCall, Reply
 from ...service import Responder, Sealer, Service, error_fields, read_json, refuse
-from ...toolkit.http import Request
+from ...toolkit.http import Headers, Request
 from ...toolkit.json import is_list, is_object
 from ...toolkit.sse import encode_sse
 
@@ -85,14 +85,14 @@ class OpenAIResponder(Responder):
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
-        self._number = 0
-        self._head: dict[str, Any] = {}
+        self._number = service.number()
+        self._head: dict[str, Any] = {"id": f"chatcmpl-{self._number}", "created": 0, "model": ""}
         self._roles: set[int] = set()
         # A chunk without choices is sent only if it was asked for (stream_options.include_usage),
         # as clients stumble over it; else the usage goes along with a finish reason.
         self._wants_usage = False
         self._usage: Usage | None = None
-        self._customs: set[tuple[int, int]] = set()  # calls of free text
+        self._calls: dict[tuple[int, int], ToolCallStart] = {}  # by choice and number
 
     def read(self, request: Request, found: dict[str, str]) -> Chat:
         """The chat. Refuses (415, 413, 400, 404) what a real service refuses."""
@@ -108,8 +108,7 @@ class OpenAIResponder(Responder):
             chat = _chat(body, fields, model, self.service.sealer)
         except LocalProtocolError as error:
             raise refuse(BadRequest, 400, str(error)) from None
-        self._number = self.service.number()
-        self._head = {"id": f"chatcmpl-{self._number}", "created": 0, "model": model}
+        self._head["model"] = model
         options = fields.get("stream_options")
         self._wants_usage = is_object(options) and bool(options.get("include_usage"))
         return chat
@@ -123,9 +122,17 @@ class OpenAIResponder(Responder):
         names = provider.models or ((provider.default_model or "any"),)
         return msgspec.json.encode({"object": "list", "data": list(map(_model, names))})
 
+    def head(self) -> tuple[int, Headers]:
+        more = [(b"x-request-id", f"req-{self._number}".encode())]
+        if self.chat.stream and self.status == 200:  # proxies are not to hold a stream back
+            more += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        return self.status, [*self.headers, *more]
+
     def send(self, event: Event) -> bytes:
         if isinstance(event, Start):
             self._head |= {"id": event.id or self._head["id"], "model": event.model}
+        elif isinstance(event, ToolCallStart):
+            self._calls[event.index, event.call] = event
         return super().send(event)
 
     def write(self, event: Event) -> bytes:
@@ -139,17 +146,15 @@ class OpenAIResponder(Responder):
             case Refusal():
                 return self._delta(event.index, {"refusal": event.text})
             case ToolCallStart():
-                kind, text = ("custom", "input") if event.custom else ("function", "arguments")
+                kind, text = _words(event.custom)
                 id = event.id or f"call_{self._number}_{event.index}_{event.call}"
                 call = {"index": event.call, "id": id, "type": kind}
-                if event.custom:
-                    self._customs.add((event.index, event.call))
                 piece = {"tool_calls": [{**call, kind: {"name": event.name, text: ""}}]}
                 # OpenAI's first chunk of a call says null; of an empty text clients make a part.
                 return self._delta(event.index, {"content": None, **piece})
             case ToolCallDelta():
-                custom = (event.index, event.call) in self._customs
-                kind, text = ("custom", "input") if custom else ("function", "arguments")
+                start = self._calls.get((event.index, event.call))
+                kind, text = _words(start is not None and start.custom)
                 part = {"index": event.call, kind: {text: event.arguments}}
                 return self._delta(event.index, {"tool_calls": [part]})
             case Citation():
@@ -192,14 +197,16 @@ class OpenAIResponder(Responder):
         return encode_sse(msgspec.json.encode({"error": error_fields(error)}))
 
     def _native(self, native: Native) -> dict[str, Any]:
-        """The piece of a message that carries a native form; empty if nothing can."""
+        """The piece of a message that carries a native form; empty if nothing can. Of a call it
+        has what was not written yet."""
         if native.dialect == DIALECT:
             value = value_of(native)
-            calls = value.get("tool_calls") if is_object(value) else None
-            if is_list(calls) and self._whole is None:  # the call was written; this is the rest
-                more = [_further(call, number) for number, call in enumerate(calls)]
-                return {**value, "tool_calls": more}
-            return value if is_object(value) else {}
+            piece = dict(value) if is_object(value) else {}
+            calls = piece.pop("tool_calls", None)
+            for start in self._calls.values() if is_list(calls) and calls else ():
+                if (start.index, start.part) == (native.index, native.part):
+                    piece["tool_calls"] = [{"index": start.call, **_further(calls[0])}]
+            return piece
         if self.service.sealer is None:
             return {}
         sealed = {"type": "reasoning.encrypted", "data": self.service.sealer.seal(native)}
@@ -218,10 +225,15 @@ class OpenAIResponder(Responder):
         if choice.citations:
             message["annotations"] = list(map(_annotation, choice.citations))
         for native in choice.natives:
-            message = merge(message, self._native(native))
+            piece = self._native(native)
+            for more in piece.pop("tool_calls", ()):
+                numbers = [number for of, number in self._calls if of == index]
+                place = numbers.index(more.pop("index"))
+                message["tool_calls"][place] = merge(message["tool_calls"][place], more)
+            add_piece(message, piece)
         logprobs: dict[str, list[Any]] = {}
-        for piece in choice.logprobs:
-            logprobs.setdefault(piece.of, []).extend(piece.tokens)
+        for said in choice.logprobs:
+            logprobs.setdefault(said.of, []).extend(said.tokens)
         reason = "stop" if self.complete else None
         if choice.finish is not None:
             reason = _reason(choice.finish)
@@ -233,7 +245,7 @@ class OpenAIResponder(Responder):
         }
 
     def _whole_call(self, index: int, number: int, call: CollectedToolCall) -> dict[str, Any]:
-        kind, text = ("custom", "input") if call.custom else ("function", "arguments")
+        kind, text = _words(call.custom)
         # Of an incomplete call `{}` stands for nothing, and at the other end it would be complete.
         said = call.arguments if call.complete or call.arguments != "{}" else ""
         id = call.id or f"call_{self._number}_{index}_{number}"
@@ -310,7 +322,7 @@ def _unsealed(message: Message, sealer: Sealer) -> Message:
             continue
         sealed = [d for d in details if is_object(d) and d.get("format") == SEALED]
         found = (sealer.unseal(str(detail.get("data"))) for detail in sealed)
-        parts += (Opaque(native) for native in found if native is not None)
+        parts += (Opaque(Native(n.dialect, n.raw)) for n in found if n is not None)
         if kept := [detail for detail in details if detail not in sealed]:
             raw = msgspec.json.encode({"reasoning_details": kept})
             parts.append(ReasoningPart(part.text, Native(DIALECT, raw)))
@@ -375,9 +387,22 @@ def _check(body: _Body, fields: dict[str, Any]) -> None:
             raise refuse(BadRequest, 400, f"{name}: {value} is not between {low} and {high}")
 
 
-def _further(call: Any, number: int) -> dict[str, Any]:
-    known = {"id", "type", "function", "custom", "index"}
-    return {"index": number, **{k: v for k, v in call.items() if k not in known}}
+def _words(custom: bool) -> tuple[str, str]:
+    """The type of a call, which is the key of what it says, and the key of its arguments there."""
+    return ("custom", "input") if custom else ("function", "arguments")
+
+
+def _further(call: Any) -> dict[str, Any]:
+    """The keys of a call beside those that its events say."""
+    further: dict[str, Any] = {}
+    for key, value in call.items() if is_object(call) else ():
+        if key in ("function", "custom") and is_object(value):
+            value = {k: v for k, v in value.items() if k not in ("name", "arguments", "input")}
+            if value:
+                further[key] = value
+        elif key not in ("id", "type", "index"):
+            further[key] = value
+    return further
 
 
 def _reason(finish: Finish) -> str:
@@ -397,6 +422,8 @@ _REASONS = {
 
 def _annotation(citation: Citation) -> dict[str, Any]:
     said: dict[str, Any] = {"url": citation.url, "title": citation.title}
+    if citation.quote:
+        said["content"] = citation.quote
     if citation.start is not None:
         said |= {"start_index": citation.start, "end_index": citation.end}
     return {"type": "url_citation", "url_citation": said}
@@ -408,7 +435,8 @@ def _model(name: str) -> dict[str, Any]:
 
 def _usage(usage: Usage) -> dict[str, Any]:
     """A `usage` object; what came in this form goes out as it came."""
-    if "prompt_tokens" in usage.raw:
+    ours = ("prompt_tokens", "completion_tokens", "total_tokens")
+    if "input_tokens" not in usage.raw and any(name in usage.raw for name in ours):
         return usage.raw
     asked, said = usage.input_tokens or 0, usage.output_tokens or 0
     read: dict[str, Any] = {"cached_tokens": usage.cache_read_input_tokens or 0}

@@ -12,28 +12,33 @@ from ...dialect import words
 from ...toolkit.json import Lenient
 
 __all__ = [
+    "IGNORES",
     "Chunk",
     "Delta",
     "Fragment",
     "Function",
     "OddChoice",
+    "OddFragment",
     "WireChoice",
     "decode_chunk",
+    "decode_fragment",
     "decode_loosely",
 ]
 
 _Ignored = msgspec.Raw
-_NOTHING = msgspec.Raw()
+_NOTHING = msgspec.Raw()  # not None: of `Raw | None` msgspec takes null only
 
 
-class Function(msgspec.Struct, gc=False):
+class Function(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """The function of a tool call, or a piece of it."""
 
     name: str | None = None
     arguments: str | dict[str, Any] | None = None
 
 
-class _Custom(msgspec.Struct, gc=False):
+class Custom(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """What stands there for a tool that takes free text."""
+
     name: str | None = None
     input: str | None = None
 
@@ -41,11 +46,18 @@ class _Custom(msgspec.Struct, gc=False):
 class Fragment(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """A tool call, or a piece of one."""
 
-    function: Function | None = None
     index: int | None = None
     id: str | None = None
-    custom: _Custom | None = None
     type: _Ignored = _NOTHING
+    function: Function | None = None
+    custom: Custom | None = None
+
+
+class OddFragment(Fragment, gc=False):
+    """A fragment that was decoded leniently. `unknown`: what is not understood, as it came, by its
+    key and the key of the object that it stands in."""
+
+    unknown: list[tuple[str, str, bytes]] = []
 
 
 class Delta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -118,14 +130,21 @@ class _LooseChunk(msgspec.Struct, gc=False):
 
 class _LooseChoice(msgspec.Struct, gc=False):
     index: int | None = None
-    delta: msgspec.Raw | None = None
+    delta: msgspec.Raw = _NOTHING
     finish_reason: str | None = None
     logprobs: dict[str, msgspec.Raw] | None = None
-    message: msgspec.Raw | None = None
+    message: msgspec.Raw = _NOTHING
     text: str | None = None
     stop_reason: Any = None
     usage: Any = None
     error: Any = None
+
+
+class _LooseFragment(msgspec.Struct, gc=False):
+    index: int | None = None
+    id: str | None = None
+    function: msgspec.Raw = _NOTHING
+    custom: msgspec.Raw = _NOTHING
 
 
 IGNORES = words(
@@ -136,9 +155,13 @@ IGNORES = words(
 """Keys of choices and deltas that say nothing of the content."""
 
 decode_chunk = msgspec.json.Decoder(Chunk).decode
+_decode_fragment = msgspec.json.Decoder(Fragment).decode
 _loose_chunk = Lenient(_LooseChunk)
 _loose_choice = Lenient(_LooseChoice, IGNORES - {"index"})
 _loose_delta = Lenient(Delta, IGNORES)
+_loose_fragment = Lenient(_LooseFragment, frozenset(("type",)))
+_loose_function = Lenient(Function)
+_loose_custom = Lenient(Custom)
 
 
 def decode_loosely(payload: bytes) -> Chunk:
@@ -174,7 +197,7 @@ def _choice(payload: bytes) -> WireChoice:
         unknown=unknown,
     )
     for key in ("delta", "message"):
-        raw = bytes(getattr(loose, key) or b"")
+        raw = bytes(getattr(loose, key))
         if raw[:1] == b"{":
             delta, more = _loose_delta.decode(raw)
             setattr(choice, key, delta)
@@ -182,3 +205,23 @@ def _choice(payload: bytes) -> WireChoice:
         elif raw:
             unknown.append((key, raw))
     return choice
+
+
+def decode_fragment(payload: bytes) -> Fragment:
+    """A tool call, or a piece of one. Raises Malformed if it is not an object."""
+    try:
+        return _decode_fragment(payload)
+    except (ValueError, RecursionError):
+        pass  # what follows is outside: a UnicodeDecodeError holds the payload
+    loose, further = _loose_fragment.decode(payload)
+    fragment = OddFragment(loose.index, loose.id)
+    unknown = fragment.unknown = [("", key, value) for key, value in further]
+    for key, lenient in (("function", _loose_function), ("custom", _loose_custom)):
+        raw = bytes(getattr(loose, key))
+        if raw[:1] == b"{":
+            inner, further = lenient.decode(raw)
+            setattr(fragment, key, inner)
+            unknown += [(key, name, value) for name, value in further]
+        elif raw:
+            unknown.append(("", key, raw))
+    return fragment

@@ -6,7 +6,7 @@ import msgspec
 
 from ....chat import Chat, as_chat
 from ....errors import LocalProtocolError, RemoteProtocolError
-from ....events import End, Event, Text, Unrecognized
+from ....events import Event, Text, Unrecognized
 from ....service import Responder, read_json
 from ....toolkit.http import Request
 
@@ -34,10 +34,8 @@ class DarkAIResponder(Responder):
                 return _line({"event": "text-chunk", "data": {"text": event.text}})
             case Unrecognized():
                 return event.raw + b"\n\n"
-            case End():
-                return _line({"event": "stream-end", "data": {}})
             case _:
-                raise NotImplementedError
+                return _line({"event": "stream-end", "data": {}})
 
     def fail_midway(self, error: RemoteProtocolError | LocalProtocolError) -> bytes:
         detail = msgspec.json.encode({"data": {"detail": str(error)}})

@@ -1,4 +1,4 @@
-"""The `aichats` dialect, both halves: raw text in lines, and pictures in two requests."""
+"""AiChats' format, client half."""
 
 import json
 from typing import Any
@@ -25,8 +25,7 @@ from tokenwire.protocols.events import End, Event, Image, Text, Unrecognized
 from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.registry import PROVIDERS
-from tokenwire.protocols.service import Service, pair
-from tokenwire.protocols.toolkit.http import Headers, Request
+from tokenwire.protocols.toolkit.http import Headers
 
 HISTORY = (Message("system", "be brief"), Message("user", "a cat"))
 END = End("body_end")
@@ -119,7 +118,7 @@ def test_last_line_needs_no_end() -> None:
 
 
 def test_text_is_stripped_as_it_comes() -> None:
-    """Leading white space is dropped; that behind text waits for more text."""
+    """Leading white space is dropped; that after text waits for more text."""
     exchange = ask()
     exchange.next_request()
     exchange.receive_response(200, SSE)
@@ -211,7 +210,7 @@ def test_refusals() -> None:
     outcome = alike(ask(), Response(b'{"error": "too many", "code": 429}', 200, JSON))
     outcome.refused_by(RateLimited, "too many")
     outcome = alike(ask(), Response(b'{"data": []}', 200, JSON))
-    outcome.refused_by(UnexpectedContent, "in the place of a stream")
+    outcome.refused_by(UnexpectedContent, "instead of a stream")
 
 
 # Pictures
@@ -305,7 +304,7 @@ def test_replies_that_are_none(response: Response, kind: type[RemoteProtocolErro
     alike(draw(), response).refused_by(kind)
 
 
-def test_a_refusal_in_the_place_of_an_address_is_told() -> None:
+def test_a_refusal_instead_of_an_address_is_told() -> None:
     response = Response(b'{"error": "m1"}', 200, JSON)
     error = alike(draw(), response).refused_by(Refused, "m1").error
     assert isinstance(error, Refused)
@@ -325,8 +324,8 @@ def test_a_picture_that_is_cut(ending: Ending) -> None:
 @pytest.mark.parametrize(
     ("response", "kind", "word"),
     [
-        (picture(b"text/plain"), Malformed, "text/plain came in the place of a picture"),
-        (picture(b"text/html", b"<html>"), Malformed, "in the place of a picture"),
+        (picture(b"text/plain"), Malformed, "text/plain came instead of a picture"),
+        (picture(b"text/html", b"<html>"), Malformed, "instead of a picture"),
         (picture(body=b""), Malformed, "no bytes"),
         (picture(status=404), BadRequest, "404"),
         (picture(body=b"x" * 11), LimitExceeded, "10 bytes"),
@@ -339,105 +338,12 @@ def test_pictures_that_are_none(
     assert outcome.events == []
 
 
-def test_what_came_in_the_place_of_a_picture_is_told() -> None:
+def test_what_came_instead_of_a_picture_is_told() -> None:
     long = picture(b"text/" + b"x" * 100, b"sorry")
     error = alike(draw(), FOUND, long).refused_by(Malformed).error
     assert isinstance(error, Malformed)
-    assert error.message == "content of type (too long to show) came in the place of a picture"
+    assert error.message == "content of type (too long to show) came instead of a picture"
     assert error.data == b"sorry"
     error = alike(draw(), FOUND, picture(body=b"")).refused_by(Malformed).error
     assert isinstance(error, Malformed)
     assert error.message == "the picture has no bytes"
-
-
-# The server's half
-
-
-def service() -> Service:
-    return Service(PROVIDERS["aichats"])
-
-
-def post(kind: str, *contents: str) -> Request:
-    history = [{"from": "you", "content": content} for content in contents]
-    body = json.dumps({"type": kind, "messagesHistory": history}).encode()
-    return Request("POST", "https://ai-chats.org/chat/send2/", JSON, body)
-
-
-@pytest.mark.parametrize(("kind", "model"), [("chat", "gpt-4"), ("image", "dalle")])
-def test_the_server_understands(kind: str, model: str) -> None:
-    chat = service().responder().receive_request(post(kind, "a", "b"))
-    assert chat == Chat(messages=(Message("user", "a"), Message("user", "b")), model=model)
-
-
-@pytest.mark.parametrize(
-    ("request_", "status", "message"),
-    [
-        (post("video", "a"), 400, "^type is chat or image, and messagesHistory has one$"),
-        (post("chat"), 400, "^type is chat or image, and messagesHistory has one$"),
-        (Request("POST", "https://x.test/other", JSON, b"{}"), 404, "nothing at /other"),
-        (Request("POST", "https://x.test/chat/send2/", JSON, b"{}"), 400, "unexpected shape"),
-        (Request("GET", "https://x.test/chat/send2/", []), 405, "takes POST, not GET"),
-        (Request("GET", "https://x.test/pictures/1", []), 404, "^there is no such picture$"),
-        (Request("POST", "https://x.test/pictures/1", []), 405, "takes GET, not POST"),
-    ],
-)
-def test_what_the_server_refuses(request_: Request, status: int, message: str) -> None:
-    responder = service().responder()
-    with pytest.raises(BadRequest, match=message) as caught:
-        responder.receive_request(request_)
-    assert caught.value.status == status
-    responder.fail(caught.value)
-    assert responder.head()[0] == status
-
-
-def test_what_the_server_says() -> None:
-    responder = service().responder()
-    responder.receive_request(post("chat", "a"))
-    assert responder.head() == (200, [(b"content-type", b"text/event-stream; charset=utf-8")])
-    assert responder.send(Text("a b")) == b"data: a b\n"
-    assert responder.send(Text("a\nb\r\n\rc")) == b"data: a\ndata: b\ndata: \ndata: c\n"
-    assert responder.send(End("body_end")) == b""
-    assert responder.end() == b""
-    assert responder.fail_midway(Refused("m1")) == b""  # the format has no way to say it
-
-
-def test_pictures_that_the_server_makes() -> None:
-    service = Service(PROVIDERS["aichats"], base_url="http://127.0.0.1:80/pictures")
-    responder = service.responder()
-    responder.receive_request(post("image", "a cat"))
-    assert responder.head() == (200, [(b"content-type", b"application/json")])
-    sent = [responder.send(e) for e in (Image(b"PNG", "image/png"), End("body_end"))]
-    assert sent == [b"", b""]
-    assert responder.end() == b'{"data":[{"url":"http://127.0.0.1:80/pictures/pictures/1"}]}'
-    fetch = service.responder()
-    url = "http://127.0.0.1:80/pictures/pictures/1"
-    assert fetch.receive_request(Request("GET", url, [])) is None
-    assert fetch.head() == (200, [(b"content-type", b"image/png")])
-    assert fetch.end() == b"PNG"
-
-
-@pytest.mark.parametrize(
-    ("kind", "event"),
-    [
-        ("chat", Image(b"PNG", "image/png")),
-        ("chat", Unrecognized(b"x")),
-        ("image", Text("a")),
-    ],
-)
-def test_what_the_server_cannot_say(kind: str, event: Event) -> None:
-    responder = service().responder()
-    responder.receive_request(post(kind, "a"))
-    asked = {"chat": "a chat", "image": "an image"}[kind]
-    message = f"^aichats can't say {type(event).__name__} in answer to {asked}$"
-    with pytest.raises(LocalProtocolError, match=message):
-        responder.send(event)
-
-
-def test_both_halves() -> None:
-    assert list(pair(ask(), service(), lambda chat: [Text("a\nb"), END])) == [
-        Text("a"),
-        Text("b"),
-        END,
-    ]
-    image = Image(b"PNG", "image/png", "https://ai-chats.org/pictures/1", "a cat")
-    assert list(pair(draw(), service(), lambda chat: [image])) == [image, END]

@@ -1,4 +1,4 @@
-"""The `aichatonline` dialect, both halves: a token first, then lines of JSON."""
+"""AiChatOnline's format, client half."""
 
 import json
 from collections.abc import Sequence
@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.driving import JSON, SSE, Ending, Outcome, Response, alike, drive
+from tests.driving import JSON, SSE, Ending, Outcome, Response, alike
 from tokenwire.protocols.chat import Chat, ImagePart, Message, as_chat
 from tokenwire.protocols.errors import (
     AuthenticationFailed,
-    BadRequest,
     LimitExceeded,
     LocalProtocolError,
     Malformed,
@@ -22,12 +21,11 @@ from tokenwire.protocols.errors import (
     Truncated,
     UnexpectedContent,
 )
-from tokenwire.protocols.events import End, Event, Finish, Text, Unrecognized
+from tokenwire.protocols.events import End, Event, Text, Unrecognized
 from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.question import RandomSource
 from tokenwire.protocols.registry import PROVIDERS
-from tokenwire.protocols.service import Service, pair
 from tokenwire.protocols.toolkit.http import Headers, Request
 
 BASE = "https://aichatonlineorg.erweima.ai"
@@ -264,90 +262,3 @@ def test_keepalive() -> None:
     for data, keepalive in ((line("a"), False), ("\n", True), (line("b"), False)):
         exchange.receive_data(data.encode())
         assert exchange.keepalive is keepalive
-
-
-# The server's half
-
-
-def service() -> Service:
-    return Service(PROVIDERS["aichatonline"])
-
-
-def get_token(service: Service) -> str:
-    responder = service.responder()
-    url = f"{BASE}/api/v1/user/getUniqueId?canvas=-abc"
-    assert responder.receive_request(Request("GET", url, [])) is None
-    assert responder.head() == (200, [(b"content-type", b"application/json")])
-    reply = json.loads(responder.end())
-    assert reply == {"code": 200, "data": reply["data"]}
-    assert isinstance(reply["data"], str)
-    return reply["data"]
-
-
-def post(token: str, body: Any = None, path: str = "/aichatonline/api/chat/gpt") -> Request:
-    content = json.dumps(body or {"conversationId": "abc", "prompt": "hi"}).encode()
-    headers = [(b"content-type", b"application/json"), (b"uniqueid", token.encode())]
-    return Request("POST", BASE + path, headers, content)
-
-
-def test_the_server_understands() -> None:
-    server = service()
-    token, another = get_token(server), get_token(server)
-    assert token != another
-    for given in (token, another, token):
-        responder = server.responder()
-        chat = responder.receive_request(post(given))
-        assert chat == Chat(messages=(Message("user", "hi"),), model="gpt-4o-mini")
-        assert responder.head() == (200, [(b"content-type", b"application/json")])
-
-
-@pytest.mark.parametrize(
-    ("request_", "kind", "status"),
-    [
-        (post("unheard"), AuthenticationFailed, 401),
-        (post("x", {"prompt": "hi"}), BadRequest, 400),
-        (post("x", path="/other"), BadRequest, 404),
-        (Request("GET", BASE + "/aichatonline/api/chat/gpt", []), BadRequest, 405),
-        (Request("POST", BASE + "/api/v1/user/getUniqueId", []), BadRequest, 405),
-        (Request("GET", BASE + "/api/v1/user/getUniqueId/x", []), BadRequest, 404),
-    ],
-)
-def test_what_the_server_refuses(request_: Request, kind: type[Refused], status: int) -> None:
-    responder = service().responder()
-    with pytest.raises(kind) as caught:
-        responder.receive_request(request_)
-    assert caught.value.status == status
-    body = responder.fail(caught.value)
-    assert responder.head()[0] == status
-    drive(ask(), Response(body, *responder.head())).refused_by(kind, caught.value.message)
-
-
-def test_a_token_that_was_not_given_out() -> None:
-    with pytest.raises(AuthenticationFailed) as caught:
-        service().responder().receive_request(post("unheard"))
-    assert caught.value.message == "the UniqueId is missing or was not given out"
-
-
-def test_what_the_server_says() -> None:
-    responder = service().responder()
-    said = [responder.send(e) for e in (Text("a\nb"), Unrecognized(b"{}"), End("body_end"))]
-    assert said == [b'{"code":200,"data":{"message":"a\\nb"}}\n', b"{}\n", b""]
-    assert responder.end() == b""
-
-
-@pytest.mark.parametrize("event", [Finish("stop", "stop"), Unrecognized(b"x", "somewhere")])
-def test_what_the_server_cannot_say(event: Event) -> None:
-    with pytest.raises(LocalProtocolError, match=f"can't say {type(event).__name__}"):
-        service().responder().send(event)
-
-
-@pytest.mark.parametrize("kind", [Refused, RateLimited, Overloaded, AuthenticationFailed])
-def test_failure_midway(kind: type[Refused]) -> None:
-    responder = service().responder()
-    body = responder.send(Text("a")) + responder.fail_midway(kind("m1"))
-    assert alike(ask(), TOKEN, body).refused_by(kind, "m1").events == [Text("a")]
-
-
-def test_both_halves() -> None:
-    says: list[Event] = [Text("a\nb"), Text("c"), END]
-    assert list(pair(ask(), service(), lambda chat: says)) == says

@@ -14,7 +14,7 @@ import tokenwire.server
 import tokenwire.server.embedded
 import tokenwire.server.faults
 from tokenwire import testing
-from tokenwire.protocols.chat import Chat, ImagePart, Message, as_chat
+from tokenwire.protocols.chat import ImagePart, Tool, as_chat
 from tokenwire.protocols.errors import LocalProtocolError, RemoteProtocolError
 from tokenwire.protocols.events import (
     Citation,
@@ -34,12 +34,8 @@ from tokenwire.protocols.events import (
     Usage,
 )
 from tokenwire.protocols.provider import Provider
-from tokenwire.protocols.question import Question
 from tokenwire.protocols.registry import PROVIDERS
-from tokenwire.protocols.service import Responder, Service
-from tokenwire.protocols.step import LineStep
-from tokenwire.protocols.toolkit.http import Request
-from tokenwire.testing import answers, chats, cut_at, cuts, mutations, pair, record, serve
+from tokenwire.testing import answers, chats, cut_at, cuts, mutations, record, serve
 
 each_provider = pytest.mark.parametrize("provider", PROVIDERS.values(), ids=PROVIDERS)
 some = settings(max_examples=settings().max_examples // 5)
@@ -65,7 +61,7 @@ def drawn(strategy: st.SearchStrategy[T], count: int = 60) -> list[T]:
 # The module
 
 
-def test_it_is_loaded_only_by_who_asks_for_it() -> None:
+def test_it_is_loaded_only_on_request() -> None:
     code = "import sys, tokenwire; sys.exit('hypothesis' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -225,7 +221,10 @@ def test_chats_use_what_the_provider_can() -> None:
     assert any(message.tool_calls for message in messages)
     assert any(message.role == "tool" and message.name for message in messages)
     assert any(isinstance(part, ImagePart) for parts in contents for part in parts)
-    assert any(chat.tool_choice in [tool.name for tool in chat.tools] for chat in sample)
+    assert any(
+        chat.tool_choice in [tool.name for tool in chat.tools if isinstance(tool, Tool)]
+        for chat in sample
+    )
     assert {chat.n for chat in sample} == {None, 1, 2, 3}
     assert {chat.stream for chat in sample} == {True, False}
     assert "llama-3.1-70b" in {chat.model for chat in drawn(chats(PROVIDERS["darkai"]))}
@@ -245,7 +244,8 @@ def check_legal(events: list[Event], indexes: range) -> None:
     assert len(urls) == len(set(urls))
     assert {getattr(e, "index", 0) for e in events} <= set(indexes)
     for index in indexes:
-        check_choice([e for e in events if getattr(e, "index", None) == index])
+        of_choice = [e for e in events if getattr(e, "index", None) == index]
+        check_choice([e for e in of_choice if not isinstance(e, Citation)])  # it may come later
 
 
 def check_choice(events: list[Event]) -> None:
@@ -312,65 +312,7 @@ def test_what_cannot_be_asked_has_no_answers() -> None:
         answers(PROVIDERS["darkai"], CHAT.replace(model="", n=2))
 
 
-# A provider of the user's
-
-
-class LineResponder(Responder):
-    asks = True
-
-    def receive_request(self, request: Request) -> Chat | None:
-        return Chat(messages=(Message("user", request.body.decode()),)) if self.asks else None
-
-    def send(self, event: Event) -> bytes:
-        if isinstance(event, Text):
-            return b"".join(b"%02x" % byte for byte in event.text.encode()) + b"\n"
-        if isinstance(event, End):
-            return b"BYE\n"
-        raise LocalProtocolError("it can't say that")
-
-
-class Lines:
-    """Its text is in hexadecimal digits."""
-
-    def ask(self, question: Question) -> LineStep:
-        class Step(LineStep):
-            kind = "lines"
-
-            def line(self, line: bytes, events: list[Event]) -> None:
-                if line == b"BYE":
-                    self.evidence = "terminator"
-                elif line:
-                    events.append(Text(bytes.fromhex(line.decode()).decode()))
-
-        return Step(question.post("/ask", {"question": "q"}), question.limits)
-
-    def respond(self, service: Service) -> Responder:
-        return LineResponder(service)
-
-
-MINE = Provider(
-    name="mine",
-    dialect=Lines(),
-    base_url="https://x.test",
-    models=("one",),
-    default_model="one",
-    owes="terminator",
-)
-
-
-@some
-@given(st.data())
-def test_a_provider_of_the_users(data: st.DataObject) -> None:
-    chat = data.draw(chats(MINE))
-    answer = data.draw(answers(MINE, chat))
-    assert list(pair(MINE.exchange(chat), Service(MINE), lambda chat: answer)) == answer
-
-
-def test_a_provider_that_is_never_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LineResponder, "asks", False)
-    monkeypatch.setattr(LineResponder, "end", lambda self: b"BYE\n")  # pyright: ignore
-    with pytest.raises(LocalProtocolError, match="mine was never asked"):
-        answers(MINE, as_chat("hi"))
+# The server
 
 
 def test_the_server() -> None:

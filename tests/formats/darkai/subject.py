@@ -1,0 +1,33 @@
+"""DarkAI's format, for all tests of formats."""
+
+from hypothesis import strategies as st
+
+from tests.prompts import understands_prompt
+from tokenwire import PROVIDERS, End, Text
+from tokenwire.testing import Subject
+from tokenwire.testing.driving import Ending
+from tokenwire.testing.subject import Sent
+
+__all__ = ["SUBJECTS"]
+
+
+def proven_by_last_line(sent: Sent, size: int, ending: Ending) -> bool:
+    """The line of `End` is there; its end too, if nothing says that it is complete."""
+    end = sent.end_of(sent.answer[-1]) - 2
+    return size >= (end if ending in ("eof", "close") else end + 1)
+
+
+_words = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])).map(
+    str.encode
+)
+
+SUBJECTS = {
+    "darkai": Subject(
+        provider=PROVIDERS["darkai"],
+        short=[Text("h\u20ac"), Text("i"), End("terminator")],
+        understands=understands_prompt,
+        proven=proven_by_last_line,
+        unrecognized=st.sampled_from([b'data: {"event":"final-response","data":1}', b"id: 7"])
+        | _words.map(lambda word: b"~" + word),
+    )
+}

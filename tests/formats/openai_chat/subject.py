@@ -1,0 +1,238 @@
+"""Chat completions, for all tests of formats: streamed and whole, from two providers."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tokenwire import (
+    PROVIDERS,
+    Chat,
+    End,
+    Event,
+    Finish,
+    LogProbs,
+    Message,
+    Provider,
+    Reasoning,
+    Refusal,
+    Reply,
+    Start,
+    Text,
+    TextPart,
+    TokenLogProb,
+    Tool,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    Unrecognized,
+    Usage,
+    as_chat,
+)
+from tokenwire.protocols.events import FinishKind
+from tokenwire.testing import Subject
+from tokenwire.testing.driving import Ending
+from tokenwire.testing.strategies import numbered
+from tokenwire.testing.subject import Sent
+
+__all__ = ["SUBJECTS"]
+
+USAGE = {"stream_options": {"include_usage": True}}
+"""Asks for usage in a chunk of its own, the last one."""
+
+
+def hears_chunks(chat: Chat, answer: list[Event]) -> list[Event]:
+    """All of it, but the ends of the choices at the end, in their order; always a `Start`; usage
+    with the next finish reason, unless it was asked for: then it is last."""
+    start = Start("chatcmpl-1", chat.model)
+    heard: list[Event] = []
+    began = False
+    held: list[Event] = []
+    ends: dict[int, list[Event]] = {}
+
+    def chunk(*events: Event) -> None:
+        nonlocal began
+        heard.extend(events if began else (start, *events))
+        began = True
+
+    def release() -> None:
+        if held:
+            chunk(held.pop())
+
+    for event in answer:
+        match event:
+            case Start():
+                start = event
+                chunk()
+            case Unrecognized():
+                heard.append(event)
+            case ToolCallEnd():
+                ends.setdefault(event.index, []).append(event)
+            case Finish():
+                ends.setdefault(event.index, []).append(event)
+                last = chat.extra == USAGE
+                chunk(*() if last else held)
+                held = held if last else []
+            case Usage():
+                if chat.extra == USAGE:
+                    held = [hears_usage(event)]  # the last one counts
+                    continue
+                release()
+                held.append(hears_usage(event))
+            case End():
+                release()
+            case _:
+                chunk(event)
+    return [*heard, *(e for _, choice in sorted(ends.items()) for e in choice), End("terminator")]
+
+
+def hears_whole(chat: Chat, answer: list[Event]) -> list[Event]:
+    """One event of each kind a choice, in the order in which the decoder looks; a reason for each
+    choice."""
+    said = Reply.of(answer)
+    heard: list[Event] = [Start(said.id or "chatcmpl-1", said.model or chat.model)]
+    ends: list[Event] = []
+    for index in range(chat.n or 1):
+        events = [e for e in answer if getattr(e, "index", None) == index]
+        for kind in (Reasoning, Text, Refusal):
+            if text := "".join(e.text for e in events if isinstance(e, kind)):
+                heard.append(kind(text, index=index))
+        calls = [e for e in events if isinstance(e, ToolCallEnd)]
+        for call in calls:
+            heard.append(ToolCallStart(call.call, call.id, call.name, index=index))
+            if call.complete or call.arguments != "{}":
+                heard.append(ToolCallDelta(call.call, call.arguments, index))
+        heard += said.citations if index == 0 else []
+        logprobs: dict[Any, list[TokenLogProb]] = {}
+        for event in events:
+            if isinstance(event, LogProbs):
+                logprobs.setdefault(event.of, []).extend(event.tokens)
+        heard += [LogProbs(tokens, of, index) for of, tokens in logprobs.items()]
+        reasons = [e for e in events if isinstance(e, Finish)]
+        means: FinishKind = "tool_call" if calls else "stop"
+        ends += [*calls, *(reasons or [Finish("stop", means, index=index)])]
+    usage = [] if said.usage is None else [hears_usage(said.usage)]
+    return [*numbered(heard), *usage, *ends, End("terminator")]
+
+
+def hears_usage(usage: Usage) -> Usage:
+    """Counts that were not known are 0 at the other end, and the total is their sum."""
+    if usage.raw:
+        return usage
+    prompt, answer = usage.input_tokens or 0, usage.output_tokens or 0
+    total = usage.total_tokens or prompt + answer
+    cached, thought = usage.cache_read_input_tokens or 0, usage.reasoning_output_tokens or 0
+    raw = {
+        "prompt_tokens": prompt,
+        "completion_tokens": answer,
+        "total_tokens": total,
+        "prompt_tokens_details": {"cached_tokens": cached},
+        "completion_tokens_details": {"reasoning_tokens": thought},
+    }
+    return Usage(prompt, answer, total, cached, None, thought, raw)
+
+
+# What is understood
+
+NAMES = Chat.__struct_fields__
+
+
+def understands_all(provider: Provider, chat: Chat) -> Chat:
+    """All of it, over the fields that the provider always sends."""
+    known = {name: value for name, value in provider.fields.items() if name in NAMES}
+    others = {name: value for name, value in provider.fields.items() if name not in NAMES}
+    given = {name: value for name, value in known.items() if getattr(chat, name) is None}
+    given.pop("stream", None)
+    nothing: dict[str, Any] = {"type": "object", "properties": {}}
+    tools = (t for t in chat.tools if isinstance(t, Tool))
+    return chat.replace(
+        model=provider.model(chat.model),
+        messages=tuple(map(understands_message, chat.messages)),
+        tools=tuple(Tool(t.name, t.description, t.parameters or nothing, t.strict) for t in tools),
+        extra=others | chat.extra,
+        **given,
+    )
+
+
+def understands_message(message: Message) -> Message:
+    """Texts that are one string; the assistant's are joined. A failure is told in words."""
+    calls = message.tool_calls
+    plain = all(isinstance(part, TextPart) for part in message.parts)
+    text = message.text
+    if message.role == "tool":
+        if message.failed and not text.startswith("Error: "):
+            text = f"Error: {text}"
+        return message.replace(content=text, failed=False)
+    if message.role == "assistant" and calls:
+        return message.replace(content=(*([TextPart(text)] if text else []), *calls))
+    if plain and (message.role == "assistant" or len(message.parts) < 2):
+        return message.replace(content=text)
+    return message
+
+
+# What is proven
+
+
+def proven_by_reasons(sent: Sent, size: int, ending: Ending) -> bool:
+    """`[DONE]` is there, or the reason of every choice; the blank line too, if nothing says
+    that the body is complete."""
+    reasons = [sent.end_of(event) for event in sent.answer if isinstance(event, Finish)]
+    end = max(reasons) if len(reasons) == (sent.chat.n or 1) else len(sent.body)
+    return size >= (end - 2 if ending in ("eof", "close") else end)
+
+
+def proven_by_brace(sent: Sent, size: int, ending: Ending) -> bool:
+    return size == len(sent.body)
+
+
+@st.composite
+def completions(
+    draw: st.DrawFn, /, extras: st.SearchStrategy[dict[str, Any]], **fields: Any
+) -> Chat:
+    n = draw(st.none() | st.integers(1, 3))
+    return as_chat("hi", model="m", n=n, extra=draw(extras), **fields)
+
+
+_words = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])).map(
+    str.encode
+)
+_TWO: list[Event] = [
+    *(Start("7", "m"), Text("h\u20ac"), ToolCallStart(0, "c", "f", part=1), Text("i", index=1)),
+    *(ToolCallDelta(0, '{"a":1}'), ToolCallEnd(0, "c", "f", '{"a":1}', True)),
+    *(Finish("tool_calls", "tool_call"), Usage(1, 2), Finish("stop", "stop", index=1)),
+    End("finish"),
+]
+
+
+def _subjects() -> Iterator[tuple[str, Subject]]:
+    for name in ("openai", "ylokh"):
+        provider = PROVIDERS[name]
+        yield (
+            name,
+            Subject(
+                provider=provider,
+                questions=completions(st.sampled_from([{}, USAGE])),
+                short=_TWO,
+                hears=hears_chunks,
+                understands=understands_all,
+                proven=proven_by_reasons,
+                asked={"stream": True, "model": "m", "n": 2},
+                unrecognized=st.sampled_from([b'{"note":1}', b"{}", b"[]", b"", b"{\n}", b'"x"'])
+                | _words.map(lambda word: b"~" + word),
+            ),
+        )
+        yield (
+            f"{name}, whole",
+            Subject(
+                provider=provider,
+                questions=completions(st.just({}), stream=False),
+                short=_TWO,
+                hears=hears_whole,
+                understands=understands_all,
+                proven=proven_by_brace,
+                asked={"stream": False, "model": "m", "n": 2},
+            ),
+        )
+
+
+SUBJECTS = dict(_subjects())

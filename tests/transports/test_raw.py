@@ -1,0 +1,95 @@
+"""`raw_batches` and `request_id` of an answer, on each kind of transport."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from tokenwire import Event, LocalProtocolError, Refused, make_exchange
+from tokenwire.server import serve
+from tokenwire.server.faults import Cutting, RefuseWith
+from tokenwire.transports import asyncio as asyncio_transport
+from tokenwire.transports import httpx as httpx_transport
+from tokenwire.transports import sync
+
+
+def read(answer: Any) -> tuple[list[bytes], list[Event]]:
+    raw: list[bytes] = []
+    events: list[Event] = []
+    for data, batch in answer.raw_batches():
+        raw.append(data)
+        events += batch
+    return raw, events
+
+
+@pytest.mark.parametrize("transport", ["sync", "httpx"])
+def test_raw_batches_of_a_blocking_answer(transport: str) -> None:
+    with serve("ylokh", cutting=Cutting.of_sizes(7)) as server, httpx.Client() as http:
+        client: Any = sync.Client() if transport == "sync" else httpx_transport.Client(http)
+        with client:
+            exchange = make_exchange("ylokh", "Is it whole?", base_url=server.url)
+            with client.open(exchange.fresh()) as answer:
+                expected = list(answer)
+            with client.open(exchange) as answer:
+                raw, events = read(answer)
+                with pytest.raises(LocalProtocolError, match="before anything is read"):
+                    answer.raw_batches()
+    assert events == expected
+    assert b"".join(raw).endswith(b"data: [DONE]\n\n")
+    assert all(data.startswith(b"data: ") or not data for data in raw)
+    assert all(data.endswith(b"\n\n") for data in raw[:-1] if data)
+
+
+@pytest.mark.parametrize("transport", ["asyncio", "httpx"])
+def test_raw_batches_of_an_async_answer(transport: str) -> None:
+    async def main(url: str) -> tuple[list[bytes], list[Event]]:
+        raw: list[bytes] = []
+        events: list[Event] = []
+        async with httpx.AsyncClient() as http:
+            client: Any = (
+                asyncio_transport.Client()
+                if transport == "asyncio"
+                else httpx_transport.AsyncClient(http)
+            )
+            async with client, client.open(make_exchange("ylokh", "Hi", base_url=url)) as answer:
+                batches = answer.raw_batches()
+                async for data, batch in batches:
+                    raw.append(data)
+                    events += batch
+                with pytest.raises(StopAsyncIteration):
+                    await anext(batches)
+        return raw, events
+
+    with serve("ylokh") as server:
+        raw, events = asyncio.run(main(server.url))
+    assert events
+    assert b"".join(raw).endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("transport", ["sync", "httpx", "asyncio"])
+def test_the_id_of_the_request(transport: str) -> None:
+    fault = RefuseWith(429, headers=(("x-request-id", "req-7"),))
+
+    async def main(url: str) -> tuple[str | None, Refused]:
+        exchange = make_exchange("ylokh", "Hi", base_url=url)
+        async with asyncio_transport.Client() as client, client.open(exchange) as answer:
+            assert answer.request_id is None
+            with pytest.raises(Refused) as caught:
+                await answer.read()
+            return answer.request_id, caught.value
+
+    with serve("ylokh", fault=fault) as server, httpx.Client() as http:
+        if transport == "asyncio":
+            found, error = asyncio.run(main(server.url))
+        else:
+            client: Any = sync.Client() if transport == "sync" else httpx_transport.Client(http)
+            exchange = make_exchange("ylokh", "Hi", base_url=server.url)
+            with client, client.open(exchange) as answer:
+                assert answer.request_id is None
+                with pytest.raises(Refused) as caught:
+                    answer.read()
+                found, error = answer.request_id, caught.value
+    assert found == error.request_id == "req-7"
+    assert error.answer is not None
+    assert error.answer.request_id == "req-7"
