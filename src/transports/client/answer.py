@@ -196,7 +196,7 @@ class Answer:
     def raw_batches(self) -> Iterator[tuple[bytes, list[Event]]]:
         """The batches, each with the decoded bytes of the body up to the last complete unit: what a
         relay passes on. Raises LocalProtocolError if anything was read."""
-        return iter(partial(_raw_batch, RawBatches(self._reading)), (b"", []))
+        return iter(partial(_raw_batch, RawBatches(self._reading)), _NOTHING)
 
     @property
     def request_id(self) -> str | None:
@@ -277,12 +277,16 @@ class AsyncAnswer:
         self._reading.abort()
 
 
+_NOTHING: tuple[bytes, list[Event]] = (b"", [])
+"""What stands for the end of raw batches, each of which has one or the other."""
+
+
 def _raw_batch(batches: RawBatches) -> tuple[bytes, list[Event]]:
     """The next one of a blocking answer; empty at its end."""
     try:
         return without_loop(batches.__anext__())
     except StopAsyncIteration:
-        return b"", []
+        return _NOTHING
 
 
 def _batch(reading: Reading) -> list[Event]:
