@@ -52,5 +52,5 @@ class Parts:
         self._count += 1
         if self._count > self._limit:
             raise LimitExceeded(
-                f"an answer of more than {self._limit} choices, tool calls and sources"
+                f"an answer of more than {self._limit} choices, tool calls, sources and native forms"
             )

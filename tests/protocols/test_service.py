@@ -96,6 +96,8 @@ def test_a_failure_is_the_same_at_the_other_end(kind: type[Refused], code: str |
     assert json.loads(body)["error"].keys() == {"message", "type", "param", "code"}
     status, headers = responder.head()
     assert (status, headers[:1]) == (status_of(error), JSON)
+    status, headers = responder.head()
+    assert (status, headers[:1]) == (status_of(error), JSON)
     whole = drive(ask(), Response(body, *responder.head())).refused_by(kind, "m1")
     midway = drive(ask(), responder.send(Text("a")) + responder.fail_midway(error))
     for outcome in (whole, midway.refused_by(kind, "m1")):
