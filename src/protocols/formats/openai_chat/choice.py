@@ -1,4 +1,4 @@
-"""One choice of a chat completion: what its deltas say, in all the forms that are seen.
+"""One choice of a chat completion: what its deltas say, in all the forms that services use.
 
 A `Finish` and the ends of tool calls are held back until the answer is over: the reason is sent
 twice, or early, with content after it, and a tool call is to be run only when it is proven whole.
@@ -112,7 +112,7 @@ class Citations:
     __slots__ = ("_cited", "_parts")
 
     def __init__(self, parts: Parts) -> None:
-        self._cited: dict[str, None] = {}  # an empty set takes three times the memory
+        self._cited: dict[str, None] = {}  # smaller than a set
         self._parts = parts
 
     def cite(self, citation: Citation, events: list[Event]) -> None:
