@@ -12,9 +12,9 @@ from tokenwire import (
     End,
     Event,
     Finish,
-    Image,
     LogProbs,
     Message,
+    Native,
     Provider,
     Reasoning,
     Refusal,
@@ -94,7 +94,8 @@ def hears_whole(chat: Chat, answer: list[Event]) -> list[Event]:
     said = Reply.of(answer)
     heard: list[Event] = [Start(said.id or "chatcmpl-1", said.model or chat.model)]
     ends: list[Event] = []
-    for index in range(chat.n or 1):
+    others = {event.index for event in answer if hasattr(event, "index")}
+    for index in sorted({*range(chat.n or 1), *others}):
         events = [e for e in answer if getattr(e, "index", None) == index]
         for kind in (Reasoning, Text, Refusal):
             if text := "".join(e.text for e in events if isinstance(e, kind)):
@@ -104,7 +105,7 @@ def hears_whole(chat: Chat, answer: list[Event]) -> list[Event]:
             heard.append(ToolCallStart(call.call, call.id, call.name, index=index))
             if call.complete or call.arguments != "{}":
                 heard.append(ToolCallDelta(call.call, call.arguments, index))
-        heard += said.citations if index == 0 else []
+        heard += [e for e in events if isinstance(e, Citation)]
         logprobs: dict[Any, list[TokenLogProb]] = {}
         for event in events:
             if isinstance(event, LogProbs):
@@ -208,11 +209,15 @@ def repeats_whole_calls(provider: Provider, chat: Chat, events: list[Event]) -> 
     ended = {(e.index, e.call, e.id, e.name) for e in ends}
     if not plain or ended != {(e.index, e.call, e.id, e.name) for e in starts}:
         return None
-    said = [e for e in events if not isinstance(e, Unrecognized | Start | End | Image)]
+    said = [e for e in events if not isinstance(e, Unrecognized | Native | Start | End)]
     # A usage in other words than the format's is written in its own.
     said = [e for e in said if not isinstance(e, Usage) or "prompt_tokens" in e.raw]
-    start = next((e for e in events if isinstance(e, Start)), Start("id", "m"))
-    return [start, *said, End("terminator")]
+    # As is a reason in other words, if it means something here.
+    others = [e for e in said if isinstance(e, Finish) and e.reason not in provider.dialect.finish]
+    if any(e.kind is not None for e in others):
+        return None
+    start = next((e for e in events if isinstance(e, Start)), Start("", ""))
+    return [Start(start.id or "id", start.model or "m"), *said, End("terminator")]
 
 
 EXAMPLES: tuple[list[Event], ...] = (
