@@ -9,14 +9,20 @@ from typing import Any, TypeAlias
 from hypothesis import strategies as st
 
 from ..protocols.chat import Chat, as_chat
-from ..protocols.events import End, Event, Finish
+from ..protocols.events import End, Event, Finish, Text, Unrecognized
 from ..protocols.exchange import Exchange
 from ..protocols.limits import Limits
 from ..protocols.provider import Provider
 from .driving import Ending, Response
 from .recording import Recorded, record
 
-__all__ = ["Sent", "Subject", "hears_the_same", "understands_the_same"]
+__all__ = [
+    "Sent",
+    "Subject",
+    "hears_the_same",
+    "repeats_what_it_can_say",
+    "understands_the_same",
+]
 
 
 def hears_the_same(chat: Chat, answer: list[Event]) -> list[Event]:
@@ -28,6 +34,18 @@ def understands_the_same(provider: Provider, chat: Chat) -> Chat:
     """Nothing is understood otherwise than it was asked, but for the model, which has its own
     name."""
     return chat.replace(model=provider.model(chat.model))
+
+
+def repeats_what_it_can_say(
+    provider: Provider, chat: Chat, events: list[Event]
+) -> list[Event] | None:
+    """The events that the format can say, after a text: by that, any client knows the body for an
+    answer, whatever comes next."""
+    says = provider.dialect.says_to(chat)
+    said = [event for event in events if type(event) in says and not isinstance(event, End)]
+    said = [event for event in said if not (isinstance(event, Unrecognized) and event.place)]
+    first: list[Event] = [Text(".")] if Text in says else []
+    return [*first, *said, End(provider.required_evidence)]
 
 
 Proven: TypeAlias = Callable[["Sent", int, Ending], bool | None]
@@ -55,10 +73,19 @@ class Subject:
     """None: at the event that is the evidence, or not before it."""
     unrecognized: st.SearchStrategy[bytes] | None = None
     """Lines or events that the format leaves to others."""
-    seeds: tuple[bytes, ...] = ()
-    """Bodies that a fuzzer begins with, beside the one of `short`."""
+    # What a fuzzer begins with, in addition to `short`.
+    examples: tuple[list[Event], ...] = ()
+    """Other answers to the same chat, with events that `short` lacks."""
+    seeds: tuple[tuple[bytes, ...], ...] = ()
+    """Answers as bytes, of kinds that the server half does not write: a body for each response, or
+    for the first ones."""
     words: tuple[bytes, ...] = ()
-    """What a fuzzer would not find by itself."""
+    """Words of the format, of answers and requests, that a fuzzer would not find by itself."""
+    state: Any = None
+    """What a service already keeps (`Service.state`), for requests that need it. None: nothing."""
+    repeats: Callable[[Provider, Chat, list[Event]], list[Event] | None] = repeats_what_it_can_say
+    """The events that a client received, from whatever bytes, as an answer that the server half can
+    write; None: it can't. That answer is then heard as `hears` says."""
 
     def chats(self) -> st.SearchStrategy[Chat]:
         """The questions."""
@@ -107,6 +134,11 @@ class Sent:
     chat: Chat
     answer: list[Event]
     recorded: list[Recorded]
+
+    @property
+    def bodies(self) -> tuple[bytes, ...]:
+        """The body of each response."""
+        return tuple(each.body for each in self.recorded)
 
     @property
     def body(self) -> bytes:

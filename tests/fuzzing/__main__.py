@@ -18,7 +18,7 @@ from tests.fuzzing.worker import instrumented, work
 
 __all__: list[str] = []
 
-_HEAD = f"{'target':14}{'executions':>12}{'a second':>10}{'edges at first':>16}{'at last':>9}"
+_HEAD = f"{'target':18}{'executions':>12}{'a second':>10}{'edges at first':>16}{'at last':>9}"
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _read(said: str, status: int, seconds: float) -> Result:
 def _report(name: str, folder: Path, result: Result) -> None:
     speed = result.executions / result.seconds
     first, last = result.edges
-    print(f"{name:14}{result.executions:>12,}{speed:>10,.0f}{first:>16}{last:>9}", flush=True)
+    print(f"{name:18}{result.executions:>12,}{speed:>10,.0f}{first:>16}{last:>9}", flush=True)
     if result.finding:
         print(result.finding)
         for path in result.inputs:

@@ -7,12 +7,12 @@ from `next_request` the error that the exchange ended with.
 
 import gzip
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from tests.fuzzing.clients import SMALL, asked
-from tests.fuzzing.seeds import JSON_WORDS, LINE_WORDS, OTHER_WORDS, answer
+from tests.fuzzing.clients import SMALL
+from tests.fuzzing.seeds import words
 from tests.fuzzing.source import Target
 from tokenwire.protocols.chat import as_chat
 from tokenwire.protocols.errors import (
@@ -22,34 +22,18 @@ from tokenwire.protocols.errors import (
     TimedOut,
     TokenwireError,
 )
-from tokenwire.protocols.events import End, Event, Text
+from tokenwire.protocols.events import End, Event
 from tokenwire.protocols.exchange import TRANSITIONS, Exchange, State
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.toolkit.http import Headers
+from tokenwire.testing import Recorded, Subject
 
-__all__ = ["EXCHANGE"]
+__all__ = ["exchanges"]
 
-_ASKED = [
-    asked(name, as_chat("hi", model=model), limits)
-    for limits in (Limits(), SMALL)
-    for name, model in (
-        ("openai", "m"),
-        ("darkai", ""),
-        ("aichats", ""),
-        ("aichats", "dalle"),
-        ("aichatonline", ""),
-    )
-]
 _STATUSES = [200] * 6 + [100, 101, 204, 301, 400, 403, 429, 500, 503, 599]
 _CODED: list[Callable[[bytes], bytes]] = [gzip.compress, zlib.compress, lambda data: data * 9]
 
 Call = Callable[[], list[Event]]
-
-
-def _fuzz(data: bytes) -> None:
-    watched = _Watched(_ASKED[data[0] % len(_ASKED)].fresh() if data else _ASKED[0].fresh())
-    for number, argument in _calls(data[1:]):
-        watched.call(number, argument)
 
 
 def _calls(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -163,41 +147,59 @@ def _call(number: int, argument: bytes = b"") -> bytes:
     return bytes((number, len(argument))) + argument
 
 
-def _seeds() -> Iterator[bytes]:
-    dark = answer("darkai", [Text("a"), End("terminator")])
-    event_stream, json = b"\0text/event-stream", b"\0application/json"
-    for body in (dark, dark[:30], b"<html>", b'{"error":"no"}'):
-        yield b"\1" + _call(0) + _call(1, event_stream) + _call(2, body) + _call(5) + _call(0)
+def _seeds(subject: Subject) -> Iterator[bytes]:
+    """Calls, without the byte that says which exchange they are of."""
+    before, kind, body = _answered(subject)
+    for data in (body, body[:30], b"<html>", b'{"error":"no"}'):
+        yield before + _call(1, kind) + _call(2, data) + _call(5) + _call(0)
     for number, coding in enumerate((b"gzip", b"deflate", b"x-gzip", b"br")):
-        head = _call(1, event_stream + b"\ncontent-encoding:" + coding)
-        coded = _call(4, bytes((number,)) + dark)
-        yield b"\1" + _call(0) + head + coded + _call(5) + _call(0) + _call(2, b"x")
+        coded = _call(4, bytes((number,)) + body)
+        head = _call(1, kind + b"\ncontent-encoding:" + coding)
+        yield before + head + coded + _call(5) + _call(0) + _call(2, b"x")
+    yield before + _call(1, kind) + _call(2, body) + _call(7) + _call(0)
+    yield before + _call(1, b"\6") + _call(1, kind) + _call(3, body) + _call(6)
+
+
+def _common() -> Iterator[bytes]:
     page = b"".join((_call(1, b"\x0dtext/html\nRetry-After:9"), _call(2, b"<p>"), _call(6)))
-    yield b"\0" + _call(0) + page + _call(0) + _call(0)
-    yield (
-        b"\3"
-        + _call(0)
-        + _call(1, json)
-        + _call(2, b'{"data":[{"url":"https://a.test/1"}]}')
-        + b"".join((_call(5), _call(0), _call(1, b"\0image/png"), _call(2, b"PNG"), _call(5)))
-    )
-    online = _call(1, json) + _call(2, b'{"data":"t"}') + _call(5, b"\1") + _call(0)
-    said = _call(1, json) + _call(2, b'{"data":{"message":"a"}}\n') + _call(7) + _call(0)
-    yield b"\4" + _call(0) + online + said
-    yield b"\0" + _call(0) + _call(6) + _call(0) + _call(8) + _call(1) + _call(3, b"x")
-    yield b"\0" + _call(0) + _call(7) + _call(0)
-    chunk = b'data: {"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}\n\n'
-    yield b"\5" + _call(0) + _call(1, b"\6") + _call(1, event_stream) + _call(3, chunk) + _call(6)
+    yield _call(0) + page + _call(0) + _call(0)
+    yield _call(0) + _call(6) + _call(0) + _call(8) + _call(1) + _call(3, b"x")
+    yield _call(0) + _call(7) + _call(0)
 
 
-EXCHANGE = Target(
-    _fuzz,
-    list(_seeds()),
-    [
-        *(*LINE_WORDS, *JSON_WORDS, *OTHER_WORDS),
-        *(b"content-encoding:gzip", b"content-encoding:deflate", b"content-length:5"),
-        *(b"text/event-stream", b"application/json", b"retry-after:1", b"image/png", b"text/html"),
-        *(b"\0\0", b"\5\0", b"\6\0", b"\7\0"),
-    ],
-    max_len=400,
-)
+def _answered(subject: Subject) -> tuple[bytes, bytes, bytes]:
+    """The calls up to the last request, and what answers it: the argument that says its content
+    type, and the body (a call takes 255 bytes)."""
+    *earlier, last = subject.send_short().recorded
+    calls = _call(0)
+    for each in earlier:
+        calls += _call(1, _kind(each)) + _call(2, each.body) + _call(5, b"\1") + _call(0)
+    return calls, _kind(last), last.body[:200]
+
+
+def _kind(recorded: Recorded) -> bytes:
+    return b"\0" + dict(recorded.headers)[b"content-type"]
+
+
+def exchanges(subjects: Mapping[str, Subject]) -> Target:
+    """The target."""
+    chats = [(subject, as_chat("hi", **subject.asked)) for subject in subjects.values()]
+    asked = [s.exchange(chat, limits) for s, chat in chats for limits in (Limits(), SMALL)]
+
+    def fuzz(data: bytes) -> None:
+        watched = _Watched(asked[data[0] % len(asked) if data else 0].fresh())
+        for number, argument in _calls(data[1:]):
+            watched.call(number, argument)
+
+    seeds = [b"\0" + seed for seed in _common()]
+    for number, subject in enumerate(subjects.values()):
+        for small in (0, 1):
+            seeds += [bytes((2 * number + small,)) + seed for seed in _seeds(subject)]
+    return Target(fuzz, seeds, [*words(*subjects.values()), *_WORDS], max_len=400)
+
+
+_WORDS = [
+    *(b"content-encoding:gzip", b"content-encoding:deflate", b"content-length:5"),
+    *(b"text/event-stream", b"application/json", b"retry-after:1", b"image/png", b"text/html"),
+    *(b"\0\0", b"\5\0", b"\6\0", b"\7\0"),
+]

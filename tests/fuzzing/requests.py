@@ -2,70 +2,93 @@
 
 An input is the body of a request that is right but for that; or, if a bit of the last byte says so,
 the request line, lines of headers, a blank line and the body. The last byte but one says which
-service. What may come out: `Refused`, with the status to answer, and `Malformed`. A chat that comes
+subject. What may come out: `Refused`, with the status to answer, and `Malformed`. A chat that comes
 of it can be answered, and asked again.
 """
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from random import Random
 from typing import Any
 
-from tests.fuzzing.seeds import JSON_WORDS
+from tests.fuzzing.seeds import words
 from tests.fuzzing.source import Target, split
-from tokenwire.protocols.chat import Chat, ImagePart, Message, TextPart, Tool, ToolCall
+from tokenwire.protocols.auth import NoKey
+from tokenwire.protocols.chat import (
+    Chat,
+    FilePart,
+    ImagePart,
+    Message,
+    Part,
+    TextPart,
+    Tool,
+    ToolCall,
+    as_chat,
+)
 from tokenwire.protocols.echo import echo
 from tokenwire.protocols.errors import LocalProtocolError, Malformed, Refused
 from tokenwire.protocols.events import End, Event
 from tokenwire.protocols.provider import Provider
-from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.service import Responder, Service, pair
 from tokenwire.protocols.toolkit.http import Headers, Request
+from tokenwire.testing import Subject
 
-__all__ = ["REQUESTS"]
+__all__ = ["requests"]
 
-_NAMES = list(PROVIDERS)
 _URL = "http://peer.example"
-_PATHS = {
-    "openai": "/chat/completions",
-    "ylokh": "/chat/completions",
-    "darkai": "/chat",
-    "aichats": "/chat/send2/",
-    "aichatonline": "/aichatonline/api/chat/gpt",
-}
+_KEY = "sekret"
 
 
-_STATES: dict[str, dict[str, Any]] = {
-    "aichats": {"7": ("image/png", b"PNG")},
-    "aichatonline": {"unique-1": None},
-}
-"""What a service keeps already."""
+class _Server:
+    """The server half of one subject."""
 
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._asked = _signed(subject.provider, _question(subject))
 
-def _fuzz(data: bytes) -> None:
-    text, choices = split(data, 2)
-    provider = PROVIDERS[_NAMES[choices[0] % len(_NAMES)]]
-    service = Service(provider, base_url=_URL, key="sekret" if choices[1] & 1 else None)
-    if provider.name in _STATES:
-        service.state.update(_STATES[provider.name])
-    request = _request(text) if choices[1] & 2 else _post(provider.name, text)
-    responder = service.responder()
-    try:
-        chat = responder.receive_request(request)
-    except (Refused, Malformed) as error:
-        body = responder.fail(error)
-        status, headers = responder.head()
-        assert 400 <= status < 600
-        assert isinstance(json.loads(body), dict)
-        _check_headers(headers)
-        return
-    _check_headers(responder.headers)
-    assert responder.status == 200
-    if chat is None:
-        assert responder.end()
-    elif (chat.n or 1) <= 2:
-        _answer(responder, provider, chat)
-        _ask_again(provider, chat)
+    def fuzz(self, text: bytes, choice: int) -> None:
+        """`text` is a whole request, or the body of one that is right but for that."""
+        provider = self._subject.provider
+        service = Service(provider, base_url=_URL, key=_KEY if choice & 1 else None)
+        if self._subject.state is not None:
+            service.state = copy(self._subject.state)
+        request = _request(text) if choice & 2 else self._post(text)
+        responder = service.responder()
+        try:
+            chat = responder.receive_request(request)
+        except (Refused, Malformed) as error:
+            body = responder.fail(error)
+            status, headers = responder.head()
+            assert 400 <= status < 600
+            assert isinstance(json.loads(body), dict)
+            _check_headers(headers)
+            return
+        _check_headers(responder.headers)
+        assert responder.status == 200
+        if chat is None:
+            assert responder.end()
+        elif (chat.n or 1) <= 2:
+            _answer(responder, provider, chat)
+            self._ask_again(chat)
+
+    def _post(self, body: bytes) -> Request:
+        asked = self._asked
+        return Request(asked.method, asked.url, asked.headers, body)
+
+    def _ask_again(self, chat: Chat) -> None:
+        """What was asked can be asked of another service, and arrives there as the subject says,
+        but for what is made up, and for what the provider adds. That again arrives as it is."""
+        provider = self._subject.provider
+        try:
+            once = _heard(provider, chat)
+        except LocalProtocolError:
+            return  # a server takes what its client can't write
+        assert _heard(provider, once) == once
+        expected = self._subject.understands(provider, chat)
+        said, heard = list(map(_said, expected.messages)), list(map(_said, once.messages))
+        assert heard == said, (heard, said)
 
 
 def _request(text: bytes) -> Request:
@@ -75,12 +98,6 @@ def _request(text: bytes) -> Request:
     fields = (line.partition(b":") for line in lines)
     headers = [(name.lower(), value) for name, _, value in fields]
     return Request(method, _URL + "/" + target.removeprefix("/"), headers, body)
-
-
-def _post(name: str, body: bytes) -> Request:
-    headers = [(b"content-type", b"application/json"), (b"authorization", b"Bearer sekret")]
-    headers.append((b"uniqueid", b"unique-1"))
-    return Request("POST", _URL + _PATHS[name], headers, body)
 
 
 def _check_headers(headers: Headers) -> None:
@@ -94,19 +111,6 @@ def _answer(responder: Responder, provider: Provider, chat: Chat) -> None:
     events = list(echo(provider)(chat))
     body = b"".join(map(responder.send, events)) + responder.end()
     assert body or not chat.stream
-
-
-def _ask_again(provider: Provider, chat: Chat) -> None:
-    """What was asked can be asked of another service, and comes there as it was, but for what
-    the provider or the dialect adds, and what one prompt can't say. That again comes as it is."""
-    try:
-        once = _heard(provider, chat)
-    except LocalProtocolError:
-        return  # a server takes what its client can't write
-    assert _heard(provider, once) == once
-    if provider.dialect.name == "openai_chat":
-        said, heard = list(map(_said, chat.messages)), list(map(_said, once.messages))
-        assert heard == said, (heard, said)
 
 
 def _said(message: Message) -> tuple[object, ...]:
@@ -130,78 +134,97 @@ def _heard(provider: Provider, chat: Chat) -> Chat:
     return heard[0]
 
 
-def _asked(name: str, chat: Chat) -> bytes:
-    exchange = PROVIDERS[name].exchange(chat, base_url=_URL, random=Random(1))
-    request = exchange.next_request()
-    assert request is not None
-    if name == "aichatonline":
-        exchange.receive_response(200, [])
-        exchange.receive_data(b'{"data":"unique-1"}')
-        exchange.receive_eof()
-        request = exchange.next_request()
-        assert request is not None
-    headers = b"".join(b"\n%b:%b" % pair for pair in request.headers if pair[0] in _SHORT)
+# What it begins with
+
+
+def _question(subject: Subject) -> Request:
+    """The request that has the chat."""
+    return next(each.request for each in subject.send_short().recorded if each.chat is not None)
+
+
+def _signed(provider: Provider, request: Request) -> Request:
+    """With the key, unless that takes more than a text."""
+    try:
+        return (provider.key_place or NoKey()).sign(request, _KEY, None)
+    except LocalProtocolError:
+        return request
+
+
+def _rich(subject: Subject) -> list[Chat]:
+    """Chats with all that the provider takes."""
+    takes = subject.provider.takes
+    user: list[Part] = [TextPart("a")]
+    if "images" in takes:
+        user.append(ImagePart("https://a.test/1.png"))
+    if "files" in takes:
+        user.append(FilePart.of_bytes(b"%PDF", "application/pdf", "a.pdf"))
+    name = "n" if "name" in takes else ""
+    messages = [Message("system", "s", name=name), Message("user", tuple(user))]
+    chat = as_chat("hi", **subject.asked)
+    options = {name: value for name, value in _OPTIONS.items() if name in takes}
+    if "tools" in takes:
+        messages.append(Message("assistant", (ToolCall("c", "f", "{}"),)))
+        messages.append(Message("tool", "r", tool_call_id="c"))
+        options |= {"tools": (Tool("f", "d", {"type": "object"}),), "tool_choice": "f"}
+    rich = chat.replace(messages=tuple(messages), **options)
+    calling = [rich.replace(tool_choice="required")] if "tools" in takes else []
+    return [chat.replace(messages=(Message("user", "hi \u20ac"),)), rich, *calling]
+
+
+_OPTIONS: dict[str, Any] = {
+    "temperature": 0.5,
+    "top_p": 1.0,
+    "top_k": 5,
+    "max_tokens": 9,
+    "stop": ("x", "y"),
+    "n": 2,
+    "seed": 7,
+    "presence_penalty": 0.5,
+    "frequency_penalty": 0.5,
+    "logprobs": 2,
+    "parallel": True,
+    "schema": {"type": "object", "properties": {}},
+}
+
+
+def _seeds(subject: Subject) -> Iterator[bytes]:
+    """Requests, each with the byte that says how it is read."""
+    for chat in _rich(subject):
+        for each in subject.send(chat, subject.short).recorded:
+            yield _text_of(each.request) + b"\2"
+            yield each.request.body + b"\0"
+    asked, provider = _question(subject), subject.provider
+    for endpoint in provider.dialect.endpoints_of(provider):
+        path = re.sub(r"\{\w+\}", "1", endpoint.path)
+        for method in (endpoint.method, "DELETE"):
+            request = Request(method, f"{_URL}{path}", asked.headers, asked.body)
+            yield _text_of(request) + b"\2"
+            yield _text_of(_signed(provider, request)) + b"\3"
+
+
+def _text_of(request: Request) -> bytes:
+    plain = (b"accept", b"accept-encoding", b"accept-language", b"user-agent")
+    headers = b"".join(b"\n%b:%b" % pair for pair in request.headers if pair[0] not in plain)
     return f"{request.method} {request.target}".encode() + headers + b"\n\n" + request.body
 
 
-_SHORT = (b"content-type", b"authorization", b"uniqueid")
+def requests(subjects: Mapping[str, Subject]) -> Target:
+    """The target."""
+    servers = [_Server(subject) for subject in subjects.values()]
+
+    def fuzz(data: bytes) -> None:
+        text, choices = split(data, 2)
+        servers[choices[0] % len(servers)].fuzz(text, choices[1])
+
+    seeds = [
+        seed[:-1] + bytes((number,)) + seed[-1:]
+        for number, subject in enumerate(subjects.values())
+        for seed in _seeds(subject)
+    ]
+    return Target(fuzz, seeds, [*words(*subjects.values()), *_WORDS], max_len=1200)
 
 
-def _seeds() -> list[bytes]:
-    hi = Chat(messages=(Message("user", "hi \u20ac"),), model="m")
-    tool = Tool("f", "d", {"type": "object"})
-    rich = Chat(
-        messages=(
-            Message("system", "s", name="n"),
-            Message("user", (TextPart("a"), ImagePart("https://a.test/1.png"))),
-            Message("assistant", (ToolCall("c", "f", "{}"),)),
-            Message("tool", "r", tool_call_id="c"),
-        ),
-        model="m",
-        tools=(tool,),
-        tool_choice="f",
-        temperature=0.5,
-        top_p=1.0,
-        max_tokens=9,
-        stop=("x", "y"),
-        n=2,
-        seed=7,
-        stream=False,
-        extra={"stream_options": {"include_usage": True}, "user": "u"},
-    )
-    calling = hi.replace(tools=(tool,), tool_choice="required")
-    number = {name: bytes((index,)) for index, name in enumerate(_NAMES)}
-    asked = [("openai", chat) for chat in (hi, rich, calling)]
-    asked += [(name, hi.replace(model="")) for name in _NAMES if name != "openai"]
-    asked.append(("aichats", hi.replace(model="dalle")))
-    seeds = [_asked(name, chat) + number[name] + b"\2" for name, chat in asked]
-    seeds += [seed.partition(b"\n\n")[2][:-1] + b"\0" for seed in seeds]
-    for request, name in (
-        (b"GET /pictures/7?x", "aichats"),
-        (b"GET /pictures/7", "aichats"),
-        (b"GET /api/v1/user/getUniqueId?canvas=-1", "aichatonline"),
-        (b"DELETE /chat/completions\nauthorization:Bearer sekret", "openai"),
-        (b"POST /chat/completions\nauthorization:Bearer sekret", "openai"),
-    ):
-        seeds += [request + b"\n\n" + number[name] + choice for choice in (b"\2", b"\3")]
-    return seeds
-
-
-REQUESTS = Target(
-    _fuzz,
-    _seeds(),
-    [
-        *JSON_WORDS,
-        *(b"\n", b"\n\n", b"POST ", b"GET ", b"authorization:Bearer sekret", b"/pictures/7"),
-        *(
-            b'"messages":[{"role":"user","content":"a"}] "model":"m" "stream":true "n":1 "n":2 '
-            b'"role":"system" "role":"tool" "tool_call_id":"c" "tools":[{"function":{ "seed":1 '
-            b'"tool_choice":"required" "tool_choice":{"function":{"name":"f"}} "stop":["x"] '
-            b'"content":[{"type":"text","text":"a"}] {"type":"image_url","image_url":{"url":"u"}} '
-            b'"temperature":1 "max_tokens":1 "name":"f" "parameters":{} "query":"a" "prompt":"a" '
-            b'"conversationId":"a" "type":"image" "messagesHistory":[{"from":"you","content":"a"}] '
-            b'content-type:application/json uniqueid:unique-1 "gpt-4o" "stream":false ?'
-        ).split(),
-    ],
-    max_len=1200,
-)
+_WORDS = [
+    *(b"\n\n", b"POST ", b"GET ", b"authorization:Bearer sekret", b"?", b'"gpt-4o"'),
+    b"content-type:application/json",
+]

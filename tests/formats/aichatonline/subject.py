@@ -22,5 +22,15 @@ SUBJECTS = {
         understands=understands_prompt,
         proven=proven_by_http_after_a_line,
         unrecognized=st.sampled_from([b'{"data":{"other":1}}', b"[1]", b'"x"', b"null"]),
+        seeds=(
+            (b'{"data":"t"}', b'{"data":{"message":"a"}}\r{"x":1}\r\n\n[DONE]\n'),
+            (b'{"code":401,"message":"no"}',),
+            (b'{"data":"t"}', b'{"code":"500","message":"no"}\n'),
+        ),
+        words=(
+            *(b'{"data":{"message":"a"}}\n', b"[DONE]", b'"code":200', b'"data":"t"'),
+            *(b'"message":"x"', b'"prompt":"a"', b'"conversationId":"a"', b"uniqueid:unique-1"),
+        ),
+        state={"unique-1": None},
     )
 }

@@ -53,6 +53,7 @@ def proven_by_http_at_a_character(sent: Sent, size: int, ending: Ending) -> bool
 
 
 _provider = PROVIDERS["aichats"]
+_REQUEST_WORDS = (b'"messagesHistory":[{"from":"you","content":"a"}]', b'"type":"chat"')
 
 SUBJECTS = {
     "aichats": Subject(
@@ -62,13 +63,29 @@ SUBJECTS = {
         hears=hears_lines_without_ends,
         understands=understands_prompt,
         proven=proven_by_http_at_a_character,
+        seeds=(
+            (b"\xef\xbb\xbfdata:a\r\ndata:  b \r\rfoo\ndata\ndata:\xff\x0b\n",),
+            (b'{"error":"no"}',),
+        ),
+        words=_REQUEST_WORDS,
     ),
-    "a picture of aichats": Subject(
+    "aichats-picture": Subject(
         provider=_provider,
         short=[Image(b"PNG", "image/png"), End("body_end")],
         asked={"model": "dalle"},
         hears=hears_a_picture,
         understands=understands_picture,
         proven=proven_by_http,
+        seeds=(
+            (b'{"data": [{"url": "https://img.test/1.png"}]}', b"\x89PNG"),
+            (b'{"data":[{"url":"http://127.0.0.1/"}]}', b"PNG"),
+            (b'{"data":[]}',),
+            (b'{"error":{"message":"no"}}',),
+        ),
+        words=(
+            *(b'{"data":[{"url":"', b"https://a.test/", b"http://127.0.0.1/", b"?k=sekret12"),
+            *(b'"type":"image"', b"/pictures/1", *_REQUEST_WORDS),
+        ),
+        state={"1": ("image/png", b"PNG")},
     ),
 }

@@ -29,5 +29,18 @@ SUBJECTS = {
         proven=proven_by_last_line,
         unrecognized=st.sampled_from([b'data: {"event":"final-response","data":1}', b"id: 7"])
         | _words.map(lambda word: b"~" + word),
+        seeds=(
+            (
+                b'data:{"event":"text-chunk","data":{"text":"\\ud83d"}}\r\ndata: {"event":"x"}\r'
+                b'id: 1\n: c\ndata: {"event":"stream-end"}',
+            ),
+            (b'event: error\ndata: {"data":{"detail":"no"}}\n\n',),
+            (b'{"detail":"no"}',),
+        ),
+        words=(
+            b'data: {"event":"stream-end"}\n\n',
+            *(b'"event":"text-chunk"', b'"data":{"text":"a"}', b'"detail":"x"', b'"query":"a"'),
+            b'{"event":"text-chunk","data":{"text":"b"}}',
+        ),
     )
 }

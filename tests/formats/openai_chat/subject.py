@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 from tokenwire import (
     PROVIDERS,
     Chat,
+    Citation,
     End,
     Event,
     Finish,
     LogProbs,
     Message,
+    Native,
     Provider,
     Reasoning,
     Refusal,
@@ -92,7 +94,8 @@ def hears_whole(chat: Chat, answer: list[Event]) -> list[Event]:
     said = Reply.of(answer)
     heard: list[Event] = [Start(said.id or "chatcmpl-1", said.model or chat.model)]
     ends: list[Event] = []
-    for index in range(chat.n or 1):
+    others = {event.index for event in answer if hasattr(event, "index")}
+    for index in sorted({*range(chat.n or 1), *others}):
         events = [e for e in answer if getattr(e, "index", None) == index]
         for kind in (Reasoning, Text, Refusal):
             if text := "".join(e.text for e in events if isinstance(e, kind)):
@@ -102,7 +105,7 @@ def hears_whole(chat: Chat, answer: list[Event]) -> list[Event]:
             heard.append(ToolCallStart(call.call, call.id, call.name, index=index))
             if call.complete or call.arguments != "{}":
                 heard.append(ToolCallDelta(call.call, call.arguments, index))
-        heard += said.citations if index == 0 else []
+        heard += [e for e in events if isinstance(e, Citation)]
         logprobs: dict[Any, list[TokenLogProb]] = {}
         for event in events:
             if isinstance(event, LogProbs):
@@ -193,6 +196,81 @@ def completions(
     return as_chat("hi", model="m", n=n, extra=draw(extras), **fields)
 
 
+# What fuzzers begin with
+
+
+def repeats_whole_calls(provider: Provider, chat: Chat, events: list[Event]) -> list[Event] | None:
+    """The id first, `[DONE]` last. None if a tool call consists of pieces that say less than their
+    sum, or is one of two with the same id."""
+    starts = [e for e in events if isinstance(e, ToolCallStart)]
+    ends = [e for e in events if isinstance(e, ToolCallEnd)]
+    ids = [(e.index, e.id) for e in starts]
+    plain = all(e.id and e.name for e in starts) and len(set(ids)) == len(ids)
+    ended = {(e.index, e.call, e.id, e.name) for e in ends}
+    if not plain or ended != {(e.index, e.call, e.id, e.name) for e in starts}:
+        return None
+    said = [e for e in events if not isinstance(e, Unrecognized | Native | Start | End)]
+    # A usage in other words than the format's is written in its own.
+    said = [e for e in said if not isinstance(e, Usage) or "prompt_tokens" in e.raw]
+    # As is a reason in other words, if it means something here.
+    others = [e for e in said if isinstance(e, Finish) and e.reason not in provider.dialect.finish]
+    if any(e.kind is not None for e in others):
+        return None
+    start = next((e for e in events if isinstance(e, Start)), Start("", ""))
+    return [Start(start.id or "id", start.model or "m"), *said, End("terminator")]
+
+
+EXAMPLES: tuple[list[Event], ...] = (
+    [Text("h\u20ac"), Text(" i\n"), Finish("stop", "stop"), End("terminator")],
+    [
+        *(Start("c-1", "m"), Reasoning("so"), ToolCallStart(0, "a", "f")),
+        *(ToolCallDelta(0, '{"q":'), ToolCallDelta(0, "1}"), Finish("tool_calls", "tool_call")),
+        *(Usage(1, 2, 3, raw={"prompt_tokens": 1}), End("terminator")),
+    ],
+    [
+        *(Start("c-1", "m"), Refusal("no"), Citation("https://a.example", "A")),
+        LogProbs([TokenLogProb("a", -0.5, [97], [TokenLogProb("b", -1.0)])]),
+        *(Text("b", index=1), Finish("length", "length", index=1), Finish("stop", "stop")),
+        End("terminator"),
+    ],
+)
+SEEDS = (
+    b'{"id":"c","model":"m","choices":[{"message":{"content":"hi","tool_calls":[{"id":"x",'
+    b'"function":{"name":"f","arguments":"{}"}}]},"finish_reason":"stop"}],'
+    b'"usage":{"prompt_tokens":1}}',
+    b'data: {"choices":[{"message":{"content":{"a":1}}}]}\n\ndata: [DONE]\n\n',
+    b'data: {"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}\n\n',
+    b'data: {"error":{"message":"no","code":"rate_limit"}}\n\n',
+    b'event: error\ndata: {"message":"no"}\n\n',
+    b'error: {"message":"no"}\n\n{\n "error": {\n  "message": "no"\n }\n}\n',
+    b": ping\n\ndata: hello\n\nfoo: bar\n\ndata: [DONE]\n\n",
+    b'data: {"choices":[{"delta":{"content":[{"type":"text","text":"a"},{"type":"thinking",'
+    b'"thinking":[{"text":"b"}]},{"x":1}],"reasoning_details":[{"type":"t","text":"c"}],'
+    b'"function_call":{"name":"f","arguments":"{}"}},"finish_reason":"stop"}],'
+    b'"x_groq":{"usage":{"total_tokens":1}},"citations":["https://a"]}\r\n\r\n',
+    b'{"error":{"message":"no","type":"auth"}}',
+    b"<html>captcha</html>",
+)
+WORDS = (
+    *(b"data: [DONE]\n\n", b"error: ", b"<html>"),
+    *(
+        b'"choices":[{"delta":{ "content":"x" "finish_reason":"stop" "index":1 "id": "model":"m" '
+        b'"reasoning":"r" "reasoning_content":"r" "refusal":"r" "usage":{ "text": "message":{ '
+        b'"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}] "error":{ '
+        b'"annotations":[{"url_citation":{"url":"u"}}] "logprobs":{"content":[{"token":"a", '
+        b'"logprob":-1}]} "function_call":{"name":"f"} "reasoning_details":[{ "type":"text" '
+        b'"thinking":[{"text":"t"}] "summary":"s" "signature":"s" "data": "arguments": '
+        b'"x_groq":{"usage": "citations":["c"] "prompt_tokens":1 "finish_reason":"length" '
+        b'"finish_reason":"tool_calls" "content":{"a":1} "stream_options":{"include_usage":true} '
+        b'"messages":[{"role":"user","content":"a"}] "stream":true "stream":false "n":1 "n":2 '
+        b'"role":"system" "role":"tool" "tool_call_id":"c" "tools":[{"function":{ "seed":1 '
+        b'"tool_choice":"required" "tool_choice":{"function":{"name":"f"}} "stop":["x"] '
+        b'"content":[{"type":"text","text":"a"}] {"type":"image_url","image_url":{"url":"u"}} '
+        b'"temperature":1 "max_tokens":1 "name":"f" "parameters":{}'
+    ).split(),
+)
+
+
 _words = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])).map(
     str.encode
 )
@@ -217,12 +295,16 @@ def _subjects() -> Iterator[tuple[str, Subject]]:
                 understands=understands_all,
                 proven=proven_by_reasons,
                 asked={"stream": True, "model": "m", "n": 2},
+                seeds=tuple((seed,) for seed in SEEDS),
+                examples=EXAMPLES,
+                words=WORDS,
+                repeats=repeats_whole_calls,
                 unrecognized=st.sampled_from([b'{"note":1}', b"{}", b"[]", b"", b"{\n}", b'"x"'])
                 | _words.map(lambda word: b"~" + word),
             ),
         )
         yield (
-            f"{name}, whole",
+            f"{name}-whole",
             Subject(
                 provider=provider,
                 questions=completions(st.just({}), stream=False),
@@ -231,6 +313,10 @@ def _subjects() -> Iterator[tuple[str, Subject]]:
                 understands=understands_all,
                 proven=proven_by_brace,
                 asked={"stream": False, "model": "m", "n": 2},
+                seeds=tuple((seed,) for seed in SEEDS),
+                examples=EXAMPLES,
+                words=WORDS,
+                repeats=repeats_whole_calls,
             ),
         )
 
