@@ -44,7 +44,6 @@ FINISH: dict[str, FinishKind] = {
     "content_filter": "content_filter",
     # Of services that speak like OpenAI.
     "eos": "stop",
-    "end_turn": "stop",
     "error": "error",
     "abort": "error",
 }
