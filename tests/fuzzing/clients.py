@@ -163,8 +163,8 @@ class Client:
         if says is not None:
             service = Service(self._provider, base_url=_URL)
             heard = list(pair(self._large.fresh(), service, lambda chat: says))
-            heard, says = list(map(_settled, heard)), list(map(_settled, says))
-            assert heard == says, (heard, says)
+            expected = list(map(_settled, says))
+            assert list(map(_settled, heard)) == expected, (heard, says)
 
     def _says(self, events: list[Event]) -> list[Event] | None:
         """The events in a form that comes back as it is; None if the dialect can't say them."""
