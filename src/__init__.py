@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     from .protocols.exchange import Exchange
     from .protocols.observer import Observer, Outcome
     from .protocols.provider import Provider
-    from .protocols.reply import Reply
+    from .protocols.reply import Choice, CollectedToolCall, Reply
     from .protocols.service import Responder, Service, pair
     from .protocols.step import EventStep, FrameStep, LineStep, Step
     from .protocols.toolkit.http import Headers, Request
@@ -92,7 +92,7 @@ _ON_DEMAND = {
     "exchange": "Exchange",
     "observer": "Observer Outcome",
     "provider": "Provider",
-    "reply": "Reply",
+    "reply": "Choice CollectedToolCall Reply",
     "service": "Responder Service pair",
     "step": "EventStep FrameStep LineStep Step",
     "toolkit.http": "Headers Request",
@@ -119,8 +119,10 @@ __all__ = [
     "Bearer",
     "Challenged",
     "Chat",
+    "Choice",
     "Citation",
     "Clocks",
+    "CollectedToolCall",
     "ConnectFailed",
     "ContentFiltered",
     "Dialect",

@@ -51,6 +51,5 @@ class Parts:
         """One more. Raises LimitExceeded."""
         self._count += 1
         if self._count > self._limit:
-            raise LimitExceeded(
-                f"an answer of more than {self._limit} choices, tool calls, sources and native forms"
-            )
+            what = "choices, tool calls, sources and native forms"
+            raise LimitExceeded(f"an answer of more than {self._limit} {what}")

@@ -55,7 +55,7 @@ class Step:
     """The content types that its answers may have, in addition to JSON. None: any."""
     limit: ClassVar[Literal["response", "picture"]] = "response"
     """Which of `Limits` bounds the body."""
-    errors: ClassVar[ErrorTable] = STANDARD
+    errors: ErrorTable = STANDARD
     """What the error responses of the service mean."""
 
     request: Request

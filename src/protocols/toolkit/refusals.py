@@ -84,11 +84,13 @@ _LASTING = ("insufficient_quota", "exceeded_current_quota", "billing")
 class ErrorTable(msgspec.Struct, frozen=True):
     """What the errors of a service mean, if that differs from others.
 
-    `statuses` and `words` (parts of `code` and `type` values, in lower case) are looked up before
-    the common ones. `request_ids` are the headers that may have the id of a request, the likeliest
-    first. `retry_after` reads how long to wait from an error's JSON value, in the header's form.
+    `codes` (whole), `statuses` and `words` (parts of `code` and `type` values, in lower case) are
+    looked up before the common ones. `request_ids` are the headers that may have the id of a
+    request, the likeliest first. `retry_after` reads how long to wait from an error's JSON value,
+    in the header's form.
     """
 
+    codes: dict[str, type[Refused]] = {}
     statuses: dict[int, type[Refused]] = {}
     words: dict[str, type[Refused]] = {}
     request_ids: tuple[bytes, ...] = (b"x-request-id", b"request-id")
@@ -96,6 +98,8 @@ class ErrorTable(msgspec.Struct, frozen=True):
 
     def kind(self, code: str | None, type_: str | None, status: int | None) -> type[Refused]:
         """The class of the error with this code, type and status."""
+        if code in self.codes:
+            return self.codes[code]
         words = f"{code or ''} {type_ or ''}".lower()
         for word, kind in self.words.items():
             if word in words:

@@ -386,11 +386,26 @@ def _call(**more: Any) -> dict[str, Any]:
         (seeing(FilePart("data:audio/flac;base64,QQ==")), "can't take audio/flac"),
         (seeing(FilePart("data:video/mp4;base64,QQ==")), "can't take video/mp4"),
         (seeing(FilePart("data:QQ==")), "can't take a file by its address"),
-        (Message("user", (ReasoningPart("a"),)), "user messages can't have a ReasoningPart"),
-        (Message("system", (RefusalPart("a"),)), "system messages can't have a RefusalPart"),
-        (Message("user", (CALL,)), "user messages can't have a ToolCall"),
-        (Message("tool", (ImagePart(PNG),)), "tool messages can't have a ImagePart"),
-        (Message("assistant", (FilePart(PDF),)), "assistant messages can't have a FilePart"),
+        (
+            Message("user", (ReasoningPart("a"),)),
+            "ReasoningPart has no place in user messages",
+        ),
+        (
+            Message("system", (RefusalPart("a"),)),
+            "RefusalPart has no place in system messages",
+        ),
+        (
+            Message("user", (CALL,)),
+            "ToolCall has no place in user messages",
+        ),
+        (
+            Message("tool", (ImagePart(PNG),)),
+            "ImagePart has no place in tool messages",
+        ),
+        (
+            Message("assistant", (FilePart(PDF),)),
+            "FilePart has no place in assistant messages",
+        ),
         (seeing(TextPart("a", "5m")), "openai can't take cache marks"),
         (Message("assistant", (ReasoningPart("hm"),)), "nothing of the assistant message can be"),
         (seeing(Opaque(Native("openai_chat", b"[1]"))), "a native form of openai_chat is a piece"),

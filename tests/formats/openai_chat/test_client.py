@@ -1463,3 +1463,27 @@ def test_the_short_way_for_plain_text_is_the_long_one(payloads: list[Any]) -> No
 
     first = chunk(choice({}))
     assert without_start(first | {"id": "x"}) == without_start(first)
+
+
+CODES = {"1302": "RateLimited", "1113": "RateLimited", "bad_key": "AuthenticationFailed"}
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [("1302", RateLimited), ("bad_key", AuthenticationFailed)]
+)
+def test_a_provider_has_error_codes_of_its_own(code: str, kind: type[Refused]) -> None:
+    provider = PROVIDERS["openai"].replace(error_codes=CODES)
+    body = b'{"error":{"message":"no","code":"%s"}}' % code.encode()
+    for response in (
+        Response(body, 200),
+        Response(b"data: " + body + b"\n\n"),
+        Response(body, 400),
+    ):
+        drive(provider.exchange(as_chat("hi", model="m")), response).refused_by(kind, "no")
+
+
+@pytest.mark.parametrize("name", ["Nothing", "Truncated", "quote"])
+def test_an_error_code_names_an_error(name: str) -> None:
+    provider = PROVIDERS["openai"].replace(error_codes={"1": name})
+    with pytest.raises(LocalProtocolError, match=f"error_codes: '{name}' is not one of the errors"):
+        provider.exchange(as_chat("hi", model="m"))

@@ -10,13 +10,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from ...errors import UnexpectedContent
+from ... import errors
+from ...errors import LocalProtocolError, Refused, UnexpectedContent
 from ...events import Citation, Event, FinishKind, Start, Text, Unrecognized, Usage
 from ...limits import Parts
 from ...question import Question
 from ...step import EventStep
 from ...toolkit.json import decode_json, is_list, is_object
-from ...toolkit.refusals import is_refusal, refusal_of_object, refusal_of_text
+from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object, refusal_of_text
 from .choice import ChoiceReader, Citations
 from .request import encode_chat
 from .wire import Chunk, WireChoice, decode_chunk, decode_loosely
@@ -79,6 +80,8 @@ class OpenAIStep(EventStep):
             encode_chat(chat, question.model, provider),
             {"accept": accept},
         )
+        if provider.error_codes:
+            self.errors = ErrorTable(codes=_classes(provider.error_codes))
         super().__init__(request, question.limits)
         self._limit = question.limits.event
         self._finishes: Mapping[str, FinishKind] = finishes
@@ -118,13 +121,13 @@ class OpenAIStep(EventStep):
                 self._take_done(data)
                 return
             if type == "error":
-                raise refusal_of_text(data) from None
+                raise refusal_of_text(data, self.errors) from None
             if data.lstrip()[:1] != b"{":  # a keep-alive, in words of its own (quirk 11)
                 events.append(Unrecognized(data))
                 return
             chunk = decode_loosely(data)
         if type == "error" and not chunk.error:
-            raise refusal_of_text(data)
+            raise refusal_of_text(data, self.errors)
         self._take_chunk(chunk, data, type, events)
         self._plain = None
         first = self._choices.get(0)
@@ -139,7 +142,7 @@ class OpenAIStep(EventStep):
         if chunk.choices is None or chunk.error:
             value = decode_json(_value, body)
             if is_refusal(value):
-                raise refusal_of_object(value, data=body)
+                raise refusal_of_object(value, self.errors, data=body)
             raise UnexpectedContent("a JSON object without choices", data=body)
         if not any(map(_says_something, chunk.choices)):
             raise UnexpectedContent("a JSON object whose choices hold no answer", data=body)
@@ -166,7 +169,7 @@ class OpenAIStep(EventStep):
             value = decode_json(_value, payload)
             # What has a name of its own is about something else, even if it has a message.
             if type == "message" and is_refusal(value):
-                raise refusal_of_object(value, data=payload)
+                raise refusal_of_object(value, self.errors, data=payload)
             events.append(Unrecognized(payload))
             return
         if not self._started and (chunk.id or chunk.model):
@@ -183,7 +186,7 @@ class OpenAIStep(EventStep):
         if usage and is_object(usage):
             events.append(_usage_of(usage))
         if chunk.error:
-            raise refusal_of_object({"error": chunk.error}, data=payload)
+            raise refusal_of_object({"error": chunk.error}, self.errors, data=payload)
 
     def _take_choice(self, choice: WireChoice, events: list[Event]) -> None:
         index = choice.index or 0
@@ -210,6 +213,18 @@ class OpenAIStep(EventStep):
         for url in chunk.citations if is_list(chunk.citations) else ():
             if isinstance(url, str):
                 self._citations.cite(Citation(url), events)
+
+
+def _classes(codes: Mapping[str, str]) -> dict[str, type[Refused]]:
+    """The error classes of a provider's own codes. Raises LocalProtocolError for a name that is not
+    one of them."""
+    found: dict[str, type[Refused]] = {}
+    for code, name in codes.items():
+        kind = getattr(errors, name, None)
+        if not (isinstance(kind, type) and issubclass(kind, Refused)):
+            raise LocalProtocolError(f"error_codes: {name!r} is not one of the errors")
+        found[code] = kind
+    return found
 
 
 def _says_something(choice: WireChoice) -> bool:

@@ -203,10 +203,8 @@ class _MessageWriter:
 
     def _expect(self, part: Part, role: str) -> None:
         if self._message.role != role:
-            kind = type(part).__name__
-            raise LocalProtocolError(
-                f"{self._message.role} messages can't have a {kind} in chat completions"
-            )
+            kind, role = type(part).__name__, self._message.role
+            raise LocalProtocolError(f"{kind} has no place in {role} messages: leave it out")
 
 
 def _is_text(part: Any) -> bool:
