@@ -23,9 +23,17 @@ from tokenwire.protocols.events import (
 )
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.reply import Reply
-from tokenwire.protocols.toolkit.blocks import Act, Block, BlockReader, BlockWriter, blocks_of
+from tokenwire.protocols.toolkit.blocks import (
+    Act,
+    Block,
+    BlockKind,
+    BlockReader,
+    BlockWriter,
+    blocks_of,
+)
 
 FINISHES: dict[str, FinishKind] = {"done": "stop", "broken": "error"}
+KINDS: list[BlockKind] = [Text, Reasoning, Refusal, ToolCallStart, Native]
 SEAL = Native("x", b'{"seal":"s"}')
 
 
@@ -87,13 +95,13 @@ def parts(draw: st.DrawFn) -> list[list[Event]]:
     drawn: list[list[Event]] = []
     calls = 0
     for part in range(draw(st.integers(0, 4))):
-        kind = draw(st.sampled_from([Text, Reasoning, Refusal, ToolCallStart, Native]))
+        kind: BlockKind = draw(st.sampled_from(KINDS))
         events: list[Event] = []
         if kind is ToolCallStart:
             custom = draw(st.booleans())
             events += call(calls, *draw(arguments), part=part, custom=custom)
             calls += 1
-        elif kind is not Native:
+        elif kind is Text or kind is Reasoning or kind is Refusal:
             events += [kind(text, part) for text in draw(pieces_)]
         if kind is Native or draw(st.booleans()):
             events.append(msgspec.structs.replace(SEAL, part=part))
