@@ -210,7 +210,10 @@ def test_blocks_are_known_by_their_number() -> None:
     first.form = {"cited": True}
     blocks.piece(first, "c", events)
     assert first.text == "c"
-    # It is never closed, so it has no native form.
+    foreign = blocks.open(9, Native, events)
+    blocks.piece(foreign, "{}", events)  # only for its native form
+    assert foreign.text == "{}"
+    # None is closed any more, so they have no native form.
     blocks.settle(True, events)
     assert events == [Reasoning("b", 1), Text("a"), Text("c")]
 
