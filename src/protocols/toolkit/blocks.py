@@ -27,13 +27,18 @@ from ..reply import Choice
 from .finish import failure_of, finish_of
 from .toolcalls import Call
 
-__all__ = ["Act", "Block", "BlockKind", "BlockReader", "BlockWriter", "blocks_of"]
+__all__ = ["BLOCK_EVENTS", "Act", "Block", "BlockKind", "BlockReader", "BlockWriter", "blocks_of"]
 
 BlockKind: TypeAlias = (
     type[Text] | type[Reasoning] | type[Refusal] | type[ToolCallStart] | type[Native]
 )
 """What a block holds: the type of the event that it begins with, or Native if it has only a native
 form."""
+
+BLOCK_EVENTS: frozenset[type[Event]] = frozenset(
+    (Text, Reasoning, Native, ToolCallStart, ToolCallDelta, ToolCallEnd)
+)
+"""The events that every format of blocks can say. Some have refusals and citations, too."""
 
 
 class Block:
@@ -131,6 +136,24 @@ class BlockReader:
         if block.form:
             raw = msgspec.json.encode(block.form)
             events.append(Native(self._dialect, raw, block.part, self._index))
+
+    def whole(
+        self,
+        kind: BlockKind,
+        text: str,
+        events: list[Event],
+        *,
+        form: dict[str, Any] | None = None,
+        id: str = "",
+        name: str = "",
+        custom: bool = False,
+    ) -> None:
+        """A block of an answer that is not streamed: all of the above in one. Raises
+        LimitExceeded."""
+        block = self.open(self._last + 1, kind, events, id=id, name=name, custom=custom)
+        self.piece(block, text, events)
+        block.form = form or {}
+        self.close(block, events)
 
     def settle(self, proven: bool, events: list[Event]) -> None:
         """The answer is over: the ends of the calls, and the Finish. `proven`: by a terminator,

@@ -218,6 +218,16 @@ def test_blocks_are_known_by_their_number() -> None:
     assert events == [Reasoning("b", 1), Text("a"), Text("c")]
 
 
+def test_a_block_of_a_document() -> None:
+    blocks, events = reader(), list[Event]()
+    blocks.whole(ToolCallStart, "{}", events, id="c", name="f")
+    blocks.whole(Native, "", events, form={"seal": "s"})
+    blocks.whole(Text, "a", events)
+    assert blocks.find(None) is None
+    seal = msgspec.structs.replace(SEAL, part=1)
+    assert events == [ToolCallStart(0, "c", "f"), ToolCallDelta(0, "{}"), seal, Text("a", 2)]
+
+
 @pytest.mark.parametrize("proven", [False, True])
 @pytest.mark.parametrize("reason", ["", "done", "broken"])
 def test_the_end_is_told_once_and_if_it_is_shown(proven: bool, reason: str) -> None:
