@@ -85,19 +85,18 @@ def page(
 
 
 def _format_rows(outcome_of: Callable[[Case, str], Found]) -> Iterator[str]:
-    """A row for all formats that agree about a case."""
-    rows: dict[tuple[str, str], list[FormatCase]] = {}
+    """A row for all formats that agree about a case; where some don't, those are named first."""
+    rows: dict[str, dict[str, list[FormatCase]]] = {}
     for case in FORMAT_CASES:
-        rows.setdefault((case.name, case.kind), []).append(case)
-    everyone = len({case.subject for case in FORMAT_CASES})
-    for (name, kind), cases in sorted(rows.items(), key=lambda row: _place(row[0][0])):
-        who = "all" if len(cases) == everyone else ", ".join(case.subject for case in cases)
-        cells = [_format_cell(cases, name, outcome_of) for name in FORMAT_TRANSPORTS]
-        yield _row(name, kind, who, *cells)
-
-
-def _place(name: str) -> int:
-    return [case.name for case in FORMAT_CASES].index(name)
+        rows.setdefault(case.name, {}).setdefault(case.kind, []).append(case)
+    for name, kinds in rows.items():
+        *others, most = sorted(kinds.items(), key=lambda kind: len(kind[1]))
+        for kind, cases in (*others, most):
+            who = ", ".join(case.subject for case in cases)
+            if kind == most[0]:
+                who = "all others" if others else "all"
+            cells = (_format_cell(cases, name, outcome_of) for name in FORMAT_TRANSPORTS)
+            yield _row(name, kind, who, *cells)
 
 
 def _format_cell(
