@@ -294,6 +294,7 @@ def _subjects() -> Iterator[tuple[str, Subject]]:
                 hears=hears_chunks,
                 understands=understands_all,
                 proven=proven_by_reasons,
+                form=(b'data: {"choices":[{"index":0,"delta":{"content":"', b'"}}]}'),
                 asked={"stream": True, "model": "m", "n": 2},
                 seeds=tuple((seed,) for seed in SEEDS),
                 examples=EXAMPLES,
