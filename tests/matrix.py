@@ -5,7 +5,7 @@
 
 import socket
 import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,9 @@ from typing import Any
 
 import msgspec
 
+from tests import driving
 from tests.certificates import server_context
+from tests.driving import Ending, drive
 from tests.every_transport import TRANSPORTS, Outcome
 from tests.leftovers import connections_to, nothing_left
 from tests.settings import (
@@ -36,10 +38,12 @@ from tests.settings import (
     padded_head,
     said_and_refused,
     slow_name,
+    subject_asked,
     through,
     through_a_proxy,
     unknown_name,
 )
+from tests.subjects import SUBJECTS
 from tokenwire import (
     NO_RETRY,
     Clocks,
@@ -58,6 +62,7 @@ from tokenwire.server.faults import (
     DropTerminator,
     EndAfter,
     ErrorObject,
+    Fault,
     Faults,
     Gzip,
     HtmlPage,
@@ -68,6 +73,7 @@ from tokenwire.server.faults import (
     StallAfter,
     Unframed,
 )
+from tokenwire.testing import Subject
 
 # The clock that a case is about is quick; the others are patient with a busy machine.
 PATIENT = Clocks(connect=20, first_event=20, idle=20, total=20)
@@ -132,11 +138,11 @@ def observe(case: Case, transport: str) -> Outcome:
         (outcome,) = TRANSPORTS[transport](
             asking.exchange, closed=closed, clocks=clocks, retry=NO_RETRY, **asking.options
         )
-        assert len(asking.requests) <= 1
+        assert len(asking.requests) <= asking.most
     return outcome
 
 
-def describe(outcome: Outcome) -> str:
+def describe(outcome: Outcome | driving.Outcome) -> str:
     """An outcome in one line: the evidence that the answer is complete, or the error with the
     details of its class."""
     error = outcome.error
@@ -381,6 +387,81 @@ CASES = [
     *_connections(),
     *_proxies(),
 ]
+
+
+# What each format has to pass
+
+FORMAT_TRANSPORTS = ("sync", "asyncio")
+"""Whatever a format does, all transports do the same with it, so few are enough."""
+
+
+@dataclass(frozen=True)
+class FormatCase(Case):
+    """A case of one subject."""
+
+    subject: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The outcome without its details, which depend on the format."""
+        return self.outcome.partition(",")[0]
+
+
+def format_cases(subjects: Mapping[str, Subject]) -> list[FormatCase]:
+    """The rows that each format has to pass, for each of `subjects`."""
+    return [
+        FormatCase("Every format", subject=name, **case)
+        for name, subject in subjects.items()
+        for case in _of_format(subject)
+    ]
+
+
+_TRUNCATIONS: tuple[tuple[str, Ending, Callable[[int], Fault]], ...] = (
+    ("closed before the evidence", "disconnect", CloseAfter),
+    ("reset before the evidence", "disconnect", ResetAfter),
+    ("ended before the evidence", "eof", EndAfter),
+    ("a stall before the evidence", "timeout", StallAfter),
+)
+_REPLACEMENTS: tuple[tuple[str, str, Fault], ...] = (
+    ("an error object with status 200", "`Refused`", ErrorObject()),
+    ("an HTML page, 200", "`UnexpectedContent`", HtmlPage()),
+    ("429", "`RateLimited`, after `7`", RefuseWith(429, "7")),
+)
+
+
+def _of_format(subject: Subject) -> Iterator[dict[str, Any]]:
+    """The fields of its cases. The properties say what its events are, this only whether a network
+    changes anything."""
+    sent = subject.send_short()
+    earlier = [None] * (len(sent.recorded) - 1)
+    asked = [None] * next(n for n, each in enumerate(sent.recorded) if each.chat is not None)
+
+    def case(name: str, setting: Setting, body: bytes, ending: Ending) -> dict[str, Any]:
+        outcome = drive(subject.exchange(sent.chat), *sent.responses(body, ending))
+        kind, clocks = describe(outcome), PATIENT
+        if ending == "timeout":  # without a network, no clock runs that could say which it is
+            idle = bool(outcome.events)
+            kind, clocks = (SILENCE, QUICK_IDLE) if idle else (NO_EVENT, QUICK_FIRST_EVENT)
+        found = {"outcome": kind, "text": outcome.reply.text}
+        return {"name": name, "setting": setting, "clocks": clocks, **found}
+
+    tiny, zipped = Cutting.byte_by_byte(), [Gzip()] * len(sent.recorded)
+    yield case("an ordinary answer", subject_asked(subject), sent.body, "eof")
+    yield case("byte by byte", subject_asked(subject, cutting=tiny), sent.body, "eof")
+    yield case("gzip", subject_asked(subject, *zipped), sent.body, "eof")
+    unframed = subject_asked(subject, *earlier, Unframed())
+    yield case("HTTP/1.0, without a length", unframed, sent.body, "close")
+    for name, ending, fault in _TRUNCATIONS:
+        sizes = range(len(sent.body))
+        size = max(size for size in sizes if subject.is_proven(sent, size, ending) is False)
+        truncated = subject_asked(subject, *earlier, fault(size))
+        yield case(name, truncated, sent.body[:size], ending)
+    for name, outcome, replacement in _REPLACEMENTS:
+        setting = subject_asked(subject, *asked, replacement)
+        yield {"name": name, "setting": setting, "outcome": outcome}
+
+
+FORMAT_CASES = format_cases(SUBJECTS)
 
 
 # Cuts at every offset

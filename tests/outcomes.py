@@ -5,17 +5,20 @@ make outcomes
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.every_transport import TRANSPORTS
 from tests.matrix import (
     CASES,
     CUTS,
+    FORMAT_CASES,
+    FORMAT_TRANSPORTS,
     UNTESTED,
     But,
     Case,
     Cut,
+    FormatCase,
     cut_everywhere,
     describe,
     observe,
@@ -32,6 +35,13 @@ over real sockets and with short clocks. `make outcomes` generates this page by 
 - `✓` means: the outcome is the one in the second column, the text received before it was delivered
   first, and no socket, task or thread is left over.
 - A number refers to the [exceptions](#exceptions) at the end.
+"""
+
+FORMAT_HEAD = """
+## Every format
+
+The answer of each format, whole and with what can happen to any of them. `✓` means: the outcome is
+the same as without a network, and so is the text before it.
 """
 
 CUT_HEAD = """
@@ -61,6 +71,9 @@ def page(
                 cells = [_cell(case, name, outcome_of(case, name), notes) for name in TRANSPORTS]
                 text = f"`{case.text.strip()}`" if case.text else ""
                 lines += [_row(case.name, case.outcome, text, *cells)]
+    lines += [FORMAT_HEAD, _row("the server", "outcome", "formats", *FORMAT_TRANSPORTS)]
+    lines += [_row(*["---"] * (3 + len(FORMAT_TRANSPORTS)))]
+    lines += _format_rows(outcome_of)
     lines += [CUT_HEAD, _row("the server", "requests", *TRANSPORTS)]
     lines += [_row(*["---"] * (2 + len(TRANSPORTS)))]
     for cut in CUTS:
@@ -69,6 +82,28 @@ def page(
     lines += ["\n## Exceptions\n"]
     lines += [f"{number}. {_note(but)}" for number, but in enumerate(notes, 1)]
     return "\n".join(lines) + "\n"
+
+
+def _format_rows(outcome_of: Callable[[Case, str], Found]) -> Iterator[str]:
+    """A row for all formats that agree about a case; where some don't, those are named first."""
+    rows: dict[str, dict[str, list[FormatCase]]] = {}
+    for case in FORMAT_CASES:
+        rows.setdefault(case.name, {}).setdefault(case.kind, []).append(case)
+    for name, kinds in rows.items():
+        *others, most = sorted(kinds.items(), key=lambda kind: len(kind[1]))
+        for kind, cases in (*others, most):
+            who = ", ".join(case.subject for case in cases)
+            if kind == most[0]:
+                who = "all others" if others else "all"
+            cells = (_format_cell(cases, name, outcome_of) for name in FORMAT_TRANSPORTS)
+            yield _row(name, kind, who, *cells)
+
+
+def _format_cell(
+    cases: list[FormatCase], transport: str, outcome_of: Callable[[Case, str], Found]
+) -> str:
+    wrong = [c.subject for c in cases if outcome_of(c, transport) != c.expected(transport)]
+    return f"WRONG: {', '.join(wrong)}" if wrong else "✓"
 
 
 def _cell(case: Case, transport: str, found: Found, notes: list[But]) -> str:
@@ -113,7 +148,8 @@ def main() -> None:
         sys.exit(f"{PAGE} has cells that are WRONG")
     print(
         f"{len(CASES)} cases and {len(CUTS)} answers truncated at every byte, "
-        f"on {len(TRANSPORTS)} transports: each as expected"
+        f"on {len(TRANSPORTS)} transports, and {len(FORMAT_CASES)} cases of formats, "
+        f"on {len(FORMAT_TRANSPORTS)}: each as expected"
     )
 
 

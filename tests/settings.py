@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 from unittest import mock
 
@@ -21,11 +22,13 @@ from tokenwire import (
     RateLimited,
     Text,
     Unrecognized,
+    as_chat,
     make_exchange,
 )
 from tokenwire.protocols.service import AnswerFunction, refuse
 from tokenwire.server import serve
 from tokenwire.server.faults import Cutting, Faults
+from tokenwire.testing import Subject
 
 HELLO = b'data: {"event":"text-chunk","data":{"text":"Hello, "}}\n\n'
 WORLD = 'data: {"event":"text-chunk","data":{"text":"wörld"}}\n\n'.encode()
@@ -44,12 +47,14 @@ RESOLVING = 0.8
 @dataclass(frozen=True)
 class Asking:
     """A question that is ready to be asked. `port`: where its client connects to. `requests`: those
-    that the server received. `release` is called once the client is closed."""
+    that the server received; `most`: how many there may be. `release` is called once the client is
+    closed."""
 
     exchange: Exchange
     port: int
     options: dict[str, Any] = field(default_factory=dict[str, Any])
     requests: list[Any] = field(default_factory=list[Any])
+    most: int = 1
     release: Callable[[], None] = lambda: None
 
 
@@ -111,6 +116,21 @@ def embedded(
             options = {"ssl_context": client_context()} if certificate and trusting else {}
             port = int(server.origin.rpartition(":")[2])
             yield Asking(exchange, port, options, server.requests)
+
+    return setting
+
+
+def subject_asked(subject: Subject, *faults: Faults, cutting: Cutting | None = None) -> Setting:
+    """The embedded server, asked what `subject` asks; `faults` are those of its requests."""
+
+    @contextmanager
+    def setting() -> Generator[Asking]:
+        provider, chat = subject.provider, as_chat("hi", **subject.asked)
+        with serve(provider, lambda _: subject.short, faults=faults, cutting=cutting) as server:
+            exchange = provider.exchange(chat, base_url=server.url, random=Random(0))
+            port = int(server.origin.rpartition(":")[2])
+            most = len(subject.send_short().recorded)
+            yield Asking(exchange, port, requests=server.requests, most=most)
 
     return setting
 

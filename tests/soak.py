@@ -21,10 +21,11 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 from multiprocessing.connection import Connection
 from random import Random
 from typing import Any
@@ -34,6 +35,7 @@ import trio
 
 from tests import certificates
 from tests.driving import Outcome, Response, drive
+from tests.subjects import SUBJECTS
 from tokenwire import (
     Chat,
     Clocks,
@@ -42,11 +44,13 @@ from tokenwire import (
     Exchange,
     Malformed,
     Overloaded,
+    Provider,
     RateLimited,
     Refused,
     Reply,
     Retry,
     Service,
+    Text,
     TimedOut,
     TokenwireError,
     Truncated,
@@ -54,7 +58,6 @@ from tokenwire import (
     as_chat,
 )
 from tokenwire.protocols.echo import echo
-from tokenwire.protocols.registry import provider_named
 from tokenwire.server.embedded import Server, serve
 from tokenwire.server.faults import (
     BreakEvent,
@@ -74,6 +77,7 @@ from tokenwire.server.faults import (
     StallAfter,
     Unframed,
 )
+from tokenwire.testing import Subject
 from tokenwire.transports import anyio as anyio_transport
 from tokenwire.transports import asyncio as asyncio_transport
 from tokenwire.transports import trio as trio_transport
@@ -106,7 +110,7 @@ class Kind:
     of the pieces that would be sent, the bytes that must all have counted."""
 
     name: str
-    provider: str
+    subject: Subject
     fault: Faults = None
     error: type[TokenwireError] | None = None
     clocks: Clocks = PATIENT
@@ -115,6 +119,11 @@ class Kind:
     words: int = 40
     word_size: int = 8
     left_early: bool = False
+
+    @property
+    def provider(self) -> Provider:
+        """From whom."""
+        return self.subject.provider
 
 
 def _cut(pieces: list[bytes]) -> bytes:
@@ -126,18 +135,26 @@ def _break(pieces: list[bytes]) -> bytes:
 
 
 def _faulty(name: str, fault: Faults, error: type[TokenwireError] | None, **more: Any) -> Kind:
-    return Kind(name, "ylokh", fault, error, **more)
+    return Kind(name, EXAMPLE, fault, error, **more)
 
 
-PLAIN = [
-    Kind("openai", "openai"),
-    Kind("ylokh", "ylokh"),
-    Kind("darkai", "darkai", cutting=Cutting.of_sizes(97, 3, 40, pause=0.01)),
-    Kind("aichats", "aichats"),
-    Kind("aichatonline", "aichatonline"),
-]
-LARGE = Kind("large", "ylokh", words=40, word_size=20_000)
-LEFT_EARLY = Kind("left early", "ylokh", left_early=True)
+def plain_kinds(subjects: Mapping[str, Subject]) -> list[Kind]:
+    """A kind for each subject that answers a plain question with text; every other one is written
+    in pieces that end anywhere."""
+    says = {
+        name: subject.provider.dialect.says_to(as_chat("hi", **subject.asked))
+        for name, subject in subjects.items()
+    }
+    names = [name for name in subjects if Text in says[name]]
+    cuttings = cycle((PACE, Cutting.of_sizes(97, 3, 40, pause=0.01)))
+    return [Kind(name, subjects[name], cutting=next(cuttings)) for name in names]
+
+
+PLAIN = plain_kinds(SUBJECTS)
+EXAMPLE = SUBJECTS["ylokh"]
+"""Faults are the same for all, so one has them."""
+LARGE = Kind("large", EXAMPLE, words=40, word_size=20_000)
+LEFT_EARLY = Kind("left early", EXAMPLE, left_early=True)
 FAULTY = [
     _faulty("closed", CloseAfter(CUT), Truncated, body=_cut),
     _faulty("reset", ResetAfter(CUT), Truncated),
@@ -169,7 +186,7 @@ def kind_of(number: int) -> Kind:
         return LEFT_EARLY
     if number % 200 == 13:
         return LARGE
-    return PLAIN[number % len(PLAIN)]
+    return PLAIN[(number - number // 10) % len(PLAIN)]  # no tenth one, so each comes round
 
 
 @dataclass
@@ -187,19 +204,20 @@ class Stream:
         words = (
             f"{self.number}.{n}".ljust(self.kind.word_size, "x") for n in range(self.kind.words)
         )
-        return as_chat(" ".join(words), model="soak" if self.kind.provider == "openai" else "")
+        asked = {name: value for name, value in self.kind.subject.asked.items() if name != "n"}
+        return as_chat(" ".join(words), **asked)
 
     def exchange(self, base_url: str) -> Exchange:
         """What asks it."""
-        return provider_named(self.kind.provider).exchange(
+        return self.kind.provider.exchange(
             self.chat, base_url=base_url, clocks=self.kind.clocks, random=Random(self.number)
         )
 
     @property
     def whole_text(self) -> str:
         """The text of the whole answer."""
-        chat, provider = self.chat, provider_named(self.kind.provider)
-        model = chat.model or provider.default_model
+        chat, provider = self.chat, self.kind.provider
+        model = provider.model(chat.model)
         return f"{provider.name} {model} was asked: {chat.messages[-1].text}"
 
     def problem(self) -> str | None:
@@ -220,7 +238,7 @@ class Stream:
 
     def _reference(self, body: Callable[[list[bytes]], bytes]) -> Outcome:
         """What the exchange makes of the same bytes without any network."""
-        provider = provider_named(self.kind.provider)
+        provider = self.kind.provider
         exchange = self.exchange("http://127.0.0.1")
         request = exchange.fresh().next_request()
         assert request is not None

@@ -3,12 +3,17 @@
 They are the one place where the tests of all formats learn of one.
 """
 
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
+import tokenwire
 from tokenwire.testing import Subject
 
-__all__ = ["SUBJECTS"]
+__all__ = ["FORMATS", "SUBJECTS", "formats_without_subject"]
+
+FORMATS = Path(tokenwire.__file__).parent / "protocols" / "formats"
+"""The folder of all formats."""
 
 
 def _all() -> dict[str, Subject]:
@@ -19,3 +24,12 @@ def _all() -> dict[str, Subject]:
 
 
 SUBJECTS = _all()
+
+
+def formats_without_subject(folder: Path, subjects: Iterable[Subject]) -> set[str]:
+    """The formats whose folder is in `folder`, or in a group there, and which no subject is of."""
+    packages = {path.parent for path in folder.rglob("__init__.py")} - {folder}
+    groups = {package.parent for package in packages}
+    found = {".".join(package.relative_to(folder).parts) for package in packages - groups}
+    dialects = {type(subject.provider.dialect).__module__ for subject in subjects}
+    return {name for name in found if not any(f"formats.{name}." in f"{d}." for d in dialects)}

@@ -7,7 +7,7 @@ and what is handed out is dropped at once. Work is counted (`tests.counting`), n
 import gzip
 import tracemalloc
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, repeat
@@ -20,6 +20,7 @@ from tests import counting
 from tests.counting import instrumented, instrumented_source
 from tests.cutting import at, bytewise, random_cut, whole
 from tests.driving import JSON, SSE, Cut, Outcome, Response, drive
+from tests.subjects import SUBJECTS
 from tests.wiring import BASE, Network, Script, chunk, head, raw_exchange
 from tokenwire.protocols.chat import as_chat
 from tokenwire.protocols.errors import (
@@ -31,13 +32,13 @@ from tokenwire.protocols.errors import (
     TokenwireError,
     UnexpectedContent,
 )
-from tokenwire.protocols.events import End, Event, Image
+from tokenwire.protocols.events import End, Event, Finish, Image, Text
 from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.limits import Limits
-from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.retry import NO_RETRY
 from tokenwire.protocols.toolkit.frames import encode_frame
 from tokenwire.protocols.toolkit.http import Headers, Origin
+from tokenwire.testing import Subject
 from tokenwire.transports.client.http1 import HTTP1
 from tokenwire.transports.client.proxy import Proxy, Tunnel
 
@@ -45,41 +46,44 @@ KIB = 1024
 GZIP: Headers = [*SSE, (b"content-encoding", b"gzip")]
 DEFLATE: Headers = [*SSE, (b"content-encoding", b"deflate")]
 PNG: Headers = [(b"content-type", b"image/png")]
-TOKEN = Response(b'{"data": "token-123"}', 200, JSON)
-PICTURE = Response(b'{"data": [{"url": "https://pictures.example/1.png"}]}', 200, JSON)
+
+
+def end_of(subject: Subject) -> bytes:
+    """The bytes that say that an answer is over, if any do: as many as are needed."""
+    sent = subject.send_short()
+    start, whole_size = sent.end_of(sent.answer[-2]), len(sent.body)
+    for size in range(start, whole_size):
+        responses = sent.responses(sent.body[:size], "disconnect")
+        outcome = drive(subject.exchange(sent.chat), *responses)
+        if outcome.reply.evidence == "terminator":
+            return sent.body[start:size]
+    return sent.body[start:]
+
 
 Form = tuple[bytes, bytes]
-"""What stands before and behind the text of an event, its line end left out."""
+"""What stands before and after the text of an event, its line end left out."""
 
-EVENTS: dict[str, Form] = {
-    "openai": (b'data: {"choices":[{"index":0,"delta":{"content":"', b'"}}]}'),
-    "darkai": (b'data: {"event":"text-chunk","data":{"text":"', b'"}}'),
-    "aichats": (b"data: ", b""),
-    "aichatonline": (b'{"data":{"message":"', b'"}}'),
-}
-ENDS: dict[str, bytes] = {
-    "openai": b"data: [DONE]\n\n",
-    "darkai": b'data: {"event":"stream-end"}\n',
-    "aichats": b"",
-    "aichatonline": b"[DONE]\n",
-}
+EVENTS: dict[str, Form] = {name: s.form for name, s in SUBJECTS.items() if s.form is not None}
+ENDS: dict[str, bytes] = {name: end_of(SUBJECTS[name]) for name in EVENTS}
 
 
 def filled(form: Form, size: int, fill: bytes = b"x") -> bytes:
     """An event of `size` bytes."""
-    before, behind = form
-    count, rest = divmod(size - len(before) - len(behind), len(fill))
-    return before + fill * count + b"x" * rest + behind
+    before, after = form
+    count, rest = divmod(size - len(before) - len(after), len(fill))
+    return before + fill * count + b"x" * rest + after
 
 
-def ask(name: str, model: str = "", **limits: int) -> Exchange:
-    chat = as_chat("hi", model=model or PROVIDERS[name].default_model or "m")
-    return PROVIDERS[name].exchange(chat, base_url=BASE, random=Random(1), limits=Limits(**limits))
+def ask(name: str, **limits: int) -> Exchange:
+    """The exchange that asks what the subject `name` asks."""
+    subject = SUBJECTS[name]
+    chat = as_chat("hi", **subject.asked)
+    return subject.provider.exchange(chat, base_url=BASE, random=Random(1), limits=Limits(**limits))
 
 
-def before(name: str) -> list[Response | bytes]:
-    """The responses that precede the stream of a dialect."""
-    return [TOKEN] if name == "aichatonline" else []
+def before(name: str) -> list[Response]:
+    """The responses that precede the last one of a subject."""
+    return SUBJECTS[name].send_short().responses()[:-1]
 
 
 def same(exchange: Exchange, limit: int, *responses: Response | bytes) -> Outcome:
@@ -100,6 +104,7 @@ def same(exchange: Exchange, limit: int, *responses: Response | bytes) -> Outcom
 
 LIMIT = 300
 STREAMS = [*EVENTS]
+SSE_STREAMS = [name for name, (begin, _) in EVENTS.items() if begin.startswith(b"data:")]
 CODINGS: dict[str, Callable[[bytes], Response]] = {
     "identity": Response,
     "gzip": lambda body: Response(gzip.compress(body, mtime=0), 200, GZIP),
@@ -141,8 +146,8 @@ def test_event_without_its_end(name: str) -> None:
 @pytest.mark.parametrize("count", [2, 7])
 def test_event_of_several_lines(first: bytes, count: int) -> None:
     """All of its lines count, and nothing of the event before."""
-    before, behind = EVENTS["openai"]
-    lines = [before + b'"}}', *[b"data: "] * (count - 2), b"data: ]}"]
+    begin, behind = EVENTS["openai"]
+    lines = [begin + b'"}}', *[b"data: "] * (count - 2), b"data: ]}"]
     size = sum(map(len, lines)) + len(first.rpartition(b"\n\n")[2].strip())
     pad = b"data: " + b" " * (LIMIT - size - 6)
     for end in (b"\n", b"\r\n"):
@@ -172,25 +177,24 @@ def test_response(name: str, coding: str) -> None:
             assert len(outcome.events) == 2
 
 
-DOCUMENTS: dict[str, tuple[str, Form, list[Response]]] = {
-    "openai": ("m", (b'{"choices":[{"message":{"content":"', b'"}}]}'), []),
-    "aichats": (
-        "dalle",
+DOCUMENTS: dict[str, tuple[Form, list[Response]]] = {
+    "openai-whole": ((b'{"choices":[{"message":{"content":"', b'"}}]}'), []),
+    "aichats-picture": (
         (b'{"data": [{"url": "https://pictures.example/', b'"}]}'),
         [Response(b"PNG", 200, PNG)],
     ),
-    "aichatonline": ("", (b'{"data":"', b'"}'), [Response(b'{"data":{"message":"a"}}\n')]),
+    "aichatonline": ((b'{"data":"', b'"}'), [Response(b'{"data":{"message":"a"}}\n')]),
 }
 
 
 @pytest.mark.parametrize("begin", [b"", b"\n \n", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_document(name: str, begin: bytes) -> None:
-    model, form, more = DOCUMENTS[name]
+    form, more = DOCUMENTS[name]
     for size in (LIMIT - 1, LIMIT, LIMIT + 1):
         mark = begin.strip()
         body = begin + filled(form, size - len(mark))
-        exchange = ask(name, model, document=LIMIT)
+        exchange = ask(name, document=LIMIT)
         outcome = same(exchange, LIMIT, Response(body, 200, JSON), *more)
         if size > LIMIT:
             outcome.refused_by(LimitExceeded, f"a JSON document of more than {LIMIT} bytes")
@@ -200,8 +204,10 @@ def test_document(name: str, begin: bytes) -> None:
 
 def test_picture() -> None:
     for size in (LIMIT - 1, LIMIT, LIMIT + 1):
-        exchange = ask("aichats", "dalle", picture=LIMIT)
-        outcome = same(exchange, LIMIT, PICTURE, Response(b"\xff" * size, 200, PNG))
+        exchange = ask("aichats-picture", picture=LIMIT)
+        outcome = same(
+            exchange, LIMIT, *before("aichats-picture"), Response(b"\xff" * size, 200, PNG)
+        )
         if size > LIMIT:
             outcome.refused_by(LimitExceeded, f"a body of more than {LIMIT} bytes")
         else:
@@ -214,13 +220,12 @@ def test_picture() -> None:
 @pytest.mark.parametrize("status", [200, 503])
 def test_error_body(name: str, status: int) -> None:
     """As much as the limit is read and told; what is longer is no other error."""
-    first = [TOKEN] if name == "aichatonline" else []
     said: set[bytes] = set()
     for size in (LIMIT, LIMIT + 1, 2 * LIMIT):
         body = b"<html>" + b"x" * (size - 6)
         exchange = ask(name, error_body=LIMIT)
         response = Response(body, status, [(b"content-type", b"text/plain")])
-        outcome = same(exchange, LIMIT, *first, response)
+        outcome = same(exchange, LIMIT, *before(name), response)
         error = outcome.refused_by(Overloaded if status == 503 else UnexpectedContent).error
         assert isinstance(error, Overloaded | UnexpectedContent)
         assert error.data == body[:LIMIT]
@@ -361,17 +366,16 @@ class Endless:
     status: int = 200
     headers: Headers | None = None
     name: str = "openai"
-    model: str = ""
 
     def started(self, **limits: int) -> Exchange:
         """An exchange that wants this body."""
-        exchange: Exchange = self.past(ask(self.name, self.model, **limits))
+        exchange: Exchange = self.past(ask(self.name, **limits))
         return exchange
 
     def past(self, exchange: Any) -> Any:
         """`exchange`, past all that precedes this body."""
         exchange.next_request()
-        for response in [TOKEN] * (self.name == "aichatonline") + [PICTURE] * bool(self.model):
+        for response in before(self.name):
             exchange.receive_response(response.status, response.headers)
             exchange.receive_data(response.body)
             exchange.receive_eof(True)
@@ -414,7 +418,7 @@ CALL = '{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":"%
 ENDLESS: dict[str, Endless] = {
     **{f"a line of {name}": Endless(b"x", b"data: ", name=name) for name in STREAMS},
     **{f"blank lines of {name}": Endless(b"\n", name=name) for name in STREAMS},
-    **{f"comments of {name}": Endless(b": x\n", name=name) for name in STREAMS[:3]},
+    **{f"comments of {name}": Endless(b": x\n", name=name) for name in SSE_STREAMS},
     **{f"pieces of lines of {name}": Endless(b" x", b"data: ", name=name) for name in STREAMS},
     "a comment": Endless(b"x", b":"),
     "data lines of one event": Endless(b"data: x\n"),
@@ -433,7 +437,7 @@ ENDLESS: dict[str, Endless] = {
     "white space of aichats": Endless(b"data:  \t \n", name="aichats"),
     "a document": Endless(b"x", b'{"choices":"'),
     "a document of aichatonline": Endless(b"x", b'{"data":"', headers=JSON),
-    "a picture": Endless(b"x", headers=PNG, name="aichats", model="dalle"),
+    "a picture": Endless(b"x", headers=PNG, name="aichats-picture"),
     "an error page": Endless(b"x", kind=Refused, status=500),
     "an error object": Endless(b"x", b'{"error":"', kind=Refused, status=500),
     "a web page": Endless(b"x", b"<html>"),
@@ -573,8 +577,9 @@ def counted(body: Endless) -> Callable[[], Callable[[bytes], object]]:
     limits = instrumented("protocols.limits").Limits(error_body=1 << 20)
 
     def make() -> Callable[[bytes], object]:
-        provider = providers.PROVIDERS[body.name]
-        chat = chats.as_chat("hi", model=body.model or provider.default_model or "m")
+        subject = SUBJECTS[body.name]
+        provider = providers.PROVIDERS[subject.provider.name]
+        chat = chats.as_chat("hi", **subject.asked)
         exchange = body.past(provider.exchange(chat, random=Random(1), limits=limits))
         events: list[Any] = []
 
@@ -604,7 +609,40 @@ def events(name: str, end: bytes) -> Callable[[int], bytes]:
     return partial(repeated, filled(EVENTS[name], 80) + end)
 
 
-LINEAR: dict[str, tuple[Endless, Callable[[int], bytes]]] = {
+Growing = tuple[Endless, Callable[[int], bytes]]
+"""Up to where an exchange is, and a body of about so many bytes."""
+
+
+def growing(subjects: Mapping[str, Subject]) -> dict[str, Growing]:
+    """Two rows for each subject that can say text."""
+    rows: dict[str, Growing] = {}
+    for name, subject in subjects.items():
+        if Text in subject.provider.dialect.says_to(subject.send_short().chat):
+            rows[f"many events of {name}"] = Endless(b"", name=name), partial(many, subject)
+            rows[f"one large event of {name}"] = Endless(b"", name=name), partial(one, subject)
+    return rows
+
+
+def many(subject: Subject, size: int) -> bytes:
+    """Texts of 40 letters."""
+    unit = len(said(subject, ["x" * 40] * 2)) - len(said(subject, ["x" * 40]))
+    return said(subject, ["x" * 40] * (size // unit))
+
+
+def one(subject: Subject, size: int) -> bytes:
+    return said(subject, ["x" * size])
+
+
+def said(subject: Subject, texts: list[str]) -> bytes:
+    """What is sent of an answer with these texts, but for its end."""
+    answer: list[Event] = [Text(text) for text in texts]
+    answer += [event for event in subject.short if isinstance(event, Finish | End)]
+    sent = subject.send(subject.send_short().chat, answer)
+    return sent.body[: sent.ends()[len(texts) - 1]] or sent.body[:-1]
+
+
+LINEAR: dict[str, Growing] = {
+    **growing(SUBJECTS),
     **{
         f"an event of {name} in {fill.decode()} by {end!r}": (
             Endless(b"", name=name),

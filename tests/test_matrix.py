@@ -10,10 +10,13 @@ from tests.matrix import (
     A_DATE,
     CASES,
     CUTS,
+    FORMAT_CASES,
+    FORMAT_TRANSPORTS,
     PATIENT,
     UNTESTED,
     Case,
     Cut,
+    FormatCase,
     cut_everywhere,
     describe,
     observe,
@@ -41,6 +44,23 @@ def test_case(case: Case, transport: str) -> None:
     skip_what_the_system_loses("reset" in case.name)
     outcome = observe(case, transport)
     assert (describe(outcome), outcome.reply.text) == case.expected(transport), outcome.error
+
+
+@pytest.mark.parametrize("transport", FORMAT_TRANSPORTS)
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "case", FORMAT_CASES, ids=[f"{case.subject}-{case.name}" for case in FORMAT_CASES]
+)
+def test_each_format(case: FormatCase, transport: str) -> None:
+    skip_what_the_system_loses("reset" in case.name)
+    outcome = observe(case, transport)
+    assert (describe(outcome), outcome.reply.text) == (case.outcome, case.text), outcome.error
+
+
+def test_no_format_takes_half_an_answer_for_a_whole_one() -> None:
+    for case in FORMAT_CASES:
+        assert case.kind == "complete" or case.name not in ("an ordinary answer", "gzip")
+        assert case.kind != "complete" or "before the evidence" not in case.name
 
 
 @transports

@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import sys
-import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -65,42 +65,41 @@ def module_name(source: Path, path: Path) -> str:
     return ".".join(("tokenwire", *path.relative_to(source).parts))
 
 
-def not_in_the_wheel(source: Path) -> set[str]:
-    """Where the tree `source` and the packages that pyproject.toml lists differ."""
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    listed: list[str] = settings["tool"]["setuptools"]["packages"]
-    assert len(listed) == len(set(listed))
-    return packages(source) ^ set(listed)
-
-
-def test_every_package_of_the_tree_is_one_of_the_wheel(tmp_path: Path) -> None:
-    assert not_in_the_wheel(ROOT / "src") == set()
-    source = tmp_path / "src"
-    shutil.copytree(ROOT / "src", source)
-    (source / "protocols" / "formats" / "planted").mkdir()
-    (source / "protocols" / "formats" / "planted" / "__init__.py").touch()
-    (source / "cli" / "__init__.py").unlink()
-    planted = {"tokenwire.protocols.formats.planted", "tokenwire.cli"}
-    assert not_in_the_wheel(source) == planted
-
-
 def test_every_folder_with_modules_is_a_package() -> None:
     folders = {file.parent for file in (ROOT / "src").rglob("*.py")}
     assert {module_name(ROOT / "src", folder) for folder in folders} == packages(ROOT / "src")
 
 
 @pytest.fixture(scope="module")
-def clean_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python with the built wheel and what that requires, and nothing else."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built of a copy, to which a format was added."""
     folder = tmp_path_factory.mktemp("wheel")
-    # Of a copy: setuptools works in the place of the sources, as another of the tests may, too.
     shutil.copytree(ROOT / "src", folder / "sources" / "src")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / "sources")
+    planted = folder / "sources" / "src" / "protocols" / "formats" / "planted"
+    planted.mkdir()
+    (planted / "__init__.py").touch()
     run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, folder / "sources")
     (wheel,) = folder.glob("*.whl")
-    run(sys.executable, "-m", "venv", folder / "clean")
-    python = folder / "clean" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    return wheel
+
+
+def test_the_wheel_has_the_tree(wheel: Path) -> None:
+    """A format's folder is in it without being listed anywhere."""
+    tree = {f"tokenwire/{path.relative_to(ROOT / 'src')}" for path in (ROOT / "src").rglob("*.py")}
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if name.endswith((".py", "py.typed"))}
+    planted = "tokenwire/protocols/formats/planted/__init__.py"
+    assert packed == {name.replace("\\", "/") for name in tree} | {planted, "tokenwire/py.typed"}
+
+
+@pytest.fixture(scope="module")
+def clean_python(wheel: Path) -> Path:
+    """A Python with the built wheel and what that requires, and nothing else."""
+    folder = wheel.parent / "clean"
+    run(sys.executable, "-m", "venv", folder)
+    python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
     return python
 

@@ -14,7 +14,6 @@ from tests import soak
 from tests.soak import EARLY, FAULTY, KINDS, LOOPS, Address, Figures, Setting, Stream
 from tokenwire import Chat, Disconnected, End, Event, Service, Text, Truncated, pair
 from tokenwire.protocols.echo import echo
-from tokenwire.protocols.registry import provider_named
 from tokenwire.server import serve
 from tokenwire.transports import asyncio as asyncio_transport
 
@@ -37,7 +36,7 @@ def test_a_small_soak(loop: str, layer: str, capsys: pytest.CaptureFixture[str])
 
 def answered(stream: Stream) -> Stream:
     """`stream`, with the events of its whole answer."""
-    provider = provider_named(stream.kind.provider)
+    provider = stream.kind.provider
     exchange = stream.exchange("http://127.0.0.1")
     stream.events += pair(exchange, Service(provider), echo(provider))
     return stream

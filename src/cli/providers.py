@@ -66,12 +66,15 @@ def _console() -> Console:
 _COLUMNS = ("provider", "dialect", "service", "models", "can", "completed by", "base URL")
 
 
+_SERVICE = {True: "up", False: "shut down", None: "unknown"}
+
+
 def _row(provider: Provider) -> tuple[str, ...]:
     models = [*provider.models, *(["any"] if provider.any_model else [])]
     return (
         provider.name,
         provider.dialect.name,
-        "up" if provider.working else "shut down",
+        _SERVICE[provider.working],
         ", ".join(models),
         ", ".join(sorted(provider.capabilities)),
         provider.required_evidence,

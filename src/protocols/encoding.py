@@ -17,6 +17,7 @@ __all__ = [
     "merge",
     "one_prompt",
     "parts_to_write",
+    "plain_text",
     "result_text",
     "tools_to_write",
     "value_of",
@@ -142,16 +143,18 @@ def one_prompt(messages: Sequence[Message], dialect: str) -> str:
     if not messages:
         raise LocalProtocolError("no message: a chat needs at least one")
     if len(messages) == 1:
-        return _prompt_text(messages[0], dialect)
+        return plain_text(messages[0], dialect)
     lines = [
         f"{message.role.capitalize()}: {text}"
         for message in messages
-        if (text := _prompt_text(message, dialect)).strip()
+        if (text := plain_text(message, dialect)).strip()
     ]
     return "\n".join([*lines, "Assistant:"])
 
 
-def _prompt_text(message: Message, dialect: str) -> str:
+def plain_text(message: Message, dialect: str) -> str:
+    """The text of `message`, for a format that has nothing else. Raises LocalProtocolError for a
+    part that is something else; an assistant's reasoning is left out."""
     texts: list[str] = []
     for part, native in parts_to_write(message, dialect):
         if native is None and isinstance(part, TextPart | RefusalPart):

@@ -53,7 +53,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it also takes models that are not listed."""
     models_path: str | None = "/models"
     """Where its models are listed; None: nowhere."""
-    working: bool = False
+    working: bool | None = None
     """Whether the public service was up when this was written."""
 
     auth: Auth | None = None
@@ -224,6 +224,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     def check(self, chat: Chat) -> None:
         """Raises LocalProtocolError, which says what, if this can't take something in `chat`."""
         takes = self.takes
+        if not chat.messages:
+            raise LocalProtocolError("no message: a chat needs at least one")
         for option in chat.options():
             if option not in takes:
                 raise self._refuse(option)

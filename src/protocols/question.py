@@ -10,6 +10,7 @@ from .auth import KeySource, key_text
 from .chat import Chat
 from .encoding import merge
 from .errors import LocalProtocolError
+from .events import FinishKind
 from .limits import Limits
 from .step import Step
 from .toolkit.http import Request, check_url, join_url, make_headers
@@ -52,13 +53,14 @@ class Question(msgspec.Struct, frozen=True):
         return self.provider.dialect.ask(self)
 
     def post(self, path: str, body: dict[str, Any], headers: Mapping[str, str] = {}) -> Request:
-        """A POST of `body` as JSON, merged with the provider's fields, over which `body` wins, and
-        the chat's extra ones, which win over `body`."""
+        """A POST of `body` as JSON to `path`, or to the provider's own. It is merged with the
+        provider's fields, over which `body` wins, and the chat's extra ones, which win over it."""
         try:
             fields = merge(merge(self.provider.fields, body), self.chat.extra)
             content = msgspec.json.encode(fields)
         except (TypeError, ValueError, RecursionError) as error:
             raise LocalProtocolError(f"the chat can't be written as JSON: {error}") from None
+        path = self.provider.path or path
         return self._request("POST", path, {"content-type": "application/json", **headers}, content)
 
     def get(self, path: str, headers: Mapping[str, str] = {}) -> Request:
@@ -82,6 +84,12 @@ class Question(msgspec.Struct, frozen=True):
         auth = self.provider.key_place
         assert auth is not None  # else the key would have been refused
         return auth.sign(request, key, self.now)
+
+    @property
+    def finishes(self) -> Mapping[str, FinishKind]:
+        """The finish reasons of the format, and those of the provider."""
+        own = self.provider.finishes
+        return {**self.provider.dialect.finish, **own} if own else self.provider.dialect.finish
 
     def random_text(self, length: int) -> str:
         """A random string of a-z and 0-9. Raises LocalProtocolError without a source."""

@@ -199,7 +199,7 @@ class Choice:
         """The assistant's message, for the next question: the parts in their order, with native
         forms. Of a truncated answer it has the text, and the calls that are complete."""
         parts = tuple(part for each in self._in_order() for part in each.parts())
-        if all(isinstance(part, TextPart) and part.native is None for part in parts):
+        if all(part == TextPart(self.text) for part in parts):  # one, or none
             return Message("assistant", self.text)
         return Message("assistant", parts)
 

@@ -162,6 +162,8 @@ class Responder:
             self._body = self.answer(endpoint.does, request, found)
             return None
         self.chat = self.read(request, found)
+        if not self.chat.messages:
+            raise refuse(BadRequest, 400, "no message: a chat needs at least one")
         if not self.chat.stream:
             self._whole = Reply()
             self.headers = [(b"content-type", b"application/json")]

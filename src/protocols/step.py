@@ -17,9 +17,10 @@ from .errors import LimitExceeded, Malformed, RemoteProtocolError, Truncated
 from .events import Event, Evidence, Unrecognized
 from .limits import Limits
 from .toolkit.http import Headers, Request
+from .toolkit.json import is_whole_json
 from .toolkit.lines import BOM, Lines
 from .toolkit.refusals import STANDARD, ErrorTable, refusal_of_document
-from .toolkit.sse import SSEDecoder, SSEItem, UnknownLine
+from .toolkit.sse import ServerSentEvent, SSEDecoder, SSEItem, UnknownLine
 from .toolkit.unknown import UnknownLines
 
 if TYPE_CHECKING:
@@ -164,12 +165,16 @@ class EventStep(_StreamStep):
     without its blank line. Nothing after the end mark is read.
     """
 
+    pings: ClassVar[frozenset[str]] = frozenset()
+    """The names of events that only keep the connection alive: they are left out, and do not reset
+    the clock `idle`."""
+
     def __init__(self, request: Request, limits: Limits) -> None:
         super().__init__(request)
         self._sse = SSEDecoder(limits.event)
         self._unknown = UnknownLines(limits.error_body, self.errors)
         self._elements: Elements | None = None
-        self._blank = False  # whether the last bytes of an array were only white space and the like
+        self._quiet = False  # whether the last bytes were pings, or between elements
 
     def event(self, data: bytes, type: str, events: list[Event]) -> None:
         """One event, or one element of an array. `data` is UTF-8, not yet decoded; `type` is
@@ -189,7 +194,7 @@ class EventStep(_StreamStep):
 
     @property
     def keepalive(self) -> bool:
-        return self._sse.keepalive if self._elements is None else self._blank
+        return self._quiet or self._sse.keepalive
 
     def border(self, body: bytes | bytearray, start: int) -> int:
         if self._elements is not None:
@@ -200,6 +205,7 @@ class EventStep(_StreamStep):
 
     def data(self, data: bytes, events: list[Event]) -> None:
         sse = self._sse
+        self._quiet = False
         text = sse.lines.feed(data)
         if not text:
             return
@@ -229,7 +235,7 @@ class EventStep(_StreamStep):
             elements.feed(data, found)
         except RemoteProtocolError as error:
             fault = error
-        self._blank = not (found or elements.rest)
+        self._quiet = not (found or elements.rest)
         for element in found:
             self.event(element, "message", events)
             if self.evidence == "terminator":
@@ -246,7 +252,10 @@ class EventStep(_StreamStep):
         items: list[SSEItem] = []
         self._sse.eof(items)
         try:
+            half = items.pop() if items and _is_half(items[-1]) else None
             self._take_items(items, events)
+            if isinstance(half, ServerSentEvent) and self.evidence != "terminator":
+                events.append(Unrecognized(half.data))
         except Malformed as error:
             # A last event without its end, and not whole: the stream was truncated inside it.
             events.append(Unrecognized(error.data))
@@ -271,13 +280,29 @@ class EventStep(_StreamStep):
             self._take_items(items, events)
 
     def _take_items(self, items: list[SSEItem], events: list[Event]) -> None:
+        if self.pings and items and not self._sse.lines.rest:
+            types = (item.type for item in items if isinstance(item, ServerSentEvent))
+            self._quiet = set(types) <= self.pings and not any(map(_is_unknown, items))
         for item in items:
             if isinstance(item, UnknownLine):
                 self._unknown.take(item.line, events)
-            else:
+            elif item.type not in self.pings:
                 self.event(item.data, item.type, events)
                 if self.evidence == "terminator":
                     return
+
+
+def _is_unknown(item: SSEItem) -> bool:
+    return isinstance(item, UnknownLine)
+
+
+def _is_half(item: SSEItem) -> bool:
+    """Whether `item` is an event whose payload is the beginning of a JSON value."""
+    return (
+        isinstance(item, ServerSentEvent)
+        and item.data[:1] in (b"{", b"[")
+        and not is_whole_json(item.data)
+    )
 
 
 class FrameStep(_StreamStep):

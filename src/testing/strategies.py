@@ -104,7 +104,9 @@ def chats(draw: st.DrawFn, /, provider: Provider, **fields: Any) -> Chat:
     if "tools" in takes:
         tools = tuple(draw(st.lists(_tools(takes), max_size=2)))
         choices = [None, "auto", "none", "required", *(tool.name for tool in tools)]
-        drawn |= {"tools": tools, "tool_choice": draw(st.sampled_from(choices))}
+        drawn["tools"] = tools
+        if "tool_choice" in takes:
+            drawn["tool_choice"] = draw(st.sampled_from(choices))
     options = {name: strategy for name, strategy in _OPTIONS.items() if name in takes}
     efforts = provider.dialect.efforts if provider.effort is None else provider.effort
     if efforts and "effort" in takes:
@@ -141,7 +143,7 @@ def _messages(draw: st.DrawFn, takes: frozenset[str]) -> Message:
     )
     more: dict[str, Any] = {}
     if "tools" in takes and role == "assistant":
-        calls = tuple(draw(st.lists(_tool_calls, max_size=2)))
+        calls = tuple(draw(st.lists(_tool_calls("custom" in takes), max_size=2)))
         content = (*Message(role, content).parts, *calls) if calls else content
     if role == "tool":
         more = {"tool_call_id": draw(_texts_), "failed": draw(st.booleans())}
@@ -151,9 +153,12 @@ def _messages(draw: st.DrawFn, takes: frozenset[str]) -> Message:
 
 
 _IMAGES = [ImagePart("https://x.test/1.png"), ImagePart.of_bytes(b"\x89PNG", "image/png")]
-_tool_calls = st.builds(
-    ToolCall, _texts_, _texts_, _objects.map(lambda value: _json_text(value)) | _texts_
-)
+
+
+def _tool_calls(free: bool) -> st.SearchStrategy[ToolCall]:
+    """Calls whose arguments are objects, or any text where that can be said, too."""
+    arguments = _objects.map(_json_text)
+    return st.builds(ToolCall, _texts_, _texts_, arguments | _texts_ if free else arguments)
 
 
 def _tools(takes: frozenset[str]) -> st.SearchStrategy[Tool]:

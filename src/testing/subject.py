@@ -73,6 +73,10 @@ class Subject:
     """None: at the event that is the evidence, or not before it."""
     unrecognized: st.SearchStrategy[bytes] | None = None
     """Lines or events that the format leaves to others."""
+    form: tuple[bytes, bytes] | None = None
+    """What stands before and after a text in an event of one line, without its line end: the form
+    that tests of limits fill. None: no event of the format is one line."""
+
     # What a fuzzer begins with, in addition to `short`.
     examples: tuple[list[Event], ...] = ()
     """Other answers to the same chat, with events that `short` lacks."""

@@ -151,7 +151,7 @@ def _signed(provider: Provider, request: Request) -> Request:
 
 
 def _rich(subject: Subject) -> list[Chat]:
-    """Chats with all that the provider takes."""
+    """A plain chat, some with all that the provider takes, and one for each option."""
     takes = subject.provider.takes
     user: list[Part] = [TextPart("a")]
     if "images" in takes:
@@ -168,7 +168,10 @@ def _rich(subject: Subject) -> list[Chat]:
         options |= {"tools": (Tool("f", "d", {"type": "object"}),), "tool_choice": "f"}
     rich = chat.replace(messages=tuple(messages), **options)
     calling = [rich.replace(tool_choice="required")] if "tools" in takes else []
-    return [chat.replace(messages=(Message("user", "hi \u20ac"),)), rich, *calling]
+    plain = chat.replace(messages=(Message("user", "hi \u20ac"),))
+    # A service may take each option and not all together.
+    single = [plain.replace(**{name: options[name]}) for name in _OPTIONS if name in options]
+    return [plain, rich, *calling, *single]
 
 
 _OPTIONS: dict[str, Any] = {
@@ -190,7 +193,11 @@ _OPTIONS: dict[str, Any] = {
 def _seeds(subject: Subject) -> Iterator[bytes]:
     """Requests, each with the byte that says how it is read."""
     for chat in _rich(subject):
-        for each in subject.send(chat, subject.short).recorded:
+        try:
+            recorded = subject.send(chat, subject.short).recorded
+        except LocalProtocolError:
+            continue
+        for each in recorded:
             yield _text_of(each.request) + b"\2"
             yield each.request.body + b"\0"
     asked, provider = _question(subject), subject.provider

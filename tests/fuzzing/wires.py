@@ -2,7 +2,7 @@
 
 An input is what servers say. The byte 0x1D stands between two connections, 0x1E between what is
 said to one request and to the next, 0x1C between what is said at once; `!close`, `!reset` and
-`!wait` in the place of bytes do that. What may come out: events, and a `RemoteProtocolError` or a
+`!wait` instead of bytes do that. What may come out: events, and a `RemoteProtocolError` or a
 `TransportError`.
 """
 

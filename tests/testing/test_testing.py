@@ -11,7 +11,6 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import tokenwire.server
-import tokenwire.server.embedded
 import tokenwire.server.faults
 from tokenwire import testing
 from tokenwire.protocols.chat import ImagePart, Tool, as_chat

@@ -87,7 +87,8 @@ class ErrorTable(msgspec.Struct, frozen=True):
     `codes` (whole), `statuses` and `words` (parts of `code` and `type` values, in lower case) are
     looked up before the common ones. `request_ids` are the headers that may have the id of a
     request, the likeliest first. `retry_after` reads how long to wait from an error's JSON value,
-    in the header's form.
+    in the header's form. `read` finds code, type and message in an error's JSON value, if the
+    service has keys of its own for them; None: the value is no such error.
     """
 
     codes: dict[str, type[Refused]] = {}
@@ -95,6 +96,12 @@ class ErrorTable(msgspec.Struct, frozen=True):
     words: dict[str, type[Refused]] = {}
     request_ids: tuple[bytes, ...] = (b"x-request-id", b"request-id")
     retry_after: Callable[[Any], str | None] | None = None
+    read: "Callable[[Any], tuple[str | None, str | None, str] | None] | None" = None
+
+    def said(self, value: Any) -> tuple[str | None, str | None, str]:
+        """Code, type and message of an error's JSON value."""
+        found = None if self.read is None else self.read(value)
+        return _read(value) if found is None else found
 
     def kind(self, code: str | None, type_: str | None, status: int | None) -> type[Refused]:
         """The class of the error with this code, type and status."""
@@ -126,8 +133,10 @@ def looks_like_html(body: bytes) -> bool:
     return body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"
 
 
-def is_refusal(value: Any) -> bool:
+def is_refusal(value: Any, table: ErrorTable = STANDARD) -> bool:
     """Whether a JSON value, received instead of an answer, is an error object."""
+    if table.read is not None and table.read(value) is not None:
+        return True
     return is_object(value) and (
         bool(value.get("error"))
         or (
@@ -141,7 +150,7 @@ def refusal_of_object(
     value: Any, table: ErrorTable = STANDARD, *, status: int | None = None, data: bytes = b""
 ) -> Refused:
     """The error that a JSON value reports. `status` is that of its response unless it was 2xx."""
-    code, type_, message = _read(value)
+    code, type_, message = table.said(value)
     kind = table.kind(code, type_, status)
     said = (
         message or f"no reason given (status {status})" if status else message or "no reason given"
@@ -215,7 +224,7 @@ def refusal_of_document(body: bytes, table: ErrorTable = STANDARD) -> RemoteProt
         value = _json_value(body)
     except Malformed as error:
         return error
-    if is_refusal(value):
+    if is_refusal(value, table):
         return refusal_of_object(value, table, data=body)
     return UnexpectedContent("received a JSON document instead of a stream", data=body)
 

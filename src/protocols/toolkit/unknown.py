@@ -60,7 +60,7 @@ class UnknownLines:
             value = decode_json(_value, unknown)
         except Malformed:
             value = None
-        if is_refusal(value):
+        if is_refusal(value, self._errors):
             self._kept.clear()
             raise refusal_of_object(value, self._errors, data=unknown)
         self.release(events)

@@ -21,6 +21,7 @@ SUBJECTS = {
         short=[Text("h\u20ac"), Text("i"), End("body_end")],
         understands=understands_prompt,
         proven=proven_by_http_after_a_line,
+        form=(b'{"data":{"message":"', b'"}}'),
         unrecognized=st.sampled_from([b'{"data":{"other":1}}', b"[1]", b'"x"', b"null"]),
         seeds=(
             (b'{"data":"t"}', b'{"data":{"message":"a"}}\r{"x":1}\r\n\n[DONE]\n'),

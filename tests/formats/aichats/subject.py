@@ -63,6 +63,7 @@ SUBJECTS = {
         hears=hears_lines_without_ends,
         understands=understands_prompt,
         proven=proven_by_http_at_a_character,
+        form=(b"data: ", b""),
         seeds=(
             (b"\xef\xbb\xbfdata:a\r\ndata:  b \r\rfoo\ndata\ndata:\xff\x0b\n",),
             (b'{"error":"no"}',),

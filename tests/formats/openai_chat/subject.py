@@ -94,7 +94,7 @@ def hears_whole(chat: Chat, answer: list[Event]) -> list[Event]:
     said = Reply.of(answer)
     heard: list[Event] = [Start(said.id or "chatcmpl-1", said.model or chat.model)]
     ends: list[Event] = []
-    others = {event.index for event in answer if hasattr(event, "index")}
+    others = {int(getattr(event, "index", 0)) for event in answer}
     for index in sorted({*range(chat.n or 1), *others}):
         events = [e for e in answer if getattr(e, "index", None) == index]
         for kind in (Reasoning, Text, Refusal):
@@ -214,7 +214,7 @@ def repeats_whole_calls(provider: Provider, chat: Chat, events: list[Event]) -> 
     said = [e for e in said if not isinstance(e, Usage) or "prompt_tokens" in e.raw]
     # As is a reason in other words, if it means something here.
     others = [e for e in said if isinstance(e, Finish) and e.reason not in provider.dialect.finish]
-    if any(e.kind is not None for e in others):
+    if any(e.kind for e in others):
         return None
     start = next((e for e in events if isinstance(e, Start)), Start("", ""))
     return [Start(start.id or "id", start.model or "m"), *said, End("terminator")]
@@ -294,6 +294,7 @@ def _subjects() -> Iterator[tuple[str, Subject]]:
                 hears=hears_chunks,
                 understands=understands_all,
                 proven=proven_by_reasons,
+                form=(b'data: {"choices":[{"index":0,"delta":{"content":"', b'"}}]}'),
                 asked={"stream": True, "model": "m", "n": 2},
                 seeds=tuple((seed,) for seed in SEEDS),
                 examples=EXAMPLES,

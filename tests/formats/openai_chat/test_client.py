@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.driving import JSON, SSE, Ending, Outcome, Response, alike, drive
 from tokenwire.protocols.chat import Chat, ImagePart, Message, TextPart, Tool, ToolCall, as_chat
 from tokenwire.protocols.errors import (
+    AuthenticationFailed,
     BadRequest,
     ContentFiltered,
     LimitExceeded,

@@ -12,7 +12,7 @@ from tokenwire.testing import answers
 few = settings(max_examples=max(1, settings().max_examples // 7))
 
 
-@pytest.mark.parametrize("name", ["openai", "openai, whole"])
+@pytest.mark.parametrize("name", ["openai", "openai-whole"])
 @few
 @given(data=st.data())
 def test_a_reason_may_come_early(name: str, data: st.DataObject) -> None:
@@ -40,7 +40,7 @@ def test_what_is_cut_is_not_executable_in_a_whole_answer_either(reason: str) -> 
     """As a gateway passes on a call whose arguments were cut before their first character."""
     end = ToolCallEnd(0, "c", "f", "{}", reason == "tool_calls")
     said: list[Event] = [ToolCallStart(0, "c", "f"), end, Finish(reason), End("finish")]
-    subject = SUBJECTS["openai, whole"]
+    subject = SUBJECTS["openai-whole"]
     sent = subject.send(as_chat("hi", model="m", stream=False), said)
     outcome = drive(subject.exchange(sent.chat), *sent.responses()).succeeded()
     assert end in outcome.events

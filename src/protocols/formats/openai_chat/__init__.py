@@ -56,7 +56,7 @@ class OpenAIChat(Dialect):
     ping = b": ping\n\n"
 
     def ask(self, question: Question) -> Step:
-        return OpenAIStep(question, self.finish)
+        return OpenAIStep(question)
 
     def respond(self, service: Service) -> Responder:
         return OpenAIResponder(service)

@@ -12,7 +12,7 @@ import msgspec
 
 from ... import errors
 from ...errors import LocalProtocolError, Refused, UnexpectedContent
-from ...events import Citation, Event, FinishKind, Start, Text, Unrecognized, Usage
+from ...events import Citation, Event, Start, Text, Unrecognized, Usage
 from ...limits import Parts
 from ...question import Question
 from ...step import EventStep
@@ -72,11 +72,11 @@ class OpenAIStep(EventStep):
 
     unfinished = "the stream ended before data: [DONE] or a finish_reason for every choice"
 
-    def __init__(self, question: Question, finishes: Mapping[str, FinishKind]) -> None:
+    def __init__(self, question: Question) -> None:
         provider, chat = question.provider, question.chat
         accept = "text/event-stream" if chat.stream else "application/json"
         request = question.post(
-            provider.path or PATH,
+            PATH,
             encode_chat(chat, question.model, provider),
             {"accept": accept},
         )
@@ -84,9 +84,7 @@ class OpenAIStep(EventStep):
             self.errors = ErrorTable(codes=_classes(provider.error_codes))
         super().__init__(request, question.limits)
         self._limit = question.limits.event
-        self._finishes: Mapping[str, FinishKind] = finishes
-        if provider.finishes:
-            self._finishes = {**finishes, **provider.finishes}
+        self._finishes = question.finishes
         self._choices: dict[int, ChoiceReader] = {}
         n = chat.extra.get("n", chat.n)
         self._expected = n if isinstance(n, int) else 1
@@ -141,7 +139,7 @@ class OpenAIStep(EventStep):
             chunk = decode_loosely(body)
         if chunk.choices is None or chunk.error:
             value = decode_json(_value, body)
-            if is_refusal(value):
+            if is_refusal(value, self.errors):
                 raise refusal_of_object(value, self.errors, data=body)
             raise UnexpectedContent("a JSON object without choices", data=body)
         if not any(map(_says_something, chunk.choices)):
@@ -168,7 +166,7 @@ class OpenAIStep(EventStep):
         if chunk.choices is None and not (chunk.usage or chunk.error):
             value = decode_json(_value, payload)
             # What has a name of its own is about something else, even if it has a message.
-            if type == "message" and is_refusal(value):
+            if type == "message" and is_refusal(value, self.errors):
                 raise refusal_of_object(value, self.errors, data=payload)
             events.append(Unrecognized(payload))
             return

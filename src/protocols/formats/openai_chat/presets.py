@@ -24,6 +24,7 @@ def presets(dialect: Dialect) -> dict[str, Provider]:
         dialect=dialect,
         base_url="https://chatapi.ylokh.xyz/v1",
         site="https://chat.ylokh.xyz",
+        working=False,
         models=("gpt-3.5-turbo",),
         default_model="gpt-3.5-turbo",
         any_model=True,

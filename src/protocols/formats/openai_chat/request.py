@@ -36,8 +36,6 @@ _FORMATS = {media_type: name for name, media_type in AUDIO.items()}
 
 def encode_chat(chat: Chat, model: str, provider: Provider) -> dict[str, Any]:
     """The request body of `chat`, without what is not set. Raises LocalProtocolError."""
-    if not chat.messages:
-        raise LocalProtocolError("no message: a chat needs at least one")
     ids = call_ids(chat.messages)
     messages = [
         _MessageWriter(message, place, ids, provider).write()

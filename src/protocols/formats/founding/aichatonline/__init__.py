@@ -48,6 +48,7 @@ PROVIDERS = {
         dialect=AiChatOnline(),
         base_url="https://aichatonlineorg.erweima.ai",
         site="https://aichatonline.org",
+        working=False,
         models=("gpt-4o-mini",),
         default_model="gpt-4o-mini",
         headers={

@@ -52,6 +52,7 @@ PROVIDERS = {
         dialect=AiChats(),
         base_url="https://ai-chats.org",
         site="https://ai-chats.org",
+        working=False,
         models=("gpt-4", "dalle"),
         default_model="gpt-4",
         headers={

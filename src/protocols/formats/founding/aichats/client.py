@@ -86,8 +86,6 @@ class PictureStep(Step):
     framing = "document"
 
     def __init__(self, question: Question) -> None:
-        if not question.chat.messages:
-            raise LocalProtocolError("no message: a chat needs at least one")
         self._question = question
         self._prompt = one_prompt(question.chat.messages[-1:], question.provider.name)
         self.request = _request(question, "image", self._prompt)
