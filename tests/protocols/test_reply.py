@@ -268,3 +268,23 @@ def test_each_choice_has_its_message() -> None:
         "assistant", (TextPart("b"), Opaque(Native("x", A)))
     )
     assert Choice().message() == Message("assistant", "")
+
+
+def test_the_parts_of_a_choice_as_events() -> None:
+    native = Native("x", b"{}", 1)
+    choices = Reply.of([*EVENTS, native]).choices
+    assert list(choices[0].events()) == [
+        Reasoning("hm"),
+        Text("ab", 1),
+        native,
+        Refusal("no", 2),
+        Image(b"x", "image/png", part=3),
+        ToolCallStart(0, "c0", "add", part=4),
+        ToolCallDelta(0, '{"x": 1}'),
+        ToolCallStart(1, "c1", "sub", part=5),
+        ToolCallDelta(1, "{"),
+    ]
+    assert list(choices[1].events()) == [Text("other", index=1)]
+    assert list(Reply.of([ToolCallStart(0, "c", "f")]).choices[0].events()) == [
+        ToolCallStart(0, "c", "f")
+    ]

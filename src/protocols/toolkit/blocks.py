@@ -4,7 +4,7 @@
 that is sent whole.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -23,7 +23,6 @@ from ..events import (
     ToolCallStart,
 )
 from ..limits import Limits, Parts
-from ..reply import Choice
 from .finish import failure_of, finish_of
 from .toolcalls import Call
 
@@ -299,10 +298,11 @@ class BlockWriter:
         self._busy = False
 
 
-def blocks_of(choice: Choice, dialect: str) -> list[Block]:
-    """The blocks of an answer that is sent whole, each with its text or arguments."""
+def blocks_of(events: Iterable[Event], dialect: str) -> list[Block]:
+    """The blocks of an answer that is sent whole, each with its text or arguments: `events` are
+    those of `Choice.events()`."""
     writer, blocks = BlockWriter(dialect, Limits().document), list[Block]()
-    acts = [act for event in choice.events() for act in writer.write(event)]
+    acts = [act for event in events for act in writer.write(event)]
     for act in acts + writer.end():
         act.block.pieces.append(act.text)
         if act.does == "open":
