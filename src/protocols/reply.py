@@ -97,7 +97,7 @@ class _PartOf:
         self.reasoning: list[str] = []
         self.refusal: list[str] = []
         self.images: list[Image] = []
-        self.call: CollectedToolCall | None = None
+        self.call: tuple[int, CollectedToolCall] | None = None
         self.native: Native | None = None
 
     def parts(self) -> Iterator[Part]:
@@ -105,10 +105,10 @@ class _PartOf:
         of its own."""
         native = self.native
         text, thought, refusal = map("".join, (self.text, self.reasoning, self.refusal))
-        call = self.call
         if native is not None:
             native = Native(native.dialect, native.raw)  # its part and index are those of this part
-        if call is not None:
+        if self.call is not None:
+            _, call = self.call
             if call.complete:  # no service accepts half a call
                 yield ToolCall(call.id, call.name, call.arguments, call.custom, native=native)
         elif self.images:
@@ -128,11 +128,30 @@ class _PartOf:
         else:
             yield Opaque(native)
 
+    def events(self, number: int, index: int) -> Iterator[Event]:
+        """This part as events, each kind of text in one piece."""
+        thought, text, refusal = map("".join, (self.reasoning, self.text, self.refusal))
+        if thought:
+            yield Reasoning(thought, number, index)
+        if text:
+            yield Text(text, number, index)
+        if refusal:
+            yield Refusal(refusal, number, index)
+        yield from self.images
+        if self.call is not None:
+            place, call = self.call
+            yield ToolCallStart(place, call.id, call.name, call.custom, number, index)
+            if call.arguments:
+                yield ToolCallDelta(place, call.arguments, index)
+        if self.native is not None:
+            yield self.native
+
 
 class Choice:
     """One of the answers to a chat (`Chat.n`; usually there is one)."""
 
-    def __init__(self) -> None:
+    def __init__(self, index: int = 0) -> None:
+        self.index = index
         self.finish: Finish | None = None
         """Why it ended; None if the service never said."""
         self.images: list[Image] = []
@@ -184,6 +203,12 @@ class Choice:
             return Message("assistant", self.text)
         return Message("assistant", parts)
 
+    def events(self) -> Iterator[Event]:
+        """Its parts as events, one after the other, each text in one piece: what a format writes
+        that sends an answer whole. Unlike `message()` it has calls that are not complete, too."""
+        for number in sorted(self._parts):
+            yield from self._parts[number].events(number, self.index)
+
     def add(self, event: ChoiceEvent) -> None:
         """Add the next event of this choice."""
         match event:
@@ -195,7 +220,8 @@ class Choice:
                 self._part(event.part).refusal.append(event.text)
             case ToolCallStart():
                 call = CollectedToolCall(event.id, event.name, custom=event.custom)
-                self._calls[event.call] = self._part(event.part).call = call
+                self._calls[event.call] = call
+                self._part(event.part).call = event.call, call
             case ToolCallDelta() | ToolCallEnd():
                 self._calls.setdefault(event.call, CollectedToolCall("", "")).add(event)
             case Image():
@@ -258,7 +284,7 @@ class Reply:
             case _:
                 choice = self.choices.get(event.index)
                 if choice is None:
-                    choice = self.choices[event.index] = Choice()
+                    choice = self.choices[event.index] = Choice(event.index)
                 choice.add(event)
 
     def message(self) -> Message:

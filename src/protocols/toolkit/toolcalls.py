@@ -42,6 +42,20 @@ class Call:
         self._judged += 1
         return self._judged <= 8 and is_json_object("".join(self.arguments))
 
+    def end(self, kind: FinishKind | None, index: int) -> ToolCallEnd:
+        """The end of the call. `kind` is that of the choice's finish reason; None if it has none
+        and is proven complete nevertheless."""
+        # After any other reason the call may have been cut, and so may arguments that are empty.
+        whole = kind in (None, "stop", "tool_call")
+        arguments = "".join(self.arguments)
+        if self.custom:
+            complete = whole
+        elif arguments in ("", "null"):
+            arguments, complete = "{}", whole
+        else:
+            complete = kind != "error" and is_json_object(arguments)
+        return ToolCallEnd(self.number, self.id, self.name, arguments, complete, self.custom, index)
+
 
 class ToolCalls:
     """The tool calls of one choice. `new_part` gives the number of the part that a call begins.
@@ -97,25 +111,11 @@ class ToolCalls:
         return call
 
     def settle(self, kind: FinishKind | None, events: list[Event]) -> None:
-        """The calls are over; to be called once. `kind` is that of the choice's finish reason; None
-        if it has none and is proven complete nevertheless."""
-        # After any other reason the call may have been cut, and so may arguments that are empty.
-        whole = kind in (None, "stop", "tool_call")
+        """The calls are over; to be called once. `kind`: see `Call.end`."""
         for call in self._calls:
             if not call.started:
                 self._start(call, events)
-            arguments = "".join(call.arguments)
-            if call.custom:
-                complete = whole
-            elif arguments in ("", "null"):
-                arguments, complete = "{}", whole
-            else:
-                complete = kind != "error" and is_json_object(arguments)
-            events.append(
-                ToolCallEnd(
-                    call.number, call.id, call.name, arguments, complete, call.custom, self._index
-                )
-            )
+            events.append(call.end(kind, self._index))
 
     def _start(self, call: Call, events: list[Event]) -> None:
         call.started = True

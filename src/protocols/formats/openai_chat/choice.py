@@ -15,7 +15,6 @@ from ...errors import LimitExceeded, Malformed, Refused
 from ...events import (
     Citation,
     Event,
-    Finish,
     FinishKind,
     Image,
     LogProbs,
@@ -28,6 +27,7 @@ from ...events import (
 )
 from ...limits import Parts
 from ...mappings import DIALECT
+from ...toolkit.finish import failure_of, finish_of
 from ...toolkit.json import Lenient, decode_json
 from ...toolkit.parts import PartNumbers
 from ...toolkit.refusals import refusal_of_object
@@ -210,19 +210,17 @@ class ChoiceReader:
         if self._settled or not (proven or reason is not None or self.failure is not None):
             return
         self._settled = True
-        kind: FinishKind | None = None
+        calls, finish = self._tool_calls, None
         if reason is not None:
-            kind = self._finishes.get(reason) or self._finishes.get(reason.lower(), "")
-        if kind == "error" and self.failure is None:
-            self.failure = Refused(f"the service refused: {self._detail or reason}", code=reason)
-        calls = self._tool_calls
+            called = calls is not None
+            finish = finish_of(reason, self._finishes, called, self._detail, self._index)
+            self.failure = self.failure or failure_of(finish)
         self._settle_natives(events)
         if calls is not None:
+            kind = None if finish is None else finish.kind
             calls.settle("error" if self.failure is not None else kind, events)
-        if reason is not None:
-            if kind == "stop" and calls is not None:
-                kind = "tool_call"
-            events.append(Finish(reason, kind or "", self._detail, self._index))
+        if finish is not None:
+            events.append(finish)
 
     def _take_delta(self, delta: Delta, events: list[Event], whole: bool = False) -> None:
         # At most one of the names for the same thought counts (OpenRouter sends two at once).

@@ -1,0 +1,318 @@
+"""Answers that are made of blocks: numbered on the wire, one open at a time.
+
+`BlockReader` makes events of blocks, `BlockWriter` blocks of events, `blocks_of` those of an answer
+that is sent whole.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from ..errors import LimitExceeded, LocalProtocolError, Refused
+from ..events import (
+    Citation,
+    Event,
+    FinishKind,
+    Native,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+)
+from ..limits import Limits, Parts
+from ..reply import Choice
+from .finish import failure_of, finish_of
+from .toolcalls import Call
+
+__all__ = ["BLOCK_EVENTS", "Act", "Block", "BlockKind", "BlockReader", "BlockWriter", "blocks_of"]
+
+BlockKind: TypeAlias = (
+    type[Text] | type[Reasoning] | type[Refusal] | type[ToolCallStart] | type[Native]
+)
+"""What a block holds: the type of the event that it begins with, or Native if it has only a native
+form."""
+
+BLOCK_EVENTS: frozenset[type[Event]] = frozenset(
+    (Text, Reasoning, Native, ToolCallStart, ToolCallDelta, ToolCallEnd)
+)
+"""The events that every format of blocks can say. Some have refusals and citations, too."""
+
+
+class Block:
+    """A block. `call` has the id, the name and whether it is `custom`, if it is a tool call.
+
+    `form` is for a format that reads: its native form, as far as it is put together. `native` is
+    for one that writes: its native form, known when it closes.
+    """
+
+    def __init__(self, number: int, kind: BlockKind, part: int, call: Call | None = None) -> None:
+        self.number = number
+        self.kind = kind
+        self.part = part
+        self.call = call
+        self.form: dict[str, Any] = {}
+        self.native: Native | None = None
+        self.pieces: list[str] = []
+        self.size = 0
+
+    @property
+    def text(self) -> str:
+        """The pieces that were kept, joined."""
+        return "".join(self.pieces)
+
+
+class BlockReader:
+    """Makes events of the blocks of one choice; each is a part. Several may be open at once.
+
+    `finishes` are the finish reasons that are known. The format sets `finish_reason` and `detail`;
+    `settle` then makes `failure` of a reason that means an error.
+    """
+
+    def __init__(
+        self, dialect: str, limits: Limits, finishes: Mapping[str, FinishKind], index: int = 0
+    ) -> None:
+        self.finish_reason = self.detail = ""
+        self.failure: Refused | None = None
+        self._dialect = dialect
+        self._limit = limits.event
+        self._finishes = finishes
+        self._index = index
+        self._parts = Parts(limits.parts)
+        self._begun = 0
+        self._calls: list[Call] = []
+        self._open: dict[int, Block] = {}
+        self._last = -1
+        self._settled = False
+
+    def open(
+        self,
+        number: int,
+        kind: BlockKind,
+        events: list[Event],
+        *,
+        id: str = "",
+        name: str = "",
+        custom: bool = False,
+    ) -> Block:
+        """Block `number` opens; `id` and what follows it are of a call. Raises LimitExceeded."""
+        self._parts.add()
+        block = self._open[number] = Block(number, kind, self._begun)
+        self._begun += 1
+        self._last = number
+        if kind is ToolCallStart:
+            call = block.call = Call(len(self._calls), number)
+            call.id, call.name, call.custom = id, name, custom
+            self._calls.append(call)
+            events.append(ToolCallStart(call.number, id, name, custom, block.part, self._index))
+        return block
+
+    def find(self, number: int | None) -> Block | None:
+        """The block `number`, if it is open; None: the one that was opened last."""
+        return self._open.get(self._last if number is None else number)
+
+    def piece(self, block: Block, text: str, events: list[Event]) -> None:
+        """The next piece of a block. It is kept for a native form, except that of a Text without a
+        `form`. Raises LimitExceeded."""
+        if not text:
+            return
+        if block.kind is not Text or block.form:
+            block.size += len(text)
+            if block.size > self._limit:
+                raise LimitExceeded(f"a block of more than {self._limit} characters")
+            block.pieces.append(text)
+        if block.call is not None:
+            block.call.arguments.append(text)
+            events.append(ToolCallDelta(block.call.number, text, self._index))
+        elif block.kind is Text or block.kind is Reasoning or block.kind is Refusal:
+            events.append(block.kind(text, block.part, self._index))
+
+    def close(self, block: Block, events: list[Event]) -> None:
+        """A block closes: if anything is in its `form`, that is its native form. One that never
+        closes has none, as it may have been cut."""
+        del self._open[block.number]
+        if block.form:
+            raw = msgspec.json.encode(block.form)
+            events.append(Native(self._dialect, raw, block.part, self._index))
+
+    def whole(
+        self,
+        kind: BlockKind,
+        text: str,
+        events: list[Event],
+        *,
+        form: dict[str, Any] | None = None,
+        id: str = "",
+        name: str = "",
+        custom: bool = False,
+    ) -> None:
+        """A block of an answer that is not streamed: all of the above in one. Raises
+        LimitExceeded."""
+        block = self.open(self._last + 1, kind, events, id=id, name=name, custom=custom)
+        self.piece(block, text, events)
+        block.form = form or {}
+        self.close(block, events)
+
+    def settle(self, proven: bool, events: list[Event]) -> None:
+        """The answer is over: the ends of the calls, and the Finish. `proven`: by a terminator,
+        which stands for a finish reason, too. May be called twice."""
+        reason, calls = self.finish_reason, self._calls
+        if self._settled or not (proven or reason):
+            return
+        self._settled = True
+        finish = finish_of(reason, self._finishes, bool(calls), self.detail, self._index)
+        events += [call.end(finish.kind if reason else None, self._index) for call in calls]
+        if reason:
+            self.failure = failure_of(finish)
+            events.append(finish)
+
+
+class Act(msgspec.Struct, frozen=True):
+    """What to write next: a block opens, a piece of it, or it closes. `text` is that of the piece,
+    `citation` its source, which has no text."""
+
+    does: Literal["open", "piece", "close"]
+    block: Block
+    text: str = ""
+    citation: Citation | None = None
+
+
+_Key: TypeAlias = tuple[BlockKind, int]
+"""What a block is about: a call with its number, anything else with its part."""
+
+
+class BlockWriter:
+    """Makes blocks of the events of one choice: one open at a time, numbered from 0. A new part, a
+    new kind, and whatever follows a native form begin a block.
+
+    While a call is open, all else waits until its arguments are one JSON object, or it ends; the
+    parts that have waited follow in the order in which they began. `limit` bounds their text.
+    """
+
+    def __init__(self, dialect: str, limit: int = Limits().event) -> None:
+        self._dialect = dialect
+        self._limit = limit
+        self._next = 0
+        self._open: Block | None = None
+        self._key: _Key | None = None  # of the open block
+        self._busy: bool | None = False  # whether the open block is a call that goes on, if known
+        self._held: dict[_Key, list[Event]] = {}
+        self._size = 0
+
+    def write(self, event: Event) -> list[Act]:
+        """What to write now. Events of no block, and native forms of other formats, are ignored.
+
+        Raises LocalProtocolError if too much waits, or for a piece of a call that is closed.
+        """
+        key = self._key_of(event)
+        if key is None:
+            return []
+        self._held.setdefault(key, []).append(event)
+        self._size += len(_text(event))
+        acts = self._release(False)
+        if self._size > self._limit:
+            what = "characters wait for the end of a tool call"
+            raise LocalProtocolError(f"more than {self._limit} {what}")
+        return acts
+
+    def end(self) -> list[Act]:
+        """What to write when the choice is over."""
+        acts = self._release(True)
+        self._close(acts)
+        return acts
+
+    def _key_of(self, event: Event) -> _Key | None:
+        match event:
+            case Text() | Reasoning() | Refusal():
+                return type(event), event.part
+            case ToolCallStart() | ToolCallDelta() | ToolCallEnd():
+                return ToolCallStart, event.call
+            case Citation():
+                return Text, event.part
+            case Native() if event.dialect in ("", self._dialect):
+                if self._open is not None and self._open.part == event.part:
+                    return self._key
+                for key, held in self._held.items():
+                    if _part(held[0]) == event.part:
+                        return key
+                return Native, event.part
+            case _:
+                return None
+
+    def _release(self, over: bool) -> list[Act]:
+        """What of the held events may go now; all if the choice is `over`."""
+        acts: list[Act] = []
+        while self._held:
+            key = next((key for key in self._held if key == self._key), next(iter(self._held)))
+            if key != self._key and not over and self._goes_on():
+                break
+            for event in self._held.pop(key):
+                self._size -= len(_text(event))
+                self._take(key, event, acts)
+        return acts
+
+    def _goes_on(self) -> bool:
+        call = None if self._open is None else self._open.call
+        if self._busy is None and call is not None:
+            # Looked at only where it may be whole, as looking is bounded.
+            may_be = not call.custom and call.arguments and call.arguments[-1].endswith("}")
+            self._busy = not (may_be and call.seems_whole())
+        return self._busy is True
+
+    def _take(self, key: _Key, event: Event, acts: list[Act]) -> None:
+        block = self._open
+        if block is None or key != self._key:
+            if isinstance(event, ToolCallEnd):
+                return  # its block is closed
+            if isinstance(event, ToolCallDelta):
+                raise LocalProtocolError("a piece of a tool call whose block is closed")
+            self._close(acts)
+            block = self._open = Block(self._next, key[0], _part(event))
+            self._next += 1
+            self._key = key
+            if isinstance(event, ToolCallStart):
+                call = block.call = Call(event.call, None)
+                call.id, call.name, call.custom = event.id, event.name, event.custom
+                self._busy = None
+            acts.append(Act("open", block))
+        match event:
+            case Native():
+                block.native = event
+                self._close(acts)
+            case ToolCallEnd():
+                self._busy = False
+            case Citation():
+                acts.append(Act("piece", block, citation=event))
+            case _:
+                if text := _text(event):
+                    acts.append(Act("piece", block, text))
+                    if block.call is not None:
+                        block.call.arguments.append(text)
+                        self._busy = None
+
+    def _close(self, acts: list[Act]) -> None:
+        if self._open is not None:
+            acts.append(Act("close", self._open))
+        self._open = self._key = None
+        self._busy = False
+
+
+def blocks_of(choice: Choice, dialect: str) -> list[Block]:
+    """The blocks of an answer that is sent whole, each with its text or arguments."""
+    writer, blocks = BlockWriter(dialect, Limits().document), list[Block]()
+    acts = [act for event in choice.events() for act in writer.write(event)]
+    for act in acts + writer.end():
+        act.block.pieces.append(act.text)
+        if act.does == "open":
+            blocks.append(act.block)
+    return blocks
+
+
+def _text(event: Event) -> str:
+    return event.arguments if isinstance(event, ToolCallDelta) else getattr(event, "text", "")
+
+
+def _part(event: Event) -> int:
+    return getattr(event, "part", -1)

@@ -1,0 +1,30 @@
+"""What a finish reason means."""
+
+import pytest
+
+from tokenwire.protocols.events import Finish, FinishKind
+from tokenwire.protocols.toolkit.finish import failure_of, finish_of
+
+FINISHES: dict[str, FinishKind] = {"done": "stop", "tokens": "length", "broken": "error"}
+
+
+@pytest.mark.parametrize(
+    ("reason", "called", "kind"),
+    [
+        ("done", False, "stop"),
+        ("DONE", False, "stop"),
+        ("done", True, "tool_call"),
+        ("tokens", True, "length"),
+        ("whim", True, ""),
+    ],
+)
+def test_the_kind(reason: str, called: bool, kind: FinishKind) -> None:
+    assert finish_of(reason, FINISHES, called, "d", 2) == Finish(reason, kind, "d", 2)
+
+
+def test_the_failure() -> None:
+    assert failure_of(Finish("done", "stop")) is None
+    failure = failure_of(Finish("broken", "error", "sorry"))
+    assert failure is not None
+    assert (failure.message, failure.code) == ("the service refused: sorry", "broken")
+    assert "broken" in str(failure_of(Finish("broken", "error")))
