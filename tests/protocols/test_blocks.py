@@ -5,6 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokenwire.protocols.blocks import (
+    Act,
+    Block,
+    BlockKind,
+    BlockReader,
+    BlockWriter,
+    blocks_of,
+)
 from tokenwire.protocols.errors import LimitExceeded, LocalProtocolError
 from tokenwire.protocols.events import (
     Citation,
@@ -23,14 +31,6 @@ from tokenwire.protocols.events import (
 )
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.reply import Reply
-from tokenwire.protocols.toolkit.blocks import (
-    Act,
-    Block,
-    BlockKind,
-    BlockReader,
-    BlockWriter,
-    blocks_of,
-)
 
 FINISHES: dict[str, FinishKind] = {"done": "stop", "broken": "error"}
 KINDS: list[BlockKind] = [Text, Reasoning, Refusal, ToolCallStart, Native]

@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from ..errors import LimitExceeded, LocalProtocolError, Refused
-from ..events import (
+from .errors import LimitExceeded, LocalProtocolError, Refused
+from .events import (
     Citation,
     Event,
     FinishKind,
@@ -22,10 +22,10 @@ from ..events import (
     ToolCallEnd,
     ToolCallStart,
 )
-from ..limits import Limits, Parts
-from ..reply import Choice
-from .finish import failure_of, finish_of
-from .toolcalls import Call
+from .limits import Limits, Parts
+from .reply import Choice
+from .toolkit.finish import failure_of, finish_of
+from .toolkit.toolcalls import Call
 
 __all__ = ["BLOCK_EVENTS", "Act", "Block", "BlockKind", "BlockReader", "BlockWriter", "blocks_of"]
 
