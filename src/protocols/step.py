@@ -297,11 +297,9 @@ def _is_unknown(item: SSEItem) -> bool:
 
 
 def _is_half(item: SSEItem) -> bool:
-    """Whether `item` is an event whose payload is the beginning of a JSON value."""
+    """Whether `item` is an event whose payload is the beginning of a JSON object."""
     return (
-        isinstance(item, ServerSentEvent)
-        and item.data[:1] in (b"{", b"[")
-        and not is_whole_json(item.data)
+        isinstance(item, ServerSentEvent) and item.data[:1] == b"{" and not is_whole_json(item.data)
     )
 
 

@@ -11,10 +11,21 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import get_args
 
+import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ..protocols.errors import LocalProtocolError, RemoteProtocolError, TimedOut, TokenwireError
+from ..protocols.errors import (
+    AuthenticationFailed,
+    BadRequest,
+    LocalProtocolError,
+    Overloaded,
+    RateLimited,
+    Refused,
+    RemoteProtocolError,
+    TimedOut,
+    TokenwireError,
+)
 from ..protocols.events import (
     Citation,
     End,
@@ -120,9 +131,9 @@ def check_what_is_said_is_heard(subject: Subject) -> None:
             return list(pair(subject.exchange(sent.chat), service, lambda chat: says, cut=cut))
 
         events = heard(sent.answer)
-        assert events == subject.hears(sent.chat, sent.answer)
+        _compare(events, subject.hears(sent.chat, sent.answer))
         if not isinstance(events[0], End):  # a body of nothing at all is no answer
-            assert heard(events) == subject.hears(sent.chat, events)
+            _compare(heard(events), subject.hears(sent.chat, events))
 
     _try(0.4, check)
 
@@ -139,7 +150,7 @@ def check_what_is_asked_is_understood(subject: Subject) -> None:
         answer = data.draw(answers(subject.provider, chat))
         recorded = record(subject.provider, chat, answer)
         *_, asked = (each.chat for each in recorded if each.chat is not None)
-        assert asked == subject.understands(subject.provider, chat)
+        _compare(asked, subject.understands(subject.provider, chat))
 
     _try(0.25, check)
 
@@ -150,6 +161,28 @@ def _sendings(draw: st.DrawFn, subject: Subject) -> Sent:
     chat = draw(subject.chats())
     answer = answers(subject.provider, chat, unrecognized=subject.unrecognized)
     return subject.send(chat, draw(answer))
+
+
+def _compare(found: object, expected: object) -> None:
+    assert found == expected, f"\nfound    {found}\nexpected {expected}"
+
+
+def check_native_forms(subject: Subject) -> None:
+    """The native forms of an answer (`Subject.signed`) are heard, and come back in the next
+    request, equal as JSON values."""
+    if subject.signed is None:
+        return
+    chat = subject.send_short().chat
+    said = [msgspec.json.decode(e.raw) for e in subject.signed if isinstance(e, Native)]
+    assert said, "an answer with native forms is needed"
+    sent = subject.send(chat, subject.signed)
+    reply = drive(subject.exchange(chat), *sent.responses()).succeeded().reply
+    choice = reply.choices[0]
+    _compare([msgspec.json.decode(native.raw) for native in choice.natives], said)
+    understood = responder_to(subject.provider, chat.then(reply, "And then?")).chat
+    parts = [part for message in understood.messages for part in message.parts]
+    natives = [part.native for part in parts if part.native is not None]
+    _compare([msgspec.json.decode(native.raw) for native in natives], said)
 
 
 # Splitting
@@ -353,10 +386,66 @@ def check_half_an_answer(subject: Subject) -> None:
     assert events[-1] == End("finish"), "a success without End"
 
 
+def check_failures(subject: Subject) -> None:
+    """An error that the service reports has its class and its words at the other end; in mid-answer
+    its words, if the format has any for it."""
+    sent = subject.send_short()
+    before = sent.responses()[:-1]
+    for kind, status in _FAILURES.items():
+        error = kind("the reason is blue")
+        error.status = status
+        responder = responder_to(subject.provider, sent.chat)
+        body = responder.fail(error)
+        outcome = drive(subject.exchange(sent.chat), *before, Response(body, *responder.head()))
+        assert type(outcome.error) is kind, (kind, outcome)
+        assert "the reason is blue" in str(outcome.error), (kind, outcome)
+        if not sent.chat.stream:
+            continue
+        responder = responder_to(subject.provider, sent.chat)
+        begun = responder.send(subject.short[0])
+        if reported := responder.fail_midway(error):
+            broken = Response(begun + reported, *responder.head(), ending="disconnect")
+            outcome = drive(subject.exchange(sent.chat), *before, broken)
+            assert isinstance(outcome.error, Refused), (kind, outcome)
+            assert "the reason is blue" in str(outcome.error), (kind, outcome)
+
+
+_FAILURES: dict[type[Refused], int] = {
+    AuthenticationFailed: 401,
+    BadRequest: 400,
+    RateLimited: 429,
+    Overloaded: 503,
+}
+
+
+def check_pings(subject: Subject) -> None:
+    """A keep-alive between any two events changes nothing, and is known to be one."""
+    sent = subject.send_short()
+    ping = subject.provider.dialect.ping
+    if not (ping and sent.chat.stream):
+        return
+    full = drive(subject.exchange(sent.chat), *sent.responses())
+    *before, last = sent.responses()
+    last.body = ping + ping.join(sent.recorded[-1].pieces)
+    _compare(drive(subject.exchange(sent.chat), *before, last).what, full.what)
+    exchange = subject.exchange(sent.chat)
+    for response in before:
+        exchange.next_request()
+        exchange.receive_response(response.status, response.headers)
+        exchange.receive_data(response.body)
+        exchange.receive_eof()
+    exchange.next_request()
+    exchange.receive_response(last.status, last.headers)
+    exchange.receive_data(sent.recorded[-1].pieces[0])
+    exchange.receive_data(ping)
+    assert exchange.keepalive, "a keep-alive resets the clock idle"
+
+
 CHECKS: dict[str, Callable[[Subject], None]] = {
     "declarations": check_declarations,
     "what is said is heard": check_what_is_said_is_heard,
     "what is asked is understood": check_what_is_asked_is_understood,
+    "native forms": check_native_forms,
     "splitting never matters": check_splitting_never_matters,
     "splits at every place": check_splits_at_every_place,
     "no beginning is a success": check_no_beginning_is_a_success,
@@ -364,5 +453,7 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
     "earlier responses truncated": check_earlier_responses_truncated,
     "broken bytes": check_broken_bytes,
     "half an answer": check_half_an_answer,
+    "failures": check_failures,
+    "pings": check_pings,
 }
 """What holds for each format, by name."""

@@ -71,6 +71,9 @@ class Subject:
     """The chat that the server half makes of the request."""
     proven: Proven | None = None
     """None: at the event that is the evidence, or not before it."""
+    signed: list[Event] | None = None
+    """An answer to the same chat with native forms (`Native`), if the format has any: they have to
+    come back equal in the next request."""
     unrecognized: st.SearchStrategy[bytes] | None = None
     """Lines or events that the format leaves to others."""
     form: tuple[bytes, bytes] | None = None

@@ -30,7 +30,7 @@ def test_parts_are_counted() -> None:
     parts = Parts(2)
     parts.add()
     parts.add()
-    with pytest.raises(LimitExceeded, match=r"^an answer of more than 2 choices, tool calls and"):
+    with pytest.raises(LimitExceeded, match=r"^an answer of more than 2 choices, tool calls, s"):
         parts.add()
 
 

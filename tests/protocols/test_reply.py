@@ -187,7 +187,10 @@ def call(part: int, *, complete: bool = True, custom: bool = False) -> list[Even
 A, B = b'{"a":1}', b'{"b":1}'
 MESSAGES: dict[str, tuple[list[Event], tuple[Part, ...] | str]] = {
     "text alone is text": ([Text("a"), Text("b")], "ab"),
-    "texts of several parts are text, too": ([Text("a"), Text("b", part=1)], "ab"),
+    "texts of several parts stay parts": (
+        [Text("a"), Text("b", part=1)],
+        (TextPart("a"), TextPart("b")),
+    ),
     "parts are in the order of their numbers": (
         [Text("b", part=1), Reasoning("a", part=0), Text("c", part=1)],
         (ReasoningPart("a"), TextPart("bc")),

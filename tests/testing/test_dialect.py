@@ -1,19 +1,25 @@
 """`check_dialect`: it passes for a format of a user's, and finds out faulty ones."""
 
+import dataclasses
 from typing import Any
 
 import msgspec
 import pytest
 
+from tests.formats.openai_chat.subject import SUBJECTS
 from tokenwire import (
+    PROVIDERS,
     Chat,
     Dialect,
     End,
     Endpoint,
     Event,
     LineStep,
+    LocalProtocolError,
     Malformed,
+    Native,
     Provider,
+    RemoteProtocolError,
     Responder,
     Service,
     Step,
@@ -145,6 +151,13 @@ class Boastful(HexResponder):
         return True
 
 
+class Mute(HexResponder):
+    """Does not say why it refuses."""
+
+    def write_error(self, error: RemoteProtocolError | LocalProtocolError) -> bytes:
+        return b"{}"
+
+
 class Hasty(HexResponder):
     """Says that the answer is over, whether it is or not."""
 
@@ -163,6 +176,8 @@ FAULTS: dict[str, tuple[str, Any]] = {
     "what is asked is understood": ("responder", Deaf),
     "declarations": ("responder", Boastful),
     "half an answer": ("responder", Hasty),
+    "failures": ("responder", Mute),
+    "pings": ("ping", b"zz\n"),
 }
 
 
@@ -175,8 +190,31 @@ def test_a_faulty_format_is_found_out(check: str) -> None:
 
 
 def test_every_check_has_a_fault() -> None:
-    """But that of earlier responses, which this format does not have."""
-    assert {*FAULTS, "earlier responses truncated"} == set(CHECKS)
+    """But that of earlier responses, and of native forms, which this format does not have."""
+    assert {*FAULTS, "earlier responses truncated", "native forms"} == set(CHECKS)
+
+
+class Forgetful(type(PROVIDERS["openai"].dialect)):  # type: ignore[misc]
+    """Chat completions without native forms."""
+
+    def respond(self, service: Service) -> Responder:
+        responder: Responder = super().respond(service)
+        write = responder.write
+
+        def without_natives(event: Event) -> bytes:
+            return b"" if isinstance(event, Native) else write(event)
+
+        setattr(responder, "write", without_natives)  # noqa: B010
+        return responder
+
+
+def test_a_format_that_loses_native_forms_is_found_out() -> None:
+    subject = SUBJECTS["openai"]
+    provider = subject.provider.replace(dialect=Forgetful())
+    with pytest.raises(AssertionError, match="thought_signature"):
+        CHECKS["native forms"](dataclasses.replace(subject, provider=provider))
+    with pytest.raises(AssertionError, match="an answer with native forms is needed"):
+        CHECKS["native forms"](dataclasses.replace(subject, signed=subject.short))
 
 
 def test_the_format_answers() -> None:

@@ -73,6 +73,10 @@ class ToolCalls:
         self._by_id: dict[str, Call] = {}
         self._by_place: dict[int | None, Call] = {}
 
+    def at(self, place: int | None) -> Call | None:
+        """The last call at `place`, the service's own number for it."""
+        return None if place is None else self._by_place.get(place)
+
     def __getitem__(self, number: int) -> Call:
         return self._calls[number]
 

@@ -282,6 +282,19 @@ _TWO: list[Event] = [
 ]
 
 
+_SIGNED: list[Event] = [
+    *(Start("7", "m"), ToolCallStart(0, "c", "f"), ToolCallDelta(0, '{"a":1}')),
+    Native(
+        "openai_chat",
+        b'{"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":'
+        b'"{\\"a\\":1}"},"extra_content":{"google":{"thought_signature":"c2ln"}}}]}',
+    ),
+    ToolCallEnd(0, "c", "f", '{"a":1}', True),
+    *(Finish("tool_calls", "tool_call"), Text("i", index=1), Finish("stop", "stop", index=1)),
+    End("finish"),
+]
+
+
 def _subjects() -> Iterator[tuple[str, Subject]]:
     for name in ("openai", "ylokh"):
         provider = PROVIDERS[name]
@@ -294,6 +307,7 @@ def _subjects() -> Iterator[tuple[str, Subject]]:
                 hears=hears_chunks,
                 understands=understands_all,
                 proven=proven_by_reasons,
+                signed=_SIGNED,
                 form=(b'data: {"choices":[{"index":0,"delta":{"content":"', b'"}}]}'),
                 asked={"stream": True, "model": "m", "n": 2},
                 seeds=tuple((seed,) for seed in SEEDS),
@@ -313,6 +327,7 @@ def _subjects() -> Iterator[tuple[str, Subject]]:
                 hears=hears_whole,
                 understands=understands_all,
                 proven=proven_by_brace,
+                signed=_SIGNED,
                 asked={"stream": False, "model": "m", "n": 2},
                 seeds=tuple((seed,) for seed in SEEDS),
                 examples=EXAMPLES,

@@ -277,6 +277,8 @@ class ChoiceReader:
             call = self._calls.fragment(place, id, name, arguments, events, custom=True)
         elif id:
             call = self._calls.fragment(place, id, "", "", events)
+        elif (known := self._calls.at(place)) is not None:  # only further keys of it
+            call = known
         else:
             self._hand_on(raw, "delta.tool_calls", events)
             return

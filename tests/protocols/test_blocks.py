@@ -5,6 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokenwire.protocols.blocks import (
+    Act,
+    Block,
+    BlockKind,
+    BlockReader,
+    BlockWriter,
+    blocks_of,
+)
 from tokenwire.protocols.errors import LimitExceeded, LocalProtocolError
 from tokenwire.protocols.events import (
     Citation,
@@ -23,14 +31,6 @@ from tokenwire.protocols.events import (
 )
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.reply import Reply
-from tokenwire.protocols.toolkit.blocks import (
-    Act,
-    Block,
-    BlockKind,
-    BlockReader,
-    BlockWriter,
-    blocks_of,
-)
 
 FINISHES: dict[str, FinishKind] = {"done": "stop", "broken": "error"}
 KINDS: list[BlockKind] = [Text, Reasoning, Refusal, ToolCallStart, Native]
@@ -124,7 +124,7 @@ def test_parts_that_follow_each_other_come_back(drawn: list[list[Event]]) -> Non
         c.custom or c.arguments == "{}" or c.arguments.endswith("1}") for c in reply.tool_calls
     ]
     # The same answer, whole.
-    blocks = blocks_of(reply.choices[0].events(), "x")
+    blocks = blocks_of(reply.choices[0], "x")
     assert [block.part for block in blocks] == list(range(len(drawn)))
     assert [block.native is not None for block in blocks] == [
         isinstance(part[-1], Native) for part in drawn

@@ -4,13 +4,13 @@
 that is sent whole.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from ..errors import LimitExceeded, LocalProtocolError, Refused
-from ..events import (
+from .errors import LimitExceeded, LocalProtocolError, Refused
+from .events import (
     Citation,
     Event,
     FinishKind,
@@ -22,9 +22,10 @@ from ..events import (
     ToolCallEnd,
     ToolCallStart,
 )
-from ..limits import Limits, Parts
-from .finish import failure_of, finish_of
-from .toolcalls import Call
+from .limits import Limits, Parts
+from .reply import Choice
+from .toolkit.finish import failure_of, finish_of
+from .toolkit.toolcalls import Call
 
 __all__ = ["BLOCK_EVENTS", "Act", "Block", "BlockKind", "BlockReader", "BlockWriter", "blocks_of"]
 
@@ -298,11 +299,10 @@ class BlockWriter:
         self._busy = False
 
 
-def blocks_of(events: Iterable[Event], dialect: str) -> list[Block]:
-    """The blocks of an answer that is sent whole, each with its text or arguments: `events` are
-    those of `Choice.events()`."""
+def blocks_of(choice: Choice, dialect: str) -> list[Block]:
+    """The blocks of an answer that is sent whole, each with its text or arguments."""
     writer, blocks = BlockWriter(dialect, Limits().document), list[Block]()
-    acts = [act for event in events for act in writer.write(event)]
+    acts = [act for event in choice.events() for act in writer.write(event)]
     for act in acts + writer.end():
         act.block.pieces.append(act.text)
         if act.does == "open":
