@@ -254,7 +254,7 @@ class EventStep(_StreamStep):
         try:
             half = items.pop() if items and _is_half(items[-1]) else None
             self._take_items(items, events)
-            if isinstance(half, ServerSentEvent) and self.evidence != "terminator":
+            if isinstance(half, ServerSentEvent):
                 events.append(Unrecognized(half.data))
         except Malformed as error:
             # A last event without its end, and not whole: the stream was truncated inside it.

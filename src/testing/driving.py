@@ -77,7 +77,7 @@ def finish(exchange: Exchange, ending: Ending) -> list[Event]:
             return exchange.receive_eof(framed=False)
         case "disconnect":
             return exchange.receive_disconnect()
-        case "timeout":
+        case _:
             return exchange.receive_timeout("idle")
 
 

@@ -438,3 +438,13 @@ def test_an_observed_exchange_gives_what_a_plain_one_does(body: bytes, data: st.
         warnings.simplefilter("error")
         watched.leave()
     assert len(notes.words) == 1
+
+
+def test_an_exchange_that_another_one_follows_says_no_more() -> None:
+    notes = Notes()
+    first = observed(notes)
+    again = first.fresh()
+    first.leave(Truncated("cut"))
+    assert [name for name, _ in notes.calls] == ["asked"]
+    again.leave()
+    assert notes.calls[-1] == ("ended", Outcome("left"))

@@ -4,7 +4,7 @@ import pytest
 
 from tests.asking import question
 from tests.cutting import every_way
-from tokenwire import EventStep, FrameStep, LocalProtocolError
+from tokenwire import PROVIDERS, EventStep, FrameStep, LocalProtocolError, as_chat
 from tokenwire.protocols.events import Event
 from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.limits import Limits
@@ -109,3 +109,11 @@ def test_a_refusal_has_none() -> None:
     exchange = began(question(), [(b"content-type", b"text/html")])
     exchange.receive_data(b"<html>")
     assert exchange.pending == b""
+
+
+def test_the_address_of_a_picture_is_a_document() -> None:
+    exchange = PROVIDERS["aichats"].exchange(as_chat("hi", model="dalle"))
+    began(exchange, [(b"content-type", b"application/json")])
+    exchange.receive_data(b'{"data":')
+    assert exchange.take_raw() == b""
+    assert exchange.pending == b'{"data":'

@@ -156,6 +156,8 @@ class ToyResponder(Responder):
     def read(self, request: Request, found: dict[str, str]) -> Chat:
         if request.body == b"bad":
             raise refuse(BadRequest, 422, "bad")
+        if request.body == b"nothing":
+            return Chat(messages=(), model=found["model"])
         self.service.state.append(found["model"])
         return as_chat("hi", model=found["model"], stream=request.body != b"whole")
 
@@ -311,6 +313,11 @@ def test_an_answer_that_was_asked_for_whole_is_folded() -> None:
     assert [responder.send(e) for e in (Text("a"), Text("b"), End("body_end"))] == [b""] * 3
     assert responder.complete
     assert responder.end() == b"[ab]"
+
+
+def test_a_chat_without_messages_is_refused() -> None:
+    with pytest.raises(BadRequest, match="no message: a chat needs at least one"):
+        Service(TOY).responder().receive_request(toy("POST", "/chat/m:ask", b"nothing"))
 
 
 def test_half_an_answer_that_was_asked_for_whole_lacks_its_last_byte() -> None:

@@ -420,3 +420,49 @@ def test_what_a_format_has_to_write() -> None:
         EventStep(REQUEST, Limits()).event(b"", "message", [])
     with pytest.raises(NotImplementedError):
         FrameStep(REQUEST, Limits()).frame(Frame({}, b""), [])
+
+
+class Ticking(EventStep):
+    """Notes its events; `tick` is a keep-alive."""
+
+    pings = frozenset(("tick",))
+
+    def event(self, data: bytes, type: str, events: list[Event]) -> None:
+        events.append(Text(f"{type} {data.decode()}"))
+
+
+@pytest.mark.parametrize(
+    ("data", "said", "keepalive"),
+    [
+        (b"event: tick\ndata: {}\n\n", [], True),
+        (b"event: tick\ndata: {}\n\n: comment\n\nevent: tick\ndata\n\n", [], True),
+        (b"event: a\ndata: b\n\n", ["a b"], False),
+        (b"event: tick\ndata: {}\n\nevent: a\ndata: b\n\n", ["a b"], False),
+        (b"event: tick\ndata: {}\n\nevent: a", [], False),
+        (b"event: tick\ndata: {}\n\nodd\n", [], False),
+        (b"data: b\n\n", ["message b"], False),
+    ],
+)
+def test_named_events_that_are_keep_alives(data: bytes, said: list[str], keepalive: bool) -> None:
+    step, events = Ticking(Request("GET", "https://x.test/", []), Limits()), list[Event]()
+    step.data(data, events)
+    assert [event.text for event in events if isinstance(event, Text)] == said
+    assert step.keepalive is keepalive
+    step.data(b"x", events)
+    assert not step.keepalive
+
+
+@pytest.mark.parametrize(
+    ("rest", "said"),
+    [
+        (b'data: {"a":1}', [Text('message {"a":1}')]),
+        (b"data: [DONE]", [Text("message [DONE]")]),
+        (b'data: {"a":', [Unrecognized(b'{"a":')]),
+        (b'data: b\n\ndata: {"a":', [Text("message b"), Unrecognized(b'{"a":')]),
+    ],
+)
+def test_a_last_event_that_is_half_a_value(rest: bytes, said: list[Event]) -> None:
+    step, events = Ticking(Request("GET", "https://x.test/", []), Limits()), list[Event]()
+    step.data(rest, events)
+    step.eof(events)
+    assert events == said

@@ -32,9 +32,10 @@ from tokenwire.protocols.events import (
     Unrecognized,
     Usage,
 )
+from tokenwire.protocols.formats.founding.darkai.server import DarkAIResponder
 from tokenwire.protocols.provider import Provider
 from tokenwire.protocols.registry import PROVIDERS
-from tokenwire.testing import answers, chats, cut_at, cuts, mutations, record, serve
+from tokenwire.testing import Subject, answers, chats, cut_at, cuts, mutations, record, serve
 
 each_provider = pytest.mark.parametrize("provider", PROVIDERS.values(), ids=PROVIDERS)
 some = settings(max_examples=settings().max_examples // 5)
@@ -322,3 +323,41 @@ def test_the_server() -> None:
                     yield event.text
 
     assert list(texts()) == ["hi"]
+
+
+def test_a_format_that_takes_tools_but_no_choice() -> None:
+    provider = OPENAI.replace(refuses=frozenset(("tool_choice",)))
+    sample = drawn(chats(provider))
+    assert any(chat.tools for chat in sample)
+    assert {chat.tool_choice for chat in sample} == {None}
+
+
+def test_a_provider_that_is_never_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    dialect = PROVIDERS["darkai"].dialect
+    monkeypatch.setattr(DarkAIResponder, "receive_request", lambda self, request: None)
+    monkeypatch.setattr(DarkAIResponder, "end", lambda self: b'data: {"event":"stream-end"}\n')
+    with pytest.raises(LocalProtocolError, match="darkai was never asked"):
+        answers(PROVIDERS["darkai"], as_chat("hi"))
+    assert dialect.name == "darkai"
+
+
+def test_the_defaults_of_a_subject() -> None:
+    darkai = Subject(provider=PROVIDERS["darkai"], short=[Text("a"), End("terminator")])
+    asked = as_chat("hi", model="llama-3.1-70b")
+    assert darkai.understands(darkai.provider, asked) == asked.replace(model="llama-3-70b")
+    sent = darkai.send_short()
+    assert darkai.is_proven(sent, len(sent.body), "disconnect")
+    assert darkai.is_proven(sent, 0, "eof") is False
+    assert darkai.is_proven(sent, len(sent.body) - 1, "eof") is None
+    online = Subject(provider=PROVIDERS["aichatonline"], short=[Text("a"), End("body_end")])
+    sent = online.send_short()
+    assert online.is_proven(sent, len(sent.body), "eof")
+    assert online.is_proven(sent, 3, "eof") is None
+    assert online.is_proven(sent, 3, "close") is False
+    said: list[Event] = [Text("a"), Finish("stop", "stop"), End("finish")]
+    openai = Subject(provider=OPENAI, short=said, asked={"model": "m"})
+    sent = openai.send_short()
+    assert openai.is_proven(sent, sent.ends()[0], "eof") is False
+    assert openai.is_proven(sent, sent.ends()[0] + 9, "eof") is None
+    sent = openai.send(sent.chat, [said[0], said[2]])
+    assert openai.is_proven(sent, sent.ends()[0], "eof") is False

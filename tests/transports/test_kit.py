@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from tokenwire.protocols.errors import Truncated
-from tokenwire.testing import TRANSPORT_CHECKS
+from tokenwire.testing import TRANSPORT_CHECKS, check_transport
 from tokenwire.testing.transport import Run
 from tokenwire.transports import anyio as anyio_transport
 from tokenwire.transports import asyncio as asyncio_transport
@@ -97,3 +97,11 @@ class Credulous(sync.Client):
 def test_a_faulty_transport_is_found_out() -> None:
     with pytest.raises(AssertionError, match="CloseAfter"):
         TRANSPORT_CHECKS["faults"](partial(Credulous, trust_env=False), None)
+
+
+def test_all_checks_but_some() -> None:
+    check_transport(
+        *TRANSPORTS["sync"], without=TRANSPORT_CHECKS.keys() - {"misuse", "no connection"}
+    )
+    with pytest.raises(TypeError):
+        check_transport(lambda **options: None, without={"answers"})

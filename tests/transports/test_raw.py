@@ -93,3 +93,11 @@ def test_the_id_of_the_request(transport: str) -> None:
     assert found == error.request_id == "req-7"
     assert error.answer is not None
     assert error.answer.request_id == "req-7"
+
+
+def test_an_answer_that_was_never_read() -> None:
+    exchange = make_exchange("ylokh", "Hi", base_url="http://127.0.0.1:9")
+    with httpx.Client() as http, httpx_transport.Client(http) as client:
+        with client.open(exchange) as answer:
+            assert answer.request_id is None
+        assert exchange.unstarted

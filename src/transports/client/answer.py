@@ -133,35 +133,22 @@ class Reading(ABC):
 
 class RawBatches:
     """The batches of an answer, each with the bytes of the body up to the last unit that is
-    complete: never half an event. What is left at the end comes with an empty batch."""
+    complete: never half an event."""
 
     def __init__(self, reading: Reading) -> None:
         if reading.exchange() is not None:
             raise LocalProtocolError("raw_batches: ask for them before anything is read")
         reading.keeps_raw = True
         self._reading = reading
-        self._over = False
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> tuple[bytes, list[Event]]:
-        if self._over:
-            raise StopAsyncIteration
-        try:
-            events = await self._reading.__anext__()
-        except StopAsyncIteration:
-            self._over = True
-            rest = self._taken()
-            if not rest:
-                raise
-            return rest, []
-        return self._taken(), events
-
-    def _taken(self) -> bytes:
+        events = await self._reading.__anext__()
         exchange = self._reading.exchange()
         assert exchange is not None  # reading has begun
-        return exchange.take_raw()
+        return exchange.take_raw(), events
 
 
 class Answer:
@@ -278,7 +265,7 @@ class AsyncAnswer:
 
 
 _NOTHING: tuple[bytes, list[Event]] = (b"", [])
-"""What stands for the end of raw batches, each of which has one or the other."""
+"""What stands for the end of raw batches, each of which has events."""
 
 
 def _raw_batch(batches: RawBatches) -> tuple[bytes, list[Event]]:

@@ -188,8 +188,8 @@ class _WireReading(Reading):
     def stop(self) -> None:
         self._aborted = True
         told = self._wire or self._exchange
-        if told is not None:
-            told.leave()
+        assert told is not None  # the wire has the exchange, or will have it
+        told.leave()
         self._drop()
         if self._dialer is not None:
             self._dialer.wake()  # another task may still be connecting

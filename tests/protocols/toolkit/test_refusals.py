@@ -543,3 +543,22 @@ HOSTILE = [
 def test_a_hostile_body_is_only_an_error(body: bytes) -> None:
     assert type(refusal_of_response(500, JSON, body)) is Refused
     assert isinstance(refusal_of_document(body), RemoteProtocolError)
+
+
+def _read_oops(value: Any) -> tuple[str | None, str | None, str] | None:
+    oops = value.get("oops") if is_object(value) else None
+    return None if oops is None else (oops["code"], None, oops["what"])
+
+
+def test_a_service_with_keys_of_its_own() -> None:
+    table = ErrorTable(read=_read_oops)
+    value = {"oops": {"what": "slow down", "code": "content_filter"}}
+    assert is_refusal(value, table)
+    assert not is_refusal(value)
+    assert not is_refusal({"other": 1}, table)
+    assert is_refusal({"error": "no"}, table)
+    error = refusal_of_response(429, [], json.dumps(value).encode(), table)
+    assert (type(error), error.code) == (ContentFiltered, "content_filter")
+    assert "slow down" in str(error)
+    plain = refusal_of_object({"error": "no"}, table)
+    assert "no" in str(plain)
