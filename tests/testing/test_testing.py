@@ -35,6 +35,8 @@ from tokenwire.protocols.events import (
 from tokenwire.protocols.formats.founding.darkai.server import DarkAIResponder
 from tokenwire.protocols.provider import Provider
 from tokenwire.protocols.registry import PROVIDERS
+from tokenwire.protocols.service import Responder
+from tokenwire.protocols.toolkit.http import Request
 from tokenwire.testing import Subject, answers, chats, cut_at, cuts, mutations, record, serve
 
 each_provider = pytest.mark.parametrize("provider", PROVIDERS.values(), ids=PROVIDERS)
@@ -334,8 +336,15 @@ def test_a_format_that_takes_tools_but_no_choice() -> None:
 
 def test_a_provider_that_is_never_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     dialect = PROVIDERS["darkai"].dialect
-    monkeypatch.setattr(DarkAIResponder, "receive_request", lambda self, request: None)
-    monkeypatch.setattr(DarkAIResponder, "end", lambda self: b'data: {"event":"stream-end"}\n')
+
+    def nothing(self: Responder, request: Request) -> None:
+        """No chat."""
+
+    def end(self: Responder) -> bytes:
+        return b'data: {"event":"stream-end"}\n'
+
+    monkeypatch.setattr(DarkAIResponder, "receive_request", nothing)
+    monkeypatch.setattr(DarkAIResponder, "end", end)
     with pytest.raises(LocalProtocolError, match="darkai was never asked"):
         answers(PROVIDERS["darkai"], as_chat("hi"))
     assert dialect.name == "darkai"
