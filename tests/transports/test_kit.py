@@ -103,5 +103,5 @@ def test_all_checks_but_some() -> None:
     check_transport(
         *TRANSPORTS["sync"], without=TRANSPORT_CHECKS.keys() - {"misuse", "no connection"}
     )
-    with pytest.raises(TypeError):
-        check_transport(lambda **options: None, without={"answers"})
+    with pytest.raises(AssertionError, match="CloseAfter"):
+        check_transport(partial(Credulous, trust_env=False), without={"answers"})
