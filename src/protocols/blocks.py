@@ -45,7 +45,8 @@ class Block:
     """A block. `call` has the id, the name and whether it is `custom`, if it is a tool call.
 
     `form` is for a format that reads: its native form, as far as it is put together. `native` is
-    for one that writes: its native form, known when it closes.
+    for one that writes: its native form, known when it closes; of a block that is nothing else (its
+    kind is Native) when it opens.
     """
 
     def __init__(self, number: int, kind: BlockKind, part: int, call: Call | None = None) -> None:
@@ -156,10 +157,10 @@ class BlockReader:
         self.close(block, events)
 
     def settle(self, proven: bool, events: list[Event]) -> None:
-        """The answer is over: the ends of the calls, and the Finish. `proven`: by a terminator,
-        which stands for a finish reason, too. May be called twice."""
+        """The answer is over: the ends of the calls, and the Finish, if it is `proven` complete by
+        the evidence that the format requires. May be called twice."""
         reason, calls = self.finish_reason, self._calls
-        if self._settled or not (proven or reason):
+        if self._settled or not proven:
             return
         self._settled = True
         finish = finish_of(reason, self._finishes, bool(calls), self.detail, self._index)

@@ -34,7 +34,17 @@ from .reply import Reply
 from .toolkit.http import Headers, Request, content_type, make_headers
 from .toolkit.json import decode_json
 
-__all__ = ["AnswerFunction", "Responder", "Sealer", "Service", "pair", "status_of"]
+__all__ = [
+    "AnswerFunction",
+    "Responder",
+    "Sealer",
+    "Service",
+    "error_fields",
+    "pair",
+    "read_json",
+    "refuse",
+    "status_of",
+]
 
 _T = TypeVar("_T")
 

@@ -9,12 +9,13 @@ from typing import Any, TypeAlias
 from hypothesis import strategies as st
 
 from ..protocols.chat import Chat, as_chat
-from ..protocols.events import End, Event, Finish, Text, Unrecognized
+from ..protocols.events import End, Event, Finish, Native, Start, Text, Unrecognized
 from ..protocols.exchange import Exchange
 from ..protocols.limits import Limits
 from ..protocols.provider import Provider
 from .driving import Ending, Response
 from .recording import Recorded, record
+from .strategies import numbered
 
 __all__ = [
     "Sent",
@@ -39,13 +40,15 @@ def understands_the_same(provider: Provider, chat: Chat) -> Chat:
 def repeats_what_it_can_say(
     provider: Provider, chat: Chat, events: list[Event]
 ) -> list[Event] | None:
-    """The events that the format can say, after a text: by that, any client knows the body for an
-    answer, whatever comes next."""
+    """The events that the format can say, but for native forms, after a text: by that, any client
+    knows the body for an answer, whatever comes next. The parts are numbered anew."""
     says = provider.dialect.says_to(chat)
     said = [event for event in events if type(event) in says and not isinstance(event, End)]
     said = [event for event in said if not (isinstance(event, Unrecognized) and event.place)]
+    start = [event for event in said if isinstance(event, Start)][:1]
     first: list[Event] = [Text(".")] if Text in says else []
-    return [*first, *said, End(provider.required_evidence)]
+    rest = [event for event in said if not isinstance(event, Start | Native)]
+    return [*start, *numbered([*first, *rest]), End(provider.required_evidence)]
 
 
 Proven: TypeAlias = Callable[["Sent", int, Ending], bool | None]

@@ -305,10 +305,17 @@ def test_an_exchange_that_is_forgotten_was_left(state: str) -> None:
     assert notes.words == [word]
 
 
-def test_a_question_that_cannot_be_asked_is_not_told() -> None:
+@pytest.mark.parametrize(
+    ("chat", "why"),
+    [
+        (Chat(messages=()), "no message"),
+        (Chat(messages=CHAT.messages, extra={"a": object()}), "can't be written as JSON"),
+    ],
+)
+def test_a_question_that_cannot_be_asked_is_not_told(chat: Chat, why: str) -> None:
     notes = Notes()
-    with pytest.raises(LocalProtocolError, match="no message"):
-        observed(notes, chat=Chat(messages=()))
+    with pytest.raises(LocalProtocolError, match=why):
+        observed(notes, chat=chat)
     gc.collect()
     assert notes.names == []
 

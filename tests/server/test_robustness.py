@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from tests import certificates
 from tests.commanding import CLEAN
 from tests.server.test_embedded import Raw, raw
+from tests.subjects import SUBJECTS
 from tokenwire import (
     PROVIDERS,
     Chat,
@@ -81,17 +82,20 @@ OPENAI: dict[str, Any] = {
         {"role": "tool", "tool_call_id": "c", "content": "rain"},
     ],
 }
-GOOD: dict[str, tuple[str, dict[str, Any]]] = {
-    "openai": ("/chat/completions", OPENAI),
-    "ylokh": ("/chat/completions", OPENAI),
-    "darkai": ("/chat", {"query": "q", "model": ""}),
-    "aichats": (
-        "/chat/send2/",
-        {"type": "chat", "messagesHistory": [{"id": "1", "from": "you", "content": "hi"}]},
-    ),
-    "aichatonline": ("/aichatonline/api/chat/gpt", {"conversationId": "c", "prompt": "hi"}),
-}
-"""Of each provider the path of a chat, and a body with all that its server half looks at."""
+
+
+def good_request(name: str) -> tuple[str, dict[str, Any]]:
+    """The path of a chat, and a body: all that the server half reads, or what its subject asks."""
+    provider = PROVIDERS[name]
+    if provider.dialect.name == "openai_chat":
+        return "/chat/completions", OPENAI
+    subject = next(s for s in SUBJECTS.values() if s.provider.dialect.name == provider.dialect.name)
+    request = subject.send_short().recorded[-1].request
+    path = urlsplit(request.url).path.removeprefix(urlsplit(provider.base_url).path)
+    return path, json.loads(request.body)
+
+
+GOOD = {name: good_request(name) for name in PROVIDERS}
 
 
 def still_serves(server: Server) -> None:
