@@ -57,7 +57,9 @@ Run: TypeAlias = Callable[[Callable[[], Awaitable[Any]]], Any]
 """What runs an async function to its end: `trio.run`, or `lambda main: asyncio.run(main())`."""
 
 _PATIENT = Clocks(connect=30, first_event=30, idle=30, total=60)
-_QUICK = Clocks(connect=30, first_event=30, idle=0.2, total=60)
+_QUICK = Clocks(connect=30, first_event=3, idle=0.2, total=60)
+"""For a server that falls silent. httpx waits for the longer of the two in the middle."""
+
 _DEADLINE = 30.0
 """Seconds after which a check gives up: a transport that hangs is to fail, not to hang."""
 
