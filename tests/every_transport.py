@@ -4,7 +4,6 @@ import asyncio
 import ssl
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, TypeAlias
 
@@ -16,7 +15,8 @@ import trio
 import trio.testing
 
 from tests.leftovers import assert_alone_on_asyncio, trio_tasks
-from tokenwire import Event, Exchange, Reply, TokenwireError
+from tokenwire import Exchange
+from tokenwire.testing.driving import Outcome, ask, ask_async
 from tokenwire.transports import anyio as anyio_transport
 from tokenwire.transports import asyncio as asyncio_transport
 from tokenwire.transports import httpx as httpx_transport
@@ -24,19 +24,6 @@ from tokenwire.transports import trio as trio_transport
 from tokenwire.transports.client.clients import AsyncClient
 from tokenwire.transports.client.network import Stream
 from tokenwire.transports.sync import Client
-
-
-@dataclass
-class Outcome:
-    """What came of one exchange."""
-
-    events: list[Event]
-    error: TokenwireError | None
-
-    @property
-    def reply(self) -> Reply:
-        return Reply.of(self.events)
-
 
 Run = Callable[..., list[Outcome]]
 """The outcomes of exchanges, one after the other, by one client with options; `closed` is called
@@ -48,24 +35,8 @@ def run_sync(
 ) -> list[Outcome]:
     options.setdefault("trust_env", False)
     with Client(**options) as client:
-        outcomes = ask_each(client, exchanges)
+        outcomes = [ask(client, exchange) for exchange in exchanges]
     closed()
-    return outcomes
-
-
-def ask_each(
-    client: Client | httpx_transport.Client, exchanges: tuple[Exchange, ...]
-) -> list[Outcome]:
-    outcomes: list[Outcome] = []
-    for exchange in exchanges:
-        outcome = Outcome([], None)
-        outcomes.append(outcome)
-        try:
-            with client.open(exchange) as answer:
-                for event in answer:
-                    outcome.events.append(event)
-        except TokenwireError as error:
-            outcome.error = error
     return outcomes
 
 
@@ -80,7 +51,7 @@ async def run_async(
 ) -> list[Outcome]:
     options.setdefault("trust_env", False)
     async with make(**options) as client:
-        outcomes = await ask_each_async(client, exchanges)
+        outcomes = [await ask_async(client, exchange) for exchange in exchanges]
     await _settle()
     closed()
     return outcomes
@@ -90,22 +61,6 @@ async def _settle() -> None:
     """Let the event loop do what it put off: asyncio closes a socket in its next round."""
     for _ in range(3):
         await anyio.lowlevel.checkpoint()
-
-
-async def ask_each_async(
-    client: AsyncClient | httpx_transport.AsyncClient, exchanges: tuple[Exchange, ...]
-) -> list[Outcome]:
-    outcomes: list[Outcome] = []
-    for exchange in exchanges:
-        outcome = Outcome([], None)
-        outcomes.append(outcome)
-        try:
-            async with client.open(exchange) as answer:
-                async for event in answer:
-                    outcome.events.append(event)
-        except TokenwireError as error:
-            outcome.error = error
-    return outcomes
 
 
 def on_asyncio(main: Callable[[], Awaitable[Any]]) -> Any:
@@ -178,7 +133,7 @@ def run_httpx(
 ) -> list[Outcome]:
     http, own = _split(options)
     with module.Client(**http) as client, httpx_transport.Client(client, **own) as asking:
-        outcomes = ask_each(asking, exchanges)
+        outcomes = [ask(asking, exchange) for exchange in exchanges]
     closed()
     return outcomes
 
@@ -194,7 +149,7 @@ async def run_httpx_async(
         module.AsyncClient(**http) as client,
         httpx_transport.AsyncClient(client, **own) as asking,
     ):
-        outcomes = await ask_each_async(asking, exchanges)
+        outcomes = [await ask_async(asking, exchange) for exchange in exchanges]
     await _settle()
     closed()
     return outcomes

@@ -15,8 +15,8 @@ import msgspec
 
 from tests import driving
 from tests.certificates import server_context
-from tests.driving import Ending, drive
-from tests.every_transport import TRANSPORTS, Outcome
+from tests.driving import Ending, Outcome, drive
+from tests.every_transport import TRANSPORTS
 from tests.leftovers import connections_to, nothing_left
 from tests.settings import (
     CHUNKED,

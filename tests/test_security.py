@@ -23,7 +23,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.certificates import client_context, server_context
-from tests.every_transport import TRANSPORTS, Outcome, Run
+from tests.driving import Outcome
+from tests.every_transport import TRANSPORTS, Run
 from tests.transports.test_transports import QUESTION, ask, port_of
 from tokenwire import (
     NO_RETRY,

@@ -387,8 +387,8 @@ def check_half_an_answer(subject: Subject) -> None:
 
 
 def check_failures(subject: Subject) -> None:
-    """An error that the service reports has its class and its words at the other end; in mid-answer
-    its words, if the format has any for it."""
+    """An error that the service reports has its class and its words at the other end; one amid an
+    answer has its words, if the format can say them."""
     sent = subject.send_short()
     before = sent.responses()[:-1]
     for kind, status in _FAILURES.items():

@@ -1,8 +1,8 @@
-"""Driving an exchange by hand: responses in, events and the error out."""
+"""Driving an exchange, by hand or by a client: events and the error out."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from ..protocols.errors import RemoteProtocolError, TokenwireError
 from ..protocols.events import End, Event
@@ -11,7 +11,18 @@ from ..protocols.reply import Reply
 from ..protocols.toolkit.http import Headers
 from .pieces import whole
 
-__all__ = ["JSON", "SSE", "Cut", "Ending", "Outcome", "Response", "drive", "finish"]
+__all__ = [
+    "JSON",
+    "SSE",
+    "Cut",
+    "Ending",
+    "Outcome",
+    "Response",
+    "ask",
+    "ask_async",
+    "drive",
+    "finish",
+]
 
 Ending: TypeAlias = Literal["eof", "close", "disconnect", "timeout"]
 """How a body ends: as HTTP says, as only a closed connection says, not at all, or too late."""
@@ -104,6 +115,34 @@ def drive(exchange: Exchange, *responses: Response | bytes, cut: Cut = whole) ->
             events += finish(exchange, response.ending)
     try:
         assert exchange.next_request() is None, "a response too few"
+    except TokenwireError as error:
+        return Outcome(events, error)
+    return Outcome(events, None)
+
+
+def ask(client: Any, exchange: Exchange, most: int | None = None) -> Outcome:
+    """Ask by a blocking client. The reader leaves after `most` events, if there are so many."""
+    events: list[Event] = []
+    try:
+        with client.open(exchange) as answer:
+            for event in answer:
+                events.append(event)
+                if len(events) == most:
+                    break
+    except TokenwireError as error:
+        return Outcome(events, error)
+    return Outcome(events, None)
+
+
+async def ask_async(client: Any, exchange: Exchange, most: int | None = None) -> Outcome:
+    """Likewise, by a client for async code."""
+    events: list[Event] = []
+    try:
+        async with client.open(exchange) as answer:
+            async for event in answer:
+                events.append(event)
+                if len(events) == most:
+                    break
     except TokenwireError as error:
         return Outcome(events, error)
     return Outcome(events, None)

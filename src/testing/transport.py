@@ -27,7 +27,6 @@ from ..protocols.errors import (
     Truncated,
     UnexpectedContent,
 )
-from ..protocols.events import Event
 from ..protocols.exchange import Exchange
 from ..protocols.provider import Provider
 from ..protocols.registry import PROVIDERS
@@ -49,7 +48,7 @@ from ..server.faults import (
     StallAfter,
     Unframed,
 )
-from .driving import Outcome
+from .driving import Outcome, ask, ask_async
 
 __all__ = ["TRANSPORT_CHECKS", "Run", "check_transport"]
 
@@ -93,43 +92,17 @@ class _Asking:
         how = {"clocks": self.clocks, "retry": self.retry}
         if self.run is None:
             with self.make_client(**how) as client:
-                return [_ask(client, exchange, most) for exchange in exchanges]
+                return [ask(client, exchange, most) for exchange in exchanges]
 
         async def main() -> list[Outcome]:
             async with self.make_client(**how) as client:
-                return [await _ask_async(client, exchange, most) for exchange in exchanges]
+                return [await ask_async(client, exchange, most) for exchange in exchanges]
 
         return cast("list[Outcome]", self.run(main))
 
     def one(self, exchange: Exchange) -> Outcome:
         """The outcome of `exchange`."""
         return self.all([exchange])[0]
-
-
-def _ask(client: Any, exchange: Exchange, most: int | None) -> Outcome:
-    events: list[Event] = []
-    try:
-        with client.open(exchange) as answer:
-            for event in answer:
-                events.append(event)
-                if len(events) == most:
-                    break
-    except TokenwireError as error:
-        return Outcome(events, error)
-    return Outcome(events, None)
-
-
-async def _ask_async(client: Any, exchange: Exchange, most: int | None) -> Outcome:
-    events: list[Event] = []
-    try:
-        async with client.open(exchange) as answer:
-            async for event in answer:
-                events.append(event)
-                if len(events) == most:
-                    break
-    except TokenwireError as error:
-        return Outcome(events, error)
-    return Outcome(events, None)
 
 
 def _question(provider: Provider, server: Server | None = None, url: str = "") -> Exchange:

@@ -1,8 +1,8 @@
 """The client halves: any bytes as the answer of a service.
 
 The body is what a service answers; if a dialect asks several times, a byte 0x1E stands between two
-answers. What may come of it: events, and a `RemoteProtocolError`, or `TimedOut` if a clock
-ran out.
+answers. Allowed are events, and a `RemoteProtocolError`, or `TimedOut` if a clock ran
+out.
 """
 
 import gzip

@@ -8,9 +8,9 @@ from math import isfinite
 from typing import Any, NamedTuple
 from zlib import crc32
 
-import h11
 import msgspec
 
+from tests.dechunking import dechunk, dechunk_by_h11
 from tests.fuzzing.seeds import JSON_WORDS, LINE_WORDS
 from tests.fuzzing.source import CUTS, Target, cut_by, split
 from tests.whatwg import Ignored, Item, Message, interpret
@@ -20,7 +20,6 @@ from tokenwire.protocols.toolkit.frames import Frame, Frames, encode_frame
 from tokenwire.protocols.toolkit.json import decode_json, is_list, is_object, is_whole_json
 from tokenwire.protocols.toolkit.lines import Lines
 from tokenwire.protocols.toolkit.sse import ServerSentEvent, SSEDecoder, SSEItem, encode_sse
-from tokenwire.transports.client.chunked import ChunkedReader
 
 __all__ = ["CHUNKED", "ELEMENTS", "FRAMES", "LINES", "SSE"]
 
@@ -336,23 +335,14 @@ ELEMENTS = Target(
 )
 
 
-class _Body(NamedTuple):
-    """What became of a chunked body: `verdict` is "done", "more", or "refused"."""
-
-    content: bytes
-    verdict: str
-    rest: bytes = b""
-    error: str = ""
-
-
 def _fuzz_chunked(data: bytes) -> None:
     body, choices = split(data, CUTS + 1)
     limit = _limit(choices[0])
-    whole = _dechunk([body], limit)
-    assert _dechunk(cut_by(choices[1:])(body), limit) == whole
+    whole = dechunk([body], limit)
+    assert dechunk(cut_by(choices[1:])(body), limit) == whole
     if limit < _BIG or any(rule.search(body) for rule in _DIFFERENT):
         return
-    referee = _dechunk_by_h11(body)
+    referee = dechunk_by_h11(body)
     if "more" in (whole.verdict, referee.verdict):
         # Each is sooner than the other to refuse some unfinished line. Neither takes it.
         assert "done" not in (whole.verdict, referee.verdict), (whole, referee)
@@ -361,44 +351,11 @@ def _fuzz_chunked(data: bytes) -> None:
         assert whole[:3] == referee[:3]
 
 
-# Where we differ from h11 on purpose; tests/test_differential_http.py says why.
+# Where we differ from h11 on purpose; tests/transports/client/test_differential_http.py says why.
 _DIFFERENT = (
     re.compile(rb"[0-9A-Fa-f]+;[^\n]*[\x00-\x08\x0b-\x1f\x7f][^\n]*\r\n"),
     re.compile(rb"(?i)\n(content-length|transfer-encoding):"),
 )
-
-
-def _dechunk(pieces: Iterable[bytes], limit: int) -> _Body:
-    reader = ChunkedReader(limit)
-    content: list[bytes] = []
-    rest = b""
-    for piece in pieces:
-        if reader.done:
-            rest += piece
-            continue
-        try:
-            reader.feed(piece, content)
-        except (Malformed, LimitExceeded) as error:
-            return _Body(b"".join(content), "refused", error=f"{type(error).__name__}: {error}")
-    verdict = "done" if reader.done else "more"
-    return _Body(b"".join(content), verdict, reader.rest + rest)
-
-
-def _dechunk_by_h11(data: bytes) -> _Body:
-    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_BIG)
-    connection.send(h11.Request(method="GET", target="/", headers=[("host", "a")]))
-    connection.send(h11.EndOfMessage())
-    connection.receive_data(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + data)
-    content = b""
-    try:
-        while (event := connection.next_event()) is not h11.NEED_DATA:
-            if isinstance(event, h11.Data):
-                content += event.data
-            elif isinstance(event, h11.EndOfMessage):
-                return _Body(content, "done", connection.trailing_data[0])
-    except h11.RemoteProtocolError:
-        return _Body(content, "refused")
-    return _Body(content, "more")
 
 
 CHUNKED = Target(

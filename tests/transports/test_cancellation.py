@@ -1,4 +1,4 @@
-"""Leaving in mid-answer, on every transport and at every point of an answer: by a break, an error,
+"""Leaving mid-answer, on every transport and at every point of an answer: by a break, an error,
 a cancellation, a timeout, `abort()`, Ctrl-C, or by dropping the answer.
 
 Whatever way it is, the connection is closed in the same task, what the reader's own scope raises

@@ -4,6 +4,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -213,22 +214,34 @@ def test_without_clocks() -> None:
         assert client.read(ask(server)).evidence == "terminator"
 
 
-def test_a_kept_connection_on_which_the_server_spoke_is_not_taken() -> None:
+def speak(connection: socket.socket) -> None:
     """A 408 on an idle connection would be taken for the answer to the next request."""
+    connection.sendall(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n")
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+@pytest.mark.parametrize("spoil", [speak, reset])
+def test_an_idle_connection_that_was_spoiled_is_not_taken(
+    spoil: Callable[[socket.socket], None],
+) -> None:
     body = EVENT + b"data: [DONE]\n\n"
     whole = HEAD + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
     listener = socket.create_server(("127.0.0.1", 0))
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
     listener.settimeout(WAIT)
-    idle, spoken = threading.Event(), threading.Event()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    idle, spoiled = threading.Event(), threading.Event()
 
     def work() -> None:
         with listener, listener.accept()[0] as first:
             first.recv(65536)
             first.sendall(whole)
             idle.wait(WAIT)
-            first.sendall(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n")
-            spoken.set()
+            spoil(first)
+            spoiled.set()
             with listener.accept()[0] as second:
                 second.recv(65536)
                 second.sendall(whole)
@@ -239,38 +252,7 @@ def test_a_kept_connection_on_which_the_server_spoke_is_not_taken() -> None:
     with Client(trust_env=False, retry=NO_RETRY) as client:
         assert client.read(make_exchange("ylokh", "Hello", base_url=url)).text == "Hi"
         idle.set()
-        assert spoken.wait(WAIT)
-        assert client.read(make_exchange("ylokh", "Hello", base_url=url)).text == "Hi"
-    thread.join()
-
-
-def test_a_kept_connection_that_was_reset_is_not_taken() -> None:
-    body = EVENT + b"data: [DONE]\n\n"
-    whole = HEAD + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.settimeout(WAIT)
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-    idle, reset = threading.Event(), threading.Event()
-
-    def work() -> None:
-        with listener:
-            with listener.accept()[0] as first:
-                first.recv(65536)
-                first.sendall(whole)
-                idle.wait(WAIT)
-                first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            reset.set()
-            with listener.accept()[0] as second:
-                second.recv(65536)
-                second.sendall(whole)
-                second.recv(65536)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    with Client(trust_env=False, retry=NO_RETRY) as client:
-        assert client.read(make_exchange("ylokh", "Hello", base_url=url)).text == "Hi"
-        idle.set()
-        assert reset.wait(WAIT)
+        assert spoiled.wait(WAIT)
         assert client.read(make_exchange("ylokh", "Hello", base_url=url)).text == "Hi"
     thread.join()
 

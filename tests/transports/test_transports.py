@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.certificates import client_context, server_context
-from tests.every_transport import TRANSPORTS, Outcome, Run
+from tests.driving import Outcome
+from tests.every_transport import TRANSPORTS, Run
 from tests.leftovers import nothing_left
 from tests.proxies import TestProxy
 from tokenwire import (

@@ -1,67 +1,21 @@
 """Chunked bodies, cut in any way. `test_differential_http` holds them to h11 at large."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
-import h11
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.cutting import at, bytewise, cuts, every_way, whole
-from tokenwire.protocols.errors import LimitExceeded, Malformed
+from tests.dechunking import Dechunked, dechunk, dechunk_by_h11
 from tokenwire.transports.client.chunked import ChunkedReader
 
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
-class Outcome(NamedTuple):
-    """What became of a body: `verdict` is "done", "more", or "refused"."""
-
-    content: bytes
-    verdict: str
-    rest: bytes = b""
-    error: str = ""
-
-
-def ours(pieces: Sequence[bytes], limit: int = 1 << 20) -> Outcome:
-    reader = ChunkedReader(limit)
-    content: list[bytes] = []
-    rest = b""
-    for piece in pieces:
-        if reader.done:
-            rest += piece
-            continue
-        try:
-            reader.feed(piece, content)
-        except (Malformed, LimitExceeded) as error:
-            return Outcome(b"".join(content), "refused", error=f"{type(error).__name__}: {error}")
-    rest = reader.rest + rest
-    return Outcome(b"".join(content), "done" if reader.done else "more", rest)
-
-
-def theirs(data: bytes) -> Outcome:
-    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
-    connection.send(h11.Request(method="GET", target="/", headers=[("host", "a")]))
-    connection.send(h11.EndOfMessage())
-    connection.receive_data(HEAD + data)
-    content = b""
-    try:
-        while (event := connection.next_event()) is not h11.NEED_DATA:
-            if isinstance(event, h11.Data):
-                content += event.data
-            elif isinstance(event, h11.EndOfMessage):
-                return Outcome(content, "done", connection.trailing_data[0])
-    except h11.RemoteProtocolError:
-        return Outcome(content, "refused")
-    return Outcome(content, "more")
-
-
-def alike(data: bytes, limit: int = 1 << 20) -> Outcome:
+def alike(data: bytes, limit: int = 1 << 20) -> Dechunked:
     """Our outcome, the same for every cutting."""
-    outcome = ours(whole(data), limit)
+    outcome = dechunk(whole(data), limit)
     for pieces in every_way(data):
-        assert ours(pieces, limit) == outcome
+        assert dechunk(pieces, limit) == outcome
     return outcome
 
 
@@ -83,8 +37,8 @@ def alike(data: bytes, limit: int = 1 << 20) -> Outcome:
     ],
 )
 def test_whole_bodies(data: bytes, content: bytes, rest: bytes) -> None:
-    assert alike(data) == Outcome(content, "done", rest)
-    assert theirs(data) == Outcome(content, "done", rest)
+    assert alike(data) == Dechunked(content, "done", rest)
+    assert dechunk_by_h11(data) == Dechunked(content, "done", rest)
 
 
 SIZE = "Malformed: a chunk of the body has no valid size"
@@ -121,12 +75,12 @@ def test_what_is_no_chunked_body(data: bytes, content: bytes, error: str) -> Non
     outcome = alike(data)
     assert (outcome.content, outcome.verdict) == (content, "refused")
     assert outcome.error.startswith(error)
-    assert theirs(data) == Outcome(content, "refused")
+    assert dechunk_by_h11(data) == Dechunked(content, "refused")
 
 
 @pytest.mark.parametrize("data", [b"", b"5", b"5\r\n", b"5\r\nhel", b"0\r\n", b"0\r\nA: b\r\n"])
 def test_what_is_not_complete(data: bytes) -> None:
-    assert alike(data).verdict == theirs(data).verdict == "more"
+    assert alike(data).verdict == dechunk_by_h11(data).verdict == "more"
 
 
 @pytest.mark.parametrize(
@@ -212,11 +166,11 @@ def test_trailers_that_speak_of_framing(trailers: bytes, suspect: bool) -> None:
 @given(st.data(), BODIES, st.integers(1, 40))
 def test_cutting_never_matters(data: st.DataObject, body: bytes, limit: int) -> None:
     pieces = data.draw(cuts(body))
-    assert ours(pieces, limit) == ours(whole(body), limit) == ours(bytewise(body), limit)
+    assert dechunk(pieces, limit) == dechunk(whole(body), limit) == dechunk(bytewise(body), limit)
 
 
 @given(st.lists(st.binary(min_size=1)), st.data())
 def test_what_was_chunked_comes_out(contents: list[bytes], data: st.DataObject) -> None:
     body = b"".join(map(chunk, contents)) + b"0\r\n\r\n"
     places = data.draw(st.lists(st.integers(0, len(body)), max_size=8))
-    assert ours(at(body, places)) == Outcome(b"".join(contents), "done")
+    assert dechunk(at(body, places)) == Dechunked(b"".join(contents), "done")
