@@ -203,8 +203,8 @@ def check_leaving_early(make_client: Callable[..., Any], run: Run | None) -> Non
             connection.settimeout(_DEADLINE)
             connection.recv(65536)
             connection.sendall(head + event)
-            while connection.recv(65536):
-                pass
+            with connection.makefile("rb") as rest:  # of the request, until the client closes
+                rest.read()
         closed.set()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
