@@ -86,7 +86,6 @@ class BlockReader:
         self._calls: list[Call] = []
         self._open: dict[int, Block] = {}
         self._last = -1
-        self._settled = False
 
     def open(
         self,
@@ -157,14 +156,12 @@ class BlockReader:
         self.close(block, events)
 
     def settle(self, proven: bool, events: list[Event]) -> None:
-        """The answer is over: the ends of the calls, and the Finish, if it is `proven` complete by
-        the evidence that the format requires. May be called twice."""
+        """The answer is over: the ends of the calls, if it is `proven` complete; and the Finish, if
+        there was a reason. See `Step.settle`."""
         reason, calls = self.finish_reason, self._calls
-        if self._settled or not proven:
-            return
-        self._settled = True
         finish = finish_of(reason, self._finishes, bool(calls), self.detail, self._index)
-        events += [call.end(finish.kind if reason else None, self._index) for call in calls]
+        if proven:
+            events += [call.end(finish.kind if reason else None, self._index) for call in calls]
         if reason:
             self.failure = failure_of(finish)
             events.append(finish)

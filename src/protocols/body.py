@@ -153,7 +153,6 @@ class AnswerBody:
     def interrupted(self, events: list[Event]) -> Step | None:
         if self._kept is not None and (self._is == "page" or is_whole_json(bytes(self._kept))):
             return self.eof(events)
-        self._step.settle(events)
         return None
 
     def _read(self, data: bytes, events: list[Event]) -> None:

@@ -289,9 +289,10 @@ class Exchange:
                     if step.evidence == "terminator":
                         break
             if step.evidence == "terminator":
+                step.settle(True, events)
                 self._end("terminator", events)
         except RemoteProtocolError as error:
-            self._step.settle(events)
+            step.settle(False, events)
             self._fail(error)
         if events:
             self.started = True
@@ -336,7 +337,7 @@ class Exchange:
                 evidence = None
                 following = self._body.interrupted(events)
         except RemoteProtocolError as error:
-            self._step.settle(events)
+            self._step.settle(False, events)
             self._fail(error)
             return self._hand_out(events)
         if following is not None:
@@ -344,9 +345,10 @@ class Exchange:
             self._step, self._request = following, None
             self._state = State.READY
             return self._hand_out(events)
-        self._step.settle(events)
         found = self._step.evidence or evidence
-        if found is not None and proves(found, self._owes):
+        proven = proves(found, self._owes)
+        self._step.settle(proven, events)
+        if found is not None and proven:
             self._end(found, events)
         elif isinstance(reason, TimedOut):
             self.error = reason
@@ -369,7 +371,6 @@ class Exchange:
         return events
 
     def _end(self, evidence: Evidence, events: list[Event]) -> None:
-        self._step.settle(events)
         if self._step.failure is not None:
             self._fail(self._step.failure)
             return

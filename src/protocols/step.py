@@ -92,8 +92,10 @@ class Step:
         of it were looked at before, without finding an end. 0: no unit is complete."""
         return 0
 
-    def settle(self, events: list[Event]) -> None:
-        """The answer is over: append what was held back and is certain. May be called twice."""
+    def settle(self, proven: bool, events: list[Event]) -> None:
+        """The answer is over: append what was held back. `proven`: it is complete, by the evidence
+        that the provider requires. If not, a call or a native form may be truncated: say no end of
+        it. Called once, before `failure` is looked at."""
 
 
 class _StreamStep(Step):
@@ -261,7 +263,7 @@ class EventStep(_StreamStep):
             events.append(Unrecognized(error.data))
         return None
 
-    def settle(self, events: list[Event]) -> None:
+    def settle(self, proven: bool, events: list[Event]) -> None:
         comment = self._sse.last_comment[:80].decode(errors="replace").strip()
         if comment:
             # Some services report a failure in a comment (quirk 2): `:408: 408 Request Timeout`.

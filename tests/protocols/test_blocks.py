@@ -230,21 +230,19 @@ def test_a_block_of_a_document() -> None:
 
 @pytest.mark.parametrize("proven", [False, True])
 @pytest.mark.parametrize("reason", ["", "done", "broken"])
-def test_the_end_is_told_once_and_if_it_is_shown(proven: bool, reason: str) -> None:
+def test_calls_end_if_that_is_proven(proven: bool, reason: str) -> None:
     blocks, events = reader(), list[Event]()
     blocks.piece(blocks.open(0, ToolCallStart, events, id="c", name="f"), "{}", events)
     del events[:]
     blocks.finish_reason = reason
-    blocks.settle(False, events)
-    blocks.settle(proven, events)
     blocks.settle(proven, events)
     expected: list[Event] = []
     if proven:
         expected.append(ToolCallEnd(0, "c", "f", "{}", reason != "broken"))
-    if proven and reason:
+    if reason:
         expected.append(Finish(reason, "error" if reason == "broken" else "tool_call"))
     assert events == expected
-    assert (blocks.failure is not None) == (proven and reason == "broken")
+    assert (blocks.failure is not None) == (reason == "broken")
 
 
 def test_limits() -> None:

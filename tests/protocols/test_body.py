@@ -64,9 +64,6 @@ class Recorder(Step):
         events.append(Unrecognized(self._lines.rest, "eof"))
         return None
 
-    def settle(self, events: list[Event]) -> None:
-        events.append(Unrecognized(b"", "settle"))
-
 
 def recorder(kind: Framing) -> Recorder:
     """A step for such a body."""
@@ -194,16 +191,13 @@ def test_no_answer(name: str) -> None:
         assert read(pieces, headers=headers) == first
 
 
-SETTLED: list[Event] = [Unrecognized(b"", "settle")]
-
-
 @pytest.mark.parametrize(
     ("body", "events", "error"),
     [
-        (b"", SETTLED, None),
-        (b"\n", SETTLED, None),
-        (b"a\nb", [Text("a"), *SETTLED], None),
-        (b'{"a": ', SETTLED, None),
+        (b"", [], None),
+        (b"\n", [], None),
+        (b"a\nb", [Text("a")], None),
+        (b'{"a": ', [], None),
         (b'{"a": 1}', document(b'{"a": 1}'), None),
         (b"<html>", [], UnexpectedContent),
     ],
@@ -437,7 +431,7 @@ def test_a_plain_step() -> None:
     events: list[Event] = []
     step.response(200, SSE)
     step.data(b"x", events)
-    step.settle(events)
+    step.settle(True, events)
     assert step.eof(events) is None
     assert (events, step.keepalive, step.evidence) == ([], False, None)
     assert step.unfinished == "the body ended before the answer was complete"

@@ -918,6 +918,23 @@ def test_a_choice_that_begins_later_owes_its_finish_too() -> None:
     ]
 
 
+def test_a_call_ends_once_that_is_proven() -> None:
+    """Calls of an answer that may be truncated are never executable."""
+    call = chunk(
+        choice({"tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{}"}}]})
+    )
+    begun = [ToolCallStart(0, "c", "f"), ToolCallDelta(0, "{}")]
+    ended = [ToolCallEnd(0, "c", "f", "{}", True), Finish("tool_calls", "tool_call")]
+    body = sse(call, stop("tool_calls"))
+    for owes in ("finish", "terminator"):
+        provider = PROVIDERS["openai"].replace(owes=owes)
+        exchange = provider.exchange(as_chat("a", model="m"))
+        outcome = alike(exchange, body + sse(DONE)).succeeded()
+        assert outcome.events == [*begun, *ended, END]
+    assert alike(ask(), body).succeeded().events == [*begun, *ended, End("finish")]
+    assert alike(exchange, body).refused_by(Truncated).events == [*begun, ended[1]]
+
+
 def test_every_choice_owes_its_finish() -> None:
     one_of_two = [say("a"), stop()]
     outcome = receive(*one_of_two, n=2).refused_by(Truncated)

@@ -143,7 +143,6 @@ class ChoiceReader:
         "_named",
         "_opaque",
         "_parts",
-        "_settled",
         "_signed",
         "_thought",
         "_thought_part",
@@ -179,7 +178,6 @@ class ChoiceReader:
         self._thought: list[str] = []
         self._thought_part = -1
         self._opaque = ""
-        self._settled = False
 
     def take(self, choice: WireChoice, events: list[Event]) -> None:
         """What one chunk says of the choice."""
@@ -205,18 +203,17 @@ class ChoiceReader:
                 self._hand_on(value, place, events)
 
     def settle(self, proven: bool, events: list[Event]) -> None:
-        """The answer is over; `proven`: by a terminator, which stands for a finish reason too."""
+        """The answer is over: native forms and the ends of calls, if it is `proven` complete, and
+        the Finish, if there was a reason. See `Step.settle`."""
         reason = self.finish_reason
-        if self._settled or not (proven or reason is not None or self.failure is not None):
-            return
-        self._settled = True
         calls, finish = self._tool_calls, None
         if reason is not None:
             called = calls is not None
             finish = finish_of(reason, self._finishes, called, self._detail, self._index)
             self.failure = self.failure or failure_of(finish)
-        self._settle_natives(events)
-        if calls is not None:
+        if proven:
+            self._settle_natives(events)
+        if proven and calls is not None:
             kind = None if finish is None else finish.kind
             calls.settle("error" if self.failure is not None else kind, events)
         if finish is not None:

@@ -151,10 +151,10 @@ class OpenAIStep(EventStep):
         # Its closing brace shows that it is whole, as [DONE] does for a stream.
         self.evidence = "terminator"
 
-    def settle(self, events: list[Event]) -> None:
-        super().settle(events)
+    def settle(self, proven: bool, events: list[Event]) -> None:
+        super().settle(proven, events)
         for _, choice in sorted(self._choices.items()):
-            choice.settle(self.evidence == "terminator", events)
+            choice.settle(proven, events)
             self.failure = self.failure or choice.failure
 
     def _take_done(self, payload: bytes) -> None:
