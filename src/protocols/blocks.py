@@ -4,7 +4,7 @@
 that is sent whole.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -23,7 +23,6 @@ from .events import (
     ToolCallStart,
 )
 from .limits import Limits, Parts
-from .reply import Choice
 from .toolkit.finish import failure_of, finish_of
 from .toolkit.toolcalls import Call
 
@@ -46,7 +45,7 @@ class Block:
 
     `form` is for a format that reads: its native form, as far as it is put together. `native` is
     for one that writes: its native form, known when it closes; of a block that is nothing else (its
-    kind is Native) when it opens.
+    kind is Native) when it opens. `citations` are those that were written so far.
     """
 
     def __init__(self, number: int, kind: BlockKind, part: int, call: Call | None = None) -> None:
@@ -56,6 +55,7 @@ class Block:
         self.call = call
         self.form: dict[str, Any] = {}
         self.native: Native | None = None
+        self.citations: list[Citation] = []
         self.pieces: list[str] = []
         self.size = 0
 
@@ -109,6 +109,16 @@ class BlockReader:
             events.append(ToolCallStart(call.number, id, name, custom, block.part, self._index))
         return block
 
+    @property
+    def opened(self) -> list[Block]:
+        """The blocks that are open."""
+        return list(self._open.values())
+
+    @property
+    def next(self) -> int:
+        """The number after the last."""
+        return self._last + 1
+
     def find(self, number: int | None) -> Block | None:
         """The block `number`, if it is open; None: the one that was opened last."""
         return self._open.get(self._last if number is None else number)
@@ -119,15 +129,20 @@ class BlockReader:
         if not text:
             return
         if block.kind is not Text or block.form:
-            block.size += len(text)
-            if block.size > self._limit:
-                raise LimitExceeded(f"a block of more than {self._limit} characters")
+            self.keep(block, len(text))
             block.pieces.append(text)
         if block.call is not None:
             block.call.arguments.append(text)
             events.append(ToolCallDelta(block.call.number, text, self._index))
         elif block.kind is Text or block.kind is Reasoning or block.kind is Refusal:
             events.append(block.kind(text, block.part, self._index))
+
+    def keep(self, block: Block, size: int) -> None:
+        """Something of `size` bytes or characters is added to a native form. Raises
+        LimitExceeded."""
+        block.size += size
+        if block.size > self._limit:
+            raise LimitExceeded(f"a block of more than {self._limit} characters")
 
     def close(self, block: Block, events: list[Event]) -> None:
         """A block closes: if anything is in its `form`, that is its native form. One that never
@@ -150,7 +165,7 @@ class BlockReader:
     ) -> None:
         """A block of an answer that is not streamed: all of the above in one. Raises
         LimitExceeded."""
-        block = self.open(self._last + 1, kind, events, id=id, name=name, custom=custom)
+        block = self.open(self.next, kind, events, id=id, name=name, custom=custom)
         self.piece(block, text, events)
         block.form = form or {}
         self.close(block, events)
@@ -282,6 +297,7 @@ class BlockWriter:
             case ToolCallEnd():
                 self._busy = False
             case Citation():
+                block.citations.append(event)
                 acts.append(Act("piece", block, citation=event))
             case _:
                 if text := _text(event):
@@ -297,10 +313,11 @@ class BlockWriter:
         self._busy = False
 
 
-def blocks_of(choice: Choice, dialect: str) -> list[Block]:
-    """The blocks of an answer that is sent whole, each with its text or arguments."""
+def blocks_of(events: Iterable[Event], dialect: str) -> list[Block]:
+    """The blocks of an answer that is sent whole (`Choice.events`), each with its text or
+    arguments."""
     writer, blocks = BlockWriter(dialect, Limits().document), list[Block]()
-    acts = [act for event in choice.events() for act in writer.write(event)]
+    acts = [act for event in events for act in writer.write(event)]
     for act in acts + writer.end():
         act.block.pieces.append(act.text)
         if act.does == "open":

@@ -6,6 +6,7 @@ options, the strategies for tests, the answers of `echo`, the command, the embed
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import unquote
 
 import msgspec
 
@@ -57,7 +58,7 @@ class Endpoint(msgspec.Struct, frozen=True):
             value = have[len(before) : len(have) - len(after)]
             if not value:
                 return None
-            found[name] = value
+            found[name] = unquote(value)
         return found
 
 
@@ -86,7 +87,8 @@ class Dialect:
     """Whether pieces of several parts may alternate: on the wire each says which part it is of, or
     has a kind of its own."""
     knows: ClassVar[frozenset[str]] = frozenset()
-    """Other fields that its requests may have, given in `Chat.extra`."""
+    """Other fields that its requests may have, given in `Chat.extra`; `a.b` is the field `b` of the
+    object `a`, or of each of several."""
     hints: ClassVar[frozenset[str]] = frozenset()
     """Fields of its requests that affect only cost, speed or display: a gateway may drop them."""
     auth: ClassVar[tuple[Auth, ...]] = (Bearer(),)
@@ -112,11 +114,12 @@ class Dialect:
         raise NotImplementedError
 
     def endpoints_of(self, provider: "Provider") -> tuple[Endpoint, ...]:
-        """`endpoints`, with the provider's own path of the chat if it has one."""
-        if not provider.path:
+        """`endpoints`, with the provider's own paths of the chat if it has some."""
+        own = [path for path in (provider.path, provider.whole_path) if path]
+        if not own:
             return self.endpoints
         chat, *others = self.endpoints
-        return (msgspec.structs.replace(chat, path=provider.path), *others)
+        return (*(msgspec.structs.replace(chat, path=path) for path in own), *others)
 
     def takes_of(self, provider: "Provider") -> frozenset[str]:
         """`takes` without what `provider` refuses."""

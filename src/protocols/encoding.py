@@ -1,7 +1,10 @@
 """What formats share when they write a request: parts with their native forms, ids of calls,
 results of tools, one prompt of many messages."""
 
+import re
+from base64 import b32encode
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -12,6 +15,7 @@ from .events import Native
 from .toolkit.json import is_list, is_object
 
 __all__ = [
+    "accepted_id",
     "add_piece",
     "call_ids",
     "merge",
@@ -81,10 +85,13 @@ def _foreign(native: Native, what: str, dialect: str) -> LocalProtocolError:
     )
 
 
-def call_ids(messages: Sequence[Message]) -> dict[tuple[int, int], str]:
+def call_ids(
+    messages: Sequence[Message], accepts: "re.Pattern[str] | None" = None
+) -> dict[tuple[int, int], str]:
     """The ids of calls and results, for a format that needs them: by (message, call), and by
     (message, -1) for a tool message. One that has none is called `call_{message}_{call}`, the
-    places of both; a result without an id answers the calls in their order."""
+    places of both; a result without an id answers the calls in their order. If the format does not
+    `accept` an id, it is replaced by a short hash of it, in the call and in the result."""
     ids: dict[tuple[int, int], str] = {}
     waiting: list[tuple[str, str]] = []  # id and name of calls without a result
     for place, message in enumerate(messages):
@@ -103,7 +110,17 @@ def call_ids(messages: Sequence[Message]) -> dict[tuple[int, int], str]:
                 waiting.remove(pair)
                 break
         ids[place, -1] = id
+    if accepts is not None:
+        ids = {key: accepted_id(id, accepts) for key, id in ids.items()}
     return ids
+
+
+def accepted_id(id: str, accepts: "re.Pattern[str]") -> str:
+    """`id`, or a short hash of it if the format does not accept it."""
+    if accepts.fullmatch(id):
+        return id
+    digest = sha256(id.encode(errors="surrogatepass")).digest()
+    return f"tw_{b32encode(digest).decode().lower()[:20]}"
 
 
 def result_text(message: Message, text: str) -> str:

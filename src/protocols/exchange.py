@@ -26,6 +26,7 @@ from .errors import (
     Clock,
     Disconnected,
     LocalProtocolError,
+    Refused,
     RemoteProtocolError,
     TimedOut,
     TokenwireError,
@@ -382,6 +383,8 @@ class Exchange:
             error = self._body.error()  # it goes before any fault in its body
         error.status = self._status
         error.headers = [pair for pair in self._headers if pair[0] not in _FRAMING]
+        if isinstance(error, Refused) and error.request_id is None:
+            error.request_id = self.request_id
         asked = (*self._earlier, self.request)
         error.redact(secret for request in asked for secret in request.secrets())
         self.error = error

@@ -41,7 +41,10 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """The placeholders of `base_url`, each with an environment variable that may hold its value.
     Data only: the core never reads the environment."""
     path: str = ""
-    """The path of the chat below the base URL, if it is not the format's."""
+    """The path of the chat below the base URL, if it is not the format's. It may contain
+    `{model}`."""
+    whole_path: str = ""
+    """The same for an answer that is not streamed, if that has a path of its own."""
     query: dict[str, str] = {}
     """Fields that are added to the query of each request."""
     site: str = ""
@@ -72,6 +75,9 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     fields: dict[str, Any] = {}
     """Fields of each request body. Those of a chat win; objects are merged."""
+    omits: frozenset[str] = frozenset()
+    """Fields of the format's request body that it does not take, as its path or its headers say the
+    same."""
     refuses: frozenset[str] = frozenset()
     """Words of `Dialect.takes` that the format takes and this service does not."""
     finishes: dict[str, FinishKind] = {}

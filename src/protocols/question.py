@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
 
 import msgspec
 
@@ -54,13 +55,18 @@ class Question(msgspec.Struct, frozen=True):
 
     def post(self, path: str, body: dict[str, Any], headers: Mapping[str, str] = {}) -> Request:
         """A POST of `body` as JSON to `path`, or to the provider's own. It is merged with the
-        provider's fields, over which `body` wins, and the chat's extra ones, which win over it."""
+        provider's fields, over which `body` wins, and the chat's extra ones, which win over it.
+        `headers` are the format's: those of the provider win."""
+        provider = self.provider
         try:
-            fields = merge(merge(self.provider.fields, body), self.chat.extra)
+            fields = merge(merge(provider.fields, body), self.chat.extra)
+            for name in provider.omits & fields.keys():
+                del fields[name]
             content = msgspec.json.encode(fields)
         except (TypeError, ValueError, RecursionError) as error:
             raise LocalProtocolError(f"the chat can't be written as JSON: {error}") from None
-        path = self.provider.path or path
+        path = (not self.chat.stream and provider.whole_path) or provider.path or path
+        path = path.replace("{model}", quote(self.model, safe="@"))
         return self._request("POST", path, {"content-type": "application/json", **headers}, content)
 
     def get(self, path: str, headers: Mapping[str, str] = {}) -> Request:
@@ -105,8 +111,8 @@ class Question(msgspec.Struct, frozen=True):
         url = join_url(self.base_url, _with_query(path, self.provider.query))
         pairs = [
             *_COMMON.items(),
-            *self.provider.headers.items(),
             *headers.items(),
+            *self.provider.headers.items(),
             *self.headers.items(),
         ]
         return Request(method, url, make_headers((n.lower(), v) for n, v in pairs), content)

@@ -14,6 +14,12 @@ __all__ = ["PROVIDERS", "provider_named"]
 
 _FORMATS: dict[str, tuple[str, ...]] = {
     "openai_chat": ("openai", "ylokh"),
+    "anthropic": (
+        *("anthropic", "anthropic-vertex", "anthropic-vertex-global", "anthropic-foundry"),
+        *("deepseek-anthropic", "kimi-anthropic", "zai-anthropic", "minimax-anthropic"),
+        *("openrouter-anthropic", "ollama-anthropic", "lmstudio-anthropic"),
+        *("llamacpp-anthropic", "vllm-anthropic"),
+    ),
     "founding.darkai": ("darkai",),
     "founding.aichats": ("aichats",),
     "founding.aichatonline": ("aichatonline",),

@@ -170,10 +170,12 @@ class EventStep(_StreamStep):
     pings: ClassVar[frozenset[str]] = frozenset()
     """The names of events that only keep the connection alive: they are left out, and do not reset
     the clock `idle`."""
+    usual: ClassVar[str] = "message"
+    """The name of most events, which are decoded fastest."""
 
     def __init__(self, request: Request, limits: Limits) -> None:
         super().__init__(request)
-        self._sse = SSEDecoder(limits.event)
+        self._sse = SSEDecoder(limits.event, self.usual)
         self._unknown = UnknownLines(limits.error_body, self.errors)
         self._elements: Elements | None = None
         self._quiet = False  # whether the last bytes were pings, or between elements
@@ -186,11 +188,15 @@ class EventStep(_StreamStep):
         """
         raise NotImplementedError
 
+    def is_ping(self, data: bytes, type: str) -> bool:
+        """Whether an event only keeps the connection alive."""
+        return type in self.pings
+
     def payloads(self, payloads: list[bytes], events: list[Event]) -> None:
-        """The data of unnamed events that arrived together, as most of a stream does. A format may
+        """The data of usual events that arrived together, as most of a stream does. A format may
         override this to be faster."""
         for payload in payloads:
-            self.event(payload, "message", events)
+            self.event(payload, self.usual, events)
             if self.evidence == "terminator":
                 return
 
@@ -213,9 +219,9 @@ class EventStep(_StreamStep):
             return
         payloads = sse.payloads(text)
         if payloads is None:
-            lines = text.splitlines()
+            runs = sse.runs(text)
             del text  # it may be as large as an event may be
-            self._take_lines(lines, events)
+            self._take_runs(runs, events)
         else:
             del text
             self.payloads(payloads, events)
@@ -270,6 +276,18 @@ class EventStep(_StreamStep):
             self.unfinished = f"{type(self).unfinished}; its last comment was {comment!r}"
         self._unknown.release(events)
 
+    def _take_runs(self, runs: list[tuple[list[bytes], list[bytes]]], events: list[Event]) -> None:
+        self._quiet = True
+        for payloads, lines in runs:
+            if payloads:
+                self._quiet = False
+                self.payloads(payloads, events)
+            if self.evidence != "terminator":
+                self._take_lines(lines, events)
+            if self.evidence == "terminator":
+                return
+        self._quiet = self._quiet and not self._sse.pending
+
     def _take_lines(self, lines: list[bytes], events: list[Event]) -> None:
         items: list[SSEItem] = []
         try:
@@ -282,20 +300,15 @@ class EventStep(_StreamStep):
             self._take_items(items, events)
 
     def _take_items(self, items: list[SSEItem], events: list[Event]) -> None:
-        if self.pings and items and not self._sse.lines.rest:
-            types = (item.type for item in items if isinstance(item, ServerSentEvent))
-            self._quiet = set(types) <= self.pings and not any(map(_is_unknown, items))
         for item in items:
             if isinstance(item, UnknownLine):
+                self._quiet = False
                 self._unknown.take(item.line, events)
-            elif item.type not in self.pings:
+            elif not self.is_ping(item.data, item.type):
+                self._quiet = False
                 self.event(item.data, item.type, events)
                 if self.evidence == "terminator":
                     return
-
-
-def _is_unknown(item: SSEItem) -> bool:
-    return isinstance(item, UnknownLine)
 
 
 def _is_half(item: SSEItem) -> bool:

@@ -124,7 +124,7 @@ def test_parts_that_follow_each_other_come_back(drawn: list[list[Event]]) -> Non
         c.custom or c.arguments == "{}" or c.arguments.endswith("1}") for c in reply.tool_calls
     ]
     # The same answer, whole.
-    blocks = blocks_of(reply.choices[0], "x")
+    blocks = blocks_of(reply.choices[0].events(), "x")
     assert [block.part for block in blocks] == list(range(len(drawn)))
     assert [block.native is not None for block in blocks] == [
         isinstance(part[-1], Native) for part in drawn

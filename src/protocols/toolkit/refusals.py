@@ -160,6 +160,8 @@ def refusal_of_object(
     error.lasting = status == 402 or any(word in words for word in _LASTING)
     if table.retry_after is not None:
         error.retry_after = table.retry_after(value)
+    if is_object(value) and isinstance(id := value.get("request_id"), str):
+        error.request_id = id
     return error
 
 
@@ -196,7 +198,7 @@ def refusal_of_response(
     told = get_header(headers, b"retry-after-ms")
     told = get_header(headers, b"retry-after") if told is None else f"{told}ms"
     error.retry_after = error.retry_after if told is None else told
-    error.request_id = request_id(headers, table)
+    error.request_id = request_id(headers, table) or error.request_id
     return error
 
 

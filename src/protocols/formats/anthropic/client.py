@@ -1,0 +1,455 @@
+"""The client half of Anthropic Messages.
+
+Sources: the API reference (platform.claude.com/docs/en/api/messages), its guide to streaming, and
+recordings. What an event is, its data says (`type`); the name beside it may be missing.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ...blocks import Block, BlockKind, BlockReader
+from ...errors import BadRequest, Malformed, Overloaded, RateLimited, UnexpectedContent
+from ...events import (
+    Citation,
+    Event,
+    Native,
+    Reasoning,
+    Refusal,
+    Start,
+    Text,
+    ToolCallStart,
+    Unrecognized,
+    Usage,
+)
+from ...question import Question
+from ...step import EventStep, Step
+from ...toolkit.json import decode_json, is_list, is_object
+from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object, refusal_of_text
+from ...toolkit.toolcalls import is_json_object
+from .request import encode_chat
+from .wire import (
+    USUAL,
+    Fields,
+    InputDelta,
+    TextDelta,
+    ThinkingDelta,
+    decode_delta_event,
+    decode_fields,
+    decode_text_event,
+    deltas,
+    events,
+    message_deltas,
+    messages,
+)
+
+__all__ = ["PATH", "UNSIGNED", "AnthropicStep", "usage_of"]
+
+PATH = "/v1/messages"
+"""Where chats are asked, below the base URL."""
+
+VERSION = "2023-06-01"
+"""The version of the API that is asked for. Every service knows it; later ones take fewer
+options."""
+
+UNSIGNED = "tokenwire"
+"""The signature that the server half gives a thought without one. It means none."""
+
+ERRORS = ErrorTable(
+    words={
+        "timeout_error": Overloaded,
+        "request_too_large": BadRequest,
+        "conflict_error": BadRequest,
+        "billing_error": RateLimited,
+    },
+    request_ids=(b"request-id", b"x-request-id"),
+)
+
+_value = msgspec.json.Decoder()
+
+
+class AnthropicStep(EventStep):
+    """One message, streamed or not."""
+
+    unfinished = "the stream ended before message_stop or a stop_reason"
+    errors = ERRORS
+    pings = frozenset(("ping",))
+    usual = USUAL
+
+    def __init__(self, question: Question) -> None:
+        accept = "text/event-stream" if question.chat.stream else "application/json"
+        base = question.base_url.rstrip("/")
+        if not question.provider.path and base.endswith("/v1"):  # as some services document it
+            question = msgspec.structs.replace(question, base_url=base.removesuffix("/v1"))
+        request = question.post(
+            PATH,
+            encode_chat(question.chat, question.model, question.provider),
+            {"accept": accept, "anthropic-version": VERSION},
+        )
+        super().__init__(request, question.limits)
+        self._reader = BlockReader("anthropic", question.limits, question.finishes)
+        self._id: str | None = None  # of the message
+        self._usage: dict[str, Any] = {}
+        self._refused = ""
+        self._plain: Block | None = None  # the open text, if the pieces of it are all it has
+
+    def is_ping(self, data: bytes, type: str) -> bool:
+        if type != "message":
+            return type in self.pings
+        # Its name is missing.
+        return b'"ping"' in data[:40] and _type_of(data) == "ping"
+
+    def payloads(self, payloads: list[bytes], events: list[Event]) -> None:
+        plain = self._plain
+        for payload in payloads:
+            if plain is not None:  # it may well go on
+                try:
+                    event = decode_text_event(payload)
+                except (ValueError, RecursionError):
+                    pass
+                else:
+                    if event.index == plain.number:
+                        if text := event.delta.text:
+                            events.append(Text(text, plain.part))
+                        continue
+            self.event(payload, USUAL, events)
+            if self.evidence == "terminator":
+                return
+            plain = self._plain
+
+    def event(self, data: bytes, type: str, events: list[Event]) -> None:
+        if type in (USUAL, "message"):
+            try:
+                event = decode_delta_event(data)
+            except (ValueError, RecursionError):
+                pass
+            else:
+                if self._take_delta(event.index, event.delta, events):
+                    return
+        self._take_event(data, type, events)
+
+    def document(self, body: bytes, events: list[Event]) -> Step | None:
+        value = decode_json(_value, body)
+        if not is_object(value) or not is_list(value.get("content")):
+            if is_refusal(value, self.errors):
+                raise refusal_of_object(value, self.errors, data=body)
+            raise UnexpectedContent("a JSON document that is no message", data=body)
+        self._take_message(body, "", events)
+        if self._reader.finish_reason:
+            # The closing brace shows that it is whole; without a reason it is half an answer.
+            self.evidence = "terminator"
+        return None
+
+    def settle(self, proven: bool, events: list[Event]) -> None:
+        super().settle(proven, events)
+        self._reader.settle(proven, events)
+        self.failure = self._reader.failure
+
+    def _take_delta(
+        self, number: int | None, delta: TextDelta | ThinkingDelta | InputDelta, out: list[Event]
+    ) -> bool:
+        """A usual piece. Returns whether its block is open and can have it."""
+        block = self._reader.find(number)
+        if block is None:
+            return False
+        match delta:
+            case TextDelta() if block.kind is Text:
+                self._reader.piece(block, delta.text, out)
+            case ThinkingDelta() if block.kind is Reasoning:
+                self._reader.piece(block, delta.thinking, out)
+            case InputDelta() if block.kind is ToolCallStart or block.kind is Native:
+                self._reader.piece(block, delta.partial_json, out)
+            case _:
+                return False
+        return True
+
+    def _take_event(self, data: bytes, type: str, out: list[Event]) -> None:
+        """An event that is not one of the usual ones."""
+        if type == "error":
+            raise refusal_of_text(data, self.errors)
+        if data.lstrip()[:1] != b"{":  # `[DONE]`, or a keep-alive in words of its own
+            out.append(Unrecognized(data))
+            return
+        event, _ = events.decode(data)
+        match event.type:
+            case "content_block_delta":
+                self._take_odd_delta(event.index, bytes(event.delta), out)
+            case "content_block_start":
+                self._start(event.index, bytes(event.content_block), out)
+            case "content_block_stop":
+                block = self._reader.find(event.index)
+                if block is not None:
+                    self._close(block, out)
+            case "message_start":
+                self._take_message(bytes(event.message) or b"{}", "message.", out)
+            case "message_delta":
+                self._end_message(bytes(event.delta) or b"{}", event.usage, out)
+            case "message_stop":
+                self.evidence = "terminator"
+            case "error":
+                raise refusal_of_text(data, self.errors)
+            case _:
+                if not event.type and is_refusal(decode_json(_value, data), self.errors):
+                    raise refusal_of_text(data, self.errors)
+                out.append(Unrecognized(data))
+
+    # The message
+
+    def _take_message(self, raw: bytes, place: str, events: list[Event]) -> None:
+        """A message: whole, or as a stream begins."""
+        message, unknown = messages.decode(raw)
+        id, model = str(message.id or ""), str(message.model or "")
+        if self._id is not None:
+            if id != self._id:
+                raise Malformed("a second message_start, of another message", data=raw)
+            return
+        self._id = id
+        if id or model:
+            events.append(Start(id, model))
+        for block in message.content or ():
+            self._start(None, bytes(block), events, whole=True)
+        if message.usage is not None:
+            # As a stream begins, the output is a placeholder.
+            self._take_usage(message.usage, bool(message.stop_reason), events)
+        self._stop(message.stop_reason, message.stop_sequence, message.stop_details, events)
+        for key, value in unknown:
+            events.append(Unrecognized(value, f"{place}{key}"))
+
+    def _end_message(self, raw: bytes, usage: dict[str, Any] | None, events: list[Event]) -> None:
+        for block in self._reader.opened:  # one that max_tokens cut has no stop of its own
+            self._close(block, events)
+        delta, unknown = message_deltas.decode(raw)
+        if usage is not None:
+            self._take_usage(usage, True, events)
+        self._stop(delta.stop_reason, delta.stop_sequence, delta.stop_details, events)
+        events += [Unrecognized(value, f"delta.{key}") for key, value in unknown]
+
+    def _take_usage(self, usage: dict[str, Any], final: bool, events: list[Event]) -> None:
+        """What is told replaces what was told before. Nothing is added up."""
+        told = {key: value for key, value in usage.items() if value is not None}
+        self._usage = self._usage | told  # the events before have theirs
+        events.append(usage_of(self._usage, final))
+
+    def _stop(
+        self, reason: str | None, sequence: str | None, details: Any, events: list[Event]
+    ) -> None:
+        reader = self._reader
+        if reason:
+            reader.finish_reason = reason
+            self.evidence = "finish"
+        if sequence:
+            reader.detail = sequence
+        if details is None:
+            return
+        if details.category:
+            reader.detail = str(details.category)
+        if details.explanation and not self._refused:
+            self._refused = str(details.explanation)
+            reader.whole(Refusal, self._refused, events)
+
+    # Its blocks
+
+    def _start(
+        self, number: int | None, raw: bytes, events: list[Event], whole: bool = False
+    ) -> Block | None:
+        """A block begins. A `whole` one is over, too."""
+        reader = self._reader
+        number = reader.next if number is None else number
+        if raw[:1] != b"{":
+            events.append(Unrecognized(raw, f"content[{number}]"))
+            return None
+        form = decode_json(decode_fields, raw)
+        match _text(form, "type"):
+            case "text":
+                block = reader.open(number, Text, events)
+                if _keys(form) - {"type", "text"}:
+                    block.form = form
+                cited = _value_of(form, "citations")
+                if is_list(cited):
+                    block.form["citations"] = []
+                    for citation in cited:
+                        self._cite(block, msgspec.json.encode(citation), events)
+                reader.piece(block, _text(form, "text"), events)
+            case "thinking":
+                block = reader.open(number, Reasoning, events)
+                block.form = form
+                reader.piece(block, _text(form, "thinking"), events)
+            case "tool_use":
+                id, name = _text(form, "id"), _text(form, "name")
+                block = reader.open(number, ToolCallStart, events, id=id, name=name)
+                plain = {"type", "id", "name", "input"}
+                if _value_of(form, "caller") == {"type": "direct"}:  # as most are
+                    plain.add("caller")
+                if _keys(form) - plain:
+                    block.form = form
+                reader.piece(block, _input(form), events)
+            case _:
+                block = reader.open(number, Native, events)
+                block.form = form
+                reader.keep(block, len(raw))
+        self._plain = block if block.kind is Text and not block.form else None
+        if whole:
+            self._close(block, events)
+        return block
+
+    def _close(self, block: Block, events: list[Event]) -> None:
+        """A block is over: its native form, if it needs one and all of it is understood."""
+        form = block.form
+        if block is self._plain:
+            self._plain = None
+        if form and block.kind is Text:
+            form["text"] = block.text
+        elif form and block.kind is Reasoning:
+            form["thinking"] = block.text
+            if _text(form, "signature") in ("", UNSIGNED):
+                block.form = {}  # it means nothing to the service, which has not signed it
+        elif form and block.pieces:  # the input of a tool
+            if is_json_object(block.text):
+                form["input"] = msgspec.Raw(block.text.encode())
+            else:
+                self._spoil(block, events)
+        self._reader.close(block, events)
+
+    def _spoil(self, block: Block, events: list[Event]) -> None:
+        """Something of a block is not understood, so it has no native form: what is known of it by
+        nothing else is handed on."""
+        if block.kind is Native and block.form:
+            place = f"content[{block.number}]"
+            events.append(Unrecognized(msgspec.json.encode(block.form), place))
+            if block.pieces:
+                events.append(Unrecognized(block.text.encode(), f"{place}.input"))
+        block.form = {}
+
+    # The pieces of a block
+
+    def _take_odd_delta(self, number: int | None, raw: bytes, events: list[Event]) -> None:
+        """A piece that is rare, or has something that is not understood, or no block."""
+        block = self._reader.find(number)
+        if number is None:
+            number = self._reader.next if block is None else block.number
+        place = f"content[{number}].delta"
+        if raw[:1] != b"{":
+            events.append(Unrecognized(raw, place))
+            return
+        delta, unknown = deltas.decode(raw)
+        if block is None and delta.type in _STARTS:  # some servers leave out where it begins
+            block = self._start(number, _STARTS[delta.type], events)
+        if block is None or block.kind not in _BLOCKS_OF.get(delta.type, ()):
+            events.append(Unrecognized(raw, place))
+            if block is not None:
+                self._spoil(block, events)
+            return
+        reader, form = self._reader, block.form
+        match delta.type:
+            case "text_delta":
+                reader.piece(block, delta.text, events)
+            case "thinking_delta":
+                reader.piece(block, delta.thinking, events)
+            case "input_json_delta":
+                reader.piece(block, delta.partial_json, events)
+            case "signature_delta":
+                reader.keep(block, len(delta.signature))
+                if form:  # a second one counts instead of the first
+                    form["signature"] = msgspec.Raw(msgspec.json.encode(delta.signature))
+            case "citations_delta":
+                self._cite(block, bytes(delta.citation), events)
+            case _:  # the summary of what was compacted
+                reader.keep(block, len(raw))
+                said = {"content": delta.content, "encrypted_content": delta.encrypted_content}
+                form.update((key, value) for key, value in said.items() if form and bytes(value))
+        if unknown:
+            events += [Unrecognized(value, f"{place}.{key}") for key, value in unknown]
+            self._spoil(block, events)
+
+    def _cite(self, block: Block, raw: bytes, events: list[Event]) -> None:
+        citation = decode_json(_value, raw or b"null")
+        if block.form:
+            # A text that will be cited says so as it begins; of another one nothing was kept.
+            self._reader.keep(block, len(raw))
+            if not is_list(block.form.get("citations")):
+                block.form["citations"] = []
+            block.form["citations"].append(citation)
+        if is_object(citation):
+            events.append(_citation(citation, block.part))
+
+
+_STARTS = {"text_delta": b'{"type":"text"}', "thinking_delta": b'{"type":"thinking"}'}
+"""The blocks that may begin with a piece."""
+
+_BLOCKS_OF: dict[str, tuple[BlockKind, ...]] = {
+    "text_delta": (Text,),
+    "thinking_delta": (Reasoning,),
+    "input_json_delta": (ToolCallStart, Native),
+    "signature_delta": (Reasoning,),
+    "citations_delta": (Text,),
+    "compaction_delta": (Native,),
+}
+"""The blocks that a piece can be of."""
+
+
+def _type_of(data: bytes) -> str:
+    try:
+        return events.decode(data)[0].type
+    except Malformed:
+        return ""
+
+
+def _value_of(fields: Mapping[str, Any], key: str) -> Any:
+    raw = fields.get(key)
+    return None if raw is None else decode_json(_value, bytes(raw))
+
+
+def _text(fields: Mapping[str, Any], key: str) -> str:
+    """A text in an object of raw values; empty if there is none."""
+    value = _value_of(fields, key)
+    return value if isinstance(value, str) else ""
+
+
+def _keys(form: Fields) -> set[str]:
+    """The keys that say something."""
+    return {key for key, value in form.items() if bytes(value) != b"null"}
+
+
+def _input(form: Fields) -> str:
+    """The input of a tool that came with the start of its block."""
+    value = _value_of(form, "input")
+    if isinstance(value, str):  # as our server half writes one that is no object
+        return value
+    return bytes(form["input"]).decode(errors="replace") if value else ""
+
+
+def _citation(said: dict[str, Any], part: int) -> Citation:
+    def text(*keys: str) -> str:
+        return next((value for key in keys if isinstance(value := said.get(key), str)), "")
+
+    document = said.get("document_index")
+    return Citation(
+        url=text("url", "source"),
+        title=text("title", "document_title"),
+        source="" if document is None else str(document),
+        quote=text("cited_text"),
+        part=part,
+    )
+
+
+def usage_of(usage: dict[str, Any], final: bool) -> Usage:
+    """A `usage` object, with OpenTelemetry's names. The wire's `input_tokens` are those that no
+    cache was involved in. `final`: the output is counted, not a placeholder."""
+
+    def count(name: str, of: Any = usage) -> int | None:
+        value = of.get(name) if is_object(of) else None
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    fresh, said = count("input_tokens"), count("output_tokens") if final else None
+    read, written = count("cache_read_input_tokens"), count("cache_creation_input_tokens")
+    asked = None if fresh is None else fresh + (read or 0) + (written or 0)
+    return Usage(
+        input_tokens=asked,
+        output_tokens=said,
+        total_tokens=None if asked is None or said is None else asked + said,
+        cache_read_input_tokens=read,
+        cache_write_input_tokens=written,
+        reasoning_output_tokens=count("thinking_tokens", usage.get("output_tokens_details")),
+        raw=usage,
+    )
