@@ -10,7 +10,7 @@ from pathlib import Path
 import tokenwire
 from tokenwire.testing import Subject
 
-__all__ = ["FORMATS", "SUBJECTS", "formats_without_subject"]
+__all__ = ["EACH_FORMAT", "FORMATS", "SUBJECTS", "formats_without_subject"]
 
 FORMATS = Path(tokenwire.__file__).parent / "protocols" / "formats"
 """The folder of all formats."""
@@ -24,6 +24,9 @@ def _all() -> dict[str, Subject]:
 
 
 SUBJECTS = _all()
+
+EACH_FORMAT = tuple({subject.provider.name: None for subject in SUBJECTS.values()})
+"""Names of providers, at least one of each format: what is tried with all formats needs no more."""
 
 
 def formats_without_subject(folder: Path, subjects: Iterable[Subject]) -> set[str]:

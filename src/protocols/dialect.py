@@ -41,7 +41,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     path: str
 
     def match(self, target: str) -> dict[str, str] | None:
-        """The values of the placeholders if the path `target` matches, else None."""
+        """The values of the placeholders, percent-decoded, if the path `target` matches; else
+        None."""
         wanted, given = self.path.split("/")[1:], target.split("/")
         if len(given) < len(wanted) + 1:  # the first item is empty, or stands before the match
             return None
@@ -74,8 +75,10 @@ class Dialect:
     Anything else is refused before anything is sent.
 
     `stream`: answers that are not streamed, too; `history`: several messages, each with its role;
-    `images`, `files`: such parts in messages of the user; `name`, `extra`: of a message; `cache`:
-    cache marks; `strict`: of a tool; `custom`: tool calls with free text.
+    with it `empty`: messages without content, not only results of tools; `any_start`: chats that do
+    not begin with the user, after the system; `images`, `files`: such parts in messages of the
+    user; `name`, `extra`: of a message; `cache`: cache marks; `strict`: of a tool; `custom`: tool
+    calls with free text.
     """
     efforts: ClassVar[frozenset[str]] = frozenset()
     """The words of `Chat.effort` that it takes."""

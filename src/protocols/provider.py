@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import msgspec
 
 from .auth import Auth, KeySource, NoKey, key_text
-from .chat import Chat, Effort, FilePart, ImagePart, Message, Opaque, Part, Tool, ToolCall
+from .chat import Chat, Effort, FilePart, ImagePart, Message, Opaque, Part, TextPart, Tool, ToolCall
 from .clocks import Clocks
 from .dialect import Dialect
 from .errors import LocalProtocolError
@@ -249,6 +249,13 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
                     raise self._refuse("a tool's strict")
         for message in chat.messages:
             self._check_message(message, takes)
+        if "history" in takes and "any_start" not in takes:
+            roles = (message.role for message in chat.messages)
+            first = next((role for role in roles if role not in ("system", "developer")), None)
+            if first not in ("user", "tool"):
+                raise LocalProtocolError(
+                    f"{self.name}: after the system's messages one of the user must come first"
+                )
 
     def _check_message(self, message: Message, takes: frozenset[str]) -> None:
         if message.name and "name" not in takes:
@@ -257,6 +264,9 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
             raise self._refuse(f"{', '.join(message.extra)} of a message")
         if message.role == "tool" and "tools" not in takes:
             raise self._refuse("tools")
+        says = any(not isinstance(part, TextPart) or part.text for part in message.parts)
+        if not says and message.role != "tool" and "history" in takes and "empty" not in takes:
+            raise self._refuse(f"an empty message (of the {message.role})")
         if isinstance(message.content, str):
             return
         for part in message.content:

@@ -97,8 +97,12 @@ def chats(draw: st.DrawFn, /, provider: Provider, **fields: Any) -> Chat:
     one.
     """
     takes = provider.takes
+    messages = draw(st.lists(_messages(takes), min_size=1, max_size=4))
+    if "history" in takes and "any_start" not in takes:
+        place = next((n for n, m in enumerate(messages) if m.role not in _SYSTEM), len(messages))
+        messages.insert(place, Message("user", draw(_texts_)))
     drawn: dict[str, Any] = {
-        "messages": tuple(draw(st.lists(_messages(takes), min_size=1, max_size=4))),
+        "messages": tuple(messages),
         "model": draw(_models(provider)),
     }
     if "tools" in takes:
@@ -127,19 +131,23 @@ def _models(provider: Provider) -> st.SearchStrategy[str]:
     )
 
 
+_SYSTEM: tuple[Role, ...] = ("system", "developer")
+
+
 @st.composite
 def _messages(draw: st.DrawFn, takes: frozenset[str]) -> Message:
     roles: list[Role] = ["system", "developer", "user", "assistant"]
     if "tools" in takes:
         roles.append("tool")
     role = draw(st.sampled_from(roles))
-    parts: st.SearchStrategy[Part] = st.builds(TextPart, st.just("") | _texts_)
+    nothing = st.just("") if "empty" in takes or "history" not in takes else st.nothing()
+    parts: st.SearchStrategy[Part] = st.builds(TextPart, nothing | _texts_)
     if "images" in takes and role == "user":
         parts |= st.sampled_from(_IMAGES)
     if "files" in takes and role == "user":
         parts |= st.just(FilePart.of_bytes(b"%PDF", "application/pdf", "a.pdf"))
     content: str | tuple[Part, ...] = draw(
-        st.just("") | _texts_ | st.lists(parts, min_size=1, max_size=3).map(tuple)
+        nothing | _texts_ | st.lists(parts, min_size=1, max_size=3).map(tuple)
     )
     more: dict[str, Any] = {}
     if "tools" in takes and role == "assistant":

@@ -37,11 +37,6 @@ def understands_the_same(provider: Provider, chat: Chat) -> Chat:
     return chat.replace(model=provider.model(chat.model))
 
 
-def takes_any(chat: Chat) -> Chat:
-    """Any chat is taken as it is."""
-    return chat
-
-
 def repeats_what_it_can_say(
     provider: Provider, chat: Chat, events: list[Event]
 ) -> list[Event] | None:
@@ -75,9 +70,6 @@ class Subject:
     """Small chats, one for each way in which the answer differs. None: `as_chat("hi", **asked)`."""
     hears: Callable[[Chat, list[Event]], list[Event]] = hears_the_same
     """The events that the client half makes of an answer to a chat."""
-    takes: Callable[[Chat], Chat] = takes_any
-    """Makes of any chat of kinds that the format declares one that it takes: with a user's message
-    first, say."""
     understands: Callable[[Provider, Chat], Chat] = understands_the_same
     """The chat that the server half makes of the request."""
     proven: Proven | None = None

@@ -115,9 +115,12 @@ _CUTTINGS = (Cutting.per_event(), Cutting.of_sizes(1, 7))
 
 
 def check_answers(make_client: Callable[..., Any], run: Run | None) -> None:
-    """Each provider's answer, split in each way, is what it is in memory."""
+    """The answer of a provider of each format, split in each way, is what it is in memory."""
     asking = _Asking(make_client, run)
+    of_format: dict[str, Provider] = {}
     for provider in PROVIDERS.values():
+        of_format.setdefault(provider.dialect.name, provider)
+    for provider in of_format.values():
         expected = list(pair(_question(provider), Service(provider), echo(provider)))
         for cutting in _CUTTINGS:
             with serve(provider, cutting=cutting) as server:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from tests.commanding import Outcome, Stream, run
+from tests.subjects import EACH_FORMAT
 from tokenwire import PROVIDERS, Chat, End, Event, Finish, Native, Provider, Text
 from tokenwire.cli import Exit
 from tokenwire.protocols.echo import picture
@@ -28,7 +29,7 @@ def ask(server: Server, *arguments: str, provider: str = "ylokh", **how: object)
     return run("chat", *place, *arguments, **how)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EACH_FORMAT)
 def test_each_provider_embedded(provider: str) -> None:
     outcome = run("chat", "-p", provider, "--embedded", "Is", "it", "you?")
     model = PROVIDERS[provider].default_model or "echo"

@@ -9,6 +9,7 @@ import pytest
 
 from tests.asking import chunk, question
 from tests.commanding import Outcome, run
+from tests.subjects import EACH_FORMAT
 from tokenwire import End, Event, Image, LimitExceeded, Limits, Text, as_chat
 from tokenwire.cli import Exit
 from tokenwire.cli.decode import DecodeOptions, Recording, event_line
@@ -84,7 +85,7 @@ def test_of_many_bytes_in_linear_time() -> None:
     assert run("decode", stdin=body).code == Exit.OK
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EACH_FORMAT)
 def test_each_dialect(provider: str) -> None:
     service = Service(PROVIDERS[provider])
     chat = as_chat("Hello", model=PROVIDERS[provider].default_model or "any")

@@ -59,8 +59,9 @@ def test_on_a_terminal_it_fits(width: int) -> None:
     outcome = run("providers", terminal=True, width=width)
     assert outcome.code == Exit.OK
     lines = screen(outcome.out, width)
+    text = "".join(line.strip() for line in lines) if width < 40 else "\n".join(lines)
     for name in PROVIDERS:
-        assert any(name in line for line in lines)
+        assert name in text
     assert len(screen(outcome.out, 500)) == len(lines)  # no line was longer than the terminal
 
 

@@ -15,6 +15,7 @@ import pytest
 
 import tokenwire
 from tests.commanding import CLEAN, INTERRUPTIBLE, Stream, run
+from tests.subjects import EACH_FORMAT
 from tokenwire import PROVIDERS, Header, LocalProtocolError, Query, Refused
 from tokenwire.cli import Exit
 from tokenwire.cli.serve import cutting_of, examples, fault_of
@@ -199,8 +200,8 @@ def test_a_dialect_without_keys() -> None:
 @pytest.mark.parametrize(
     ("provider", "key"),
     [
-        *((name, None) for name in PROVIDERS),
-        *((name, "sesame") for name, provider in PROVIDERS.items() if takes_key(provider)),
+        *((name, None) for name in EACH_FORMAT),
+        *((name, "sesame") for name in EACH_FORMAT if takes_key(PROVIDERS[name])),
     ],
 )
 def test_the_examples_work_as_they_are_pasted(provider: str, key: str | None) -> None:

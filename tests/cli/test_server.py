@@ -5,6 +5,7 @@ from unittest.mock import patch
 import pytest
 
 from tests.commanding import run
+from tests.subjects import EACH_FORMAT
 from tokenwire import PROVIDERS, Service
 from tokenwire.cli import Exit
 from tokenwire.cli.server import any_chat, exchange_at_chat, takes_key
@@ -19,7 +20,7 @@ def test_without_the_extra_it_says_so(arguments: list[str]) -> None:
     assert outcome.err == f"tokenwire: {expected}\n"
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EACH_FORMAT)
 def test_the_request_is_one_that_the_service_takes(provider: str) -> None:
     service = Service(PROVIDERS[provider])
     chat = any_chat(PROVIDERS[provider])

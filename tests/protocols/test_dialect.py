@@ -43,7 +43,7 @@ def test_words() -> None:
         ("/v1/chat", "/chat", None),
         ("/v1/chat", "/api/v1/chat", {}),
         ("/models/{id}", "/models/m-1", {"id": "m-1"}),
-        ("/models/{id}", "/v1/models/a:b%2F", {"id": "a:b%2F"}),
+        ("/models/{id}", "/v1/models/a:b%2F", {"id": "a:b/"}),
         ("/models/{id}", "/models/", None),
         ("/models/{id}", "/models/a/b", None),
         ("/models/{id}", "/model/a", None),

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.subjects import EACH_FORMAT
 from tokenwire.protocols import echo as module
 from tokenwire.protocols.chat import (
     Chat,
@@ -53,7 +54,7 @@ def heard(provider: str, chat: Chat) -> Reply:
     return Reply.of(pair(exchange, service, echo(PROVIDERS[provider])))
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EACH_FORMAT)
 def test_every_provider_hands_the_question_back(provider: str) -> None:
     reply = heard(provider, as_chat(QUESTION, model=PROVIDERS[provider].default_model or "m-1"))
     question = QUESTION.replace("\n", " ") if provider == "aichats" else QUESTION
@@ -64,7 +65,7 @@ def test_every_provider_hands_the_question_back(provider: str) -> None:
     )
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EACH_FORMAT)
 def test_a_word_an_event(provider: str) -> None:
     texts = [e.text for e in said(provider, as_chat("a  b\tc ")) if isinstance(e, Text)]
     assert texts[-5:] == ["was ", "asked: ", "a  ", "b\t", "c "]

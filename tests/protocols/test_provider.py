@@ -198,7 +198,8 @@ class Able(Dialect):
     takes = frozenset(
         (
             *(name for name in Chat.__struct_fields__ if name not in ("messages", "model")),
-            *("history", "images", "files", "name", "extra", "cache", "strict", "custom"),
+            *("history", "empty", "any_start", "images", "files", "name", "extra", "cache"),
+            *("strict", "custom"),
         )
     )
     efforts = frozenset(("low", "high"))

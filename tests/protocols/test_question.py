@@ -52,7 +52,7 @@ def test_a_post() -> None:
         b"user-agent": b"tokenwire/0.1.0",
         b"accept-encoding": b"identity",
         b"origin": b"https://other",
-        b"accept": b"c/d",
+        b"accept": b"a/b",  # the provider's own
         b"content-type": b"application/json",
         b"x-mine": b"1",
     }

@@ -29,7 +29,8 @@ def test_an_unknown_name_is_told_the_known_ones(name: str) -> None:
 @pytest.mark.parametrize("name", PROVIDERS)
 def test_what_is_said_of_a_provider_holds(name: str) -> None:
     provider = PROVIDERS[name]
-    assert check_url(provider.base_url) == provider.base_url
+    filled = provider.base_url.format(**provider.params)
+    assert check_url(filled.replace("_", "-")) == filled.replace("_", "-")
     assert not provider.site or check_url(provider.site) == provider.site
     known = {"text", "images", "vision", "tools", "history", "options", "reasoning"}
     assert set() < provider.capabilities <= known

@@ -188,7 +188,7 @@ CHAT = toy("POST", "/v1/chat/m-1:ask")
     ("request_", "does", "found"),
     [
         (CHAT, "chat", {"model": "m-1"}),
-        (toy("POST", "/chat/m%2F1:ask?key=x"), "chat", {"model": "m%2F1"}),
+        (toy("POST", "/chat/m%2F1:ask?key=x"), "chat", {"model": "m/1"}),
         (toy("GET", "/models?limit=1"), "models", {}),
         (toy("POST", "/models"), "models", {}),
         (toy("GET", "/a/b/models/m-1"), "model", {"id": "m-1"}),

@@ -22,6 +22,7 @@ import openai
 import pytest
 
 from tests import certificates
+from tests.subjects import EACH_FORMAT
 from tokenwire.protocols.chat import Chat, as_chat
 from tokenwire.protocols.errors import (
     AuthenticationFailed,
@@ -190,7 +191,7 @@ def text_of(body: bytes) -> str:
 # What it serves
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EACH_FORMAT)
 @pytest.mark.parametrize(
     "cutting",
     [

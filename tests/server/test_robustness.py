@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from tests import certificates
 from tests.commanding import CLEAN
 from tests.server.test_embedded import Raw, raw
-from tests.subjects import SUBJECTS
+from tests.subjects import EACH_FORMAT, SUBJECTS
 from tokenwire import (
     PROVIDERS,
     Chat,
@@ -95,7 +95,7 @@ def good_request(name: str) -> tuple[str, dict[str, Any]]:
     return path, json.loads(request.body)
 
 
-GOOD = {name: good_request(name) for name in PROVIDERS}
+GOOD = {name: good_request(name) for name in EACH_FORMAT}
 
 
 def still_serves(server: Server) -> None:
@@ -224,7 +224,7 @@ def test_a_tunnel_is_not_to_be_had_by_a_fault_either(fault: Faults) -> None:
 # What is no request of the provider
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EACH_FORMAT)
 def test_bodies_that_are_no_question(provider: str) -> None:
     path, good = GOOD[provider]
     deep = b'{"a":' * 100_000
@@ -309,7 +309,7 @@ WRONG: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EACH_FORMAT)
 def test_wrong_types_at_every_place(provider: str) -> None:
     path, good = GOOD[provider]
     seen: set[int] = set()
@@ -403,7 +403,7 @@ def mutated(draw: st.DrawFn, good: bytes) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", EACH_FORMAT)
 def test_any_bytes(provider: str) -> None:
     path, good = GOOD[provider]
     with serve(provider) as server:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import tokenwire.server
 import tokenwire.server.faults
+from tests.subjects import EACH_FORMAT
 from tokenwire import testing
 from tokenwire.protocols.chat import ImagePart, Tool, as_chat
 from tokenwire.protocols.errors import LocalProtocolError, RemoteProtocolError
@@ -39,7 +40,9 @@ from tokenwire.protocols.service import Responder
 from tokenwire.protocols.toolkit.http import Request
 from tokenwire.testing import Subject, answers, chats, cut_at, cuts, mutations, record, serve
 
-each_provider = pytest.mark.parametrize("provider", PROVIDERS.values(), ids=PROVIDERS)
+each_provider = pytest.mark.parametrize(
+    "provider", [PROVIDERS[name] for name in EACH_FORMAT], ids=EACH_FORMAT
+)
 some = settings(max_examples=settings().max_examples // 5)
 OPENAI = PROVIDERS["openai"]
 CHAT = as_chat("hi", model="m")

@@ -15,8 +15,10 @@ from tests.driving import Outcome
 from tests.every_transport import TRANSPORTS, Run
 from tests.leftovers import nothing_left
 from tests.proxies import TestProxy
+from tests.subjects import EACH_FORMAT
 from tokenwire import (
     NO_RETRY,
+    PROVIDERS,
     AuthenticationFailed,
     BadRequest,
     Clocks,
@@ -46,7 +48,6 @@ from tokenwire.server.faults import (
 )
 
 QUESTION = "Why is the sky blue, übrigens \u2028?"
-TEXT_PROVIDERS = ("darkai", "ylokh", "aichats", "aichatonline", "openai")
 CUTTINGS = {
     "whole": Cutting.whole(),
     "event": Cutting.per_event(),
@@ -90,12 +91,12 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 
 def ask(server: Server, provider: str = "ylokh", question: str = QUESTION, **how: Any) -> Exchange:
-    how.setdefault("model", "any" if provider == "openai" else "")
+    how.setdefault("model", "" if PROVIDERS[provider].default_model else "any")
     return make_exchange(provider, question, base_url=server.url, **how)
 
 
 @pytest.mark.parametrize("cutting", CUTTINGS)
-@pytest.mark.parametrize("provider", TEXT_PROVIDERS)
+@pytest.mark.parametrize("provider", EACH_FORMAT)
 def test_each_provider_answers(run: Run, provider: str, cutting: str) -> None:
     with serve(provider, cutting=CUTTINGS[cutting]) as server:
         (outcome,) = run(ask(server, provider))
@@ -104,7 +105,7 @@ def test_each_provider_answers(run: Run, provider: str, cutting: str) -> None:
     assert isinstance(outcome.events[-1], End)
 
 
-@pytest.mark.parametrize("provider", TEXT_PROVIDERS)
+@pytest.mark.parametrize("provider", EACH_FORMAT)
 def test_over_tls(run: Run, provider: str) -> None:
     with serve(provider, ssl_context=server_context(), cutting=CUTTINGS["sizes"]) as server:
         (outcome,) = run(ask(server, provider), ssl_context=client_context())

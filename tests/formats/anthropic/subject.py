@@ -31,6 +31,7 @@ from tokenwire import (
     Usage,
 )
 from tokenwire.protocols.blocks import Block, BlockWriter, blocks_of
+from tokenwire.protocols.chat import Role
 from tokenwire.protocols.encoding import accepted_id
 from tokenwire.protocols.formats.anthropic.request import IDS
 from tokenwire.testing import Subject
@@ -52,7 +53,8 @@ def hears_stream(chat: Chat, answer: list[Event]) -> list[Event]:
     for event in answer:
         match event:
             case Start():
-                start = start if begun else event
+                if not begun:
+                    start = Start(event.id or start.id, event.model or start.model)
                 continue
             case Usage():
                 usage = event
@@ -197,23 +199,6 @@ def usage_of(told: dict[str, Any], *, final: bool = True) -> Usage:
 # What is understood
 
 
-def takes(chat: Chat) -> Chat:
-    """A chat that begins with the user, after the system, and has no empty message."""
-    messages = [
-        message if says(message) else message.replace(content=".") for message in chat.messages
-    ]
-    first = next((n for n, m in enumerate(messages) if m.role not in ("system", "developer")), None)
-    if first is None:
-        messages.append(Message("user", "."))
-    elif messages[first].role == "assistant":
-        messages.insert(first, Message("user", "."))
-    return chat.replace(messages=tuple(messages))
-
-
-def says(message: Message) -> bool:
-    return message.role == "tool" or any(map(is_said, message.parts))
-
-
 def is_said(part: Part) -> bool:
     return not isinstance(part, TextPart) or bool(part.text)
 
@@ -221,14 +206,14 @@ def is_said(part: Part) -> bool:
 def understands(provider: Provider, chat: Chat) -> Chat:
     """System messages part by part; neighbours of one side as one message, results first."""
     system: list[Message] = []
-    turns: list[tuple[str, list[Message], list[Part]]] = []
+    turns: list[tuple[Role, list[Message], list[Part]]] = []
     for message in chat.messages:
-        role = "system" if message.role == "developer" else message.role
+        role: Role = "system" if message.role == "developer" else message.role
         parts = [as_written(part) for part in message.parts if is_said(part)]
         if role == "system" and not turns:
             system += [Message("system", simply([part])) for part in parts]
             continue
-        side = "user" if role == "tool" else role
+        side: Role = "user" if role == "tool" else role
         if not turns or turns[-1][0] != side or side == "system":
             turns.append((side, [], []))
         if role == "tool":
@@ -240,8 +225,7 @@ def understands(provider: Provider, chat: Chat) -> Chat:
     for side, results, parts in turns:
         messages += results
         if parts:
-            role = "user" if side == "user" else "system" if side == "system" else "assistant"
-            messages.append(Message(role, simply(parts)))
+            messages.append(Message(side, simply(parts)))
     nothing: dict[str, Any] = {"type": "object", "properties": {}}
     tools = (tool for tool in chat.tools if isinstance(tool, Tool))
     choice, parallel = chat.tool_choice, chat.parallel
@@ -361,7 +345,6 @@ def _subjects() -> Iterator[tuple[str, Subject]]:
     known: dict[str, Any] = {
         "provider": ANTHROPIC,
         "short": SHORT,
-        "takes": takes,
         "understands": understands,
         "signed": SIGNED,
         "seeds": tuple((seed,) for seed in SEEDS),

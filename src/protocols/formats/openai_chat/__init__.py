@@ -29,8 +29,8 @@ class OpenAIChat(Dialect):
     name = "openai_chat"
     takes = words(
         "temperature top_p top_k max_tokens stop n seed presence_penalty frequency_penalty "
-        "logprobs tools tool_choice parallel effort schema stream history images files name "
-        "extra cache strict custom"
+        "logprobs tools tool_choice parallel effort schema stream history empty any_start images "
+        "files name extra cache strict custom"
     )
     efforts = frozenset(("none", "minimal", "low", "medium", "high", "xhigh", "max"))
     says = frozenset(get_args(Event)) - {Image}
