@@ -161,7 +161,7 @@ def each(show: Show, events: Iterable[Event]) -> None:
 
 def screen(output: str, width: int = WIDTH) -> list[str]:
     """The lines that a terminal shows of `output`, down to the last one with text."""
-    display = pyte.Screen(width, 200)
+    display = pyte.Screen(width, 2000)
     display.set_mode(pyte.modes.LNM)
     pyte.Stream(display).feed(output)
     lines = [line.rstrip() for line in display.display]

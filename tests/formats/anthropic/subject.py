@@ -48,6 +48,7 @@ def hears_stream(chat: Chat, answer: list[Event]) -> list[Event]:
     """One block after the other, as `BlockWriter` orders them; the usage as the answer begins and
     at the end, where the refusal, the calls and the finish are, too."""
     start, usage, begun = Start("msg_1", chat.model), None, False
+    told = counts(None)
     writer = BlockWriter("anthropic")
     heard: list[Event] = []
     for event in answer:

@@ -367,8 +367,8 @@ class AnthropicStep(EventStep):
         if block.form:
             # A text that will be cited says so as it begins; of another one nothing was kept.
             self._reader.keep(block, len(raw))
-            if not is_list(block.form.get("citations")):
-                block.form["citations"] = []
+            cited: Any = block.form.get("citations")
+            block.form["citations"] = cited if is_list(cited) else []
             block.form["citations"].append(citation)
         if is_object(citation):
             events.append(_citation(citation, block.part))

@@ -26,7 +26,7 @@ def presets(dialect: Dialect) -> dict[str, Provider]:
 
     def provider(name: str, base_url: str, **more: Any) -> Provider:
         fields = {"max_tokens": _THEIRS, **more.pop("fields", {})}
-        known = {
+        known: dict[str, Any] = {
             "any_model": True,
             "clocks": Clocks(idle=600),  # while a model thinks, only pings come
             "checked": "2026-11-29",
@@ -57,7 +57,11 @@ def presets(dialect: Dialect) -> dict[str, Provider]:
 
     def compatible(name: str, base_url: str, key: str = "", **more: Any) -> Provider:
         """One of another vendor, with the variable of its key; without one it needs no key."""
-        known = {"env": (key,) if key else (), "key_optional": not key, "source": _COMPATIBLE}
+        known: dict[str, Any] = {
+            "env": (key,) if key else (),
+            "key_optional": not key,
+            "source": _COMPATIBLE,
+        }
         return provider(f"{name}-anthropic", base_url, **{**known, **more})
 
     found = [

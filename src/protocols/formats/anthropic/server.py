@@ -192,7 +192,7 @@ class AnthropicResponder(Responder):
             return b""
         self._begun = True
         usage = _usage(self._usage) | {"output_tokens": 0}  # it is counted at the end
-        message = {**self._message(), "content": [], **_UNSTOPPED, "usage": usage}
+        message: dict[str, Any] = {**self._message(), "content": [], **_UNSTOPPED, "usage": usage}
         return _event("message_start", message=message) + PING
 
     def _over(self) -> bytes:

@@ -1,19 +1,12 @@
-"""Recorded answers of real services, in the folder that TOKENWIRE_CORPUS names, if it is set.
-
-Each is decoded whole, byte by byte and cut at random, and compared to what an independent client
-made of it (`oracle`), or to a naive reading of its JSON that is written here.
-"""
+"""Recorded answers of services with chat completions."""
 
 import json
-import os
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
 
+from tests.corpus import corpus, redacted, sizes_to_try, without_nothing
 from tests.driving import Response, alike, drive
 from tokenwire.protocols.chat import as_chat
 from tokenwire.protocols.errors import (
@@ -38,29 +31,10 @@ from tokenwire.protocols.events import (
 from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.reply import Choice, Reply
-from tokenwire.protocols.toolkit.http import Headers
-from tokenwire.protocols.toolkit.json import is_object
 
-_FOLDER = os.environ.get("TOKENWIRE_CORPUS")
-if not _FOLDER:
-    pytest.skip("TOKENWIRE_CORPUS names no folder of recorded answers", allow_module_level=True)
-CORPUS = Path(_FOLDER)
-
-Row = dict[str, Any]
-
-
-def _rows() -> Iterator[tuple[str, Row]]:
-    for line in (CORPUS / "index.jsonl").read_text().splitlines():
-        row: Row = json.loads(line)
-        if row["format"] == "openai-chat":
-            yield row["file"].removeprefix("openai-chat/"), row
-
-
-ROWS = dict(_rows())
-_by_kind: dict[str, list[str]] = {"stream": [], "nonstream": [], "error": []}
-for _file, _row in ROWS.items():
-    _by_kind[_row["kind"]].append(_file)
-STREAMS, WHOLES, REFUSALS = _by_kind.values()
+CORPUS = corpus("openai-chat")
+ROWS, STREAMS, WHOLES, REFUSALS = CORPUS.rows, CORPUS.streams, CORPUS.wholes, CORPUS.refusals
+response = CORPUS.response
 
 UNLIKE_THE_ORACLE: dict[str, tuple[str, str]] = {
     "0xPlaygrounds-rig__groq-agent_tool_sessions-"
@@ -102,14 +76,6 @@ def ask(choices: int = 1) -> Exchange:
     return PROVIDERS["openai"].exchange(
         as_chat("hi", model="m", n=None if choices == 1 else choices)
     )
-
-
-def response(file: str) -> Response:
-    row = ROWS[file]
-    kind = row.get("content_type")
-    headers: Headers = [] if kind is None else [(b"content-type", kind.encode())]
-    body = (CORPUS / "openai-chat" / file).read_bytes()
-    return Response(body, row.get("status") or 200, headers)
 
 
 # A naive reading
@@ -157,13 +123,6 @@ def text_of(content: Any) -> str:
     if content is None or isinstance(content, str):
         return content or ""
     return json.dumps(content, separators=(",", ":"))
-
-
-def without_nothing(value: Any) -> Any:
-    """`value` without the members of its objects that are null."""
-    if is_object(value):
-        return {k: without_nothing(v) for k, v in value.items() if v is not None}
-    return value
 
 
 # Streams
@@ -292,20 +251,6 @@ def evidence(body: bytes, choices: int) -> int | None:
     return None
 
 
-def sizes_to_try(body: bytes) -> list[int]:
-    """All of a small body; of a large one the borders of its lines, and some places at random, the
-    fewer the larger it is."""
-    places = min(200, 30_000_000 // (len(body) + 1))
-    if len(body) <= 2 * places:
-        return list(range(len(body) + 1))
-    borders = [match.end() for match in re.finditer(rb"[\r\n]+", body)]
-    draw = Random(1)
-    borders = sorted(draw.sample(borders, min(len(borders), places)))
-    near = {border + shift for border in borders for shift in range(-2, 3)}
-    near |= {draw.randint(0, len(body)) for _ in range(places)} | {0, len(body)}
-    return sorted(size for size in near if 0 <= size <= len(body))
-
-
 @pytest.mark.parametrize("file", [file for file in STREAMS if file not in FAIL])
 def test_stream_cut_anywhere(file: str) -> None:
     """Before the evidence it is never a success, after it always."""
@@ -361,11 +306,6 @@ _CLASSES: dict[int, type[Refused]] = {
     500: Refused,
     503: Overloaded,
 }
-
-
-def redacted(message: str) -> str:
-    """What looks like a key is never shown, not even one that is none."""
-    return re.sub(r"sk-[\w.-]{8,}", "sk-[secret]", message)
 
 
 @pytest.mark.parametrize("file", REFUSALS)
