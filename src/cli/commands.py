@@ -13,7 +13,7 @@ from ..protocols.errors import LocalProtocolError
 from ..protocols.provider import Provider
 from ..protocols.registry import PROVIDERS
 from . import EXIT_CODES, Exit, Settings
-from .named import find_provider
+from .named import find_answer, find_provider
 
 __all__ = ["run"]
 
@@ -63,6 +63,10 @@ def _find_provider(context: click.Context, _: click.Parameter, name: str) -> Pro
     if ":" in name:
         context.ensure_object(Settings).own_provider = name
     return provider
+
+
+def _find_answer(_: click.Context, __: click.Parameter, name: str | None) -> Any:
+    return None if name is None else find_answer(name)
 
 
 def _complete_provider(_: click.Context, __: click.Parameter, part: str) -> list[CompletionItem]:
@@ -199,6 +203,12 @@ def chat(settings: Settings, /, question: tuple[str, ...], **options: Any) -> No
 
 @tokenwire.command(short_help="Run a server that imitates a provider, faults included.")
 @_provider_option("-p", "--provider")
+@click.option(
+    "--answer",
+    metavar="module:NAME",
+    callback=_find_answer,
+    help="A function of your own that answers a chat with events. [default: repeat the question]",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port",
@@ -241,7 +251,7 @@ def chat(settings: Settings, /, question: tuple[str, ...], **options: Any) -> No
 @click.pass_obj
 def serve(settings: Settings, /, **options: Any) -> None:
     """Run a server that imitates a provider, to test clients against, until Ctrl-C. Its answers
-    repeat the question.
+    repeat the question, or are those of your own function.
 
     Exceptions in the provider's code are printed on stderr.
 

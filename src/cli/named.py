@@ -1,15 +1,20 @@
-"""Finds a provider by its name, or by `module:NAME` if it is the user's own."""
+"""Finds a provider by its name, or by `module:NAME` if it is the user's own; answer functions
+likewise."""
 
+import inspect
 import os
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 from ..protocols.errors import LocalProtocolError
 from ..protocols.provider import Provider
 from ..protocols.registry import provider_named
+from ..protocols.service import AnswerFunction
 
-__all__ = ["find_provider"]
+__all__ = ["find_answer", "find_provider"]
 
 
 def find_provider(name: str) -> Provider:
@@ -17,20 +22,33 @@ def find_provider(name: str) -> Provider:
 
     Like `python -m`, it finds modules in the current directory. Raises LocalProtocolError.
     """
-    module, colon, attribute = name.partition(":")
-    if not colon:
+    if ":" not in name:
         return provider_named(name)
-    if not module or not attribute:
-        raise LocalProtocolError(f"{name!r}: give a provider of your own as module:NAME")
-    loaded = _import(module)
-    if not hasattr(loaded, attribute):
-        own = [key for key, value in vars(loaded).items() if isinstance(value, Provider)]
-        hint = f" (its providers: {', '.join(own)})" if own else ""
-        raise LocalProtocolError(f"{name}: {module} has no {attribute}{hint}")
-    found = getattr(loaded, attribute)
+    found = _attribute(name, "a provider", lambda value: isinstance(value, Provider))
     if not isinstance(found, Provider):
         raise LocalProtocolError(f"{name} must be a Provider, not {type(found).__name__}")
     return found
+
+
+def find_answer(name: str) -> AnswerFunction:
+    """The answer function `module:NAME`, likewise."""
+    found = _attribute(name, "an answer function", inspect.isfunction)
+    if not callable(found):
+        raise LocalProtocolError(f"{name} must be a function, not {type(found).__name__}")
+    answer: AnswerFunction = found
+    return answer
+
+
+def _attribute(name: str, what: str, is_one: Callable[[Any], bool]) -> Any:
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
+        raise LocalProtocolError(f"{name!r}: give {what} of your own as module:NAME")
+    loaded = _import(module)
+    if not hasattr(loaded, attribute):
+        own = [key for key, value in vars(loaded).items() if is_one(value)]
+        hint = f" (its {what.split()[-1]}s: {', '.join(own)})" if own else ""
+        raise LocalProtocolError(f"{name}: {module} has no {attribute}{hint}")
+    return getattr(loaded, attribute)
 
 
 def _import(module: str) -> ModuleType:

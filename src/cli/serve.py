@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..protocols.errors import LocalProtocolError
 from ..protocols.provider import Provider
-from ..protocols.service import Service
+from ..protocols.service import AnswerFunction, Service
 from ..server.faults import (
     BreakEvent,
     CloseAfter,
@@ -46,6 +46,7 @@ class ServeOptions:
     pause: float
     faults: tuple[str, ...]
     times: int | None
+    answer: AnswerFunction | None
 
 
 def run_serve(options: ServeOptions, settings: Settings) -> None:
@@ -61,6 +62,7 @@ def run_serve(options: ServeOptions, settings: Settings) -> None:
 
     server = embedded_server()(
         provider,
+        options.answer,
         host=options.host,
         port=options.port,
         key=key,

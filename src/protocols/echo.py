@@ -92,7 +92,7 @@ def _completion(
     chat: Chat, dialect: Dialect, model: str, question: str, text: str
 ) -> Iterator[Event]:
     says = dialect.says_to(chat.replace(model=model))
-    yield Start(f"chatcmpl-{zlib.crc32(text.encode(errors='replace')):08x}", model)
+    yield Start("", model)  # the server half makes up an id, another one for each answer
     if Text not in says:
         yield Image(picture(question), "image/png", prompt=question)
     indexes = range(chat.n or 1)

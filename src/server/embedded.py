@@ -170,7 +170,8 @@ class Server:
         scheme = "http" if self._ssl_context is None else "https"
         port = self._listener.extra(SocketAttribute.local_port)  # noqa: S610  no Django
         self.origin = f"{scheme}://{Origin(scheme, host, port).authority}"
-        self.url = self.origin + urlsplit(self.service.provider.base_url).path.rstrip("/")
+        path = urlsplit(self.service.provider.base_url).path.rstrip("/")
+        self.url = self.origin + path.replace("{", "").replace("}", "")  # any project, any region
         self.service.base_url = self.url
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()

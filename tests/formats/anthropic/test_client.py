@@ -1,0 +1,842 @@
+"""Anthropic Messages, client half: each fact about its answers, by bytes that are written here."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.driving import Ending, Outcome, Response, alike, drive
+from tokenwire.protocols.auth import Bearer
+from tokenwire.protocols.chat import Opaque, ReasoningPart, TextPart, ToolCall, as_chat
+from tokenwire.protocols.errors import (
+    AuthenticationFailed,
+    BadRequest,
+    LimitExceeded,
+    LocalProtocolError,
+    Malformed,
+    Overloaded,
+    RateLimited,
+    Refused,
+    TimedOut,
+    Truncated,
+    UnexpectedContent,
+)
+from tokenwire.protocols.events import (
+    Citation,
+    End,
+    Event,
+    Finish,
+    Native,
+    Reasoning,
+    Refusal,
+    Start,
+    Text,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    Unrecognized,
+    Usage,
+)
+from tokenwire.protocols.exchange import Exchange
+from tokenwire.protocols.limits import Limits
+from tokenwire.protocols.registry import PROVIDERS
+from tokenwire.transports.client.course import Course, Receive
+
+ANTHROPIC = PROVIDERS["anthropic"]
+FINISH = Finish("end_turn", "stop")
+END = End("terminator")
+
+
+def ask(**how: Any) -> Exchange:
+    limits = how.pop("limits", None)
+    return ANTHROPIC.exchange(as_chat("hi", model="m", **how), limits=limits)
+
+
+# Bytes, as the service writes them
+
+
+def event(type: str, **fields: Any) -> bytes:
+    value = json.dumps({"type": type, **fields}, ensure_ascii=False)
+    return f"event: {type}\ndata: {value}\n\n".encode()
+
+
+def start(number: int, **block: Any) -> bytes:
+    return event("content_block_start", index=number, content_block=block)
+
+
+def delta(number: int, type: str, **fields: Any) -> bytes:
+    return event("content_block_delta", index=number, delta={"type": type, **fields})
+
+
+def text(number: int, said: str) -> bytes:
+    return delta(number, "text_delta", text=said)
+
+
+def stop(number: int) -> bytes:
+    return event("content_block_stop", index=number)
+
+
+def over(reason: str | None = "end_turn", usage: Any = None, **more: Any) -> bytes:
+    said = {} if usage is None else {"usage": usage}
+    return event("message_delta", delta={"stop_reason": reason, **more}, **said)
+
+
+def message(**fields: Any) -> bytes:
+    known = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": []}
+    return event("message_start", message={**known, **fields})
+
+
+BEGIN = message()
+STOP = event("message_stop")
+PING = event("ping")
+OPEN = start(0, type="text", text="")
+PLAIN = BEGIN + OPEN + text(0, "h\u20ac") + text(0, "i") + stop(0) + over() + STOP
+
+
+def receive(*parts: bytes, limits: Limits | None = None) -> Outcome:
+    return alike(ask(limits=limits), b"".join(parts))
+
+
+def said(*parts: bytes) -> list[Event]:
+    """The events between `Start` and `Finish` of a stream that is whole."""
+    events = receive(BEGIN, *parts, over(), STOP).succeeded().events
+    assert (events[0], events[-1]) == (Start("msg_1", "m"), END)
+    assert isinstance(events[-2], Finish)
+    return events[1:-2]
+
+
+def native(value: Any, part: int = 0) -> Any:
+    return ("native", value, part)
+
+
+def shown(events: list[Event]) -> list[Any]:
+    """`events`, of native forms the JSON value."""
+    return [native(json.loads(e.raw), e.part) if isinstance(e, Native) else e for e in events]
+
+
+# Text, and how a stream is written
+
+
+def test_a_plain_answer() -> None:
+    assert receive(PLAIN).succeeded().events == [
+        *(Start("msg_1", "m"), Text("h\u20ac"), Text("i"), FINISH, END),
+    ]
+
+
+def test_names_may_be_missing_or_come_without_blanks() -> None:
+    expected = receive(PLAIN).events
+    bare = b"".join(line + b"\n" for line in PLAIN.splitlines() if not line.startswith(b"event"))
+    assert receive(bare).events == expected
+    assert receive(PLAIN.replace(b": ", b":", 1)).events == expected
+    assert receive(PLAIN.replace(b"\n", b"\r\n")).events == expected
+
+
+def test_white_space_is_padding() -> None:
+    padded = PLAIN.replace(b"}\n\n", b"     }\n\n")
+    assert receive(padded).events == receive(PLAIN).events
+
+
+@pytest.mark.parametrize(
+    "ping", [PING, b'data: {"type": "ping", "cost": "0"}\n\n', b"event: ping\n\n"]
+)
+def test_pings_mean_nothing_anywhere(ping: bytes) -> None:
+    units = [unit + b"\n\n" for unit in PLAIN.split(b"\n\n")[:-1]]
+    pinged = ping + ping.join(units) + ping
+    assert receive(pinged).what == receive(PLAIN).what
+    exchange = ask()
+    exchange.next_request()
+    exchange.receive_response(200, [(b"content-type", b"text/event-stream")])
+    exchange.receive_data(BEGIN)
+    assert not exchange.keepalive
+    exchange.receive_data(ping)
+    assert exchange.keepalive
+    exchange.receive_data(ping + text(0, "a"))
+    assert not exchange.keepalive
+
+
+def test_pings_do_not_keep_a_silent_stream_alive() -> None:
+    """90 seconds are not too long, as its models think; ten minutes are."""
+    course = Course(
+        ask(),
+        clocks=None,
+        retry=None,
+        allow_private_addresses=False,
+        now=0,
+        wall_clock=0,
+        jitter=0,
+    )
+    course.next(0)
+    course.responded(200, [(b"content-type", b"text/event-stream")])
+    course.received(BEGIN, 1)
+    course.events.clear()
+    for second in range(2, 601):
+        assert isinstance(course.next(second), Receive)
+        course.received(PING, second)
+    course.next(602)
+    with pytest.raises(TimedOut, match="nothing but keep-alives for 600 s"):
+        course.next(602)
+
+
+@pytest.mark.parametrize(
+    "after", [b"event: data\ndata: [DONE]\n\n", b"data: [DONE]\n\n", PING, b"data: x\n\n"]
+)
+def test_nothing_is_read_after_the_end(after: bytes) -> None:
+    assert receive(PLAIN, after).events == receive(PLAIN).events
+
+
+def test_done_is_no_end() -> None:
+    outcome = receive(BEGIN, OPEN, text(0, "a"), b"data: [DONE]\n\n")
+    assert isinstance(outcome.error, Truncated)
+    assert outcome.events[-1] == Unrecognized(b"[DONE]")
+
+
+def test_mixed_pieces_in_one_read() -> None:
+    """The usual events are found among others, by name and without."""
+    bare = text(0, "c").partition(b"\n")[2]
+    split = text(0, "d").replace(b'"text": ', b'\ndata: "text": ')
+    comment = b": a comment\n\n"
+    body = [text(0, "a"), text(0, "b"), bare, PING, text(0, "x"), comment, split, text(0, "e")]
+    assert said(OPEN, *body, stop(0)) == [Text(letter) for letter in "abcxde"]
+
+
+# Blocks
+
+
+def test_blocks_are_found_by_their_index() -> None:
+    """It may have gaps, and several may be open."""
+    parts = [start(7, type="text", text=""), start(3, type="text", text="b")]
+    parts += [text(7, "a"), text(3, "c"), stop(3), text(7, "d"), stop(7)]
+    assert said(*parts) == [Text("b", 1), Text("a", 0), Text("c", 1), Text("d", 0)]
+
+
+def test_an_index_may_be_missing() -> None:
+    parts = [OPEN, text(0, "a"), stop(0)]
+    bare = [part.replace(b'"index": 0, ', b"") for part in parts]
+    assert said(*bare) == [Text("a")]
+
+
+def test_a_start_may_be_missing() -> None:
+    thought = delta(1, "thinking_delta", thinking="t")
+    assert said(text(0, "a"), stop(0), thought, stop(1)) == [Text("a"), Reasoning("t", 1)]
+
+
+def test_empty_pieces_are_no_events() -> None:
+    assert said(OPEN, text(0, ""), stop(0)) == []
+
+
+def test_a_stop_of_nothing() -> None:
+    assert said(stop(4), OPEN, text(0, "a"), stop(0), stop(0)) == [Text("a")]
+
+
+# Tools
+
+
+def call(reason: str, *pieces: str, **block: Any) -> Outcome:
+    block = {"type": "tool_use", "id": "t", "name": "f", "input": {}, **block}
+    inputs = [delta(0, "input_json_delta", partial_json=piece) for piece in pieces]
+    return receive(BEGIN, start(0, **block), *inputs, stop(0), over(reason), STOP)
+
+
+def test_a_call() -> None:
+    assert call("tool_use", "", '{"a":', " 1}").events[1:] == [
+        *(ToolCallStart(0, "t", "f"), ToolCallDelta(0, '{"a":'), ToolCallDelta(0, " 1}")),
+        ToolCallEnd(0, "t", "f", '{"a": 1}', True),
+        *(Finish("tool_use", "tool_call"), END),
+    ]
+
+
+def test_a_call_without_arguments() -> None:
+    end = ToolCallEnd(0, "t", "f", "{}", True)
+    assert end in call("tool_use", "").events
+    assert end in call("tool_use").events
+    cut = ToolCallEnd(0, "t", "f", "{}", False)
+    for reason in ("max_tokens", "model_context_window_exceeded", "refusal"):
+        assert cut in call(reason, "").events
+
+
+def test_a_call_that_was_cut() -> None:
+    block = start(0, type="tool_use", id="t", name="f", input={})
+    piece = delta(0, "input_json_delta", partial_json='{"a": "b')
+    assert receive(BEGIN, block, piece, over("max_tokens"), STOP).events[-3:] == [
+        *(ToolCallEnd(0, "t", "f", '{"a": "b', False), Finish("max_tokens", "length"), END),
+    ]
+
+
+def test_input_that_is_there_at_the_start() -> None:
+    events = call("tool_use", input={"a": 1}).events
+    assert events[2] == ToolCallDelta(0, '{"a": 1}')
+    assert ToolCallEnd(0, "t", "f", '{"a": 1}', True) in events
+    assert ToolCallEnd(0, "t", "f", '{"a"', False) in call("tool_use", input='{"a"').events
+
+
+def test_who_called_it() -> None:
+    """That the model itself did needs no native form; that code did has to go back."""
+    direct = call("tool_use", '{"a": 1}', caller={"type": "direct"})
+    assert not direct.reply.choices[0].natives
+    caller = {"type": "code_execution_20260120", "tool_id": "s"}
+    by_code = call("tool_use", '{"a": 1}', caller=caller).succeeded()
+    (form,) = by_code.reply.choices[0].natives
+    block = {"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}, "caller": caller}
+    assert json.loads(form.raw) == block
+    part = by_code.reply.message().parts[0]
+    assert isinstance(part, ToolCall)
+    assert (part.id, part.arguments, part.native) == (
+        "t",
+        '{"a": 1}',
+        Native("anthropic", form.raw),
+    )
+    both = call("tool_use", caller={"type": "direct"}, toolset_name="x").reply.choices[0].natives
+    assert json.loads(both[0].raw)["caller"] == {"type": "direct"}
+
+
+def test_a_programmatic_call_comes_with_the_message() -> None:
+    block = {"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}}
+    whole = message(content=[block], stop_reason="tool_use", usage={"output_tokens": 5})
+    events = receive(whole, STOP).succeeded().events
+    assert events[1:3] == [ToolCallStart(0, "t", "f"), ToolCallDelta(0, '{"a": 1}')]
+    assert events[-3:] == [
+        *(ToolCallEnd(0, "t", "f", '{"a": 1}', True), Finish("tool_use", "tool_call"), END),
+    ]
+    assert events[3] == Usage(output_tokens=5, raw={"output_tokens": 5})
+
+
+# Thoughts, and what only the service understands
+
+THINKING = start(0, type="thinking", thinking="", signature="")
+
+
+def thought(said: str) -> bytes:
+    return delta(0, "thinking_delta", thinking=said, estimated_tokens=3)
+
+
+def sign(signature: str) -> bytes:
+    return delta(0, "signature_delta", signature=signature)
+
+
+def test_a_signed_thought() -> None:
+    events = said(THINKING, thought("so "), thought("h\u20ac"), sign("no"), sign("c2ln"), stop(0))
+    form = {"type": "thinking", "thinking": "so h\u20ac", "signature": "c2ln"}
+    assert shown(events) == [Reasoning("so "), Reasoning("h\u20ac"), native(form)]
+
+
+def test_a_thought_that_is_not_shown() -> None:
+    form = {"type": "thinking", "thinking": "", "signature": "c2ln"}
+    assert shown(said(THINKING, sign("c2ln"), stop(0))) == [native(form)]
+
+
+@pytest.mark.parametrize("signature", ["", "tokenwire"])
+def test_a_thought_without_a_signature(signature: str) -> None:
+    """It has no native form: the service would refuse it."""
+    assert said(THINKING, thought("so"), sign(signature), stop(0)) == [Reasoning("so")]
+    outcome = receive(BEGIN, THINKING, thought("so"), stop(0), over(), STOP)
+    assert outcome.reply.message().parts == (ReasoningPart("so"),)
+
+
+def test_a_signed_thought_that_max_tokens_cut() -> None:
+    events = receive(BEGIN, THINKING, thought("so"), over("max_tokens"), STOP).events
+    assert not any(isinstance(e, Native) for e in events)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "redacted_thinking", "data": "ZGF0YQ=="},
+        {
+            "type": "web_search_tool_result",
+            "tool_use_id": "s",
+            "content": [{"encrypted_content": "e"}],
+        },
+        {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"q": 1}},
+        {"type": "fallback", "from": {"model": "a"}, "to": {"model": "b"}},
+        {"type": "connector_text", "new": [1.5, None]},
+    ],
+)
+def test_a_block_that_comes_whole(block: Any) -> None:
+    """It is a native form alone, never a call of the client's."""
+    events = said(start(0, **block), stop(0))
+    assert shown(events) == [native(block)]
+    outcome = receive(BEGIN, start(0, **block), stop(0), over(), STOP)
+    (part,) = outcome.reply.message().parts
+    assert isinstance(part, Opaque)
+
+
+def test_a_tool_of_the_services() -> None:
+    block = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+    pieces = [delta(0, "input_json_delta", partial_json=p) for p in ("", '{"q":', "1}")]
+    whole = {**block, "input": {"q": 1}}
+    assert shown(said(start(0, **block), *pieces, stop(0))) == [native(whole)]
+    cut = said(start(0, **block), *pieces[:2], stop(0))
+    assert cut == [
+        Unrecognized(json.dumps(block, separators=(",", ":")).encode(), "content[0]"),
+        Unrecognized(b'{"q":', "content[0].input"),
+    ]
+
+
+def test_what_was_compacted() -> None:
+    block = start(0, type="compaction", content=None)
+    piece = delta(0, "compaction_delta", content="sum", encrypted_content="e")
+    form = {"type": "compaction", "content": "sum", "encrypted_content": "e"}
+    assert shown(said(block, piece, stop(0))) == [native(form)]
+
+
+# Citations
+
+
+def cite(**fields: Any) -> bytes:
+    return delta(0, "citations_delta", citation=fields)
+
+
+WEB = {"type": "web_search_result_location", "url": "u", "title": "t", "cited_text": "q"}
+PAGE = {"type": "page_location", "document_title": "d", "document_index": 2, "cited_text": "p"}
+CITED = start(0, type="text", text="", citations=[])
+
+
+def test_a_cited_text() -> None:
+    events = said(CITED, cite(**WEB), cite(**PAGE), text(0, "a"), text(0, "b"), stop(0))
+    form = {"type": "text", "text": "ab", "citations": [WEB, PAGE]}
+    assert shown(events) == [
+        *(Citation("u", "t", quote="q"), Citation(title="d", source="2", quote="p")),
+        *(Text("a"), Text("b"), native(form)),
+    ]
+    reply = receive(BEGIN, CITED, cite(**WEB), text(0, "ab"), stop(0), over(), STOP).reply
+    (part,) = reply.message().parts
+    assert isinstance(part, TextPart)
+    assert part.text == "ab"
+
+
+def test_other_citations() -> None:
+    search = {"type": "search_result_location", "source": "https://s", "title": "t"}
+    events = said(CITED, cite(**search), text(0, "a"), stop(0))
+    assert events[0] == Citation("https://s", "t")
+    late = said(OPEN, text(0, "a"), cite(**WEB), stop(0))
+    assert late == [Text("a"), Citation("u", "t", quote="q")]  # nothing of it was kept
+    odd = said(CITED, delta(0, "citations_delta", citation=7), text(0, "a"), stop(0))
+    assert shown(odd) == [Text("a"), native({"type": "text", "text": "a", "citations": [7]})]
+    nothing = said(start(0, type="text", text="", citations=None, new=1), cite(**WEB), stop(0))
+    form = {"type": "text", "text": "", "citations": [WEB], "new": 1}
+    assert shown(nothing) == [Citation("u", "t", quote="q"), native(form)]
+
+
+# The end
+
+
+def test_a_body_that_ends_after_the_reason() -> None:
+    whole = PLAIN.removesuffix(STOP)
+    for ending in ("eof", "disconnect", "timeout"):
+        outcome = drive(ask(), Response(whole, ending=ending))
+        assert outcome.events[-2:] == [FINISH, End("finish")]
+
+
+@pytest.mark.parametrize("ending", ["eof", "disconnect"])
+def test_a_body_that_ends_before_it(ending: Ending) -> None:
+    half = PLAIN.removesuffix(over() + STOP)
+    outcome = drive(ask(), Response(half, ending=ending))
+    assert isinstance(outcome.error, Truncated)
+    assert "the stream ended before message_stop or a stop_reason" in str(outcome.error)
+    assert outcome.reply.text == "h\u20aci"
+
+
+def test_a_stop_without_a_reason() -> None:
+    assert receive(BEGIN, OPEN, text(0, "a"), stop(0), STOP).succeeded().events[-2:] == [
+        *(Text("a"), END),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind", "more", "detail"),
+    [
+        ("end_turn", "stop", {}, ""),
+        ("stop_sequence", "stop", {"stop_sequence": "END"}, "END"),
+        ("max_tokens", "length", {}, ""),
+        ("model_context_window_exceeded", "length", {}, ""),
+        ("tool_use", "tool_call", {}, ""),
+        ("refusal", "content_filter", {"stop_details": {"category": "cyber"}}, "cyber"),
+        ("compaction", "stop", {}, ""),
+        ("pause_turn", "", {}, ""),
+        ("something_new", "", {}, ""),
+    ],
+)
+def test_reasons(reason: str, kind: Any, more: Any, detail: str) -> None:
+    assert receive(BEGIN, over(reason, **more), STOP).events[-2:] == [
+        *(Finish(reason, kind, detail), END),
+    ]
+
+
+def test_a_refusal() -> None:
+    details = {"type": "refusal", "category": "cyber", "explanation": "No."}
+    twice = [over("refusal", stop_details=details), over("refusal", stop_details=details)]
+    assert receive(BEGIN, OPEN, text(0, "a"), stop(0), *twice, STOP).events[1:] == [
+        *(Text("a"), Refusal("No.", 1), Finish("refusal", "content_filter", "cyber"), END),
+    ]
+    nothing = {"category": None, "explanation": None}
+    assert receive(BEGIN, over("refusal", stop_details=nothing), STOP).events[1:] == [
+        *(Finish("refusal", "content_filter"), END),
+    ]
+
+
+def test_a_second_start() -> None:
+    assert said(OPEN, text(0, "a"), BEGIN, text(0, "b"), stop(0)) == [Text("a"), Text("b")]
+    outcome = receive(BEGIN, OPEN, text(0, "a"), message(id="msg_2"))
+    assert isinstance(outcome.error, Malformed)
+    assert outcome.reply.text == "a"
+
+
+# Usage
+
+
+def test_usage() -> None:
+    """Cached tokens are not in the wire's input. What comes later replaces, what is null keeps."""
+    first = {
+        "input_tokens": 18,
+        "cache_read_input_tokens": 10,
+        "cache_creation_input_tokens": 5,
+        "output_tokens": 3,
+    }
+    later: list[dict[str, Any]] = [
+        {"input_tokens": None, "output_tokens": 7},
+        {"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 4}, "speed": "fast"},
+    ]
+    deltas = [over(None, later[0]), over("end_turn", later[1])]
+    outcome = receive(message(usage=first), *deltas, STOP).succeeded()
+    assert outcome.events[1] == Usage(33, None, None, 10, 5, raw=first)
+    raw = {**first, "output_tokens": 7}
+    assert outcome.events[2] == Usage(33, 7, 40, 10, 5, raw=raw)
+    raw = {**raw, **later[1]}
+    assert outcome.reply.usage == Usage(33, 9, 42, 10, 5, 4, raw=raw)
+
+
+def test_odd_usage() -> None:
+    assert receive(BEGIN, over(usage={"output_tokens": True}), STOP).reply.usage == Usage(
+        raw={"output_tokens": True}
+    )
+    assert receive(BEGIN, over(usage=7), STOP).reply.usage is None
+    assert receive(BEGIN, event("message_delta"), over(), STOP).succeeded().reply.usage is None
+
+
+# What is not understood
+
+
+def test_an_unknown_event() -> None:
+    strange = event("message_thought", x=1)
+    raw = strange.partition(b"data: ")[2].strip()
+    assert said(strange, OPEN, text(0, "a"), stop(0)) == [Unrecognized(raw), Text("a")]
+    assert said(b'data: {"x":1}\n\n') == [Unrecognized(b'{"x":1}')]
+    assert said(b"data: hello\n\n") == [Unrecognized(b"hello")]
+
+
+def test_an_unknown_delta() -> None:
+    strange = delta(0, "new_delta", x=1)
+    raw = b'{"type": "new_delta", "x": 1}'
+    found = Unrecognized(raw, "content[0].delta")
+    assert said(OPEN, text(0, "a"), strange, text(0, "b"), stop(0)) == [
+        *(Text("a"), found, Text("b")),
+    ]
+    # The block has no native form any more, as it would not be whole.
+    assert said(THINKING, thought("so"), strange, sign("c2ln"), stop(0)) == [
+        *(Reasoning("so"), found),
+    ]
+    block = start(0, type="compaction")
+    compacted = delta(0, "compaction_delta", content="c")
+    assert said(block, strange, compacted, stop(0)) == [
+        found,
+        Unrecognized(b'{"type":"compaction"}', "content[0]"),
+    ]
+    assert said(delta(5, "new_delta")) == [
+        Unrecognized(b'{"type": "new_delta"}', "content[5].delta")
+    ]
+
+
+def test_a_piece_of_another_kind() -> None:
+    wrong = delta(0, "thinking_delta", thinking="t")
+    raw = b'{"type": "thinking_delta", "thinking": "t"}'
+    assert said(OPEN, wrong, text(0, "a"), stop(0)) == [
+        *(Unrecognized(raw, "content[0].delta"), Text("a")),
+    ]
+    arguments = delta(3, "input_json_delta", partial_json="{}")
+    place = "content[3].delta"
+    assert said(arguments) == [
+        Unrecognized(b'{"type": "input_json_delta", "partial_json": "{}"}', place)
+    ]
+    bare = arguments.replace(b'"index": 3, ', b"")
+    assert [e.place for e in said(bare) if isinstance(e, Unrecognized)] == ["content[0].delta"]
+
+
+def test_an_unknown_key_of_a_piece() -> None:
+    strange = delta(0, "text_delta", text="a", new=[1])
+    assert said(OPEN, strange, stop(0)) == [Text("a"), Unrecognized(b"[1]", "content[0].delta.new")]
+    thinks = delta(0, "thinking_delta", thinking="a", new=1)
+    found = Unrecognized(b"1", "content[0].delta.new")
+    assert said(THINKING, thinks, sign("c2ln"), stop(0)) == [Reasoning("a"), found]
+    tool = start(0, type="tool_use", id="t", name="f", input={})
+    piece = delta(0, "input_json_delta", partial_json="{}", new=1)
+    assert said(tool, piece, stop(0))[-3:-1] == [ToolCallDelta(0, "{}"), found]
+
+
+def test_an_unknown_key_of_a_block_or_a_message() -> None:
+    events = said(start(0, type="text", text="a", new=1), text(0, "b"), stop(0))
+    form = {"type": "text", "text": "ab", "new": 1}
+    assert shown(events) == [Text("a"), Text("b"), native(form)]
+    begin = message(new=1, container=None, service_tier="x")
+    events = receive(begin, over(container={"id": "c"}), STOP).succeeded().events
+    assert Unrecognized(b"1", "message.new") in events
+    assert Unrecognized(b'{"id": "c"}', "delta.container") in events
+    assert len(events) == 5
+
+
+def test_odd_blocks() -> None:
+    strange = event("content_block_start", index=2, content_block=[1])
+    assert said(strange) == [Unrecognized(b"[1]", "content[2]")]
+    strange = event("content_block_delta", index=2, delta=[1])
+    assert said(strange) == [Unrecognized(b"[1]", "content[2].delta")]
+    nameless = said(start(0, type="tool_use", id=7, name=None, input=None), stop(0))
+    assert nameless[0] == ToolCallStart(0, "", "")
+    no_type = said(start(0, x=1), stop(0))
+    assert shown(no_type) == [native({"x": 1})]
+
+
+def test_half_a_character() -> None:
+    raw = b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"\\ud83d"}}'
+    body = b"event: content_block_delta\ndata: " + raw + b"\n\n"
+    assert said(OPEN, text(0, "a"), body, stop(0)) == [Text("a"), Text("\ufffd")]
+
+
+def test_what_is_no_json() -> None:
+    outcome = receive(BEGIN, OPEN, text(0, "a"), b'data: {"type": \n\n', text(0, "b"))
+    assert isinstance(outcome.error, Malformed)
+    assert outcome.reply.text == "a"
+
+
+# Errors
+
+
+def refusal(type: str, **more: Any) -> bytes:
+    return event("error", error={"type": type, "message": "the reason"}, **more)
+
+
+@pytest.mark.parametrize(
+    ("type", "kind"),
+    [
+        ("overloaded_error", Overloaded),
+        ("timeout_error", Overloaded),
+        ("rate_limit_error", RateLimited),
+        ("api_error", Refused),
+        ("invalid_request_error", BadRequest),
+        ("request_too_large", BadRequest),
+        ("not_found_error", BadRequest),
+        ("conflict_error", BadRequest),
+        ("authentication_error", AuthenticationFailed),
+        ("permission_error", AuthenticationFailed),
+        ("billing_error", RateLimited),
+    ],
+)
+@pytest.mark.parametrize("before", [b"", BEGIN + OPEN + text(0, "a")])
+def test_an_error_in_the_stream(type: str, kind: Any, before: bytes) -> None:
+    outcome = receive(before, refusal(type, request_id="req_7"))
+    assert kind is outcome.error.__class__
+    assert isinstance(outcome.error, Refused)
+    assert "the reason" in str(outcome.error)
+    assert (outcome.error.status, outcome.error.type) == (200, type)
+    assert outcome.error.request_id == "req_7"
+    assert outcome.error.lasting == (type == "billing_error")
+    assert outcome.reply.text == ("a" if before else "")
+
+
+def test_an_error_without_a_name_or_a_type() -> None:
+    for body in (
+        b'data: {"type":"error","error":{"type":"overloaded_error","message":"no"}}\n\n',
+        b'data: {"error":{"type":"overloaded_error","message":"no"}}\n\n',
+        b"event: error\ndata: overloaded\n\n",
+        b'{"type":"error","error":{"type":"overloaded_error","message":"no"}}',
+    ):
+        assert isinstance(receive(body).error, Refused)
+
+
+STATUSES: dict[str, tuple[int, str, type[Refused], bool]] = {
+    "invalid": (400, "invalid_request_error", BadRequest, False),
+    "key": (401, "authentication_error", AuthenticationFailed, False),
+    "billing": (402, "billing_error", RateLimited, True),
+    "permission": (403, "permission_error", AuthenticationFailed, False),
+    "not found": (404, "not_found_error", BadRequest, False),
+    "conflict": (409, "conflict_error", BadRequest, False),
+    "too large": (413, "request_too_large", BadRequest, False),
+    "too many": (429, "rate_limit_error", RateLimited, False),
+    "internal": (500, "api_error", Refused, False),
+    "timeout": (504, "timeout_error", Overloaded, False),
+    "overloaded": (529, "overloaded_error", Overloaded, False),
+}
+
+
+@pytest.mark.parametrize("name", STATUSES)
+def test_an_error_by_its_status(name: str) -> None:
+    status, type, kind, lasting = STATUSES[name]
+    body = {"type": "error", "error": {"type": type, "message": "no"}, "request_id": "req_1"}
+    for headers in ([], [(b"request-id", b"req_2"), (b"retry-after", b"7")]):
+        response = Response(json.dumps(body).encode(), status, headers)
+        error = drive(ask(), response).error
+        assert isinstance(error, Refused)
+        assert error.__class__ is kind
+        assert error.lasting is lasting
+        told = ("req_2", "7") if headers else ("req_1", None)
+        assert (error.request_id, error.retry_after) == told
+
+
+def test_a_page_of_a_proxy() -> None:
+    page = Response(b"<html>too large</html>", 413, [(b"content-type", b"text/html")])
+    error = drive(ask(), page).error
+    assert isinstance(error, BadRequest)
+    ok = Response(b"<html>hi</html>", 200, [(b"content-type", b"text/html")])
+    assert isinstance(drive(ask(), ok).error, UnexpectedContent)
+
+
+# Answers that are not streamed
+
+
+def whole(**fields: Any) -> Outcome:
+    known = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m"}
+    body = json.dumps({**known, "content": [], "stop_reason": "end_turn", **fields}).encode()
+    return alike(ask(stream=False), body)
+
+
+def test_a_whole_answer() -> None:
+    content = [
+        {"type": "thinking", "thinking": "t", "signature": "s"},
+        {"type": "text", "text": "a"},
+        {"type": "text", "text": "b", "citations": [WEB]},
+        {"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}},
+        {"type": "new", "x": 1},
+    ]
+    usage = {"input_tokens": 2, "output_tokens": 3}
+    outcome = whole(content=content, usage=usage, stop_reason="tool_use", container={"id": "c"})
+    assert shown(outcome.succeeded().events) == [
+        *(Start("msg_1", "m"), Reasoning("t"), native(content[0])),
+        *(Text("a", 1), Citation("u", "t", quote="q", part=2), Text("b", 2), native(content[2], 2)),
+        *(ToolCallStart(0, "t", "f", part=3), ToolCallDelta(0, '{"a": 1}')),
+        *(native(content[4], 4), Usage(2, 3, 5, raw=usage)),
+        Unrecognized(b'{"id": "c"}', "container"),
+        *(ToolCallEnd(0, "t", "f", '{"a": 1}', True), Finish("tool_use", "tool_call"), END),
+    ]
+
+
+def test_half_a_whole_answer() -> None:
+    outcome = whole(content=[{"type": "text", "text": "a"}], stop_reason=None)
+    assert isinstance(outcome.error, Truncated)
+    assert outcome.reply.text == "a"
+
+
+def test_a_stream_that_was_answered_whole() -> None:
+    body = b'{"content":[{"type":"text","text":"a"}],"stop_reason":"end_turn"}'
+    assert alike(ask(), body).succeeded().events == [Text("a"), FINISH, END]
+
+
+@pytest.mark.parametrize(
+    "body", [b"[]", b"{}", b'{"content":"a"}', b'{"completion":"a"}', b"{} {}"]
+)
+def test_another_document(body: bytes) -> None:
+    error = alike(ask(stream=False), body).error
+    assert isinstance(error, UnexpectedContent | Malformed)
+    refused = alike(ask(stream=False), b'{"type":"error","error":{"type":"api_error"}}').error
+    assert isinstance(refused, Refused)
+
+
+# Limits
+
+
+def test_a_block_that_is_too_large() -> None:
+    limits = Limits(event=1000)
+    pieces = [thought("x" * 300) for _ in range(4)]
+    outcome = receive(BEGIN, THINKING, *pieces, limits=limits)
+    assert isinstance(outcome.error, LimitExceeded)
+    assert outcome.reply.reasoning == "x" * 900
+    plain = [text(0, "x" * 300) for _ in range(4)]
+    receive(BEGIN, OPEN, *plain, stop(0), over(), STOP, limits=limits).succeeded()
+    cites = [cite(**{**WEB, "cited_text": "x" * 300}) for _ in range(4)]
+    assert isinstance(receive(BEGIN, CITED, *cites, limits=limits).error, LimitExceeded)
+    signs = [sign("x" * 600) for _ in range(2)]
+    assert isinstance(receive(BEGIN, THINKING, *signs, limits=limits).error, LimitExceeded)
+
+
+def test_too_many_blocks() -> None:
+    blocks = [start(n, type="text", text="") + stop(n) for n in range(4)]
+    outcome = receive(BEGIN, *blocks, over(), STOP, limits=Limits(parts=3))
+    assert isinstance(outcome.error, LimitExceeded)
+
+
+# The request as a whole; its body is in test_request
+
+
+def test_the_request() -> None:
+    request = ANTHROPIC.exchange(as_chat("hi", model="m"), key="sesame").next_request()
+    assert request is not None
+    assert (request.method, request.url) == ("POST", "https://api.anthropic.com/v1/messages")
+    headers = dict(request.headers)
+    assert headers[b"x-api-key"] == b"sesame"
+    assert headers[b"anthropic-version"] == b"2023-06-01"
+    assert headers[b"accept"] == b"text/event-stream"
+    assert json.loads(request.body) == {
+        "model": "m",
+        "max_tokens": 32000,
+        "messages": [{"role": "user", "content": "hi"}],
+        "stream": True,
+    }
+    later = ANTHROPIC.replace(headers={"Anthropic-Version": "2026-10-21"}, auth=Bearer())
+    request = later.exchange(as_chat("hi", model="m", stream=False), key="k").next_request()
+    assert request is not None
+    headers = dict(request.headers)
+    assert headers[b"anthropic-version"] == b"2026-10-21"
+    assert headers[b"authorization"] == b"Bearer k"
+    assert headers[b"accept"] == b"application/json"
+
+
+@pytest.mark.parametrize(
+    "base", ["https://x.test/a", "https://x.test/a/v1", "https://x.test/a/v1/"]
+)
+def test_a_base_url_may_end_in_v1(base: str) -> None:
+    request = ANTHROPIC.exchange(as_chat("hi", model="m"), base_url=base).next_request()
+    assert request is not None
+    assert request.url == "https://x.test/a/v1/messages"
+
+
+@pytest.mark.parametrize(
+    ("name", "stream", "url"),
+    [
+        (
+            "anthropic-vertex",
+            True,
+            "https://eu-aiplatform.googleapis.com/v1/projects/p/locations/eu/publishers/"
+            "anthropic/models/claude-x@1:streamRawPredict",
+        ),
+        (
+            "anthropic-vertex-global",
+            False,
+            "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/"
+            "anthropic/models/claude-x@1:rawPredict",
+        ),
+    ],
+)
+def test_vertex(name: str, stream: bool, url: str) -> None:
+    provider = PROVIDERS[name]
+    chat = as_chat("hi", model="claude-x@1", stream=stream)
+    exchange = provider.exchange(chat, key="token", params={"project": "p", "region": "eu"})
+    request = exchange.next_request()
+    assert request is not None
+    assert request.url == url
+    assert dict(request.headers)[b"authorization"] == b"Bearer token"
+    assert json.loads(request.body) == {
+        "anthropic_version": "vertex-2023-10-16",
+        "max_tokens": 32000,
+        "messages": [{"role": "user", "content": "hi"}],
+        "stream": stream,
+    }
+
+
+def test_foundry() -> None:
+    provider = PROVIDERS["anthropic-foundry"]
+    with pytest.raises(LocalProtocolError, match="ANTHROPIC_FOUNDRY_RESOURCE"):
+        provider.exchange(as_chat("hi", model="m"))
+    request = provider.exchange(
+        as_chat("hi", model="m"), key="k", params={"resource": "r"}
+    ).next_request()
+    assert request is not None
+    assert request.url == "https://r.services.ai.azure.com/anthropic/v1/messages"
+    assert dict(request.headers)[b"x-api-key"] == b"k"
+    assert json.loads(request.body)["model"] == "m"
