@@ -209,6 +209,16 @@ def test_blocks_are_found_by_their_index() -> None:
     assert said(*parts) == [Text("b", 1), Text("a", 0), Text("c", 1), Text("d", 0)]
 
 
+def test_usual_events_that_are_none() -> None:
+    """Of another block, of another type than they are named, and no JSON."""
+    two = [OPEN, start(1, type="text", text=""), text(1, "a"), text(0, "b"), text(1, "c")]
+    assert said(*two) == [Text("a", 1), Text("b"), Text("c", 1)]
+    named = STOP.replace(b"event: message_stop", b"event: content_block_delta")
+    assert receive(BEGIN, OPEN, text(0, "a"), named, text(0, "b")).events[1:] == [Text("a"), END]
+    broken = receive(BEGIN, b'data: {"type":"ping"\n\n', PLAIN)
+    assert isinstance(broken.error, Malformed)
+
+
 def test_an_index_may_be_missing() -> None:
     parts = [OPEN, text(0, "a"), stop(0)]
     bare = [part.replace(b'"index": 0, ', b"") for part in parts]
@@ -222,6 +232,7 @@ def test_a_start_may_be_missing() -> None:
 
 def test_empty_pieces_are_no_events() -> None:
     assert said(OPEN, text(0, ""), stop(0)) == []
+    assert said(OPEN, text(0, ""), text(0, "a"), text(0, ""), stop(0)) == [Text("a")]
 
 
 def test_a_stop_of_nothing() -> None:

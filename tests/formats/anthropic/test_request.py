@@ -430,7 +430,7 @@ def test_what_another_service_said() -> None:
     said = Message("assistant", (TextPart("t", native=foreign), Opaque(foreign)))
     assert turns(HI, said)[1]["content"] == "t"
     asked = Chat(messages=(Message("user", (Opaque(foreign),)),), model="m")
-    with pytest.raises(LocalProtocolError, match="in the words of openai_responses.*phase"):
+    with pytest.raises(LocalProtocolError, match=r"in the words of openai_responses.*phase"):
         ANTHROPIC.exchange(asked)
 
 

@@ -189,7 +189,11 @@ def test_a_thought() -> None:
 
 
 def test_a_call() -> None:
-    call = [ToolCallStart(0, "t", "f", part=1), ToolCallDelta(0, '{"a"'), ToolCallDelta(0, ":1}")]
+    call: list[Event] = [
+        ToolCallStart(0, "t", "f", part=1),
+        ToolCallDelta(0, '{"a"'),
+        ToolCallDelta(0, ":1}"),
+    ]
     end = ToolCallEnd(0, "t", "f", '{"a":1}', True)
     (text, *_), called = blocks(Text("a"), *call, end)
     assert text == {"type": "text", "text": ""}
@@ -201,8 +205,11 @@ def test_a_call() -> None:
 
 
 def test_ids_of_calls() -> None:
-    starts = [ToolCallStart(0, "", "f"), ToolCallStart(1, "functions.f:0", "f", part=1)]
-    end = [ToolCallEnd(0, "", "f", "{}", True)]
+    starts: list[Event] = [
+        ToolCallStart(0, "", "f"),
+        ToolCallStart(1, "functions.f:0", "f", part=1),
+    ]
+    end: list[Event] = [ToolCallEnd(0, "", "f", "{}", True)]
     (first,), (second,) = blocks(starts[0], *end, starts[1])
     assert first["id"] == "toolu_1_0"
     assert second["id"].startswith("tw_")
@@ -210,7 +217,7 @@ def test_ids_of_calls() -> None:
 
 
 def test_calls_that_interleave_come_one_after_the_other() -> None:
-    said = [ToolCallStart(0, "a", "f"), ToolCallStart(1, "b", "g", part=1)]
+    said: list[Event] = [ToolCallStart(0, "a", "f"), ToolCallStart(1, "b", "g", part=1)]
     said += [ToolCallDelta(0, '{"x"'), ToolCallDelta(1, "{}"), ToolCallDelta(0, ":1}")]
     first, second = blocks(*said)
     assert [delta["partial_json"] for delta in first[1:]] == ['{"x"', ":1}"]
@@ -254,6 +261,11 @@ def test_citations() -> None:
     ]
     alone = blocks(ToolCallStart(0, "t", "f"), ToolCallEnd(0, "t", "f", "{}", True), cited)
     assert alone[1] == [{"type": "text", "text": "", "citations": []}, delta]
+    content = whole(Text("a"), Citation("u", "t", quote="q", part=3), END)["content"]
+    assert content == [
+        {"type": "text", "text": "a"},
+        {"type": "text", "text": "", "citations": [WEB]},
+    ]
 
 
 # The end
@@ -314,10 +326,19 @@ def test_a_refusal() -> None:
 def test_a_whole_answer() -> None:
     thought = Native("anthropic", b'{"type":"thinking","thinking":"t","signature":"s"}')
     use = Native("anthropic", b'{"type":"new","x":1}', 1)
-    call = [ToolCallStart(0, "t", "f", part=3), ToolCallDelta(0, '{"a":1}')]
+    call: list[Event] = [ToolCallStart(0, "t", "f", part=3), ToolCallDelta(0, '{"a":1}')]
     end = ToolCallEnd(0, "t", "f", '{"a":1}', True)
     cited = [Citation("u", "t", quote="q", part=2), Text("b", 2), Text("c", 2)]
-    said = [Start("msg_7", "n"), Reasoning("t"), thought, use, *cited, *call, Usage(3, 2), end]
+    said: list[Event] = [
+        Start("msg_7", "n"),
+        Reasoning("t"),
+        thought,
+        use,
+        *cited,
+        *call,
+        Usage(3, 2),
+        end,
+    ]
     assert whole(*said, Finish("tool_use", "tool_call"), END) == {
         "id": "msg_7",
         "type": "message",
@@ -337,9 +358,9 @@ def test_a_whole_answer() -> None:
 
 def test_arguments_that_are_no_object_stay_a_string() -> None:
     """No client runs them."""
-    cut = [ToolCallStart(0, "t", "f"), ToolCallDelta(0, '{"a')]
+    cut: list[Event] = [ToolCallStart(0, "t", "f"), ToolCallDelta(0, '{"a')]
     assert whole(*cut, END)["content"][0]["input"] == '{"a'
-    odd = [ToolCallStart(0, "t", "f"), ToolCallDelta(0, "[1]")]
+    odd: list[Event] = [ToolCallStart(0, "t", "f"), ToolCallDelta(0, "[1]")]
     assert whole(*odd, END)["content"][0]["input"] == "[1]"
 
 
@@ -347,7 +368,7 @@ def test_half_a_whole_answer_is_half_a_document() -> None:
     responder = asked()
     responder.send(Text("a"))
     body = responder.end()
-    with pytest.raises(ValueError, match="Expecting|delimiter"):
+    with pytest.raises(ValueError, match=r"Expecting|delimiter"):
         json.loads(body)
     answer = json.loads(body + b"}")
     assert (answer["stop_reason"], answer["content"][0]["text"]) == (None, "a")
@@ -393,8 +414,8 @@ def test_native_forms_of_other_formats() -> None:
     """With a sealer a thought has it as its signature; any other is a hidden thought of its
     own."""
     forms = [Native("gemini", b"1", 0), Native("gemini", b"2", 1)]
-    call = [ToolCallStart(0, "t", "f", part=1), ToolCallDelta(0, "{}")]
-    said = [Reasoning("so"), forms[0], forms[1], *call, Native("gemini", b"3", 2)]
+    call: list[Event] = [ToolCallStart(0, "t", "f", part=1), ToolCallDelta(0, "{}")]
+    said: list[Event] = [Reasoning("so"), forms[0], forms[1], *call, Native("gemini", b"3", 2)]
     plain = blocks(*said)
     assert [start["type"] for start, *_ in plain] == ["thinking", "tool_use"]
     sealed = Service(ANTHROPIC, sealer=Sealer())

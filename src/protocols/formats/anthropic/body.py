@@ -79,7 +79,7 @@ def chat_of(fields: dict[str, Any], model: str, sealer: Sealer | None, *, count:
         raise _refuse('messages: first message must use the "user" role')
     reader = _Reader(sealer)
     system = _content(body.system or [], "system")
-    messages = [Message("system", (p,)) for p in map(reader.part, system) if p is not None]
+    messages = [Message("system", (p,)) for p in map(reader.part, system)]
     for number, message in enumerate(body.messages):
         messages += reader.messages(message, f"messages.{number}")
     extra = {key: value for key, value in fields.items() if key not in _READ}
@@ -150,14 +150,14 @@ class _Reader:
         for block in blocks:
             if role == "user" and block.get("type") == "tool_result":
                 yield self._result(block, place)
-            elif (part := self.part(block)) is not None:
-                parts.append(part)
+            else:
+                parts.append(self.part(block))
         if parts or not blocks or role != "user":
             yield Message(role, tuple(parts))
 
     def _result(self, block: dict[str, Any], place: str) -> Message:
         content = _content(block.get("content") or [], f"{place}.content.tool_result")
-        parts = [part for part in map(self.part, content) if part is not None]
+        parts = list(map(self.part, content))
         if cache := _cache(block):
             last = parts.pop() if parts else TextPart("")
             if not isinstance(last, TextPart | ImagePart | FilePart):
@@ -172,7 +172,7 @@ class _Reader:
             failed=block.get("is_error") is True,
         )
 
-    def part(self, block: dict[str, Any]) -> Part | None:
+    def part(self, block: dict[str, Any]) -> Part:
         """The part that a block is."""
         cache, keys = _cache(block), set(block)
         if cache:

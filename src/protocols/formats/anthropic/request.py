@@ -105,8 +105,6 @@ class _Turns:
             if not turns or turns[-1]["role"] != role or role == "system":
                 turns.append({"role": role, "content": []})
             turns[-1]["content"] += blocks
-        if not turns:
-            raise LocalProtocolError("no message but the system's: a chat needs one of the user")
         for turn in turns:
             turn["content"] = _in_order(turn["content"])
         return system, turns

@@ -239,7 +239,7 @@ class AnthropicResponder(Responder):
                 case "piece":
                     if act.text:
                         written.append(_delta(block, *_PIECES[block.kind], act.text))
-                case "close":
+                case _:
                     written += _close(block)
         return b"".join(written)
 
