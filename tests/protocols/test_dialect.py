@@ -1,5 +1,7 @@
 """What a format declares of itself, and what follows from it."""
 
+from urllib.parse import unquote
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,7 +77,7 @@ def test_what_an_endpoint_finds_is_what_stands_there(
 ) -> None:
     endpoint = Endpoint("chat", "POST", f"/models/{{model}}:{action}")
     target = "".join(f"/{part}" for part in (*before, "models", f"{model}:{action}"))
-    assert endpoint.match(target) == {"model": model}
+    assert endpoint.match(target) == {"model": unquote(model)}
 
 
 def test_what_a_format_has_unless_it_says_otherwise() -> None:

@@ -157,11 +157,14 @@ class SSEDecoder:
                 self._dispatch(items)
 
     def _feed_line(self, line: bytes, items: list[SSEItem]) -> None:
-        name, _, value = line.partition(b":")
-        if not name:
-            self.last_comment = value
-            return
-        value = value[1:] if value[:1] == b" " else value
+        if line[:6] == b"data: ":  # as most do; others are copied once more
+            name, value = b"data", line[6:]
+        else:
+            name, _, value = line.partition(b":")
+            if not name:
+                self.last_comment = value
+                return
+            value = value[1:] if value[:1] == b" " else value
         if name in _EVENT_FIELDS:
             self._size += len(line)
             self.lines.check(self._size)

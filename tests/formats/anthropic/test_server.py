@@ -328,7 +328,7 @@ def test_a_whole_answer() -> None:
     use = Native("anthropic", b'{"type":"new","x":1}', 1)
     call: list[Event] = [ToolCallStart(0, "t", "f", part=3), ToolCallDelta(0, '{"a":1}')]
     end = ToolCallEnd(0, "t", "f", '{"a":1}', True)
-    cited = [Citation("u", "t", quote="q", part=2), Text("b", 2), Text("c", 2)]
+    cited: list[Event] = [Citation("u", "t", quote="q", part=2), Text("b", 2), Text("c", 2)]
     said: list[Event] = [
         Start("msg_7", "n"),
         Reasoning("t"),

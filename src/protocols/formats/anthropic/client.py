@@ -121,8 +121,8 @@ class AnthropicStep(EventStep):
     def event(self, data: bytes, type: str, events: list[Event]) -> None:
         if type in (USUAL, "message"):
             try:
-                event = decode_delta_event(data)
-            except (ValueError, RecursionError):
+                event = decode_json(decode_delta_event, data)
+            except Malformed:
                 pass
             else:
                 if self._take_delta(event.index, event.delta, events):
@@ -151,6 +151,8 @@ class AnthropicStep(EventStep):
     ) -> bool:
         """A usual piece. Returns whether its block is open and can have it."""
         block = self._reader.find(number)
+        if block is None and type(delta) in _STARTS:  # some servers leave out where it begins
+            block = self._start(number, _STARTS[type(delta)], out)
         if block is None:
             return False
         match delta:
@@ -333,7 +335,7 @@ class AnthropicStep(EventStep):
             events.append(Unrecognized(raw, place))
             return
         delta, unknown = deltas.decode(raw)
-        if block is None and delta.type in _STARTS:  # some servers leave out where it begins
+        if block is None and delta.type in _STARTS:
             block = self._start(number, _STARTS[delta.type], events)
         if block is None or block.kind not in _BLOCKS_OF.get(delta.type, ()):
             events.append(Unrecognized(raw, place))
@@ -374,7 +376,12 @@ class AnthropicStep(EventStep):
             events.append(_citation(citation, block.part))
 
 
-_STARTS = {"text_delta": b'{"type":"text"}', "thinking_delta": b'{"type":"thinking"}'}
+_STARTS: dict[Any, bytes] = {
+    TextDelta: b'{"type":"text"}',
+    "text_delta": b'{"type":"text"}',
+    ThinkingDelta: b'{"type":"thinking"}',
+    "thinking_delta": b'{"type":"thinking"}',
+}
 """The blocks that may begin with a piece."""
 
 _BLOCKS_OF: dict[str, tuple[BlockKind, ...]] = {

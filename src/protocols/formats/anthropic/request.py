@@ -104,7 +104,7 @@ class _Turns:
             role = "user" if tool else role
             if not turns or turns[-1]["role"] != role or role == "system":
                 turns.append({"role": role, "content": []})
-            turns[-1]["content"] += blocks
+            turns[-1]["content"].extend(blocks)
         for turn in turns:
             turn["content"] = _in_order(turn["content"])
         return system, turns

@@ -71,7 +71,7 @@ class _DeltaEvent(msgspec.Struct, tag="content_block_delta", tag_field="type", g
 
 
 decode_text_event = msgspec.json.Decoder(_TextEvent).decode
-decode_delta_event = msgspec.json.Decoder(_DeltaEvent).decode
+decode_delta_event = msgspec.json.Decoder(_DeltaEvent)
 decode_fields = msgspec.json.Decoder(Fields)
 
 
