@@ -13,7 +13,7 @@ import sys
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from benchmarks.decoders import DECODERS, EVENTSOURCE, EVERY_DIALECT, NODE, PARSER
+from benchmarks.decoders import DECODERS, EVENTSOURCE, EVERY_DIALECT, NODE, OF_ANTHROPIC, PARSER
 from benchmarks.rounds import Contestant, Figure, Table, play
 from benchmarks.streams import STREAMS
 
@@ -30,10 +30,20 @@ CUTS = {
 }
 """What each CUT of `benchmarks.decoders` means."""
 
-EVENTS = {"openai": 5000, "openai 2": 5000, "langchain-openai": 3000, "litellm": 1000}
+EVENTS = {
+    "anthropic": 5000,
+    "anthropic stream()": 3000,
+    "openai": 5000,
+    "openai 2": 5000,
+    "langchain-openai": 3000,
+    "litellm": 1000,
+}
 """Enough to hide the fixed costs of a stream, and a pass still takes well under a second."""
 
-LARGE = ("tokenwire", "httpx-sse", "httpx2", "sseclient-py", "openai", "openai 2", EVENTSOURCE)
+LARGE = (
+    *("tokenwire", "httpx-sse", "httpx2", "sseclient-py", "openai", "openai 2", "anthropic"),
+    EVENTSOURCE,
+)
 TOO_SLOW = 1000.0
 """Milliseconds per MiB above which no larger event is tried."""
 
@@ -77,28 +87,37 @@ def tables(
     """Those of `cuts` and `dialects`, and the goals for which everything was measured."""
     names, left_out = lineup(only)
     found: list[Table] = []
-    openai: dict[str, Figures] = {}
+    figures: dict[str, dict[str, Figures]] = {"openai": {}, "anthropic": {}}
     large: dict[str, list[float]] = {}
     for how in cuts:
         if how == "large":
-            table, large = large_events([name for name in LARGE if name in names], rounds, quick)
-            found.append(table)
+            for dialect in ("anthropic", "openai"):
+                able = [name for name in LARGE if name in names and decodes(name, dialect)]
+                table, large = large_events(able, dialect, rounds, quick)
+                found.append(table)
             continue
         others: dict[str, list[object]] = {}
         for dialect in dialects:
-            part = names if dialect == "openai" else [n for n in names if n in EVERY_DIALECT]
+            part = [name for name in names if decodes(name, dialect)]
             measured = decoding(part, dialect, how, rounds, quick)
             rows = compare(measured)
-            if dialect == "openai":
-                openai[how] = measured
-                found.append(Table(f"Decoding openai, {CUTS[how]}", COLUMNS, rows, left_out))
+            if dialect in figures:
+                figures[dialect][how] = measured
+                found.append(Table(f"Decoding {dialect}, {CUTS[how]}", COLUMNS, rows, left_out))
             else:
                 others |= {f"{dialect}: {name}": cells for name, cells in rows.items()}
         if others:
             found.append(Table(f"Decoding the other dialects, {CUTS[how]}", COLUMNS, others))
-    if judged := goals(openai, large):
+    if judged := goals(figures, large):
         found.append(judged)
     return found
+
+
+def decodes(name: str, dialect: str) -> bool:
+    """Whether a contestant takes part in the decoding of a dialect."""
+    if name in EVERY_DIALECT:
+        return True
+    return dialect == ("anthropic" if name in OF_ANTHROPIC else "openai")
 
 
 def decoding(
@@ -133,7 +152,7 @@ def ratio(measured: Mapping[str, Figure], name: str, to: str) -> float | None:
 
 
 def large_events(
-    names: Iterable[str], rounds: int, quick: bool
+    names: Iterable[str], dialect: str, rounds: int, quick: bool
 ) -> tuple[Table, dict[str, list[float]]]:
     """The table of one event in pieces of 64 bytes, and the medians by contestant."""
     sizes = (1, 2) if quick else (1, 2, 4, 8)
@@ -143,7 +162,7 @@ def large_events(
         able = [name for name in rows if size <= 2 or max(medians[name]) < TOO_SLOW]
         able = [name for name in able if len(medians[name]) == sizes.index(size)]
         played = play(
-            [contestant(name, "openai", 64, 1, size * MIB) for name in able], min(rounds, 3)
+            [contestant(name, dialect, 64, 1, size * MIB) for name in able], min(rounds, 3)
         )
         for name in rows:
             if name in played:
@@ -152,23 +171,27 @@ def large_events(
                 rows[name].append(figure)
             else:
                 rows[name].append("")
-    title = "One event of openai in pieces of 64 bytes, CPU ms per MiB"
+    title = f"One event of {dialect} in pieces of 64 bytes, CPU ms per MiB"
     stopped = any("" in cells for cells in rows.values())
     note = f"Above {TOO_SLOW:,.0f} ms per MiB, no larger event was tried." if stopped else ""
     return Table(title, [f"{size} MiB" for size in sizes], rows, note), medians
 
 
-def goals(openai: Mapping[str, Figures], large: Mapping[str, list[float]]) -> Table | None:
+def goals(
+    figures: Mapping[str, Mapping[str, Figures]], large: Mapping[str, list[float]]
+) -> Table | None:
     """The goals of decoding; None if nothing they need was measured."""
     rows: dict[str, list[object]] = {}
-    for name, to, at_most, goal in (
-        ("tokenwire", "floor", True, {"65536": 1.4, "event": 2.1}),
-        ("openai", "tokenwire", False, {"65536": 80, "event": 45}),
-        ("httpx-sse", "tokenwire", False, {"65536": 5, "event": 3.3}),
+    for dialect, name, to, at_most, goal in (
+        ("openai", "tokenwire", "floor", True, {"65536": 1.4, "event": 2.1}),
+        ("openai", "openai", "tokenwire", False, {"65536": 80, "event": 45}),
+        ("openai", "httpx-sse", "tokenwire", False, {"65536": 5, "event": 3.3}),
+        ("anthropic", "tokenwire", "floor", True, {"65536": 1.5, "event": 2.0}),
+        ("anthropic", "anthropic stream()", "tokenwire", False, {"65536": 20, "event": 20}),
     ):
         for how, bound in goal.items():
-            if (found := ratio(openai.get(how, {}), name, to)) is not None:
-                rows[f"{name} / {to}, {CUTS[how]}"] = judge(found, bound, at_most)
+            if (found := ratio(figures[dialect].get(how, {}), name, to)) is not None:
+                rows[f"{dialect}: {name} / {to}, {CUTS[how]}"] = judge(found, bound, at_most)
     if ours := large.get("tokenwire"):
         size = 2 ** (len(ours) - 1)
         rows[f"tokenwire, one event of {size} MiB, ms per MiB"] = judge(ours[-1], 8, True)

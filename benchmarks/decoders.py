@@ -28,7 +28,7 @@ from typing import Any
 from benchmarks.loops import BY_HAND, FLOOR, Decode
 from benchmarks.streams import STREAMS, Stream, cut, sized
 
-__all__ = ["DECODERS", "EVERY_DIALECT", "pieces_of", "stream_of"]
+__all__ = ["DECODERS", "EVERY_DIALECT", "OF_ANTHROPIC", "pieces_of", "stream_of"]
 
 SECONDS = 0.3  # of CPU time, for passes
 NODE = shutil.which("node")
@@ -130,6 +130,43 @@ def by_openai(dialect: str, over: str = "httpx2") -> Decode:
     return decode
 
 
+def by_anthropic(dialect: str) -> Decode:
+    """`create(stream=True)` of the sync client, over a transport that returns the pieces."""
+    client, serve = _anthropic()
+
+    def decode(pieces: Iterable[bytes]) -> str:
+        serve(pieces)
+        parts: list[str] = []
+        with client.messages.create(**ASK_ANTHROPIC, stream=True) as stream:
+            for event in stream:
+                if event.type == "content_block_delta" and event.delta.type == "text_delta":
+                    parts.append(event.delta.text)
+        return "".join(parts)
+
+    return decode
+
+
+def by_anthropic_helper(dialect: str) -> Decode:
+    """`messages.stream(...)`, its `text_stream`, over the same."""
+    client, serve = _anthropic()
+
+    def decode(pieces: Iterable[bytes]) -> str:
+        serve(pieces)
+        with client.messages.stream(**ASK_ANTHROPIC) as stream:
+            return "".join(stream.text_stream)
+
+    return decode
+
+
+ASK_ANTHROPIC: dict[str, Any] = {"model": "m", "max_tokens": 9, "messages": QUESTION}
+
+
+def _anthropic() -> tuple[Any, Callable[[Iterable[bytes]], None]]:
+    anthropic: Any = importlib.import_module("anthropic")
+    http, serve = client_of("httpx2")
+    return anthropic.Anthropic(api_key="k", base_url=URL, http_client=http), serve
+
+
 def by_langchain(dialect: str) -> Decode:
     """langchain-openai: `ChatOpenAI(http_client=...).stream()`, with tracing off."""
     os.environ["LANGSMITH_TRACING"] = "false"
@@ -183,11 +220,16 @@ DECODERS: dict[str, Callable[[str], Decode]] = {
     "openai 2": by_openai_2,
     "langchain-openai": by_langchain,
     "litellm": by_litellm,
+    "anthropic": by_anthropic,
+    "anthropic stream()": by_anthropic_helper,
 }
 """By contestant, the function that makes its decoder for a dialect."""
 
 EVERY_DIALECT = ("floor", "tokenwire", "by hand")
-"""Those that decode dialects other than openai's, too."""
+"""Those that decode every dialect."""
+
+OF_ANTHROPIC = ("anthropic", "anthropic stream()")
+"""Those that decode only that one. All others decode openai's."""
 
 
 def join(payloads: Iterable[str]) -> str:

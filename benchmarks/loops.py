@@ -45,6 +45,16 @@ class Line(msgspec.Struct):
     data: Inner
 
 
+class AnthropicDelta(msgspec.Struct):
+    text: str = ""
+
+
+class AnthropicEvent(msgspec.Struct):
+    type: str
+    delta: AnthropicDelta | None = None
+
+
+decode_anthropic = msgspec.json.Decoder(AnthropicEvent).decode
 decode_chunk = msgspec.json.Decoder(Chunk).decode
 decode_dark = msgspec.json.Decoder(DarkEvent).decode
 decode_line = msgspec.json.Decoder(Line).decode
@@ -60,6 +70,20 @@ def floor_openai(pieces: Iterable[bytes]) -> str:
             if data == b"[DONE]":
                 return "".join(parts)
             parts.append(decode_chunk(data).choices[0].delta.content)
+    return "".join(parts)
+
+
+def floor_anthropic(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        *events, rest = (rest + piece).split(b"\n\n")
+        for event in events:
+            said = decode_anthropic(event[event.index(b"data: ") + 6 :])
+            if said.delta is not None:
+                parts.append(said.delta.text)
+            elif said.type == "message_stop":
+                return "".join(parts)
     return "".join(parts)
 
 
@@ -109,6 +133,20 @@ def hand_openai(pieces: Iterable[bytes]) -> str:
     return "".join(parts)
 
 
+def hand_anthropic(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        *events, rest = (rest + piece).split(b"\n\n")
+        for event in events:
+            said = json.loads(event.partition(b"data: ")[2])
+            if said["type"] == "content_block_delta":
+                parts.append(said["delta"].get("text", ""))
+            elif said["type"] == "message_stop":
+                return "".join(parts)
+    return "".join(parts)
+
+
 def hand_darkai(pieces: Iterable[bytes]) -> str:
     parts: list[str] = []
     rest = b""
@@ -145,12 +183,14 @@ def hand_aichatonline(pieces: Iterable[bytes]) -> str:
 
 FLOOR: dict[str, Decode] = {
     "openai": floor_openai,
+    "anthropic": floor_anthropic,
     "darkai": floor_darkai,
     "aichats": floor_aichats,
     "aichatonline": floor_aichatonline,
 }
 BY_HAND: dict[str, Decode] = {
     "openai": hand_openai,
+    "anthropic": hand_anthropic,
     "darkai": hand_darkai,
     "aichats": hand_aichats,
     "aichatonline": hand_aichatonline,

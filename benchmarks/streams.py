@@ -16,7 +16,7 @@ WORDS = ("the", " stream", " of", " tokens", " goes", " on", " and", " on", ",",
 class Stream(NamedTuple):
     """The body of one streamed answer: `events` as they are on the wire, `text` as they are read.
 
-    The last of `events` is the format's terminator, if it has one.
+    The last of `events` is the format's terminator, if it has one. Few are not about text.
     """
 
     content_type: str
@@ -80,8 +80,44 @@ def aichatonline(count: int) -> Stream:
     return Stream("application/json", events, "".join(texts))
 
 
+def anthropic(count: int) -> Stream:
+    """Events with a name, of 116 to 130 bytes: padded, as Anthropic's are, with a ping now and
+    then. Before and after them stand those of the message and of its one block."""
+    texts = words(count)
+    usage = {"input_tokens": 12, "cache_read_input_tokens": 0, "output_tokens": 1}
+    message = {
+        "id": "msg_01EbDEqWaPoEJkRcsZfDqQtk",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-4-6",
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": usage,
+    }
+    ping = _named("ping")
+    block = {"type": "text", "text": ""}
+    events = [_named("message_start", message=message)]
+    events.append(_named("content_block_start", index=0, content_block=block))
+    for number, text in enumerate(texts):
+        delta = {"type": "text_delta", "text": text}
+        event = _named("content_block_delta", index=0, delta=delta)
+        event = event[:-3] + b" " * (number % 9) + event[-3:]
+        events.append(event + ping if number % 200 == 0 else event)
+    events.append(_named("content_block_stop", index=0))
+    stop = {"stop_reason": "end_turn", "stop_sequence": None}
+    events.append(_named("message_delta", delta=stop, usage={"output_tokens": count}))
+    events.append(_named("message_stop"))
+    return Stream("text/event-stream; charset=utf-8", events, "".join(texts))
+
+
+def _named(type: str, **fields: Any) -> bytes:
+    return f"event: {type}\ndata: ".encode() + _json({"type": type, **fields}) + b"\n\n"
+
+
 STREAMS: dict[str, Callable[[int], Stream]] = {
     "openai": openai,
+    "anthropic": anthropic,
     "darkai": darkai,
     "aichats": aichats,
     "aichatonline": aichatonline,
@@ -91,6 +127,11 @@ STREAMS: dict[str, Callable[[int], Stream]] = {
 
 FORMS: dict[str, tuple[bytes, bytes]] = {
     "openai": (b'data: {"choices":[{"index":0,"delta":{"content":"', b'"}}]}\n\n'),
+    "anthropic": (
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":'
+        b'{"type":"text_delta","text":"',
+        b'"}}\n\n',
+    ),
     "darkai": (b'data: {"event": "text-chunk", "data": {"text": "', b'"}}\n\n'),
     "aichats": (b"data: ", b"\n"),
     "aichatonline": (b'{"code":200,"data":{"message":"', b'"}}\n'),
@@ -98,13 +139,19 @@ FORMS: dict[str, tuple[bytes, bytes]] = {
 """By dialect, the least that comes before and after the text of an event."""
 
 
+BEGINNINGS = {"anthropic": 2}
+"""By dialect, how many events stand before the first text; none if it is not named here."""
+
+
 def sized(dialect: str, size: int, count: int = 1) -> Stream:
     """`count` events of `size` bytes each, almost all of it text."""
     before, after = FORMS[dialect]
     text = "x" * (size - len(before) - len(after))
     model = STREAMS[dialect](0)
+    first = BEGINNINGS.get(dialect, 0)
     events = [before + text.encode() + after] * count
-    return Stream(model.content_type, [*events, *model.events], text * count)
+    events = [*model.events[:first], *events, *model.events[first:]]
+    return Stream(model.content_type, events, text * count)
 
 
 def cut(body: bytes, size: int) -> list[bytes]:

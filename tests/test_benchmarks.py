@@ -19,13 +19,14 @@ from benchmarks.decoders import (
     EVENTSOURCE,
     EVERY_DIALECT,
     NODE,
+    OF_ANTHROPIC,
     PARSER,
     measure_node,
     pieces_of,
     stream_of,
 )
 from benchmarks.rounds import Contestant, Figure, Table, play
-from benchmarks.streams import FORMS, STREAMS, Stream, chunked, cut, sized, words
+from benchmarks.streams import BEGINNINGS, FORMS, STREAMS, Stream, chunked, cut, sized, words
 from tests.cutting import every_way
 from tests.driving import JSON, Response, drive
 from tokenwire import PROVIDERS, as_chat
@@ -64,9 +65,9 @@ def test_a_stream_says_its_text_in_any_cut(dialect: str, count: int) -> None:
 
 @pytest.mark.parametrize("dialect", STREAMS)
 def test_a_stream_has_as_many_events_as_asked_for_and_its_terminator(dialect: str) -> None:
-    terminators = len(STREAMS[dialect](0).events)
-    assert terminators == (dialect in ("openai", "darkai"))
-    assert len(STREAMS[dialect](40).events) == 40 + terminators
+    others = len(STREAMS[dialect](0).events)
+    assert others == {"openai": 1, "darkai": 1, "anthropic": 5}.get(dialect, 0)
+    assert len(STREAMS[dialect](40).events) == 40 + others
 
 
 def test_events_have_the_sizes_that_are_told_of_them() -> None:
@@ -74,6 +75,9 @@ def test_events_have_the_sizes_that_are_told_of_them() -> None:
     assert (min(sizes), max(sizes)) == (227, 333)
     sizes = [len(event) for event in STREAMS["darkai"](1000).events[:-1]]
     assert 55 <= sum(sizes) / len(sizes) <= 65
+    texts = STREAMS["anthropic"](1000).events[2:-3]
+    sizes = [len(event) for event in texts if b"ping" not in event]
+    assert (min(sizes), max(sizes)) == (116, 130)
 
 
 def test_the_texts_have_what_naive_splitting_breaks_at() -> None:
@@ -83,10 +87,11 @@ def test_the_texts_have_what_naive_splitting_breaks_at() -> None:
 
 
 @pytest.mark.parametrize("dialect", FORMS)
-@pytest.mark.parametrize("size", [100, 3000])
+@pytest.mark.parametrize("size", [200, 3000])
 def test_a_sized_stream_has_events_of_that_size(dialect: str, size: int) -> None:
     stream = sized(dialect, size, 5)
-    assert [len(event) for event in stream.events[:5]] == [size] * 5
+    first = BEGINNINGS.get(dialect, 0)
+    assert [len(event) for event in stream.events[first : first + 5]] == [size] * 5
     for pieces in every_way(stream.body, seeds=1):
         assert said(dialect, pieces) == stream.text
 
@@ -167,6 +172,8 @@ NEEDS = {
     "openai 2": None,  # another version than the one that is here
     "langchain-openai": "langchain_openai",
     "litellm": "litellm",
+    "anthropic": "anthropic",
+    "anthropic stream()": "anthropic",
 }
 HERE = [
     name
@@ -176,13 +183,13 @@ HERE = [
 
 
 def test_the_plain_ones_and_those_of_the_dev_extra_are_here() -> None:
-    assert {*EVERY_DIALECT, "httpx-sse", "httpx2", "openai"} <= set(HERE)
+    assert {*EVERY_DIALECT, *OF_ANTHROPIC, "httpx-sse", "httpx2", "openai"} <= set(HERE)
 
 
 @pytest.mark.parametrize("name", HERE)
 @pytest.mark.parametrize("how", decode.CUTS)
 def test_every_decoder_comes_to_the_text(name: str, how: str) -> None:
-    for dialect in STREAMS if name in EVERY_DIALECT else ["openai"]:
+    for dialect in (dialect for dialect in STREAMS if decode.decodes(name, dialect)):
         stream = stream_of(dialect, 20)
         run = DECODERS[name](dialect)
         assert run(pieces_of(stream, how)) == stream.text
@@ -234,15 +241,22 @@ def test_goals_are_judged_by_what_was_measured() -> None:
         "openai": Figure(150, 0),
         "httpx-sse": Figure(6, 0),
     }
-    table = decode.goals({"65536": measured}, {"tokenwire": [5, 9]})
+    claude = {"tokenwire": Figure(1, 0), "anthropic stream()": Figure(30, 0)}
+    figures = {"openai": {"65536": measured}, "anthropic": {"event": claude}}
+    table = decode.goals(figures, {"tokenwire": [5, 9]})
     assert table is not None
     assert dict(table.rows) == {
-        "tokenwire / floor, pieces of 64 KiB": ["at most 1.4", 1.5, "missed"],
-        "openai / tokenwire, pieces of 64 KiB": ["at least 80", 100.0, "met"],
-        "httpx-sse / tokenwire, pieces of 64 KiB": ["at least 5", 4.0, "missed"],
+        "openai: tokenwire / floor, pieces of 64 KiB": ["at most 1.4", 1.5, "missed"],
+        "openai: openai / tokenwire, pieces of 64 KiB": ["at least 80", 100.0, "met"],
+        "openai: httpx-sse / tokenwire, pieces of 64 KiB": ["at least 5", 4.0, "missed"],
+        "anthropic: anthropic stream() / tokenwire, one event per piece": [
+            "at least 20",
+            30.0,
+            "met",
+        ],
         "tokenwire, one event of 2 MiB, ms per MiB": ["at most 8", 9, "missed"],
     }
-    assert decode.goals({}, {}) is None
+    assert decode.goals({"openai": {}, "anthropic": {}}, {}) is None
 
 
 def test_who_is_not_installed_is_left_out_and_named(

@@ -126,23 +126,36 @@ class SSEDecoder:
     def runs(self, text: bytes) -> list[tuple[list[bytes], list[bytes]]]:
         """What is in `text`, which is whole lines: the data of usual events, and after them lines
         for `take`; again and again."""
-        if self._size or CR in text or text[-2:] != b"\n\n" or self._border not in text:
+        start, end = self._end_of_pending(text), text.rfind(b"\n\n") + 2
+        if end <= start or CR in text or len(text) > self.lines.limit:
             return [([], text.splitlines())]
-        if len(text) > self.lines.limit:
-            return [([], text.splitlines())]
-        runs: list[tuple[list[bytes], list[bytes]]] = []
-        first, *events = text[:-2].split(self._border)
-        runs.append(([], [*first.splitlines(), b""]))
+        runs = [([], text[:start].splitlines())]
+        head = self._head
+        usual = text.startswith(head, start)
+        first, *events = text[start + usual * len(head) : end - 2].split(self._border)
+        if usual:
+            events.insert(0, first)
+        else:
+            runs.append(([], [*first.splitlines(), b""]))
         payloads: list[bytes] = []
         for event in events:
             if LF not in event:
                 payloads.append(event)
                 continue
             # It has more lines, or events of other types follow.
-            runs.append((payloads, [*(self._head + event).splitlines(), b""]))
+            runs.append((payloads, [*(head + event).splitlines(), b""]))
             payloads = []
-        runs.append((payloads, []))
+        runs.append((payloads, text[end:].splitlines()))
         return runs
+
+    def _end_of_pending(self, text: bytes) -> int:
+        """Where the event that has begun before `text` ends in it; 0 if none has."""
+        if not self._size:
+            return 0
+        if text[0] == LF:
+            return 1
+        end = text.find(b"\n\n")
+        return len(text) if end < 0 else end + 2
 
     def take(self, lines: list[bytes], items: list[SSEItem]) -> None:
         """Append what `lines` complete to `items`. Empties `lines`, as they may be large. Raises
