@@ -85,7 +85,7 @@ def anthropic(count: int) -> Stream:
     then. Before and after them stand those of the message and of its one block."""
     texts = words(count)
     usage = {"input_tokens": 12, "cache_read_input_tokens": 0, "output_tokens": 1}
-    message = {
+    message: dict[str, Any] = {
         "id": "msg_01EbDEqWaPoEJkRcsZfDqQtk",
         "type": "message",
         "role": "assistant",

@@ -15,7 +15,7 @@ import pytest
 
 from tests.driving import Response
 from tokenwire.protocols.toolkit.http import Headers
-from tokenwire.protocols.toolkit.json import is_object
+from tokenwire.protocols.toolkit.json import is_list, is_object
 
 __all__ = ["Corpus", "Row", "corpus", "redacted", "sizes_to_try", "without_nothing"]
 
@@ -59,9 +59,8 @@ def without_nothing(value: Any) -> Any:
     """`value` without the members of its objects that are null."""
     if is_object(value):
         return {k: without_nothing(v) for k, v in value.items() if v is not None}
-    if isinstance(value, list):
-        items: list[Any] = value
-        return list(map(without_nothing, items))
+    if is_list(value):
+        return list(map(without_nothing, value))
     return value
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from ..protocols.errors import LocalProtocolError
 from ..protocols.provider import Provider
@@ -35,8 +35,7 @@ def find_answer(name: str) -> AnswerFunction:
     found = _attribute(name, "an answer function", inspect.isfunction)
     if not callable(found):
         raise LocalProtocolError(f"{name} must be a function, not {type(found).__name__}")
-    answer: AnswerFunction = found
-    return answer
+    return cast("AnswerFunction", found)
 
 
 def _attribute(name: str, what: str, is_one: Callable[[Any], bool]) -> Any:

@@ -43,8 +43,8 @@ class _Stream(NamedTuple):
     last_comment: bytes = b""
 
 
-def _decode_sse(pieces: Iterable[bytes], limit: int) -> _Stream:
-    decoder = SSEDecoder(limit)
+def _decode_sse(pieces: Iterable[bytes], limit: int, usual: str = "message") -> _Stream:
+    decoder = SSEDecoder(limit, usual)
     items: list[SSEItem] = []
     count = -1
     try:
@@ -62,6 +62,7 @@ def _fuzz_sse(data: bytes) -> None:
     limit = _limit(choices[0])
     whole = _decode_sse([body], limit)
     assert _decode_sse(cut_by(choices[1:])(body), limit) == whole
+    assert _decode_sse(cut_by(choices[1:])(body), limit, "x") == whole
     for item in whole.items:
         assert len(item.data if isinstance(item, ServerSentEvent) else item.line) <= limit
     events = [item for item in whole.items if isinstance(item, ServerSentEvent)]
@@ -92,6 +93,7 @@ _SSE_SEEDS = [
     b"data:a\r\ndata: b\r\n\r\ndata\r\n\r\n",
     b"event: x\nid: 1\nretry: 10\ndata: y\n\n:comment\n\ndata: z",
     _BOM + b"data: \xe2\x82\xac\r\rid: 2\rid\r\rdata: \xff\r\r",
+    b"event: x\ndata: a\n\nevent: x\ndata: b\n\n: c\n\nevent: y\ndata: d\n\nevent: x\ndata: e\n\n",
     b"error: no\n{\n}\ndata: a\x0bb\xc2\x85c\xe2\x80\xa8d\n\n",
     b"data: " + b"long " * 12 + b"\n\ndata: b\n",
 ]

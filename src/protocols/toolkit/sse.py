@@ -88,12 +88,11 @@ class SSEDecoder:
         """
         text = self.lines.feed(data)
         payloads = self.payloads(text)
-        if payloads is None:
-            lines = text.splitlines()
-            del text  # it may be as large as an event may be, and so is its line
-            self.take(lines, items)
-        else:
+        runs = self.runs(text) if payloads is None else [(payloads, list[bytes]())]
+        del text  # it may be as large as an event may be, and so is its line
+        for payloads, lines in runs:
             items += [ServerSentEvent(data, self.usual, self._id) for data in payloads]
+            self.take(lines, items)
         if self.lines.too_long:
             self.lines.check_rest()
 
@@ -126,13 +125,13 @@ class SSEDecoder:
     def runs(self, text: bytes) -> list[tuple[list[bytes], list[bytes]]]:
         """What is in `text`, which is whole lines: the data of usual events, and after them lines
         for `take`; again and again."""
-        start, end = self._end_of_pending(text), text.rfind(b"\n\n") + 2
-        if end <= start or CR in text or len(text) > self.lines.limit:
+        start, end = self._end_of_pending(text), text.rfind(b"\n\n")
+        if end < start or CR in text or len(text) > self.lines.limit:
             return [([], text.splitlines())]
-        runs = [([], text[:start].splitlines())]
+        runs: list[tuple[list[bytes], list[bytes]]] = [([], text[:start].splitlines())]
         head = self._head
         usual = text.startswith(head, start)
-        first, *events = text[start + usual * len(head) : end - 2].split(self._border)
+        first, *events = text[start + usual * len(head) : end].split(self._border)
         if usual:
             events.insert(0, first)
         else:
@@ -145,14 +144,14 @@ class SSEDecoder:
             # It has more lines, or events of other types follow.
             runs.append((payloads, [*(head + event).splitlines(), b""]))
             payloads = []
-        runs.append((payloads, text[end:].splitlines()))
+        runs.append((payloads, text[end + 2 :].splitlines()))
         return runs
 
     def _end_of_pending(self, text: bytes) -> int:
         """Where the event that has begun before `text` ends in it; 0 if none has."""
         if not self._size:
             return 0
-        if text[0] == LF:
+        if text[:1] == b"\n":
             return 1
         end = text.find(b"\n\n")
         return len(text) if end < 0 else end + 2

@@ -82,7 +82,8 @@ def over(reason: str | None = "end_turn", usage: Any = None, **more: Any) -> byt
 
 
 def message(**fields: Any) -> bytes:
-    known = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": []}
+    known: dict[str, Any] = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m"}
+    known["content"] = []
     return event("message_start", message={**known, **fields})
 
 
@@ -372,7 +373,7 @@ def test_a_block_that_comes_whole(block: Any) -> None:
 
 
 def test_a_tool_of_the_services() -> None:
-    block = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+    block: dict[str, Any] = {"type": "server_tool_use", "id": "s", "name": "n", "input": {}}
     pieces = [delta(0, "input_json_delta", partial_json=p) for p in ("", '{"q":', "1}")]
     whole = {**block, "input": {"q": 1}}
     assert shown(said(start(0, **block), *pieces, stop(0))) == [native(whole)]

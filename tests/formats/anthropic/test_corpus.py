@@ -167,10 +167,11 @@ def test_names_do_not_matter(file: str) -> None:
 def test_stream_cut_anywhere(file: str) -> None:
     """Before the evidence it is never a success, after it always."""
     whole = response(file)
+    nothing: dict[str, Any] = {}
     owed = next(
         place
         for place, value in payloads(whole.body)
-        if (value.get("delta") or value.get("message") or {}).get("stop_reason")
+        if (value.get("delta") or value.get("message") or nothing).get("stop_reason")
     )
     for size in sizes_to_try(whole.body):
         for ending in ("eof", "disconnect"):

@@ -68,7 +68,7 @@ def read_message(role: str, content: Any, **how: Any) -> Message:
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "integer"}}}
 SEARCH = {"type": "web_search_20260318", "name": "web_search", "max_uses": 3}
 DEFERRED = {"name": "h", "input_schema": SCHEMA, "defer_loading": True}
-NOTHING = {"type": "object", "properties": {}}
+NOTHING: dict[str, Any] = {"type": "object", "properties": {}}
 FORMAT = {"type": "json_schema", "schema": SCHEMA}
 OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "temperature": ({"temperature": 0.5}, {"temperature": 0.5}),
@@ -403,7 +403,7 @@ def test_refusals_are_text() -> None:
 
 THOUGHT = {"type": "thinking", "thinking": "t", "signature": "s"}
 HIDDEN = {"type": "redacted_thinking", "data": "d"}
-USE = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+USE: dict[str, Any] = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
 CITED = {"type": "text", "text": "c", "citations": [{"type": "char_location"}]}
 EMPTY = {"type": "text", "text": "", "citations": [{"type": "char_location"}]}
 

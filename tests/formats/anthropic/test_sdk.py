@@ -129,9 +129,10 @@ def result_of(first: Any) -> Any:
 
 def test_create_with_a_tool_and_thinking(server: Server) -> None:
     with client(server) as asking:
-        first = asking.messages.create(messages=QUESTION, **HOW)
+        create: Any = asking.messages.create  # its overloads don't know what is in HOW
+        first = create(messages=QUESTION, **HOW)
         check_first(first)
-        check_second(asking.messages.create(messages=result_of(first), **HOW), first)
+        check_second(create(messages=result_of(first), **HOW), first)
 
 
 def test_stream_with_a_tool_and_thinking(server: Server) -> None:
@@ -215,9 +216,10 @@ def test_a_refusal() -> None:
         return [Refusal("I won't."), finish, End("terminator")]
 
     with serve("anthropic", declines) as server, client(server) as asking:
-        message = asking.messages.create(messages=QUESTION, **HOW)
+        create: Any = asking.messages.create
+        message = create(messages=QUESTION, **HOW)
     assert message.stop_reason == "refusal"
-    details: Any = message.stop_details
+    details = message.stop_details
     assert (details.category, details.explanation) == ("cyber", "I won't.")
 
 

@@ -15,9 +15,9 @@ LONGEST_RETRY = 10**18 - 1
 """Our bound for `retry`, 31 million years in milliseconds: the standard's integer has none."""
 
 
-def ours(pieces: Iterable[bytes], *, eof: bool) -> Interpretation:
+def ours(pieces: Iterable[bytes], *, eof: bool, usual: str = "message") -> Interpretation:
     """What our decoder makes of a stream, `eof`: and of its clean end."""
-    decoder = SSEDecoder()
+    decoder = SSEDecoder(usual=usual)
     items: list[SSEItem] = []
     for piece in pieces:
         decoder.feed(piece, items)
@@ -60,8 +60,9 @@ def standard(stream: bytes, *, eof: bool) -> Interpretation:
 def assert_alike(stream: bytes, ways: Iterable[list[bytes]]) -> None:
     expected, expected_at_eof = standard(stream, eof=False), standard(stream, eof=True)
     for pieces in ways:
-        assert ours(pieces, eof=False) == expected
-        assert ours(pieces, eof=True) == expected_at_eof
+        for usual in ("message", "x"):
+            assert ours(pieces, eof=False, usual=usual) == expected
+            assert ours(pieces, eof=True, usual=usual) == expected_at_eof
 
 
 # Streams
@@ -105,7 +106,10 @@ FIELDS = joined(KNOWN | UNKNOWN, COLONS, VALUES, ENDS)
 PLAIN_FIELDS = joined(KNOWN, st.just(b": "), WORDS, ENDS)
 RETRIES = joined(st.sampled_from([b"retry:", b"retry: "]), NUMBERS, ENDS)
 # What most of a real stream is, and what the decoder has a shorter way for.
-RUNS = st.lists(st.sampled_from([b"data: x\n\n", b"data: \n\n", b"data: {}\n\n"]), max_size=4)
+EVENTS = [b"data: x\n\n", b"data: \n\n", b"data: {}\n\n"]
+RUNS = st.lists(
+    st.sampled_from([*EVENTS, *(b"event: x\n" + event for event in EVENTS)]), max_size=4
+)
 LINES = FIELDS | PLAIN_FIELDS | RETRIES | ENDS | RUNS.map(b"".join) | VALUES
 STREAMS = joined(
     st.sampled_from([b"", b"", b"", BOM, BOM + BOM, b"\xef\xbb", b"\xef", b"\n" + BOM]),
@@ -118,6 +122,7 @@ REAL = [
     + b"data: [DONE]\n\n",
     b"event: message_start\r\ndata: {}\r\n\r\nevent: ping\r\ndata: {}\r\n\r\n"
     b"event: error\r\ndata: {\r\ndata: }\r\n\r\n",
+    b"event: x\ndata: 1\n\n" * 3 + b"event: y\ndata: 2\n\n: z\n\n" + b"event: x\ndata: 3\n\n" * 2,
     b"retry: 3000\nid: 1\ndata: a\n\nid\ndata: b\n\nid: 2\n\ndata: c\n\nid: 3\ndata: cut",
     b'error: {"message":"no"}\n{"detail":\n "no"\n}\n\ndata:x\rdata: y\r\rdata\r\r',
 ]
