@@ -11,7 +11,15 @@
 
 from typing import TYPE_CHECKING, Any
 
-from .highlevel import ask, ask_async, make_exchange, stream, stream_async
+from .highlevel import (
+    ask,
+    ask_async,
+    make_exchange,
+    models,
+    models_async,
+    stream,
+    stream_async,
+)
 from .protocols import VERSION
 from .protocols.chat import (
     Chat,
@@ -77,6 +85,7 @@ if TYPE_CHECKING:
     from .protocols.auth import AwsKey, Bearer, Header, NoKey, Query
     from .protocols.dialect import Dialect, Endpoint
     from .protocols.exchange import Exchange
+    from .protocols.models import Model
     from .protocols.observer import Observer, Outcome
     from .protocols.provider import Provider
     from .protocols.reply import Choice, CollectedToolCall, Reply
@@ -90,6 +99,7 @@ _ON_DEMAND = {
     "auth": "AwsKey Bearer Header NoKey Query",
     "dialect": "Dialect Endpoint",
     "exchange": "Exchange",
+    "models": "Model",
     "observer": "Observer Outcome",
     "provider": "Provider",
     "reply": "Choice CollectedToolCall Reply",
@@ -147,6 +157,7 @@ __all__ = [
     "LogProbs",
     "Malformed",
     "Message",
+    "Model",
     "Native",
     "NoKey",
     "Observer",
@@ -191,6 +202,8 @@ __all__ = [
     "ask",
     "ask_async",
     "make_exchange",
+    "models",
+    "models_async",
     "pair",
     "stream",
     "stream_async",

@@ -15,6 +15,7 @@ from .protocols.registry import provider_named
 if TYPE_CHECKING:
     from .protocols.auth import KeySource
     from .protocols.exchange import Exchange
+    from .protocols.models import Model
     from .protocols.observer import Observer
     from .protocols.provider import Provider
     from .protocols.reply import Reply
@@ -22,7 +23,16 @@ if TYPE_CHECKING:
     from .transports.client.clients import AsyncClient
     from .transports.sync import Answer, Client
 
-__all__ = ["ask", "ask_async", "key_from_environment", "make_exchange", "stream", "stream_async"]
+__all__ = [
+    "ask",
+    "ask_async",
+    "key_from_environment",
+    "make_exchange",
+    "models",
+    "models_async",
+    "stream",
+    "stream_async",
+]
 
 
 def make_exchange(
@@ -49,16 +59,28 @@ def make_exchange(
     provider = provider_named(provider)
     return provider.exchange(
         as_chat(chat, **options),
-        key=key_from_environment(provider) if key is None else key or None,
-        base_url=_first_set(provider.base_env) if base_url is None else base_url,
-        params=_params(provider) | dict(params or {}),
+        **_where(provider, key, base_url, params),
         headers=headers,
         limits=limits,
         clocks=clocks,
         random=_system_random,
-        now=time.time,
         observers=observers,
     )
+
+
+def _where(
+    provider: "Provider",
+    key: "KeySource | None",
+    base_url: str | None,
+    params: Mapping[str, str] | None,
+) -> dict[str, Any]:
+    """Where to ask, and by which key: what is not given is that of the environment."""
+    return {
+        "key": key_from_environment(provider) if key is None else key or None,
+        "base_url": _first_set(provider.base_env) if base_url is None else base_url,
+        "params": _params(provider) | dict(params or {}),
+        "now": time.time,
+    }
 
 
 def key_from_environment(provider: "Provider") -> str | None:
@@ -154,3 +176,47 @@ def stream_async(
     running_library()
     exchange = make_exchange(provider, chat, **how)
     return (client or Client(single_use=True)).open(exchange)
+
+
+def models(
+    provider: "str | Provider", *, client: "Client | None" = None, **how: Any
+) -> "list[Model]":
+    """The models that the service of `provider` lists.
+
+    `how`: `key`, `base_url`, `params`, `headers` and `clocks`, as for `make_exchange`. Raises
+    TokenwireError; LocalProtocolError if the service has no such list.
+    """
+    from .transports.sync import Client
+
+    found: list[Model] = []
+    with (client or Client(single_use=True)).open(
+        _models_exchange(provider, found, **how)
+    ) as asked:
+        asked.read()
+    return found
+
+
+async def models_async(
+    provider: "str | Provider", *, client: "AsyncClient | None" = None, **how: Any
+) -> "list[Model]":
+    """`models`, on asyncio or trio (and so anyio), whichever is running."""
+    from .transports.anyio import Client
+
+    found: list[Model] = []
+    exchange = _models_exchange(provider, found, **how)
+    async with (client or Client(single_use=True)).open(exchange) as asked:
+        await asked.read()
+    return found
+
+
+def _models_exchange(
+    provider: "str | Provider",
+    found: "list[Model]",
+    *,
+    key: "KeySource | None" = None,
+    base_url: str | None = None,
+    params: Mapping[str, str] | None = None,
+    **how: Any,
+) -> "Exchange":
+    provider = provider_named(provider)
+    return provider.models_exchange(found, **_where(provider, key, base_url, params), **how)

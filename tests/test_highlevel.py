@@ -299,3 +299,22 @@ def test_signatures_know_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
         request = asked.next_request()
         assert request is not None
         assert dict(request.headers)[b"x-signature"] == f"{key} at 1234.5".encode()
+
+
+# Models
+
+
+def test_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve("anthropic", key="sesame") as server:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "sesame")
+        found = tokenwire.models("anthropic")
+        assert "claude-haiku-4-5" in [model.id for model in found]
+        assert asyncio.run(tokenwire.models_async("anthropic")) == found
+        with Client() as client:
+            assert tokenwire.models("anthropic", client=client, key="sesame") == found
+        with pytest.raises(tokenwire.AuthenticationFailed):
+            tokenwire.models("anthropic", key="wrong")
+        assert {request.target for request in server.requests} == {"/v1/models?limit=1000"}
+    with pytest.raises(tokenwire.LocalProtocolError, match="aichats has no list of models"):
+        tokenwire.models("aichats")

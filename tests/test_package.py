@@ -16,7 +16,7 @@ IMPORT_ALL = """
 import importlib, sys, tokenwire
 assert "site-packages" in tokenwire.__file__, tokenwire.__file__
 NEEDS_AN_EXTRA = {"tokenwire.testing", "tokenwire.server.embedded", "tokenwire.transports.trio"}
-COMMAND = ("chat", "commands", "decode", "providers", "show", "terminal")
+COMMAND = ("chat", "commands", "decode", "models", "providers", "show", "terminal")
 NEEDS_AN_EXTRA |= {f"tokenwire.cli.{name}" for name in COMMAND}
 EXTRAS = {"anyio", "click", "hypothesis", "rich", "trio"}
 for name in sys.argv[1:]:

@@ -1,7 +1,6 @@
 """`tokenwire chat`: one question, or a conversation."""
 
 import mimetypes
-import os
 import sys
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
@@ -12,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..highlevel import key_from_environment, make_exchange
+from ..highlevel import make_exchange
 from ..protocols.chat import Chat, ImagePart, Message, Part, TextPart
 from ..protocols.errors import LocalProtocolError, TokenwireError
 from ..protocols.events import Event
 from ..protocols.provider import Provider
 from ..protocols.reply import Reply
 from . import ServerFailed, Settings, complain
-from .server import embedded_server, takes_key
+from .server import embedded_server, key_for
 from .show import is_terminal, saver, show
 from .transports import Ask, open_transport
 
@@ -71,7 +70,7 @@ class Session:
         self._options = options
         self._settings = settings
         self._provider = options.provider
-        self._key = "" if options.embedded else _key(self._provider)
+        self._key = "" if options.embedded else key_for(self._provider)
         self._pictures = [_picture(path) for path in options.images]
         self._save = saver(options.output)
         self._model = _model(self._provider, options)
@@ -137,11 +136,6 @@ class Session:
                 complain(error, self._settings)
             if reply.text:
                 chat, said = following, reply
-
-
-def _key(provider: Provider) -> str:
-    key = os.environ.get("TOKENWIRE_KEY", "").strip()
-    return key if key and takes_key(provider) else key_from_environment(provider) or ""
 
 
 def _model(provider: Provider, options: ChatOptions) -> str:

@@ -336,6 +336,34 @@ def providers(verbose: bool, as_json: bool) -> None:
     run_providers(verbose=verbose, as_json=as_json)
 
 
+@tokenwire.command(short_help="List the models of a service.")
+@_provider_option("-p", "--provider")
+@click.option("--json", "as_json", is_flag=True, help="Print each model as a line of JSON.")
+@click.option(
+    "--base-url",
+    metavar="URL",
+    help="The address of the service, to which the key is sent. [default: the provider's]",
+)
+@click.option("--proxy", metavar="URL", help="A proxy, as http://host:port. [default: as for chat]")
+@click.option(
+    "--embedded", is_flag=True, help="Ask the provider's embedded server: no network, no key."
+)
+@_traceback
+def models(**options: Any) -> None:
+    """Ask a service which models it has, and print their ids, one on a line.
+
+    The key is read as for chat.
+
+    \b
+    Examples:
+      tokenwire models -p anthropic
+      tokenwire models --base-url http://localhost:11434/v1
+    """
+    from .models import ModelsOptions, run_models
+
+    run_models(ModelsOptions(**options))
+
+
 @tokenwire.command(short_help="Print the completion script for a shell.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @_traceback

@@ -1,10 +1,12 @@
 """What several commands need from a provider: its embedded server, the steps before a chat, and
-whether it takes a key."""
+its key."""
 
+import os
 import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..highlevel import key_from_environment
 from ..protocols.chat import Chat, as_chat
 from ..protocols.errors import LocalProtocolError
 from ..protocols.exchange import Exchange
@@ -15,7 +17,7 @@ from ..protocols.toolkit.http import Request
 if TYPE_CHECKING:
     from ..server.embedded import Server
 
-__all__ = ["any_chat", "embedded_server", "exchange_at_chat", "takes_key"]
+__all__ = ["any_chat", "embedded_server", "exchange_at_chat", "key_for", "takes_key"]
 
 
 def embedded_server() -> "Callable[..., Server]":
@@ -54,6 +56,12 @@ def exchange_at_chat(
 def any_chat(provider: Provider, model: str = "") -> Chat:
     """A chat that `provider` accepts."""
     return as_chat("Hello", model=model or provider.default_model or "any")
+
+
+def key_for(provider: Provider) -> str:
+    """The key of the environment: TOKENWIRE_KEY, or the provider's own variable; empty: none."""
+    key = os.environ.get("TOKENWIRE_KEY", "").strip()
+    return key if key and takes_key(provider) else key_from_environment(provider) or ""
 
 
 def takes_key(provider: Provider) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 
 from .auth import Auth, Bearer
 from .events import End, Event, Evidence, FinishKind, Text
+from .toolkit.refusals import STANDARD, ErrorTable
 
 if TYPE_CHECKING:
     from .chat import Chat
@@ -94,6 +95,10 @@ class Dialect:
     object `a`, or of each of several."""
     hints: ClassVar[frozenset[str]] = frozenset()
     """Fields of its requests that affect only cost, speed or display: a gateway may drop them."""
+    headers: ClassVar[Mapping[str, str]] = {}
+    """Headers of each of its requests; those of the provider and the caller win."""
+    errors: ClassVar[ErrorTable] = STANDARD
+    """What the error responses of its services mean."""
     auth: ClassVar[tuple[Auth, ...]] = (Bearer(),)
     """Where a key may be. The client uses the first place; the server half accepts all. Empty: the
     service takes no key."""

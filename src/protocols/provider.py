@@ -18,6 +18,7 @@ from .question import Question, RandomSource
 from .toolkit.http import check_plain
 
 if TYPE_CHECKING:
+    from .models import Model
     from .observer import Observer
 
 __all__ = ["Provider"]
@@ -199,17 +200,9 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         if not isinstance(chat, Chat):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise LocalProtocolError("give a Chat: as_chat(...) makes one of text or messages")
         self.check(chat)
-        if key is not None:
-            if self.key_place is None:
-                raise self._refuse("key")
-            key = key_text(key) if isinstance(key, str) else key
-        question = Question(
-            provider=self,
-            chat=chat,
+        question = msgspec.structs.replace(
+            self._question(chat, key, base_url, params, headers),
             model=self.model(chat.model),
-            key=key,
-            base_url=self._base_url(params or {}) if base_url is None else base_url,
-            headers=dict(headers or {}),
             limits=limits or _LIMITS,
             random=random,
             now=now,
@@ -225,6 +218,55 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
             owes=self.required_evidence,
             clocks=clocks or self.clocks,
             limits=question.limits,
+        )
+
+    def models_exchange(
+        self,
+        found: "list[Model]",
+        *,
+        key: KeySource | None = None,
+        base_url: str | None = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        clocks: Clocks | None = None,
+        now: Callable[[], float] | None = None,
+    ) -> Exchange:
+        """The exchange that asks for the service's models. Once it has succeeded, `found` has them.
+
+        Raises LocalProtocolError for a provider without such a list.
+        """
+        from .models import ModelsStep  # few programs ask for it
+
+        question = self._question(Chat(messages=()), key, base_url, params, headers)
+        question = msgspec.structs.replace(question, now=now)
+        return Exchange(
+            lambda: ModelsStep(question, self.dialect.errors, found),
+            sign=question.sign,
+            owes="terminator",
+            clocks=clocks or self.clocks,
+            limits=_LIMITS,
+        )
+
+    def _question(
+        self,
+        chat: Chat,
+        key: KeySource | None,
+        base_url: str | None,
+        params: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+    ) -> Question:
+        if key is not None:
+            if self.key_place is None:
+                raise self._refuse("key")
+            key = key_text(key) if isinstance(key, str) else key
+        return Question(
+            provider=self,
+            chat=chat,
+            model="",
+            limits=_LIMITS,
+            key=key,
+            base_url=self._base_url(params or {}) if base_url is None else base_url,
+            headers=dict(headers or {}),
         )
 
     def check(self, chat: Chat) -> None:

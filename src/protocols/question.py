@@ -111,6 +111,7 @@ class Question(msgspec.Struct, frozen=True):
         url = join_url(self.base_url, _with_query(path, self.provider.query))
         pairs = [
             *_COMMON.items(),
+            *self.provider.dialect.headers.items(),
             *headers.items(),
             *self.provider.headers.items(),
             *self.headers.items(),

@@ -135,6 +135,40 @@ def test_it_serves_until_ctrl_c() -> None:
         assert process.stderr.read() == ""
 
 
+ANSWERS = """
+from tokenwire import End, Text
+
+NUMBER = 7
+
+
+def answer(chat):
+    yield Text("It is mine.")
+    yield End("terminator")
+"""
+
+
+def test_answers_of_ones_own(mine: Path) -> None:
+    (mine / "answers.py").write_text(ANSWERS)
+    said: list[str] = []
+
+    async def ask() -> None:
+        url = cast(Stream, sys.stdout).bytes.getvalue().decode().split()[2]
+        said.append((await tokenwire.ask_async("darkai", "Hello", base_url=url)).text)
+        raise KeyboardInterrupt
+
+    with patch("anyio.sleep_forever", ask):
+        assert run("serve", "-p", "darkai", "--answer", "answers:answer").code == Exit.OK
+    assert said == ["It is mine."]
+    wrong = {
+        "answers:answers": "answers:answers: answers has no answers (its functions: answer)",
+        "answers:NUMBER": "answers:NUMBER must be a function, not int",
+        "answers": "'answers': give an answer function of your own as module:NAME",
+    }
+    for name, words in wrong.items():
+        outcome = run("serve", "--answer", name)
+        assert (outcome.code, outcome.err) == (Exit.USAGE, f"tokenwire: {words}\n")
+
+
 def test_what_its_code_raises_is_shown_with_where(mine: Path) -> None:
     async def fail() -> None:
         shown = cast(Stream, sys.stdout).bytes.getvalue().decode()

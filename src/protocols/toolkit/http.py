@@ -211,12 +211,18 @@ def check_url(url: str, what: str = "URL") -> str:
 
 @lru_cache(64)
 def join_url(base: str, path: str) -> str:
-    """`path` below `base`, whose own path and query are kept (Azure's `?api-version=`). Raises
-    LocalProtocolError if `base` is not an http(s) URL."""
+    """`path` below `base`, whose own path and query are kept (Azure's `?api-version=`).
+
+    A `/v1` that both have is written once, as some services document their base URL with it. Raises
+    LocalProtocolError if `base` is not an http(s) URL.
+    """
     parts = _split(base, "base_url")
     path, _, query = path.partition("?")
+    below = parts.path.rstrip("/")
+    if path.startswith("/v1/"):
+        below = below.removesuffix("/v1")
     return parts._replace(
-        path=parts.path.rstrip("/") + path,
+        path=below + path,
         query="&".join(filter(None, (parts.query, query))),
         fragment="",
     ).geturl()

@@ -12,7 +12,7 @@ from ...events import Citation, End, Finish, FinishKind, Refusal, Start, Usage
 from ...question import Question
 from ...service import Responder, Service
 from ...step import Step
-from .client import PATH, AnthropicStep
+from .client import ERRORS, PATH, AnthropicStep
 from .presets import presets
 from .server import PING, AnthropicResponder
 
@@ -49,6 +49,9 @@ class Anthropic(Dialect):
         "metadata context_management thinking.display speed service_tier inference_geo "
         "diagnostics tools.eager_input_streaming tools.defer_loading"
     )
+    # Every service knows this version; later ones take fewer options.
+    headers = {"anthropic-version": "2023-06-01"}
+    errors = ERRORS
     auth = (Header("x-api-key"), Bearer())
     finish = _FINISH
     endpoints = (

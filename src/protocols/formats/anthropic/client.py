@@ -44,14 +44,10 @@ from .wire import (
     messages,
 )
 
-__all__ = ["PATH", "UNSIGNED", "AnthropicStep", "usage_of"]
+__all__ = ["ERRORS", "PATH", "UNSIGNED", "AnthropicStep", "usage_of"]
 
 PATH = "/v1/messages"
 """Where chats are asked, below the base URL."""
-
-VERSION = "2023-06-01"
-"""The version of the API that is asked for. Every service knows it; later ones take fewer
-options."""
 
 UNSIGNED = "tokenwire"
 """The signature that the server half gives a thought without one. It means none."""
@@ -79,13 +75,10 @@ class AnthropicStep(EventStep):
 
     def __init__(self, question: Question) -> None:
         accept = "text/event-stream" if question.chat.stream else "application/json"
-        base = question.base_url.rstrip("/")
-        if not question.provider.path and base.endswith("/v1"):  # as some services document it
-            question = msgspec.structs.replace(question, base_url=base.removesuffix("/v1"))
         request = question.post(
             PATH,
             encode_chat(question.chat, question.model, question.provider),
-            {"accept": accept, "anthropic-version": VERSION},
+            {"accept": accept},
         )
         super().__init__(request, question.limits)
         self._reader = BlockReader("anthropic", question.limits, question.finishes)

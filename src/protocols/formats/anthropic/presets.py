@@ -18,7 +18,7 @@ _THEIRS = 8192
 _DOCS = "https://platform.claude.com/docs/en"
 _COMPATIBLE = "https://developersdigest.tech/reference/api-compatibility"
 """Quotes the vendors' pages."""
-_MODELS = "/v1/models"
+_MODELS = "/v1/models?limit=1000"
 
 
 def presets(dialect: Dialect) -> dict[str, Provider]:

@@ -49,6 +49,7 @@ PROVIDERS = {
         base_url="https://aichatonlineorg.erweima.ai",
         site="https://aichatonline.org",
         working=False,
+        models_path=None,
         models=("gpt-4o-mini",),
         default_model="gpt-4o-mini",
         headers={

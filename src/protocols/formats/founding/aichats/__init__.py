@@ -53,6 +53,7 @@ PROVIDERS = {
         base_url="https://ai-chats.org",
         site="https://ai-chats.org",
         working=False,
+        models_path=None,
         models=("gpt-4", "dalle"),
         default_model="gpt-4",
         headers={

@@ -44,6 +44,7 @@ PROVIDERS = {
         base_url="https://darkai.foundation",
         site="https://darkai.foundation/chat",
         working=False,
+        models_path=None,
         models=("llama-3-70b", "gpt-4o", "gpt-3.5-turbo"),
         default_model="llama-3-70b",
         aliases={"llama-3.1-70b": "llama-3-70b"},

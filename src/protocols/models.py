@@ -1,0 +1,71 @@
+"""The list of a service's models: the exchange that asks for it, and what is in it."""
+
+from typing import Any
+
+import msgspec
+
+from .errors import LocalProtocolError, UnexpectedContent
+from .events import Event
+from .question import Question
+from .step import Step
+from .toolkit.json import decode_json, is_list, is_object
+from .toolkit.refusals import ErrorTable, is_refusal, refusal_of_object
+
+__all__ = ["Model", "ModelsStep"]
+
+_value = msgspec.json.Decoder()
+
+
+class Model(msgspec.Struct, frozen=True):
+    """One model that a service lists. `id` is what `Chat.model` takes, `name` is for people, and
+    `raw` all that the service says of it."""
+
+    id: str
+    name: str = ""
+    raw: dict[str, Any] = {}
+
+
+class ModelsStep(Step):
+    """Asks for the list, page by page, and appends the models to `found`.
+
+    The list is that of OpenAI (`data`, each with an `id`), which most services have; Anthropic's
+    goes on if `has_more`, after its `last_id`.
+    """
+
+    framing = "document"
+    unfinished = "the body ended before the list of models was complete"
+
+    def __init__(
+        self, question: Question, errors: ErrorTable, found: list[Model], after: str = ""
+    ) -> None:
+        path = question.provider.models_path
+        if path is None:
+            raise LocalProtocolError(f"{question.provider.name} has no list of models")
+        if after:
+            path += f"{'&' if '?' in path else '?'}after_id={after}"
+        self.request = question.get(path, {"accept": "application/json"})
+        self.errors = errors
+        self._question = question
+        self._found = found
+        self._first = not after
+
+    def document(self, body: bytes, events: list[Event]) -> Step | None:
+        value = decode_json(_value, body)
+        listed = value.get("data") if is_object(value) else None
+        if not is_list(listed):
+            if is_refusal(value, self.errors):
+                raise refusal_of_object(value, self.errors, data=body)
+            raise UnexpectedContent("a JSON document that is no list of models", data=body)
+        if self._first:
+            self._found.clear()  # of an attempt that failed
+        self._found += [_model(each) for each in listed if is_object(each) and "id" in each]
+        last = value.get("last_id")
+        if value.get("has_more") is True and isinstance(last, str) and last:
+            return ModelsStep(self._question, self.errors, self._found, last)
+        self.evidence = "terminator"
+        return None
+
+
+def _model(fields: dict[str, Any]) -> Model:
+    name = fields.get("display_name") or fields.get("name")
+    return Model(str(fields["id"]), name if isinstance(name, str) else "", fields)

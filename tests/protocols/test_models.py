@@ -1,0 +1,128 @@
+"""The list of a service's models."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.driving import Response, alike
+from tokenwire.protocols.auth import NoKey
+from tokenwire.protocols.errors import (
+    AuthenticationFailed,
+    LocalProtocolError,
+    Malformed,
+    RemoteProtocolError,
+    Truncated,
+    UnexpectedContent,
+)
+from tokenwire.protocols.events import End
+from tokenwire.protocols.models import Model
+from tokenwire.protocols.registry import PROVIDERS
+from tokenwire.protocols.service import Service
+
+OPENAI = PROVIDERS["openai"]
+ANTHROPIC = PROVIDERS["anthropic"]
+
+
+def listed(*bodies: Any, provider: Any = OPENAI) -> list[Model]:
+    found: list[Model] = []
+    exchange = provider.models_exchange(found)
+    outcome = alike(exchange, *(json.dumps(body).encode() for body in bodies))
+    assert outcome.succeeded().events == [End("terminator")]
+    return found
+
+
+def test_a_list() -> None:
+    first, second = {"id": "a", "created": 1}, {"id": "b", "display_name": "B", "name": "c"}
+    assert listed({"object": "list", "data": [first, second, {"x": 1}, 7]}) == [
+        Model("a", "", first),
+        Model("b", "B", second),
+    ]
+    assert listed({"data": []}) == []
+    assert listed({"data": [{"id": 7, "name": "seven"}]})[0] == (
+        Model("7", "seven", {"id": 7, "name": "seven"})
+    )
+
+
+def test_a_list_of_several_pages() -> None:
+    pages = [
+        {"data": [{"id": "a"}], "has_more": True, "last_id": "a"},
+        {"data": [{"id": "b"}], "has_more": True, "last_id": "b"},
+        {"data": [{"id": "c"}], "has_more": False, "last_id": "c"},
+    ]
+    assert [model.id for model in listed(*pages, provider=ANTHROPIC)] == ["a", "b", "c"]
+    assert [model.id for model in listed(*pages)] == ["a", "b", "c"]
+    endless = {"data": [{"id": "a"}], "has_more": True, "last_id": None}
+    assert [model.id for model in listed(endless)] == ["a"]
+
+
+def test_the_requests() -> None:
+    found: list[Model] = []
+    exchange = ANTHROPIC.models_exchange(found, key="k", base_url="https://x.test/v1")
+    request = exchange.next_request()
+    assert request is not None
+    assert (request.method, request.url) == ("GET", "https://x.test/v1/models?limit=1000")
+    headers = dict(request.headers)
+    assert (headers[b"x-api-key"], headers[b"anthropic-version"]) == (b"k", b"2023-06-01")
+    exchange.receive_response(200, [(b"content-type", b"application/json")])
+    exchange.receive_data(b'{"data": [], "has_more": true, "last_id": "a"}')
+    exchange.receive_eof(framed=True)
+    request = exchange.next_request()
+    assert request is not None
+    assert request.url == "https://x.test/v1/models?limit=1000&after_id=a"
+    plain = OPENAI.models_exchange(found, headers={"x-mine": "1"}).next_request()
+    assert plain is not None
+    assert plain.url == "https://api.openai.com/v1/models"
+    assert dict(plain.headers)[b"x-mine"] == b"1"
+
+
+def test_an_attempt_that_failed_leaves_nothing() -> None:
+    found = [Model("old")]
+    exchange = OPENAI.models_exchange(found)
+    body = b'{"data": [{"id": "a"}]}'
+    alike(exchange, body).succeeded()
+    alike(exchange, body).succeeded()
+    assert [model.id for model in found] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("response", "kind"),
+    [
+        (Response(b"[]"), UnexpectedContent),
+        (Response(b'{"data": 7}'), UnexpectedContent),
+        (Response(b'{"error": {"message": "no"}}'), RemoteProtocolError),
+        (Response(b"<html>"), UnexpectedContent),
+        (Response(b"nothing"), Malformed),
+        (Response(b'{"data": ['), Truncated),
+        (Response(b"{}", 401), AuthenticationFailed),
+        (Response(b"data: {}\n\n"), Malformed),
+    ],
+)
+def test_what_is_no_list(response: Response, kind: Any) -> None:
+    found: list[Model] = []
+    error = alike(OPENAI.models_exchange(found), response).error
+    assert isinstance(error, kind)
+    assert found == []
+
+
+def test_a_service_without_a_list() -> None:
+    with pytest.raises(LocalProtocolError, match="darkai has no list of models"):
+        PROVIDERS["darkai"].models_exchange([])
+    keyless = OPENAI.replace(auth=NoKey())
+    with pytest.raises(LocalProtocolError, match="openai can't take key"):
+        keyless.models_exchange([], key="k")
+
+
+@pytest.mark.parametrize("name", ["openai", "anthropic"])
+def test_our_own_servers(name: str) -> None:
+    provider = PROVIDERS[name].replace(models=("a", "b"))
+    found: list[Model] = []
+    exchange = provider.models_exchange(found)
+    request = exchange.next_request()
+    assert request is not None
+    responder = Service(provider).responder()
+    assert responder.receive_request(request) is None
+    exchange.receive_response(*responder.head())
+    exchange.receive_data(responder.end())
+    exchange.receive_eof(framed=True)
+    assert [model.id for model in found] == ["a", "b"]
