@@ -50,6 +50,8 @@ ENOUGH = 0.9
 KILLED = ("killed", "timeout", "segfault")
 TESTED_BY = {
     "formats.openai_chat.choice": "tests/formats/openai_chat/test_client.py",
+    "formats.anthropic.__init__": "tests/formats/anthropic/test_server.py",
+    "formats.anthropic.body": "tests/formats/anthropic/test_request.py",
 }
 """The tests of modules that have none of their own name."""
 

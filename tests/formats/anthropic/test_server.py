@@ -139,6 +139,40 @@ def test_a_stream() -> None:
     ]
 
 
+def test_the_head_of_a_stream() -> None:
+    """Proxies are not to hold it back; a whole answer and an error need no such word."""
+    status, headers = asked(stream=True).head()
+    assert (status, dict(headers)) == (
+        200,
+        {
+            b"content-type": b"text/event-stream; charset=utf-8",
+            b"request-id": b"req_1",
+            b"cache-control": b"no-cache",
+            b"x-accel-buffering": b"no",
+        },
+    )
+    whole = {b"content-type": b"application/json", b"request-id": b"req_1"}
+    assert dict(asked().head()[1]) == whole
+    responder = asked(stream=True)
+    responder.fail(Overloaded("no"))
+    assert dict(responder.head()[1]) == whole
+
+
+def test_the_example_of_the_sdk() -> None:
+    example = ANTHROPIC.dialect.sdk_example("http://x", "m", 'os.environ["KEY"]')
+    assert example.splitlines() == [
+        "# the anthropic SDK, in Python",
+        "import os",
+        "import anthropic",
+        "client = anthropic.Anthropic(base_url='http://x', api_key=os.environ[\"KEY\"])",
+        "with client.messages.stream(model='m', max_tokens=1024, "
+        'messages=[{"role": "user", "content": "Hello"}]) as stream:',
+        "    for text in stream.text_stream:",
+        '        print(text, end="")',
+    ]
+    assert "import os" not in ANTHROPIC.dialect.sdk_example("http://x", "m", '"any"')
+
+
 def test_an_answer_of_nothing() -> None:
     assert [value["type"] for value in stream(END)] == [
         *("message_start", "ping", "message_delta", "message_stop"),
