@@ -567,7 +567,9 @@ BAD: dict[str, Any] = {
     "max_tokens: Field required": {"max_tokens": None},
     "model: Field required": {"model": ""},
     "messages: at least one message is required": {"messages": []},
-    'first message must use the "user" role': {"messages": [{"role": "assistant", "content": ""}]},
+    'messages: first message must use the "user" role': {
+        "messages": [{"role": "assistant", "content": ""}]
+    },
     "messages.1.role: 'tool' is not user": {
         "messages": [{"role": "user", "content": "a"}, {"role": "tool", "content": "b"}]
     },
@@ -575,7 +577,7 @@ BAD: dict[str, Any] = {
     "messages.0.content.tool_result: Input should be": {
         "messages": [{"role": "user", "content": [{"type": "tool_result", "content": 7}]}]
     },
-    "system: Input should be a string": {"system": [7]},
+    "the request is not as it should be: Expected `object`": {"system": [7]},
     "tools: a tool has a name and an input_schema": {
         "tools": [{"name": "f", "input_schema": True}]
     },
