@@ -115,8 +115,8 @@ class Refused(RemoteProtocolError):
     """The service itself reports an error, by its status or inside an answer.
 
     Attributes: `code` and `type` as the service spells them (None if it does not say),
-    `retry_after` as received, `request_id`, and `lasting`: trying again can't help (a used-up
-    quota).
+    `retry_after` as received, from a header or the body, `request_id`; `lasting`: trying again
+    can't help (a used-up quota); `should_retry`: what the service itself advises, if it does.
     """
 
     def __init__(
@@ -133,6 +133,7 @@ class Refused(RemoteProtocolError):
         self.retry_after: str | None = None
         self.request_id: str | None = None
         self.lasting = False
+        self.should_retry: bool | None = None
 
     def redact(self, secrets: Iterable[str]) -> None:
         secrets = list(secrets)

@@ -82,7 +82,10 @@ _IGNORED = frozenset(("receive_data", "receive_eof", "receive_disconnect", "rece
 
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 _KEPT_HEADERS = frozenset(
-    (b"content-type", b"retry-after", b"retry-after-ms", b"x-request-id", b"request-id", b"server")
+    (
+        *(b"content-type", b"x-request-id", b"request-id", b"server", b"x-should-retry"),
+        *(b"retry-after", b"retry-after-ms", b"x-ms-retry-after-ms"),
+    )
 )
 # The headers that are needed once the body has begun. A service sends twenty, and a body may take
 # hours.

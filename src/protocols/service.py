@@ -9,6 +9,7 @@ on sockets) calls
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from math import ceil, isfinite
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
@@ -25,12 +26,16 @@ from .errors import (
     RateLimited,
     Refused,
     RemoteProtocolError,
+    TimedOut,
+    TransportError,
+    Truncated,
 )
 from .events import End, Event, Native, Unrecognized
 from .exchange import Exchange
 from .limits import Limits
 from .provider import Provider
 from .reply import Reply
+from .retry import seconds_of
 from .toolkit.http import Headers, Request, content_type, make_headers
 from .toolkit.json import decode_json
 
@@ -42,6 +47,7 @@ __all__ = [
     "error_fields",
     "pair",
     "read_json",
+    "refusal_of_upstream",
     "refuse",
     "status_of",
 ]
@@ -209,10 +215,8 @@ class Responder:
         self.status = status_of(error)
         self.complete = True
         self.headers = [(b"content-type", b"application/json")]
-        wait = error.retry_after if isinstance(error, Refused) else None
-        if wait and wait.isascii() and wait.isprintable():  # a gateway passes on what a body said
-            name = "retry-after-ms" if wait.endswith("ms") else "retry-after"
-            self.headers += make_headers(((name, wait.removesuffix("ms")),))
+        if isinstance(error, Refused):
+            self.headers += _advice(error)
         return self.write_error(error)
 
     def fail_midway(self, error: RemoteProtocolError | LocalProtocolError) -> bytes:
@@ -254,6 +258,24 @@ class Responder:
         return msgspec.json.encode({"error": error_fields(error)})
 
 
+def _advice(error: Refused) -> Headers:
+    """The headers that say whether and when to ask again: what an upstream said, in the forms of
+    the headers."""
+    advice: list[tuple[str, str]] = []
+    wait = error.retry_after
+    if wait and wait.isascii() and wait.isprintable():  # a body may have said anything
+        seconds = seconds_of(wait)
+        if seconds is None or wait[-1].isdigit():  # a date, or seconds as they are
+            advice.append(("retry-after", wait))
+        elif isfinite(seconds):
+            advice.append(("retry-after", str(ceil(seconds))))
+            if seconds % 1:
+                advice.append(("retry-after-ms", str(ceil(seconds * 1000))))
+    if error.should_retry is not None:
+        advice.append(("x-should-retry", str(error.should_retry).lower()))
+    return make_headers(advice)
+
+
 def error_fields(error: RemoteProtocolError | LocalProtocolError) -> dict[str, Any]:
     """The fields of an error object in OpenAI's form."""
     code = error.code if isinstance(error, Refused) else None
@@ -278,6 +300,7 @@ _TYPES: dict[type[Exception], str] = {
     LocalProtocolError: "invalid_request_error",
 }
 _STATUS: dict[type[Exception], int] = {
+    Truncated: 502,
     AuthenticationFailed: 401,
     RateLimited: 429,
     Overloaded: 503,
@@ -291,10 +314,15 @@ _STATUS: dict[type[Exception], int] = {
 def status_of(error: RemoteProtocolError | LocalProtocolError) -> int:
     """The status that reports `error`: its own if that is an error's, else that of its class.
 
-    An error from inside a stream has the stream's status, 200.
+    An error from inside a stream has the stream's status, 200. One that is no refusal but has a
+    status is about what an upstream sent: a bad gateway.
     """
     status = error.status if isinstance(error, RemoteProtocolError) else None
-    return status if status is not None and status >= 400 else _STATUS.get(type(error), 500)
+    if status is not None and status >= 400:
+        return status
+    if status is not None and not isinstance(error, Refused):
+        return 502
+    return _STATUS.get(type(error), 500)
 
 
 def refuse(kind: type[Refused], status: int, message: str, code: str | None = None) -> Refused:
@@ -302,6 +330,15 @@ def refuse(kind: type[Refused], status: int, message: str, code: str | None = No
     error = kind(message, code=code)
     error.status = status
     return error
+
+
+def refusal_of_upstream(error: RemoteProtocolError | TransportError) -> Refused:
+    """The refusal with which a service that asks another one reports that one's `error`: a refusal
+    as it is, a clock that ran out as 504, any other failure as 502."""
+    if isinstance(error, Refused):
+        return error
+    message = error.message if isinstance(error, RemoteProtocolError) else str(error)
+    return refuse(Overloaded, 504 if isinstance(error, TimedOut) else 502, message)
 
 
 def read_json(request: Request, decoder: "msgspec.json.Decoder[_T]") -> _T:

@@ -27,11 +27,17 @@ from anyio.from_thread import start_blocking_portal
 from anyio.streams.tls import TLSStream
 
 from ..protocols.echo import echo
-from ..protocols.errors import BadRequest, LocalProtocolError, Refused
+from ..protocols.errors import (
+    BadRequest,
+    LocalProtocolError,
+    Refused,
+    RemoteProtocolError,
+    TransportError,
+)
 from ..protocols.limits import Limits
 from ..protocols.provider import Provider
 from ..protocols.registry import provider_named
-from ..protocols.service import AnswerFunction, Service, refuse
+from ..protocols.service import AnswerFunction, Service, refusal_of_upstream, refuse
 from ..protocols.toolkit.http import Origin, Request
 from .faults import Cutting, Faults
 from .scripts import Answer, Ending, Pause, Plan, Write, plan
@@ -206,11 +212,13 @@ class Server:
 
     def report(self, error: Exception) -> Refused:
         """The error to send to the client for `error`, which is recorded if it is the server's."""
-        if isinstance(error, Refused):
-            return error
+        if isinstance(error, RemoteProtocolError | TransportError):
+            return refusal_of_upstream(error)
         self._keep_error(error)
         # Only the name: the message is for the person who runs the server, not for clients.
-        return refuse(Refused, 500, f"the embedded server raised {type(error).__name__}")
+        refusal = refuse(Refused, 500, f"the embedded server raised {type(error).__name__}")
+        refusal.should_retry = False
+        return refusal
 
     def _keep_error(self, error: Exception) -> None:
         self.errors.append(error)

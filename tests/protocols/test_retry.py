@@ -37,6 +37,17 @@ def refused(kind: type[Refused], status: int | None, retry_after: str | None = N
     return error
 
 
+def advised(kind: type[Refused], status: int, advice: bool) -> Refused:
+    error = refused(kind, status)
+    error.should_retry = advice
+    return error
+
+
+def lasting(error: Refused) -> Refused:
+    error.lasting = True
+    return error
+
+
 def pause(
     error: TokenwireError, attempt: int = 1, *, jitter: float = 0, retry: Retry | None = None
 ) -> float | None:
@@ -52,6 +63,12 @@ def pause(
         refused(Overloaded, 502),
         refused(Overloaded, 503),
         refused(Overloaded, 504),
+        refused(Overloaded, 529),
+        refused(Overloaded, 408),
+        refused(BadRequest, 409),
+        refused(Refused, 500),
+        refused(Refused, 599),
+        advised(BadRequest, 400, True),
     ],
 )
 def test_what_may_pass_is_tried_again(error: TokenwireError) -> None:
@@ -77,11 +94,15 @@ def test_what_may_pass_is_tried_again(error: TokenwireError) -> None:
         refused(ContentFiltered, 400),
         refused(Redirected, 302),
         refused(Challenged, 503),
-        refused(Refused, 500),
-        refused(Overloaded, 529),
+        refused(Refused, 501),
+        refused(Refused, 505),
+        refused(Refused, 600),
+        advised(Overloaded, 503, False),
+        advised(Redirected, 302, True),
         refused(RateLimited, 200),  # said in the stream
         refused(RateLimited, None),
         refused(RateLimited, 402),
+        lasting(advised(RateLimited, 429, True)),
     ],
 )
 def test_what_will_not_pass_is_final(error: TokenwireError) -> None:
@@ -115,9 +136,16 @@ def test_a_random_part_of_the_half_is_cut(jitter: float, seconds: float) -> None
     ("value", "seconds"),
     [
         ("7", 7),
-        ("0", 0),
+        ("0", 0.25),  # never at once
         ("1.5", 1.5),
-        ("-3", 0),
+        ("-3", 0.25),
+        ("5 s", 5),
+        ("2S", 2),
+        ("900ms", 0.9),
+        ("34.07s", 34.07),
+        ("0m30s", 30),
+        ("1m", 60),
+        ("1h0m5.7s", None),
         ("60", 60),
         ("61", None),
         ("inf", None),
@@ -125,7 +153,7 @@ def test_a_random_part_of_the_half_is_cut(jitter: float, seconds: float) -> None
         ("1500.0 ms", 1.5),
         ("90000ms", None),
         (formatdate(NOW + 20, usegmt=True), 20),
-        (formatdate(NOW - 20, usegmt=True), 0),
+        (formatdate(NOW - 20, usegmt=True), 0.25),
         (formatdate(NOW + 61, usegmt=True), None),
         ("Tue, 14 Nov 2023 22:13:30 +0000", 10),
     ],
@@ -135,7 +163,17 @@ def test_retry_after_takes_the_place_of_the_pause(value: str, seconds: float | N
 
 
 @pytest.mark.parametrize(
-    "value", ["", "soon", "nan", "ms", "5 s", "Fri, 31 Dec 99999999999999999999 00:00:00 GMT"]
+    "value",
+    [
+        "",
+        "soon",
+        "nan",
+        "ms",
+        "5 days",
+        "1..2s",
+        "5s soon",
+        "Fri, 31 Dec 99999999999999999999 00:00:00 GMT",
+    ],
 )
 def test_a_retry_after_that_says_nothing_is_left_out(value: str) -> None:
     assert pause(refused(Overloaded, 503, value)) == 0.5
@@ -149,4 +187,4 @@ def test_the_longest_wait_is_the_callers() -> None:
 @given(st.text() | st.from_regex(r"[A-Z]{3}, \d+ Jan \d+ \d+:\d+:\d+ [+-]?\w+"))
 def test_no_retry_after_breaks_it(value: str) -> None:
     found = pause(refused(RateLimited, 429, value))
-    assert found is None or 0 <= found <= 60
+    assert found is None or 0.25 <= found <= 60

@@ -18,6 +18,7 @@ from tokenwire.protocols.errors import (
     BadRequest,
     Challenged,
     ContentFiltered,
+    Disconnected,
     LocalProtocolError,
     Malformed,
     Overloaded,
@@ -25,6 +26,7 @@ from tokenwire.protocols.errors import (
     Redirected,
     Refused,
     RemoteProtocolError,
+    TimedOut,
     Truncated,
 )
 from tokenwire.protocols.events import (
@@ -42,7 +44,15 @@ from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.provider import Provider
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.reply import Reply
-from tokenwire.protocols.service import Responder, Service, pair, read_json, refuse, status_of
+from tokenwire.protocols.service import (
+    Responder,
+    Service,
+    pair,
+    read_json,
+    refusal_of_upstream,
+    refuse,
+    status_of,
+)
 from tokenwire.protocols.toolkit.http import Headers, Request
 
 _any = msgspec.json.Decoder()
@@ -68,14 +78,15 @@ def with_status(error: RemoteProtocolError, status: int) -> RemoteProtocolError:
         (Malformed(""), 400),
         (LocalProtocolError(""), 400),
         (Refused(""), 500),
-        (Truncated(""), 500),
+        (Truncated(""), 502),
         (with_status(AuthenticationFailed(""), 403), 403),
         (with_status(Refused(""), 501), 501),
         (with_status(Refused(""), 400), 400),
         (with_status(BadRequest(""), 399), 400),
         # An error inside a stream, which a gateway passes on.
         (with_status(RateLimited(""), 200), 429),
-        (with_status(Truncated(""), 200), 500),
+        (with_status(Truncated(""), 200), 502),
+        (with_status(Malformed(""), 200), 502),
         (with_status(Redirected(""), 302), 500),
     ],
 )
@@ -357,7 +368,10 @@ def test_a_ping_is_that_of_the_format() -> None:
         (None, []),
         ("", []),
         ("7", [(b"retry-after", b"7")]),
-        ("1500ms", [(b"retry-after-ms", b"1500")]),
+        ("1500ms", [(b"retry-after", b"2"), (b"retry-after-ms", b"1500")]),
+        ("1m30s", [(b"retry-after", b"90")]),
+        ("2 s", [(b"retry-after", b"2")]),
+        ("9" * 400 + "s", []),
         ("Wed, 21 Oct 2015 07:28:00 GMT", [(b"retry-after", b"Wed, 21 Oct 2015 07:28:00 GMT")]),
         ("1\r\nx: y", []),
         ("\u0663", []),
@@ -370,6 +384,45 @@ def test_a_failure_tells_how_long_to_wait(retry_after: str | None, header: Heade
     responder.fail(error)
     assert responder.head() == (429, [*JSON, *header])
     assert responder.complete
+
+
+@pytest.mark.parametrize(("advice", "value"), [(True, b"true"), (False, b"false")])
+def test_a_failure_tells_whether_to_come_again(advice: bool, value: bytes) -> None:
+    error = RateLimited("slow down")
+    error.should_retry = advice
+    responder = Service(PROVIDERS["openai"]).responder()
+    body = responder.fail(error)
+    assert (b"x-should-retry", value) in responder.head()[1]
+    outcome = drive(ask(), Response(body, *responder.head()))
+    assert isinstance(outcome.error, RateLimited)
+    assert outcome.error.should_retry is advice
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "status"),
+    [
+        (with_status(RateLimited("no"), 429), RateLimited, 429),
+        (TimedOut("too late", "idle"), Overloaded, 504),
+        (Disconnected("it closed"), Overloaded, 502),
+        (with_status(Truncated("half"), 200), Overloaded, 502),
+        (with_status(Malformed("odd", data=b"{secret}"), 200), Overloaded, 502),
+    ],
+)
+def test_what_an_upstream_did(error: Any, kind: type[Refused], status: int) -> None:
+    refusal = refusal_of_upstream(error)
+    assert (type(refusal), refusal.status) == (kind, status)
+    assert "secret" not in str(refusal)
+    assert str(error).startswith(refusal.message)
+
+
+def test_a_message_has_one_prefix_however_many_hops() -> None:
+    error: RemoteProtocolError = BadRequest("the service refused: no such model")
+    for _ in range(3):
+        responder = Service(PROVIDERS["openai"]).responder()
+        outcome = drive(ask(), Response(responder.fail(error), *responder.head()))
+        assert isinstance(outcome.error, BadRequest)
+        error = outcome.error
+        assert error.message == "the service refused: no such model"
 
 
 def test_the_wait_makes_the_round_trip() -> None:

@@ -26,14 +26,18 @@ from tests.subjects import EACH_FORMAT
 from tokenwire.protocols.chat import Chat, as_chat
 from tokenwire.protocols.errors import (
     AuthenticationFailed,
+    Disconnected,
     LocalProtocolError,
     RateLimited,
     Refused,
+    TimedOut,
+    Truncated,
 )
 from tokenwire.protocols.events import End, Event, Text
 from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.registry import PROVIDERS, provider_named
 from tokenwire.protocols.reply import Reply
+from tokenwire.protocols.retry import NO_RETRY
 from tokenwire.server.embedded import Server, serve
 from tokenwire.server.faults import (
     BreakEvent,
@@ -53,6 +57,7 @@ from tokenwire.server.faults import (
     StallAfter,
     Unframed,
 )
+from tokenwire.transports import sync
 
 CURL = shutil.which("curl")
 needs_curl = pytest.mark.skipif(CURL is None, reason="curl is not on PATH")
@@ -1037,3 +1042,34 @@ def test_clients_that_do_not_speak_tls(
             client.post()
             assert client.head().startswith(b"HTTP/1.1 200")
     assert server.errors == []
+
+
+# An answer function that asks another service
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "recorded"),
+    [
+        (TimedOut("too late", "idle"), 504, 0),
+        (Truncated("half an answer"), 502, 0),
+        (Disconnected("it closed"), 502, 0),
+        (KeyError("x"), 500, 1),
+    ],
+)
+def test_what_became_of_an_upstream_is_told(error: Exception, status: int, recorded: int) -> None:
+    """A failure of the upstream is its own, not one of the server."""
+
+    def answer(chat: Chat) -> list[Event]:
+        raise error
+
+    with serve("openai", answer) as server:
+        exchange = PROVIDERS["openai"].exchange(as_chat("hi", model="m"), base_url=server.url)
+        with (
+            sync.Client(retry=NO_RETRY) as client,
+            client.open(exchange) as reading,
+            pytest.raises(Refused) as caught,
+        ):
+            reading.read()
+        assert len(server.errors) == recorded
+    assert caught.value.status == status
+    assert caught.value.should_retry is (False if recorded else None)

@@ -4,6 +4,7 @@ The shapes are those of quirk 44: `{error: {message, code, type}}`, `{error: "te
 `{detail}` as text or list, `{code, error: "text"}`, and a page of HTML.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -155,14 +156,46 @@ def refusal_of_object(
     said = (
         message or f"no reason given (status {status})" if status else message or "no reason given"
     )
-    error = kind(f"the service refused: {said[:2000]}", data=data, code=code, type=type_)
+    while said.startswith(_PREFIX):  # of each hop on the way
+        said = said.removeprefix(_PREFIX)
+    error = kind(f"{_PREFIX}{said[:2000]}", data=data, code=code, type=type_)
     words = f"{code or ''} {type_ or ''}".lower()
     error.lasting = status == 402 or any(word in words for word in _LASTING)
-    if table.retry_after is not None:
-        error.retry_after = table.retry_after(value)
+    error.retry_after = _told_wait(value) if table.retry_after is None else table.retry_after(value)
     if is_object(value) and isinstance(id := value.get("request_id"), str):
         error.request_id = id
     return error
+
+
+_PREFIX = "the service refused: "
+_SAID_WAIT = re.compile(r"(?:retry|try again) in ((?:[0-9.]+ ?(?:h|ms|m|s) ?)+)", re.IGNORECASE)
+
+
+def _wait_header(headers: Headers) -> str | None:
+    """How long to wait, by a header; a number of milliseconds has its unit. Azure's 0 of them says
+    nothing, beside `retry-after: 1`."""
+    for name in (b"retry-after-ms", b"x-ms-retry-after-ms"):
+        if (told := get_header(headers, name)) and told.strip("0."):
+            return told if told.endswith("ms") else f"{told}ms"
+    return get_header(headers, b"retry-after")
+
+
+def _told_wait(value: Any) -> str | None:
+    """How long to wait, by the body of an error: Google's `retryDelay` (google.rpc.RetryInfo), or
+    what its message says."""
+    if is_list(value):
+        value = next(iter(value), None)
+    error = value.get("error") if is_object(value) else None
+    if not is_object(error):
+        return None
+    details = error.get("details")
+    for detail in details if is_list(details) else ():
+        delay = detail.get("retryDelay") if is_object(detail) else None
+        if isinstance(delay, str):
+            return delay
+    message = error.get("message")
+    found = _SAID_WAIT.search(message[:2000]) if isinstance(message, str) else None
+    return None if found is None else found[1].strip()
 
 
 def refusal_of_text(data: bytes, table: ErrorTable = STANDARD) -> Refused:
@@ -195,9 +228,9 @@ def refusal_of_response(
             error = table.kind(None, None, status)(
                 f"the service answered with status {status}: {what}", data=body
             )
-    told = get_header(headers, b"retry-after-ms")
-    told = get_header(headers, b"retry-after") if told is None else f"{told}ms"
-    error.retry_after = error.retry_after if told is None else told
+    error.retry_after = _wait_header(headers) or error.retry_after
+    advice = (get_header(headers, b"x-should-retry") or "").lower()
+    error.should_retry = {"true": True, "false": False}.get(advice)
     error.request_id = request_id(headers, table) or error.request_id
     return error
 

@@ -562,3 +562,50 @@ def test_a_service_with_keys_of_its_own() -> None:
     assert "slow down" in str(error)
     plain = refusal_of_object({"error": "no"}, table)
     assert "no" in str(plain)
+
+
+# When to come again
+
+TOLD: dict[str, tuple[dict[bytes, bytes], bytes, str | None]] = {
+    "seconds": ({b"retry-after": b"7"}, b"{}", "7"),
+    "milliseconds": ({b"retry-after-ms": b"1500", b"retry-after": b"2"}, b"{}", "1500ms"),
+    "milliseconds of Microsoft": ({b"x-ms-retry-after-ms": b"900"}, b"{}", "900ms"),
+    "with its unit": ({b"retry-after-ms": b"900ms"}, b"{}", "900ms"),
+    "Azure's nothing": ({b"retry-after-ms": b"0", b"retry-after": b"1"}, b"{}", "1"),
+    "nothing but nothing": ({b"retry-after-ms": b"0.0"}, b"{}", None),
+    "Google's": (
+        {},
+        b'[{"error":{"details":[7,{"@type":"x"},{"retryDelay":"34.07s"}]}}]',
+        "34.07s",
+    ),
+    "a header and a body": (
+        {b"retry-after": b"1"},
+        b'{"error":{"details":[{"retryDelay":"2s"}]}}',
+        "1",
+    ),
+    "in words": ({}, b'{"error":{"message":"Slow. Please retry in 10h17m5.7s."}}', "10h17m5.7s"),
+    "in other words": ({}, b'{"error":{"message":"Limit. Please try again in 2.5s."}}', "2.5s"),
+    "odd details": ({}, b'{"error":{"details":{"retryDelay":"2s"},"message":7}}', None),
+    "no object": ({}, b'{"error":"try again in 2s"}', None),
+    "nothing": ({}, b'{"error":{"message":"retry in a while"}}', None),
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_when_to_come_again(name: str) -> None:
+    headers, body, expected = TOLD[name]
+    error = refusal_of_response(429, list(headers.items()), body)
+    assert error.retry_after == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "advice"), [(b"true", True), (b"False", False), (b"perhaps", None), (None, None)]
+)
+def test_whether_to_come_again(value: bytes | None, advice: bool | None) -> None:
+    headers = [] if value is None else [(b"x-should-retry", value)]
+    assert refusal_of_response(500, headers, b"").should_retry is advice
+
+
+def test_the_words_of_each_hop_are_said_once() -> None:
+    body = b'{"error":{"message":"the service refused: the service refused: no"}}'
+    assert refusal_of_response(400, [], body).message == "the service refused: no"

@@ -45,6 +45,7 @@ from tokenwire.protocols.errors import (
     Malformed,
     Overloaded,
     RateLimited,
+    Refused,
     TimedOut,
     TokenwireError,
     Truncated,
@@ -411,13 +412,14 @@ def pauses(outcome: Outcome, now: float = START) -> list[float]:
     [
         ((), 0.5),
         (("retry-after: 7",), 7),
-        (("retry-after: 0",), 0),
+        (("retry-after: 0",), 0.25),
+        (("retry-after: 2s",), 2),
         (("retry-after-ms: 1500", "retry-after: 2"), 1.5),
         (("retry-after: Tue, 14 Nov 2023 22:13:40 GMT",), 20),
         (("retry-after: soon",), 0.5),
     ],
 )
-@pytest.mark.parametrize("status", ["429 Too Many", "503 Busy", "502 Bad", "504 Late"])
+@pytest.mark.parametrize("status", ["429 Too Many", "503 Busy", "529 Overloaded", "500 Broken"])
 def test_asked_again(status: str, headers: tuple[str, ...], seconds: float) -> None:
     outcome = retried(Script(refusal(status, *headers), ANSWER)).succeeded()
     assert pauses(outcome) == [seconds]
@@ -447,7 +449,8 @@ def test_asked_again_after_a_connect_that_took_too_long() -> None:
     ("first", "kind"),
     [
         (Script(refusal("401 Who")), AuthenticationFailed),
-        (Script(refusal("529 Overloaded")), Overloaded),
+        (Script(refusal("501 Not Implemented")), Refused),
+        (Script(refusal("529 Overloaded", "x-should-retry: false")), Overloaded),
         (Script(b"SSH-2.0\r\n\r\n"), Malformed),
         (Script([CHUNKED, CLOSE]), Truncated),
         (Script([CHUNKED + chunk(TEXT), CLOSE]), Truncated),
