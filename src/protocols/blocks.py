@@ -123,6 +123,14 @@ class BlockReader:
         """The block `number`, if it is open; None: the one that was opened last."""
         return self._open.get(self._last if number is None else number)
 
+    def spoil(self, number: int) -> None:
+        """Something of the block `number` is not understood: a call is not whole, and there will be
+        no native form, even if it is closed already."""
+        if (block := self._open.get(number)) is not None:
+            block.form = {}
+        for call in self._calls:
+            call.broken = call.broken or call.place == number
+
     def piece(self, block: Block, text: str, events: list[Event]) -> None:
         """The next piece of a block. It is kept for a native form, except that of a Text without a
         `form`. Raises LimitExceeded."""
@@ -131,6 +139,8 @@ class BlockReader:
         if block.kind is not Text or block.form:
             self.keep(block, len(text))
             block.pieces.append(text)
+        else:
+            block.size = 1  # it has said something that was not kept
         if block.call is not None:
             block.call.arguments.append(text)
             events.append(ToolCallDelta(block.call.number, text, self._index))
@@ -212,10 +222,12 @@ class BlockWriter:
         self._key: _Key | None = None  # of the open block
         self._busy: bool | None = False  # whether the open block is a call that goes on, if known
         self._held: dict[_Key, list[Event]] = {}
+        self._written: set[int] = set()  # the parts that have a block
         self._size = 0
 
     def write(self, event: Event) -> list[Act]:
-        """What to write now. Events of no block, and native forms of other formats, are ignored.
+        """What to write now. Ignored are events of no block, empty texts, native forms of other
+        formats, and those that come when the block of their part is closed.
 
         Raises LocalProtocolError if too much waits, or for a piece of a call that is closed.
         """
@@ -239,7 +251,7 @@ class BlockWriter:
     def _key_of(self, event: Event) -> _Key | None:
         match event:
             case Text() | Reasoning() | Refusal():
-                return type(event), event.part
+                return (type(event), event.part) if event.text else None
             case ToolCallStart() | ToolCallDelta() | ToolCallEnd():
                 return ToolCallStart, event.call
             case Citation():
@@ -250,7 +262,7 @@ class BlockWriter:
                 for key, held in self._held.items():
                     if _part(held[0]) == event.part:
                         return key
-                return Native, event.part
+                return None if event.part in self._written else (Native, event.part)
             case _:
                 return None
 
@@ -285,6 +297,7 @@ class BlockWriter:
             block = self._open = Block(self._next, key[0], _part(event))
             self._next += 1
             self._key = key
+            self._written.add(block.part)
             if isinstance(event, ToolCallStart):
                 call = block.call = Call(event.call, None)
                 call.id, call.name, call.custom = event.id, event.name, event.custom

@@ -1,10 +1,11 @@
 """The list of a service's models: the exchange that asks for it, and what is in it."""
 
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
-from .errors import LocalProtocolError, UnexpectedContent
+from .errors import LocalProtocolError, Malformed, UnexpectedContent
 from .events import Event
 from .question import Question
 from .step import Step
@@ -14,6 +15,8 @@ from .toolkit.refusals import ErrorTable, is_refusal, refusal_of_object
 __all__ = ["Model", "ModelsStep"]
 
 _value = msgspec.json.Decoder()
+_PAGES = 100
+"""How many pages are asked for: of a thousand models each, at Anthropic."""
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -36,18 +39,22 @@ class ModelsStep(Step):
     unfinished = "the body ended before the list of models was complete"
 
     def __init__(
-        self, question: Question, errors: ErrorTable, found: list[Model], after: str = ""
+        self,
+        question: Question,
+        errors: ErrorTable,
+        found: list[Model],
+        pages: tuple[str, ...] = (),
     ) -> None:
         path = question.provider.models_path
         if path is None:
             raise LocalProtocolError(f"{question.provider.name} has no list of models")
-        if after:
-            path += f"{'&' if '?' in path else '?'}after_id={after}"
+        if pages:
+            path += f"{'&' if '?' in path else '?'}after_id={quote(pages[-1], safe='')}"
         self.request = question.get(path, {"accept": "application/json"})
         self.errors = errors
         self._question = question
         self._found = found
-        self._first = not after
+        self._pages = pages  # the last id of each page before
 
     def document(self, body: bytes, events: list[Event]) -> Step | None:
         value = decode_json(_value, body)
@@ -56,16 +63,22 @@ class ModelsStep(Step):
             if is_refusal(value, self.errors):
                 raise refusal_of_object(value, self.errors, data=body)
             raise UnexpectedContent("a JSON document that is no list of models", data=body)
-        if self._first:
+        if not self._pages:
             self._found.clear()  # of an attempt that failed
-        self._found += [_model(each) for each in listed if is_object(each) and "id" in each]
+        self._found += [model for each in listed if (model := _model(each)) is not None]
         last = value.get("last_id")
         if value.get("has_more") is True and isinstance(last, str) and last:
-            return ModelsStep(self._question, self.errors, self._found, last)
+            if last in self._pages or len(self._pages) >= _PAGES:
+                raise Malformed("a list of models that never ends", data=body)
+            pages = (*self._pages, last)
+            return ModelsStep(self._question, self.errors, self._found, pages)
         self.evidence = "terminator"
         return None
 
 
-def _model(fields: dict[str, Any]) -> Model:
+def _model(fields: Any) -> Model | None:
+    id = fields.get("id") if is_object(fields) else None
+    if not isinstance(id, str | int):
+        return None
     name = fields.get("display_name") or fields.get("name")
-    return Model(str(fields["id"]), name if isinstance(name, str) else "", fields)
+    return Model(str(id), name if isinstance(name, str) else "", fields)

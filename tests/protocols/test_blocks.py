@@ -179,7 +179,7 @@ def test_what_waits_is_bounded() -> None:
 def test_native_forms() -> None:
     other = Native("other", b"{}", 0)
     assert script([Reasoning("a"), other, SEAL, Text("b")]) == "0R<a!>1T<b>"
-    assert script([Reasoning("a"), Reasoning("b", 1), SEAL]) == "0R<a>1R<b>2N<!>"
+    assert script([Reasoning("a"), Reasoning("b", 1), SEAL]) == "0R<a>1R<b>"
     # One of a part that waits comes with it.
     waiting: list[Event] = [Text("a", 1), Text("b", 2), msgspec.structs.replace(SEAL, part=2)]
     assert script([*call(0, "{", part=0), *waiting]) == "0T<{>1T<a>2T<b!>"
@@ -193,7 +193,7 @@ def test_what_belongs_to_no_block_and_citations() -> None:
 
 def test_kinds_and_parts_begin_blocks() -> None:
     assert script([Text("a"), Text("b"), Text("c", 1), Refusal("d", 1), Text("", 1)]) == (
-        "0T<ab>1T<c>2R<d>3T<>"
+        "0T<ab>1T<c>2R<d>"
     )
 
 

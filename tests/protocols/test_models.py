@@ -56,6 +56,28 @@ def test_a_list_of_several_pages() -> None:
     assert [model.id for model in listed(endless)] == ["a"]
 
 
+def test_a_list_that_never_ends() -> None:
+    page = {"data": [{"id": "a"}, {"id": None}], "has_more": True, "last_id": "a"}
+    body = json.dumps(page).encode()
+    found: list[Model] = []
+    assert isinstance(alike(OPENAI.models_exchange(found), body, body).error, Malformed)
+    pages = [json.dumps({**page, "last_id": f"{n}"}).encode() for n in range(101)]
+    assert isinstance(alike(OPENAI.models_exchange(found), *pages).error, Malformed)
+    assert len(found) == 101
+
+
+def test_an_id_is_quoted() -> None:
+    found: list[Model] = []
+    exchange = OPENAI.models_exchange(found)
+    exchange.next_request()
+    exchange.receive_response(200, [(b"content-type", b"application/json")])
+    exchange.receive_data(b'{"data":[],"has_more":true,"last_id":"a b\\r\\n&x=1#f"}')
+    exchange.receive_eof(framed=True)
+    request = exchange.next_request()
+    assert request is not None
+    assert request.url.endswith("/models?after_id=a%20b%0D%0A%26x%3D1%23f")
+
+
 def test_the_requests() -> None:
     found: list[Model] = []
     exchange = ANTHROPIC.models_exchange(found, key="k", base_url="https://x.test/v1")

@@ -33,6 +33,7 @@ class Call:
         self.id = ""
         self.name = ""
         self.arguments: list[str] = []
+        self.broken = False  # something of it was not understood
         self.started = False
         self._judged = 0
 
@@ -46,14 +47,14 @@ class Call:
         """The end of the call. `kind` is that of the choice's finish reason; None if it has none
         and is proven complete nevertheless."""
         # After any other reason the call may have been cut, and so may arguments that are empty.
-        whole = kind in (None, "stop", "tool_call")
+        whole = kind in (None, "stop", "tool_call") and not self.broken
         arguments = "".join(self.arguments)
         if self.custom:
             complete = whole
         elif arguments in ("", "null"):
             arguments, complete = "{}", whole
         else:
-            complete = kind != "error" and is_json_object(arguments)
+            complete = kind != "error" and not self.broken and is_json_object(arguments)
         return ToolCallEnd(self.number, self.id, self.name, arguments, complete, self.custom, index)
 
 

@@ -79,9 +79,10 @@ def hears_stream(chat: Chat, answer: list[Event]) -> list[Event]:
                 act.block.pieces.append(act.text)
             else:
                 heard += closing(act.block)
-    told |= counts(usage)
-    if usage is None:
-        told["input_tokens"] = 0
+    last = counts(usage)
+    if usage is None or usage.input_tokens is None:
+        del last["input_tokens"]
+    told |= last
     return [*heard, usage_of(told), *ends(answer, heard), End("terminator")]
 
 

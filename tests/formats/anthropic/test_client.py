@@ -138,7 +138,14 @@ def test_white_space_is_padding() -> None:
 
 
 @pytest.mark.parametrize(
-    "ping", [PING, b'data: {"type": "ping", "cost": "0"}\n\n', b"event: ping\n\n"]
+    "ping",
+    [
+        PING,
+        b'data: {"type": "ping", "cost": "0"}\n\n',
+        b'data: {"cost": "0.%s", "type": "ping"}\n\n' % (b"0" * 60),
+        b"event: ping\n\n",
+        b"event: ping\ndata: \n\n",
+    ],
 )
 def test_pings_mean_nothing_anywhere(ping: bytes) -> None:
     units = [unit + b"\n\n" for unit in PLAIN.split(b"\n\n")[:-1]]
@@ -312,6 +319,38 @@ def test_a_programmatic_call_comes_with_the_message() -> None:
     assert events[3] == Usage(output_tokens=5, raw={"output_tokens": 5})
 
 
+BROKEN: dict[str, list[bytes]] = {
+    "arguments of another type": [delta(0, "input_json_delta", partial_json={"a": 1}), stop(0)],
+    "arguments after the stop": [stop(0), delta(0, "input_json_delta", partial_json="{}")],
+    "an unknown piece": [delta(0, "new_delta", x=1), stop(0)],
+    "an unknown key of a piece": [delta(0, "input_json_delta", partial_json="", new=1), stop(0)],
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_call_of_which_something_is_not_understood(name: str) -> None:
+    """It is never complete: it might run with half of its arguments."""
+    block = start(0, type="tool_use", id="t", name="f", input={})
+    outcome = receive(BEGIN, block, *BROKEN[name], over("tool_use"), STOP).succeeded()
+    (call,) = outcome.reply.tool_calls
+    assert not call.complete
+    assert outcome.reply.unrecognized
+
+
+def test_a_usage_before_the_end_closes_nothing() -> None:
+    block = start(0, type="tool_use", id="t", name="f", input={})
+    early = event("message_delta", delta={}, usage={"output_tokens": 2})
+    piece = delta(0, "input_json_delta", partial_json='{"a":1}')
+    outcome = receive(BEGIN, block, early, piece, stop(0), over("tool_use"), STOP).succeeded()
+    assert ToolCallEnd(0, "t", "f", '{"a":1}', True) in outcome.events
+
+
+def test_input_at_the_start_and_in_pieces() -> None:
+    """What comes in pieces counts."""
+    outcome = call("tool_use", '{"a":', "1}", input={"a": 1}).succeeded()
+    assert ToolCallEnd(0, "t", "f", '{"a":1}', True) in outcome.events
+
+
 # Thoughts, and what only the service understands
 
 THINKING = start(0, type="thinking", thinking="", signature="")
@@ -420,6 +459,9 @@ def test_other_citations() -> None:
     search = {"type": "search_result_location", "source": "https://s", "title": "t"}
     events = said(CITED, cite(**search), text(0, "a"), stop(0))
     assert events[0] == Citation("https://s", "t")
+    first = said(OPEN, cite(**WEB), text(0, "a"), stop(0))
+    form = {"type": "text", "text": "a", "citations": [WEB]}
+    assert shown(first) == [Citation("u", "t", quote="q"), Text("a"), native(form)]
     late = said(OPEN, text(0, "a"), cite(**WEB), stop(0))
     assert late == [Text("a"), Citation("u", "t", quote="q")]  # nothing of it was kept
     odd = said(CITED, delta(0, "citations_delta", citation=7), text(0, "a"), stop(0))
@@ -486,6 +528,25 @@ def test_a_refusal() -> None:
     ]
 
 
+def test_what_goes_on_after_the_reason() -> None:
+    """It is not complete any more, until the next reason or the end mark."""
+    for begin in (BEGIN + over(), message(stop_reason="end_turn")):
+        half = begin + OPEN + text(0, "half")
+        for ending in ("eof", "disconnect"):
+            assert isinstance(drive(ask(), Response(half, ending=ending)).error, Truncated)
+        assert receive(half, stop(0), over("max_tokens")).succeeded().events[-2:] == [
+            *(Finish("max_tokens", "length"), End("finish")),
+        ]
+        assert receive(half, STOP).succeeded().events[-1] == END
+
+
+def test_blocks_without_a_stop() -> None:
+    hidden = start(0, type="redacted_thinking", data="ZA==")
+    form = {"type": "redacted_thinking", "data": "ZA=="}
+    assert shown(receive(BEGIN, hidden, STOP).succeeded().events[1:-1]) == [native(form)]
+    assert shown(said(hidden, OPEN, text(0, "a"), stop(0))) == [native(form), Text("a", 1)]
+
+
 def test_a_second_start() -> None:
     assert said(OPEN, text(0, "a"), BEGIN, text(0, "b"), stop(0)) == [Text("a"), Text("b")]
     outcome = receive(BEGIN, OPEN, text(0, "a"), message(id="msg_2"))
@@ -517,6 +578,14 @@ def test_usage() -> None:
     assert outcome.reply.usage == Usage(33, 9, 42, 10, 5, 4, raw=raw)
 
 
+def test_a_placeholder_is_not_counted() -> None:
+    begin = message(usage={"input_tokens": 3, "output_tokens": 1})
+    early = event("message_delta", delta={}, usage={"input_tokens": 9})
+    late = over(usage={"output_tokens": 4.0})
+    used = [e for e in receive(begin, early, late, STOP).events if isinstance(e, Usage)]
+    assert [(u.input_tokens, u.output_tokens) for u in used] == [(3, None), (9, None), (9, 4)]
+
+
 def test_odd_usage() -> None:
     assert receive(BEGIN, over(usage={"output_tokens": True}), STOP).reply.usage == Usage(
         raw={"output_tokens": True}
@@ -544,14 +613,17 @@ def test_an_unknown_delta() -> None:
         *(Text("a"), found, Text("b")),
     ]
     # The block has no native form any more, as it would not be whole.
+    signature = b'{"type": "signature_delta", "signature": "c2ln"}'
+    unused = Unrecognized(signature, "content[0].delta")
     assert said(THINKING, thought("so"), strange, sign("c2ln"), stop(0)) == [
-        *(Reasoning("so"), found),
+        *(Reasoning("so"), found, unused),
     ]
     block = start(0, type="compaction")
     compacted = delta(0, "compaction_delta", content="c")
     assert said(block, strange, compacted, stop(0)) == [
         found,
         Unrecognized(b'{"type":"compaction"}', "content[0]"),
+        Unrecognized(b'{"type": "compaction_delta", "content": "c"}', "content[0].delta"),
     ]
     assert said(delta(5, "new_delta")) == [
         Unrecognized(b'{"type": "new_delta"}', "content[5].delta")
@@ -578,7 +650,7 @@ def test_an_unknown_key_of_a_piece() -> None:
     assert said(OPEN, strange, stop(0)) == [Text("a"), Unrecognized(b"[1]", "content[0].delta.new")]
     thinks = delta(0, "thinking_delta", thinking="a", new=1)
     found = Unrecognized(b"1", "content[0].delta.new")
-    assert said(THINKING, thinks, sign("c2ln"), stop(0)) == [Reasoning("a"), found]
+    assert said(THINKING, thinks, sign("c2ln"), stop(0))[:2] == [Reasoning("a"), found]
     tool = start(0, type="tool_use", id="t", name="f", input={})
     piece = delta(0, "input_json_delta", partial_json="{}", new=1)
     assert said(tool, piece, stop(0))[-3:-1] == [ToolCallDelta(0, "{}"), found]
@@ -601,9 +673,42 @@ def test_odd_blocks() -> None:
     strange = event("content_block_delta", index=2, delta=[1])
     assert said(strange) == [Unrecognized(b"[1]", "content[2].delta")]
     nameless = said(start(0, type="tool_use", id=7, name=None, input=None), stop(0))
-    assert nameless[0] == ToolCallStart(0, "", "")
+    assert nameless[0] == ToolCallStart(0, "7", "")
     no_type = said(start(0, x=1), stop(0))
     assert shown(no_type) == [native({"x": 1})]
+
+
+def test_odd_values_are_handed_on() -> None:
+    odd = said(start(0, type="text", text=["hi"]), text(0, "a"), stop(0))
+    assert odd == [Unrecognized(b'["hi"]', "content[0].text"), Text("a")]
+    thought = start(0, type="thinking", thinking=5, signature="c2ln")
+    assert said(thought, stop(0)) == [Unrecognized(b"5", "content[0].thinking")]
+    end = call("tool_use", input=False).events[-3]
+    assert end == ToolCallEnd(0, "t", "f", "false", False)
+    bare = event("content_block_delta", index=0)
+    assert said(bare) == [Unrecognized(bare.partition(b"data: ")[2].strip())]
+    block = event("content_block_start", index=0, content_block=None)
+    assert said(block) == [Unrecognized(block.partition(b"data: ")[2].strip())]
+
+
+def test_messages_that_are_no_object() -> None:
+    first = event("message_start", message=[])
+    outcome = receive(first, BEGIN, OPEN, text(0, "a"), stop(0), over(), STOP).succeeded()
+    assert outcome.events[:2] == [
+        Unrecognized(b'{"type": "message_start", "message": []}'),
+        Start("msg_1", "m"),
+    ]
+    delta = event("message_delta", delta="x")
+    assert said(delta) == [Unrecognized(b'"x"', "delta")]
+
+
+def test_pieces_of_what_is_spoiled_are_handed_on() -> None:
+    block = start(0, type="server_tool_use", id="s", name="n", input={})
+    pieces = [delta(0, "input_json_delta", partial_json='{"a"'), delta(0, "new_delta")]
+    last = delta(0, "input_json_delta", partial_json=":1}")
+    found = said(block, *pieces, last, stop(0))
+    assert all(isinstance(event, Unrecognized) for event in found)
+    assert b":1}" in b"".join(e.raw for e in found if isinstance(e, Unrecognized))
 
 
 def test_half_a_character() -> None:
@@ -658,6 +763,7 @@ def test_an_error_without_a_name_or_a_type() -> None:
         b'data: {"type":"error","error":{"type":"overloaded_error","message":"no"}}\n\n',
         b'data: {"error":{"type":"overloaded_error","message":"no"}}\n\n',
         b"event: error\ndata: overloaded\n\n",
+        b'event: ping\ndata: {"type":"error","error":{"message":"no"}}\n\n',
         b'{"type":"error","error":{"type":"overloaded_error","message":"no"}}',
     ):
         assert isinstance(receive(body).error, Refused)

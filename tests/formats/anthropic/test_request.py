@@ -221,6 +221,18 @@ REFUSED: dict[str, tuple[Any, dict[str, Any]]] = {
         [HI, Message("assistant", (ToolCall("c", "f", "[1]"),))],
         {},
     ),
+    "the call 'g' .c. has arguments": (
+        [HI, Message("assistant", (ToolCall("c", "g", '\ufeff{"a":1}'),))],
+        {},
+    ),
+    "the call 'h' .c. has arguments": (
+        [HI, Message("assistant", (ToolCall("c", "h", '{"a":"\ud83d"}'),))],
+        {},
+    ),
+    "a picture is given by its bytes or an http": (
+        [Message("user", (ImagePart("ftp://a"),))],
+        {},
+    ),
     "can't take custom tool calls": (
         [HI, Message("assistant", (ToolCall("c", "f", "{}", custom=True),))],
         {},
@@ -394,6 +406,14 @@ def test_parts(name: str) -> None:
     assert written == [block, {"type": "text", "text": "?"}]
 
 
+def test_data_urls() -> None:
+    """Those without base64, too, and in any case."""
+    parts = (ImagePart("DATA:IMAGE/PNG;BASE64,YQ=="), FilePart("data:text/plain,a%20b"))
+    image, document = turns(Message("user", parts))[0]["content"]
+    assert image["source"] == {"type": "base64", "media_type": "image/png", "data": "YQ=="}
+    assert document["source"] == {"type": "text", "media_type": "text/plain", "data": "a b"}
+
+
 def test_refusals_are_text() -> None:
     said = Message("assistant", (RefusalPart("no"), RefusalPart("")))
     assert turns(HI, said)[1]["content"] == "no"
@@ -536,6 +556,9 @@ def test_fields_of_the_body() -> None:
             "new": 1,
         }
     )
+    odd = read({"output_config": {"effort": []}, "tool_choice": {"type": "tool", "name": "none"}})
+    assert (odd.effort, odd.tool_choice) == (None, None)
+    assert odd.extra["tool_choice"] == {"type": "tool", "name": "none"}
     assert chat.stream
     assert chat.effort is None
     assert chat.schema is None

@@ -18,6 +18,7 @@ from tokenwire.protocols.errors import (
     RateLimited,
     Refused,
     RemoteProtocolError,
+    Truncated,
 )
 from tokenwire.protocols.events import (
     Citation,
@@ -418,7 +419,34 @@ def test_what_is_signed_is_heard_as_it_was_said() -> None:
         assert [json.loads(native.raw) for native in reply.choices[0].natives] == said
 
 
+def test_a_whole_answer_keeps_all_of_a_native_form() -> None:
+    caller = {"type": "code_execution_20260120", "tool_id": "s"}
+    form = {"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}, "caller": caller}
+    call: list[Event] = [ToolCallStart(0, "t", "f"), ToolCallDelta(0, '{"a":1}')]
+    answer = whole(*call, Native("anthropic", json.dumps(form).encode()), END)
+    assert answer["content"] == [form]
+
+
+def test_a_native_form_whose_block_is_over_is_not_written_again() -> None:
+    form = Native("anthropic", b'{"type":"text","text":"a","citations":[]}')
+    assert [block[0]["type"] for block in blocks(Text("a"), Text("b", 1), form)] == ["text", "text"]
+
+
+def test_an_empty_text_is_no_block() -> None:
+    assert blocks(Text("")) == []
+
+
+def test_usage_whose_input_was_told_before() -> None:
+    *_, last, _ = stream(Usage(30), Text("a"), Usage(None, 7), FINISH, END)
+    assert last["usage"] == {"output_tokens": 7}
+
+
 # What it can't say
+
+
+def test_a_native_form_that_is_no_block() -> None:
+    with pytest.raises(LocalProtocolError, match="a native form of anthropic is a block"):
+        asked(stream=True).send(Native("anthropic", b"[1]"))
 
 
 @pytest.mark.parametrize(
@@ -429,6 +457,7 @@ def test_what_is_signed_is_heard_as_it_was_said() -> None:
         Unrecognized(b"{}", "delta.x"),
         Text("a", index=1),
         Finish("end_turn", "stop", index=1),
+        ToolCallStart(0, "t", "f", custom=True),
     ],
 )
 def test_what_it_cannot_say(event: Event) -> None:
@@ -480,7 +509,8 @@ ERRORS: dict[str, tuple[RemoteProtocolError | LocalProtocolError, int | None, in
     "timeout": (Overloaded("no"), 504, 504, "timeout_error", False),
     "any": (Refused("no"), None, 500, "api_error", False),
     "ours": (LocalProtocolError("no"), None, 400, "invalid_request_error", True),
-    "theirs": (Malformed("no"), None, 400, "invalid_request_error", True),
+    "theirs": (Malformed("no"), None, 400, "invalid_request_error", False),
+    "cut": (Truncated("no"), 200, 502, "api_error", False),
 }
 
 

@@ -1,8 +1,10 @@
 """Anthropic Messages: Claude's, on its own platform and others, and services that speak like it.
 
-What the server half can't say: `Image`, `LogProbs`, `Unrecognized`, choices other than the first;
-the `start` and `source` of a citation. It writes one block at a time: what would interleave with a
-tool call waits for its end. A thought without a signature of the service gets one that means none.
+What the server half can't say: `Image`, `LogProbs`, `Unrecognized`, custom calls, choices other
+than the first; the `start` and `source` of a citation. In a stream it has written the beginning of
+a block when its native form comes: of that it says the signature and the citations only, and of a
+block that is over nothing. It writes one block at a time: what would interleave with a tool call
+waits for its end. A thought without a signature of the service gets one that means none.
 """
 
 from ...auth import Bearer, Header

@@ -84,7 +84,8 @@ def chat_of(fields: dict[str, Any], model: str, sealer: Sealer | None, *, count:
         messages += reader.messages(message, f"messages.{number}")
     extra = {key: value for key, value in fields.items() if key not in _READ}
     output = dict(body.output_config or {})
-    effort = _EFFORTS.get(output.get("effort"))
+    told = output.get("effort")
+    effort = _EFFORTS.get(told) if isinstance(told, str) else None
     if effort is not None:
         del output["effort"]
     thinking = body.thinking
@@ -319,7 +320,7 @@ def _choice(choice: dict[str, Any] | None, extra: dict[str, Any]) -> tuple[str |
             return "required", parallel
         case {"type": "auto" | "none" as word}:
             return word, parallel
-        case {"type": "tool", "name": str(name)}:
+        case {"type": "tool", "name": str(name)} if name not in ("auto", "none", "required"):
             return name, parallel
         case _:
             extra["tool_choice"] = choice

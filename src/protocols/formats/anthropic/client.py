@@ -84,14 +84,16 @@ class AnthropicStep(EventStep):
         self._reader = BlockReader("anthropic", question.limits, question.finishes)
         self._id: str | None = None  # of the message
         self._usage: dict[str, Any] = {}
+        self._counted = False  # whether the output is, which is a placeholder at first
+        self._inputs: dict[int, str] = {}  # of tools, that came with the start of their blocks
         self._refused = ""
         self._plain: Block | None = None  # the open text, if the pieces of it are all it has
 
     def is_ping(self, data: bytes, type: str) -> bool:
-        if type != "message":
-            return type in self.pings
-        # Its name is missing.
-        return b'"ping"' in data[:40] and _type_of(data) == "ping"
+        if type in self.pings:
+            return _type_of(data) in ("", "ping")
+        # Its name may be missing.
+        return type == "message" and b'"ping"' in data[:1000] and _type_of(data) == "ping"
 
     def payloads(self, payloads: list[bytes], events: list[Event]) -> None:
         plain = self._plain
@@ -105,6 +107,7 @@ class AnthropicStep(EventStep):
                     if event.index == plain.number:
                         if text := event.delta.text:
                             events.append(Text(text, plain.part))
+                            plain.size = 1  # as `BlockReader.piece` does
                         continue
             self.event(payload, USUAL, events)
             if self.evidence == "terminator":
@@ -153,7 +156,9 @@ class AnthropicStep(EventStep):
                 self._reader.piece(block, delta.text, out)
             case ThinkingDelta() if block.kind is Reasoning:
                 self._reader.piece(block, delta.thinking, out)
-            case InputDelta() if block.kind is ToolCallStart or block.kind is Native:
+            case InputDelta() if block.call or (block.kind is Native and block.form):
+                if delta.partial_json:
+                    self._inputs.pop(block.number, None)  # it comes in pieces after all
                 self._reader.piece(block, delta.partial_json, out)
             case _:
                 return False
@@ -168,19 +173,20 @@ class AnthropicStep(EventStep):
             return
         event, _ = events.decode(data)
         match event.type:
-            case "content_block_delta":
+            case "content_block_delta" if bytes(event.delta):
                 self._take_odd_delta(event.index, bytes(event.delta), out)
-            case "content_block_start":
+            case "content_block_start" if bytes(event.content_block):
                 self._start(event.index, bytes(event.content_block), out)
             case "content_block_stop":
                 block = self._reader.find(event.index)
                 if block is not None:
                     self._close(block, out)
-            case "message_start":
-                self._take_message(bytes(event.message) or b"{}", "message.", out)
+            case "message_start" if bytes(event.message)[:1] == b"{":
+                self._take_message(bytes(event.message), "message.", out)
             case "message_delta":
-                self._end_message(bytes(event.delta) or b"{}", event.usage, out)
+                self._end_message(bytes(event.delta), event.usage, out)
             case "message_stop":
+                self._close_all(out)
                 self.evidence = "terminator"
             case "error":
                 raise refusal_of_text(data, self.errors)
@@ -212,19 +218,28 @@ class AnthropicStep(EventStep):
             events.append(Unrecognized(value, f"{place}{key}"))
 
     def _end_message(self, raw: bytes, usage: dict[str, Any] | None, events: list[Event]) -> None:
-        for block in self._reader.opened:  # one that max_tokens cut has no stop of its own
-            self._close(block, events)
-        delta, unknown = message_deltas.decode(raw)
+        if raw[:1] not in (b"", b"{"):
+            events.append(Unrecognized(raw, "delta"))
+            raw = b""
+        delta, unknown = message_deltas.decode(raw or b"{}")
+        if delta.stop_reason:
+            self._close_all(events)
         if usage is not None:
-            self._take_usage(usage, True, events)
+            self._take_usage(usage, "output_tokens" in usage, events)
         self._stop(delta.stop_reason, delta.stop_sequence, delta.stop_details, events)
         events += [Unrecognized(value, f"delta.{key}") for key, value in unknown]
+
+    def _close_all(self, events: list[Event]) -> None:
+        """The message is over: a block that max_tokens cut has no stop of its own."""
+        for block in self._reader.opened:
+            self._close(block, events)
 
     def _take_usage(self, usage: dict[str, Any], final: bool, events: list[Event]) -> None:
         """What is told replaces what was told before. Nothing is added up."""
         told = {key: value for key, value in usage.items() if value is not None}
         self._usage = self._usage | told  # the events before have theirs
-        events.append(usage_of(self._usage, final))
+        self._counted = self._counted or final
+        events.append(usage_of(self._usage, self._counted))
 
     def _stop(
         self, reason: str | None, sequence: str | None, details: Any, events: list[Event]
@@ -254,10 +269,15 @@ class AnthropicStep(EventStep):
         if raw[:1] != b"{":
             events.append(Unrecognized(raw, f"content[{number}]"))
             return None
+        if (open := reader.find(number)) is not None:  # it has no stop
+            self._close(open, events)
+        if self.evidence == "finish":
+            self.evidence = None  # it goes on after all
         form = decode_json(decode_fields, raw)
         match _text(form, "type"):
             case "text":
                 block = reader.open(number, Text, events)
+                self._odd(form, "text", number, events)
                 if _keys(form) - {"type", "text"}:
                     block.form = form
                 cited = _value_of(form, "citations")
@@ -268,7 +288,7 @@ class AnthropicStep(EventStep):
                 reader.piece(block, _text(form, "text"), events)
             case "thinking":
                 block = reader.open(number, Reasoning, events)
-                block.form = form
+                block.form = {} if self._odd(form, "thinking", number, events) else form
                 reader.piece(block, _text(form, "thinking"), events)
             case "tool_use":
                 id, name = _text(form, "id"), _text(form, "name")
@@ -278,7 +298,8 @@ class AnthropicStep(EventStep):
                     plain.add("caller")
                 if _keys(form) - plain:
                     block.form = form
-                reader.piece(block, _input(form), events)
+                if text := _input(form):
+                    self._inputs[number] = text
             case _:
                 block = reader.open(number, Native, events)
                 block.form = form
@@ -293,6 +314,8 @@ class AnthropicStep(EventStep):
         form = block.form
         if block is self._plain:
             self._plain = None
+        if text := self._inputs.pop(block.number, ""):
+            self._reader.piece(block, text, events)
         if form and block.kind is Text:
             form["text"] = block.text
         elif form and block.kind is Reasoning:
@@ -314,7 +337,15 @@ class AnthropicStep(EventStep):
             events.append(Unrecognized(msgspec.json.encode(block.form), place))
             if block.pieces:
                 events.append(Unrecognized(block.text.encode(), f"{place}.input"))
-        block.form = {}
+        self._reader.spoil(block.number)
+
+    def _odd(self, form: Fields, key: str, number: int, events: list[Event]) -> bool:
+        """Whether the value of `key` is no text; then it is handed on."""
+        value = _value_of(form, key)
+        if value is None or isinstance(value, str):
+            return False
+        events.append(Unrecognized(bytes(form.pop(key)), f"content[{number}].{key}"))
+        return True
 
     # The pieces of a block
 
@@ -330,12 +361,14 @@ class AnthropicStep(EventStep):
         delta, unknown = deltas.decode(raw)
         if block is None and delta.type in _STARTS:
             block = self._start(number, _STARTS[delta.type], events)
-        if block is None or block.kind not in _BLOCKS_OF.get(delta.type, ()):
+        reader = self._reader
+        if block is None or not _takes(block, delta.type):
             events.append(Unrecognized(raw, place))
             if block is not None:
                 self._spoil(block, events)
+            reader.spoil(number)  # a call may be closed already
             return
-        reader, form = self._reader, block.form
+        form = block.form
         match delta.type:
             case "text_delta":
                 reader.piece(block, delta.text, events)
@@ -345,22 +378,25 @@ class AnthropicStep(EventStep):
                 reader.piece(block, delta.partial_json, events)
             case "signature_delta":
                 reader.keep(block, len(delta.signature))
-                if form:  # a second one counts instead of the first
-                    form["signature"] = msgspec.Raw(msgspec.json.encode(delta.signature))
+                # A second one counts instead of the first.
+                form["signature"] = msgspec.Raw(msgspec.json.encode(delta.signature))
             case "citations_delta":
                 self._cite(block, bytes(delta.citation), events)
             case _:  # the summary of what was compacted
                 reader.keep(block, len(raw))
                 said = {"content": delta.content, "encrypted_content": delta.encrypted_content}
-                form.update((key, value) for key, value in said.items() if form and bytes(value))
+                form.update((key, value) for key, value in said.items() if bytes(value))
         if unknown:
             events += [Unrecognized(value, f"{place}.{key}") for key, value in unknown]
             self._spoil(block, events)
 
     def _cite(self, block: Block, raw: bytes, events: list[Event]) -> None:
         citation = decode_json(_value, raw or b"null")
+        if not block.form and not block.size:
+            block.form = {"type": "text"}
+            self._plain = None if block is self._plain else self._plain
         if block.form:
-            # A text that will be cited says so as it begins; of another one nothing was kept.
+            # A text that will be cited says so before it begins; of another one nothing was kept.
             self._reader.keep(block, len(raw))
             cited: Any = block.form.get("citations")
             block.form["citations"] = cited if is_list(cited) else []
@@ -388,6 +424,13 @@ _BLOCKS_OF: dict[str, tuple[BlockKind, ...]] = {
 """The blocks that a piece can be of."""
 
 
+def _takes(block: Block, piece: str) -> bool:
+    """Whether a block can have a piece of this type: of some only the native form has it, which a
+    block that is not understood has no more."""
+    told = bool(block.form) or not (block.kind is Native or piece == "signature_delta")
+    return told and block.kind in _BLOCKS_OF.get(piece, ())
+
+
 def _type_of(data: bytes) -> str:
     try:
         return events.decode(data)[0].type
@@ -401,9 +444,9 @@ def _value_of(fields: Mapping[str, Any], key: str) -> Any:
 
 
 def _text(fields: Mapping[str, Any], key: str) -> str:
-    """A text in an object of raw values; empty if there is none."""
+    """A text in an object of raw values, or a number as text; empty if there is neither."""
     value = _value_of(fields, key)
-    return value if isinstance(value, str) else ""
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
 def _keys(form: Fields) -> set[str]:
@@ -416,7 +459,7 @@ def _input(form: Fields) -> str:
     value = _value_of(form, "input")
     if isinstance(value, str):  # as our server half writes one that is no object
         return value
-    return bytes(form["input"]).decode(errors="replace") if value else ""
+    return "" if value in (None, {}) else bytes(form["input"]).decode(errors="replace")
 
 
 def _citation(said: dict[str, Any], part: int) -> Citation:
@@ -439,6 +482,8 @@ def usage_of(usage: dict[str, Any], final: bool) -> Usage:
 
     def count(name: str, of: Any = usage) -> int | None:
         value = of.get(name) if is_object(of) else None
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
     fresh, said = count("input_tokens"), count("output_tokens") if final else None

@@ -4,8 +4,10 @@ Source: the API reference (platform.claude.com/docs/en/api/messages) and its gui
 """
 
 import re
+from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -23,9 +25,9 @@ from ...chat import (
     ToolCall,
 )
 from ...encoding import call_ids, parts_to_write, tools_to_write
-from ...errors import LocalProtocolError, Malformed
+from ...errors import LocalProtocolError
 from ...provider import Provider
-from ...toolkit.json import decode_json, is_object
+from ...toolkit.json import is_object
 
 __all__ = ["DIALECT", "IDS", "IMPLIED", "encode_chat"]
 
@@ -36,11 +38,12 @@ IMPLIED = {"type": "adaptive"}
 
 IDS = re.compile(r"[a-zA-Z0-9_-]+")
 """What an id of a call may be."""
+_WEB = ("http://", "https://")
 _IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 _SAME = ("temperature", "top_p", "top_k", "max_tokens")
 """Options that the body has by the same name."""
 _CHOICES = {"required": "any"}
-_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_object = msgspec.json.Decoder(dict[str, Any])
 
 
 def encode_chat(chat: Chat, model: str, provider: Provider) -> dict[str, Any]:
@@ -184,11 +187,10 @@ def _block(part: Part, role: str, id: str) -> dict[str, Any] | None:
 def _input(call: ToolCall) -> msgspec.Raw:
     """The arguments of a call, which go out as they are. Raises LocalProtocolError if they are not
     one object."""
-    text = call.arguments.strip() or "{}"
-    raw = text.encode(errors="surrogatepass")
     try:
-        decode_json(_object, raw)
-    except Malformed:
+        raw = (call.arguments.strip() or "{}").encode()
+        _object.decode(raw)
+    except (ValueError, RecursionError):
         raise LocalProtocolError(
             f"the call {call.name!r} ({call.id}) has arguments that are not one JSON object"
         ) from None
@@ -198,6 +200,8 @@ def _input(call: ToolCall) -> msgspec.Raw:
 def _image(part: ImagePart) -> dict[str, Any]:
     media_type, data = _data(part.url)
     if data is None:
+        if not part.url.startswith(_WEB):
+            raise LocalProtocolError("a picture is given by its bytes or an http(s) address")
         return {"type": "url", "url": part.url}
     if media_type not in _IMAGES:
         known = ", ".join(_IMAGES)
@@ -209,10 +213,7 @@ def _document(part: FilePart) -> dict[str, Any]:
     given, data = _data(part.url)
     media_type = part.media_type or given
     if data is None:
-        if not part.url.startswith(("http://", "https://")) or media_type not in (
-            "",
-            "application/pdf",
-        ):
+        if not part.url.startswith(_WEB) or media_type not in ("", "application/pdf"):
             raise _no_document(media_type or part.url.partition(":")[0])
         source: dict[str, Any] = {"type": "url", "url": part.url}
     elif media_type == "application/pdf":
@@ -231,16 +232,17 @@ def _no_document(kind: str) -> LocalProtocolError:
 
 
 def _data(url: str) -> tuple[str, str | None]:
-    """The media type and the base64 of a `data:` URL; None: it is an address."""
+    """The media type and the base64 of a `data:` URL (RFC 2397); None: it is an address."""
     head, comma, data = url.partition(",")
-    if not (head.startswith("data:") and comma):
+    scheme, _, kind = head.partition(":")
+    if scheme.lower() != "data" or not comma:
         return "", None
-    return head.removeprefix("data:").partition(";")[0], data
+    if not kind.lower().endswith(";base64"):
+        data = b64encode(unquote_to_bytes(data)).decode()
+    return kind.partition(";")[0].lower(), data
 
 
 def _plain_text(data: str) -> str:
-    from base64 import b64decode  # few chats have a file
-
     try:
         return b64decode(data, validate=True).decode()
     except ValueError:

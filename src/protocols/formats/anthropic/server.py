@@ -99,7 +99,9 @@ class AnthropicResponder(Responder):
         return self.status, [*self.headers, *more]
 
     def can_say(self, event: Event) -> bool:
-        return super().can_say(event) and not getattr(event, "index", 0)
+        if getattr(event, "index", 0) or getattr(event, "custom", False):
+            return False
+        return super().can_say(event)
 
     def write(self, event: Event) -> bytes:
         match event:
@@ -139,7 +141,8 @@ class AnthropicResponder(Responder):
         body = super().fail(error)
         if isinstance(error, Overloaded) and error.status is None:
             self.status = 529
-        if not isinstance(error, Refused) or error.lasting or isinstance(error, _USELESS):
+        useless = isinstance(error, _USELESS) or (isinstance(error, Refused) and error.lasting)
+        if useless and getattr(error, "should_retry", None) is None:
             self.headers.append((b"x-should-retry", b"false"))
         return body
 
@@ -197,8 +200,8 @@ class AnthropicResponder(Responder):
 
     def _over(self) -> bytes:
         usage = _usage(self._usage)
-        if self._usage is None:
-            del usage["input_tokens"]
+        if self._usage is None or self._usage.input_tokens is None:
+            del usage["input_tokens"]  # what was told at the start holds
         over = _event("message_delta", delta=self._stopped(), usage=usage)
         return over + _event("message_stop")
 
@@ -257,7 +260,7 @@ _PIECES: dict[Any, tuple[str, str]] = {
     Reasoning: ("thinking_delta", "thinking"),
     ToolCallStart: ("input_json_delta", "partial_json"),
 }
-_USELESS = (AuthenticationFailed, BadRequest, ContentFiltered)
+_USELESS = (AuthenticationFailed, BadRequest, ContentFiltered, LocalProtocolError)
 """The errors after which trying again can't help."""
 
 
@@ -304,8 +307,12 @@ def _close(block: Block) -> Iterator[bytes]:
 
 def _form(block: Block) -> dict[str, Any]:
     """The native form of a block, if it has one."""
-    value = None if block.native is None else value_of(block.native)
-    return value if is_object(value) else {}
+    if block.native is None:
+        return {}
+    value = value_of(block.native)
+    if not is_object(value):
+        raise LocalProtocolError("a native form of anthropic is a block: an object")
+    return value
 
 
 def _citations(block: Block) -> list[Any]:
@@ -349,7 +356,7 @@ def _whole_block(block: Block, number: int) -> dict[str, Any]:
     value = _form(block)
     if block.kind is Native:
         return value
-    start = _start_of(block, number)
+    start = {**value, **_start_of(block, number)}
     if block.kind is Text:
         cited = {"citations": citations} if (citations := _citations(block)) else {}
         return {**start, "text": block.text, **cited}
