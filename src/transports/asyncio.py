@@ -8,6 +8,7 @@ async with Client() as client:
 
 import asyncio
 import math
+import selectors
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -16,6 +17,7 @@ from typing import TypeVar, cast
 from .client.answer import AsyncAnswer
 from .client.clients import AsyncClient
 from .client.native import NativeClient
+from .client.network import Selector
 
 __all__ = ["Answer", "Client", "Network"]
 
@@ -97,13 +99,22 @@ class Stream(asyncio.BufferedProtocol):
         return self._waiter
 
     def is_quiet(self) -> bool:
-        return not self._eof and not self._chunks
+        if self._eof or self._chunks or self._transport is None:
+            return False
+        # The socket may have more than the event loop has read: it may have been blocked.
+        with Selector() as selector:
+            selector.register(self._transport.get_extra_info("socket"), selectors.EVENT_READ)
+            return not selector.select(0)
 
     def close(self) -> None:
         if self._transport is not None:
-            self._transport.abort()
+            with suppress(RuntimeError):  # its event loop has ended before
+                self._transport.abort()
             self._transport = None
         self._stop_alarm()
+
+    def abandon(self) -> None:
+        """Nothing: the event loop's selector is shared with the parent."""
 
     def _set_alarm(self) -> None:
         # One alarm serves many waits, as the deadline of each is usually later than that of the one
@@ -222,6 +233,12 @@ class Network:
 
     def dialer(self) -> Dialer:
         return Dialer(self._loop, self._buffer)
+
+    def is_current(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:  # none is running, or one of trio
+            return False
 
     def call_from_thread(self, call: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop is closed

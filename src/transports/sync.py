@@ -21,14 +21,12 @@ from contextlib import suppress
 from .client.answer import Answer
 from .client.clients import BlockingClient
 from .client.native import NativeClient
+from .client.network import Selector
 
 __all__ = ["Answer", "Client", "Network"]
 
 READ_SIZE = 64 * 1024
 READ_WRITE = selectors.EVENT_READ | selectors.EVENT_WRITE
-
-# For a single wait poll() is the quickest, but Windows has none.
-_Selector = getattr(selectors, "PollSelector", selectors.DefaultSelector)
 
 
 class Stream:
@@ -105,9 +103,12 @@ class Stream:
             with suppress(OSError):  # the peer has closed it already
                 self._socket.shutdown(socket.SHUT_RDWR)
 
+    def abandon(self) -> None:
+        self._socket.close()
+
     def _wait_for(self, events: int, deadline: float | None) -> int:
         """Wait until something can be sent, or received, and return which of them."""
-        with _Selector() as selector:
+        with Selector() as selector:
             selector.register(self._socket, events)
             ready = selector.select(_seconds_until(deadline))
         if not ready:
@@ -171,6 +172,9 @@ class Network:
 
     def dialer(self) -> Dialer:
         return Dialer()
+
+    def is_current(self) -> bool:
+        return True
 
     def call_from_thread(self, call: Callable[[], None]) -> None:
         call()

@@ -135,6 +135,9 @@ class Stream:
     def is_quiet(self) -> bool:
         return not self._socket.is_readable()
 
+    def abandon(self) -> None:
+        """Nothing: the event loop's selector is shared with the parent."""
+
     def close(self) -> None:
         self._socket.close()
         self._alarms.forget(self)
@@ -260,6 +263,12 @@ class Network:
 
     def dialer(self) -> Dialer:
         return Dialer(self._alarms)
+
+    def is_current(self) -> bool:
+        try:
+            return trio.lowlevel.current_trio_token() is self._token
+        except RuntimeError:  # none is running, or one of asyncio
+            return False
 
     def call_from_thread(self, call: Callable[[], None]) -> None:
         with suppress(trio.RunFinishedError):

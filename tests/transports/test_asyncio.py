@@ -1,6 +1,10 @@
 """The `asyncio` transport: what is asyncio's alone. See test_async_client for the rest."""
 
 import asyncio
+import gc
+import socket
+import threading
+import warnings
 
 import pytest
 
@@ -8,7 +12,7 @@ from tests.every_transport import LOOPS, received
 from tests.transports.client.test_async_client import Loop, hello, peer, says
 from tests.transports.test_sync import CHUNK, HEAD
 from tokenwire import Text
-from tokenwire.transports.asyncio import READ_AHEAD, Client, Stream
+from tokenwire.transports.asyncio import READ_AHEAD, Client, Network, Stream
 
 
 @pytest.fixture(params=sorted({"asyncio", "uvloop"} & set(LOOPS)))
@@ -118,3 +122,58 @@ def test_bytes_that_come_as_the_clock_runs_out_are_received(loop: Loop) -> None:
         assert await task == b"x"
 
     loop.run(main)
+
+
+ANSWER = HEAD + CHUNK + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+
+
+def test_bytes_on_an_idle_connection_are_no_answer(loop: Loop) -> None:
+    """Not even while the event loop is blocked, and has not read them yet."""
+    asked, sent = threading.Event(), threading.Event()
+    other = ANSWER.replace(b"Hi", b"No")
+
+    async def main() -> list[str]:
+        async with Client(trust_env=False) as client:
+            async with client.open(hello(url)) as answer:
+                first = await answer.read()
+            asked.set()
+            assert sent.wait(10)  # the loop does nothing meanwhile
+            async with client.open(hello(url)) as answer:
+                second = await answer.read()
+            return [first.text, second.text]
+
+    with peer(says(ANSWER, asked, other, sent.set), says(ANSWER)) as url:
+        assert loop.run(main) == ["Hi", "Hi"]
+
+
+def test_a_client_in_a_second_event_loop(loop: Loop) -> None:
+    """Its connections belong to the loop that made them: it makes new ones."""
+    client = Client(trust_env=False)
+
+    async def main() -> str:
+        async with client.open(hello(url)) as answer:
+            return (await answer.read()).text
+
+    def once(stream: socket.socket) -> None:
+        stream.recv(65536)
+        stream.sendall(ANSWER)
+
+    with peer(once, once) as url, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # asyncio's, of what its loop has left
+        assert [loop.run(main) for _ in range(2)] == ["Hi", "Hi"]
+        asyncio.run(_close(client))
+        gc.collect()
+
+
+async def _close(client: Client) -> None:
+    client.close()
+
+
+def test_a_network_knows_its_loop(loop: Loop) -> None:
+    async def main() -> Network:
+        network = Client.network()
+        assert network.is_current()
+        return network
+
+    network = loop.run(main)
+    assert not network.is_current()

@@ -388,7 +388,7 @@ def test_what_was_interrupted_is_not_read_on(loop: Loop) -> None:
             assert next(answer) == Text("Hi")
             with pytest.raises(type(error)):
                 next(answer)
-            with pytest.raises(TransportError, match="closed"):
+            with pytest.raises(LocalProtocolError, match="interrupted"):
                 next(answer)
 
     def interrupt(request: httpx.Request) -> None:
@@ -400,7 +400,7 @@ def test_what_was_interrupted_is_not_read_on(loop: Loop) -> None:
     ):
         with pytest.raises(KeyboardInterrupt):
             next(answer)
-        with pytest.raises(TransportError, match="closed"):
+        with pytest.raises(LocalProtocolError, match="interrupted"):
             next(answer)
 
     async def main() -> None:

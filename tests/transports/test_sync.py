@@ -1,7 +1,10 @@
 """The `sync` transport: what blocking sockets and threads add. See test_transports for the rest."""
 
+import os
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -392,3 +395,37 @@ def test_no_socket_is_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(socket, "socket", none)
         with pytest.raises(ConnectFailed, match="Too many open files"):
             client.read(exchange)
+
+
+FORKED = """
+import os
+import sys
+import warnings
+
+import tokenwire
+from tokenwire.server import serve
+from tokenwire.transports.sync import Client
+
+warnings.simplefilter("ignore", DeprecationWarning)  # of fork, as the server has a thread
+with serve("ylokh") as server, Client() as client:
+
+    def ask(question):
+        return tokenwire.ask("ylokh", question, client=client, base_url=server.url).text
+
+    assert ask("before").endswith("before")
+    if not (child := os.fork()):
+        right = all(ask(f"child {n}").endswith(f"child {n}") for n in range(5))
+        os._exit(0 if right else 1)
+    assert all(ask(f"parent {n}").endswith(f"parent {n}") for n in range(5))
+    _, status = os.waitpid(child, 0)
+    assert server.connections == 2, server.connections
+    assert status == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_parent_and_child_have_connections_of_their_own() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == 0, ran.stderr

@@ -14,7 +14,7 @@ from tests.transports.client.test_async_client import hello, peer, says
 from tests.transports.test_sync import CHUNK, HEAD
 from tests.waiting import WAIT, when_all_wait
 from tokenwire import Clocks, Event, Text
-from tokenwire.transports.trio import Alarms, Client, Stream
+from tokenwire.transports.trio import Alarms, Client, Network, Stream
 
 
 def test_a_client_has_the_clock_of_the_run_that_it_is_used_in() -> None:
@@ -222,3 +222,16 @@ def test_the_own_scope_is_what_catches() -> None:
 
     with peer(says(HEAD + CHUNK)) as url:
         trio.run(main, strict_exception_groups=True)
+
+
+def test_a_network_knows_its_run() -> None:
+    async def main() -> Network:
+        network = Client.network()
+        assert network.is_current()
+        raw = socket.socket()
+        stream = Stream(trio.socket.from_stdlib_socket(raw), raw, Alarms())
+        stream.abandon()  # the parent of a forked process goes on with it
+        stream.close()
+        return network
+
+    assert not trio.run(main).is_current()

@@ -5,7 +5,7 @@ A transport supplies a `Reading`, whose coroutines receive the events. `AsyncAns
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -44,16 +44,19 @@ class Reading(ABC):
     none of them empty. If an error ended the answer, each further step raises it again.
 
     A reader that is cancelled while it waits leaves the answer as it was: it can be read on, or
-    left.
+    left. One that blocks can be interrupted anywhere (by a signal's handler), and what was received
+    may be lost: after that the answer can't be read on.
     """
 
-    __slots__ = ("_error", "_filling", "_over", "keeps_raw", "ready")
+    __slots__ = ("_error", "_filling", "_over", "keeps_raw", "lost", "ready")
 
     def __init__(self) -> None:
         self.ready: list[Event] = []
         """The rest of a batch whose events are handed out one by one, in reverse order."""
         self.keeps_raw = False
         """Whether the exchange is to keep the bytes of the body; looked at when reading begins."""
+        self.lost = False
+        """Whether a reader that blocks was interrupted on its way from the socket to the caller."""
         self._filling = False
         self._over = False
         self._error: TokenwireError | None = None
@@ -139,14 +142,14 @@ class RawBatches:
         if reading.exchange() is not None:
             raise LocalProtocolError("raw_batches: ask for them before anything is read")
         reading.keeps_raw = True
-        self._reading = reading
+        self.reading = reading
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> tuple[bytes, list[Event]]:
-        events = await self._reading.__anext__()
-        exchange = self._reading.exchange()
+        events = await self.reading.__anext__()
+        exchange = self.reading.exchange()
         assert exchange is not None  # reading has begun
         return exchange.take_raw(), events
 
@@ -160,7 +163,7 @@ class Answer:
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._ready = reading.ready
-        self._batches: Iterator[list[Event]] = iter(partial(_batch, reading), [])
+        self._batches: Iterator[list[Event]] = iter(partial(_next_batch, reading), [])
 
     def __enter__(self) -> Self:
         return self
@@ -173,7 +176,10 @@ class Answer:
 
     def __next__(self) -> Event:
         if not self._ready:
-            self._ready.extend(reversed(next(self._batches)))
+            self._ready.extend(reversed(_batch(self._reading)))
+            self._reading.lost = False
+            if not self._ready:
+                raise StopIteration
         return self._ready.pop()
 
     def batches(self) -> Iterator[list[Event]]:
@@ -183,7 +189,7 @@ class Answer:
     def raw_batches(self) -> Iterator[tuple[bytes, list[Event]]]:
         """The batches, each with the decoded bytes of the body up to the last complete unit: what a
         relay passes on. Raises LocalProtocolError if anything was read."""
-        return iter(partial(_raw_batch, RawBatches(self._reading)), _NOTHING)
+        return iter(partial(_next_raw_batch, RawBatches(self._reading)), _NOTHING)
 
     @property
     def request_id(self) -> str | None:
@@ -195,7 +201,9 @@ class Answer:
         """The rest of the answer as a `Reply`. An error has, as `answer`, what was received before.
 
         Raises LocalProtocolError if the answer was read to its end already."""
-        return without_loop(self._reading.read())
+        reply = _uninterrupted(self._reading, self._reading.read, Reply())
+        self._reading.lost = False
+        return reply
 
     def close(self) -> None:
         """Stop, and close the connection, unless the answer is complete and its rest is short."""
@@ -270,15 +278,38 @@ _NOTHING: tuple[bytes, list[Event]] = (b"", [])
 
 def _raw_batch(batches: RawBatches) -> tuple[bytes, list[Event]]:
     """The next one of a blocking answer; empty at its end."""
-    try:
-        return without_loop(batches.__anext__())
-    except StopAsyncIteration:
-        return _NOTHING
+    return _uninterrupted(batches.reading, batches.__anext__, _NOTHING)
 
 
 def _batch(reading: Reading) -> list[Event]:
-    """The next batch of a blocking answer; empty at its end."""
+    """The next batch of a blocking answer; empty at its end. `lost` is to be reset once the caller
+    has it."""
+    return _uninterrupted(reading, reading.__anext__, [])
+
+
+def _uninterrupted(reading: Reading, call: Callable[[], Coroutine[Any, Any, _T]], at_end: _T) -> _T:
+    """The result of `call`. An exception of anyone else, out of a signal's handler, may come at any
+    place: what was received by then is lost, so the answer can't be read on."""
+    if reading.lost:
+        raise LocalProtocolError("the answer was interrupted, and part of it is lost: ask again")
+    reading.lost = True
     try:
-        return without_loop(reading.__anext__())
+        return without_loop(call())
     except StopAsyncIteration:
-        return []
+        reading.lost = False
+        return at_end
+    except TokenwireError:
+        reading.lost = False
+        raise
+
+
+def _next_batch(reading: Reading) -> list[Event]:
+    batch = _batch(reading)
+    reading.lost = False
+    return batch
+
+
+def _next_raw_batch(batches: RawBatches) -> tuple[bytes, list[Event]]:
+    batch = _raw_batch(batches)
+    batches.reading.lost = False
+    return batch

@@ -73,17 +73,24 @@ class NativeClient(AnyClient):
         if streams := self._pool.clear():
             warn(NOT_CLOSED.format("a client"), ResourceWarning, source=self)
         for stream in streams:
-            self._joined().call_from_thread(stream.close)
+            assert self._network is not None  # it made them
+            self._network.call_from_thread(stream.close)
 
-    def _joined(self) -> Network:
-        """The network of the event loop in which an answer was read first."""
-        if self._network is None:
-            self._network = self.network()
-        return self._network
+    def _joined(self) -> tuple[Network, Pool]:
+        """The network of the event loop that runs, and its idle connections. In another loop than
+        before both are new: a connection belongs to the loop that made it."""
+        network = self._network
+        if network is None or not network.is_current():
+            if network is not None:
+                pool, self._pool = self._pool, Pool()
+                for stream in pool.retire():
+                    network.call_from_thread(stream.close)
+            network = self._network = self.network()
+        return network, self._pool
 
     def _reading(self, exchange: Exchange) -> Reading:
         close = self.close if self._single_use else None
-        return _WireReading(exchange, self._settings, self._pool, self._joined, close)
+        return _WireReading(exchange, self._settings, self._joined, close)
 
 
 class _WireReading(Reading):
@@ -108,14 +115,13 @@ class _WireReading(Reading):
         self,
         exchange: Exchange,
         settings: ClientSettings,
-        pool: Pool,
-        join: Callable[[], Network],
+        join: Callable[[], tuple[Network, Pool]],
         close: Callable[[], None] | None,
     ) -> None:
         super().__init__()
         self._exchange: Exchange | None = exchange  # until the wire has it
         self._settings = settings
-        self._pool = pool
+        self._pool: Pool | None = None
         self._join = join
         self._close = close
         self._wire: Wire | None = None
@@ -224,7 +230,7 @@ class _WireReading(Reading):
     def _start(self, exchange: Exchange) -> None:
         if self.keeps_raw:
             exchange.keep_raw()
-        network = self._join()
+        network, self._pool = self._join()
         self._dialer = network.dialer()
         self._network = network  # after the dialer: an abort in another thread looks at it first
         self._wire = self._settings.wire(
@@ -245,6 +251,7 @@ class _WireReading(Reading):
     async def _connect(self, wire: Wire, action: Connect, network: Network) -> None:
         self._drop()  # an idle connection that turned out to be closed
         try:
+            assert self._pool is not None  # reading has begun
             link = None if action.fresh else self._pool.take(action.route, network.now())
             reused = link is not None
             if link is None:
@@ -284,6 +291,7 @@ class _WireReading(Reading):
             return
         link, self._link = self._link, None
         assert link is not None
+        assert self._pool is not None
         self._pool.put(link, network.now())
 
     def _drop(self) -> None:

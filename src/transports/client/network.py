@@ -4,10 +4,14 @@ Over blocking sockets these coroutines never suspend; see `answer.without_loop`.
 time of the network's clock, None for no limit. Once it has passed, the call raises TimeoutError.
 """
 
+import selectors
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-__all__ = ["Dialer", "Network", "Stream"]
+__all__ = ["Dialer", "Network", "Selector", "Stream"]
+
+# For a single wait poll() is the quickest, but Windows has none.
+Selector = getattr(selectors, "PollSelector", selectors.DefaultSelector)
 
 
 class Stream(Protocol):
@@ -33,6 +37,11 @@ class Stream(Protocol):
 
     def close(self) -> None:
         """Close at once. A call that is waiting returns, or raises OSError. May be called twice."""
+        ...
+
+    def abandon(self) -> None:
+        """The process was forked, and the connection is its parent's: close this end of it if that
+        tells nobody. Its event loop, which the parent shares, is not to be touched."""
         ...
 
 
@@ -66,6 +75,10 @@ class Network(Protocol):
 
     def dialer(self) -> Dialer:
         """A dialer for one answer."""
+        ...
+
+    def is_current(self) -> bool:
+        """Whether its event loop, if it has one, is the one that runs."""
         ...
 
     def call_from_thread(self, call: Callable[[], None]) -> None:

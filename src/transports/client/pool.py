@@ -1,5 +1,6 @@
 """Idle connections, for the next request of the same route."""
 
+import os
 from collections import OrderedDict, deque
 from threading import Lock
 
@@ -26,6 +27,9 @@ class Pool:
 
     Most servers keep an idle connection for longer (nginx 75 s, cloud load balancers 60 s; uvicorn
     only 5 s). One that was closed all the same is replaced without notice.
+
+    A process that was forked has none: the connections are its parent's, and both would read each
+    other's answers.
     """
 
     def __init__(self, size: int = 10, keep: float = 30) -> None:
@@ -35,9 +39,12 @@ class Pool:
         self._all: OrderedDict[Link, None] = OrderedDict()
         self._by_route: dict[Route, deque[Link]] = {}
         self._lock = Lock()  # blocking answers may be read in several threads
+        self._process = os.getpid()
+        self._abandoned: list[Link] = []  # of the parent: to be collected, too, would be to close
 
     def take(self, route: Route, now: float) -> Link | None:
         """The connection of `route` that became idle last and still can be used, or None."""
+        self._disown()
         while True:
             with self._lock:
                 expired = self._expire(now)
@@ -50,6 +57,7 @@ class Pool:
     def put(self, link: Link, now: float) -> None:
         """Keep a connection that is idle from `now` on; close those that are too many or too old,
         and this one if the pool is closed."""
+        self._disown()
         link.since = now
         with self._lock:
             if self._closed:
@@ -64,16 +72,32 @@ class Pool:
 
     def close(self) -> None:
         """Close all connections, and those that will be put here."""
+        _close(self.retire())
+
+    def retire(self) -> list[Stream]:
+        """Keep no connection from now on. Returns the streams to close."""
         self._closed = True
-        _close(self.clear())
+        return self.clear()
 
     def clear(self) -> list[Stream]:
         """Empty the pool, and return the streams to close."""
+        self._disown()
         with self._lock:
             streams = [link.stream for link in self._all]
             self._all.clear()
             self._by_route.clear()
         return streams
+
+    def _disown(self) -> None:
+        """Let go of the connections if this is another process than the one that made them."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._lock = Lock()  # another thread may have held it
+            self._abandoned += self._all
+            self._all = OrderedDict()
+            self._by_route = {}
+            for link in self._abandoned:
+                link.stream.abandon()
 
     def _pop(self, route: Route) -> Link | None:
         idle = self._by_route.get(route)

@@ -71,9 +71,14 @@ class _Phase(Enum):
     ASK = auto()  # the exchange has the next request, or its end
     CONNECT = auto()  # its request needs a connection
     TALK = auto()  # the request is being sent, or its response received
+    STALE = auto()  # a kept connection was closed before any byte of a response
     DRAIN = auto()  # the answer is complete; the rest of its body is read
     RELEASE = auto()  # the connection is no longer needed
 
+
+AT_ONCE = 0.25
+"""Seconds after a request was written in which the close of a kept connection means that the server
+had closed it before, as idle. Later it may have read the request, and worked on it."""
 
 _TALK = _Phase.TALK  # a name of its own, as each piece needs it: members of an enum are slow
 
@@ -94,6 +99,7 @@ class Wire(Driver):
         "_proxy",
         "_proxy_of",
         "_reused",
+        "_written",
     )
 
     def __init__(
@@ -123,6 +129,7 @@ class Wire(Driver):
         self._connection: Connection | None = None
         self._connecting = False  # TLS, or a tunnel
         self._reused = False
+        self._written = now  # when the last bytes were given to be sent
         self._fresh = False
         self._proxy: Proxy | None = None
         self._keep = False
@@ -136,7 +143,12 @@ class Wire(Driver):
         if self._phase is _TALK:
             assert self._connection is not None
             self._deadline = self._timer.deadline()
-            return Transfer(self._connection.data_to_send(), self._deadline)
+            data = self._connection.data_to_send()
+            if data:
+                self._written = now
+            return Transfer(data, self._deadline)
+        if self._phase is _Phase.STALE:
+            self._replace(now)
         if self._phase is _Phase.ASK:
             asked = self._ask(now)
             if not isinstance(asked, Request):
@@ -266,10 +278,7 @@ class Wire(Driver):
             return
         begun = self._connection.http.begun
         if self._reused and not begun:
-            # The server had closed the idle connection: try a new one, once.
-            self._fresh, self._reused = True, False
-            self._connection = None
-            self._phase = _Phase.CONNECT
+            self._phase = _Phase.STALE
             return
         try:
             self._connection.eof(clean, self._exchange, self.events)
@@ -281,6 +290,17 @@ class Wire(Driver):
             if begun:
                 self._failure = Disconnected("the connection closed inside the response's head")
         self._give_back(keep=False)
+
+    def _replace(self, now: float) -> None:
+        """A kept connection was closed: try a new one, once, if nobody has read the request."""
+        self._reused = False
+        if now <= self._written + AT_ONCE:
+            self._fresh = True
+            self._connection = None
+            self._phase = _Phase.CONNECT
+        else:
+            self.events += self._exchange.receive_disconnect()
+            self._give_back(keep=False)
 
     def _break(self, error: TokenwireError) -> None:
         super()._break(error)

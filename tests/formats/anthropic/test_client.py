@@ -236,6 +236,8 @@ def test_an_index_may_be_missing() -> None:
 def test_a_start_may_be_missing() -> None:
     thought = delta(1, "thinking_delta", thinking="t")
     assert said(text(0, "a"), stop(0), thought, stop(1)) == [Text("a"), Reasoning("t", 1)]
+    odd = delta(0, "text_delta", text="a", new=1)
+    assert said(odd, stop(0)) == [Text("a"), Unrecognized(b"1", "content[0].delta.new")]
 
 
 def test_empty_pieces_are_no_events() -> None:
@@ -460,7 +462,7 @@ def test_other_citations() -> None:
     events = said(CITED, cite(**search), text(0, "a"), stop(0))
     assert events[0] == Citation("https://s", "t")
     first = said(OPEN, cite(**WEB), text(0, "a"), stop(0))
-    form = {"type": "text", "text": "a", "citations": [WEB]}
+    form: dict[str, Any] = {"type": "text", "text": "a", "citations": [WEB]}
     assert shown(first) == [Citation("u", "t", quote="q"), Text("a"), native(form)]
     late = said(OPEN, text(0, "a"), cite(**WEB), stop(0))
     assert late == [Text("a"), Citation("u", "t", quote="q")]  # nothing of it was kept

@@ -308,7 +308,7 @@ def test_the_step_lets_go_of_its_prompt() -> None:
 
 @pytest.mark.parametrize("end", [b"", b"\n"])
 def test_a_last_event_without_its_blank_line(end: bytes) -> None:
-    body = sse(say("a"), stop(), say("b")).removesuffix(b"\n\n") + end
+    body = sse(say("a"), say("b"), stop()).removesuffix(b"\n\n") + end
     outcome = alike(ask(), body).succeeded()
     assert outcome.events == [Text("a"), Text("b"), Finish("stop", "stop"), End("finish")]
 
@@ -448,6 +448,21 @@ def test_quirk_17_empty_finish_reason_is_none() -> None:
 
 def test_quirk_17_content_after_finish() -> None:
     assert events_of(stop(), say("a"), DONE) == [Text("a"), Finish("stop", "stop")]
+
+
+@pytest.mark.parametrize("ending", ["eof", "disconnect"])
+@pytest.mark.parametrize("apart", [True, False])
+def test_content_after_finish_and_a_cut(ending: Ending, apart: bool) -> None:
+    """It is unfinished again, until the next reason: else half an answer would be a success."""
+    first = stop() if apart else chunk(choice({"content": "a"}, finish_reason="stop"))
+    body = sse(say("x"), first, say("b"), say("c"))
+    outcome = drive(ask(), Response(body, ending=ending))
+    assert isinstance(outcome.error, Truncated)
+    assert outcome.reply.text.endswith("bc")
+    again = drive(ask(), Response(body + sse(stop()), ending=ending)).succeeded()
+    assert again.events[-2:] == [Finish("stop", "stop"), End("finish")]
+    usage: Any = {"choices": [], "usage": {"total_tokens": 1}}  # which says nothing of the choice
+    drive(ask(), Response(sse(say("x"), first, usage, say("")), ending=ending)).succeeded()
 
 
 def test_quirk_18_stop_with_tool_calls() -> None:

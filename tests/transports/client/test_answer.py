@@ -1,6 +1,7 @@
 """An answer as it is read, whatever moves its bytes. See test_transports for real ones."""
 
 import asyncio
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -156,3 +157,57 @@ def test_what_waits_for_an_event_loop_says_so() -> None:
 
     with pytest.raises(RuntimeError, match="waits for an event loop"):
         without_loop(waits())
+
+
+# Interruptions: an exception out of a signal's handler may come at any place
+
+
+class Interrupted(Said):
+    """Is interrupted once it has taken its first batch: that is lost."""
+
+    async def fill(self) -> list[Event]:
+        batch = await super().fill()
+        if self.calls == ["fill"]:
+            raise KeyboardInterrupt
+        return batch
+
+
+def next_batch(answer: Answer) -> object:
+    return next(answer.batches())
+
+
+def next_raw_batch(answer: Answer) -> object:
+    return next(answer.raw_batches())
+
+
+READS: dict[str, Callable[[Answer], object]] = {
+    "next": next,
+    "read": Answer.read,
+    "batches": next_batch,
+    "raw batches": next_raw_batch,
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_what_was_interrupted_can_not_be_read_on(read: Callable[[Answer], object]) -> None:
+    answer = Answer(Interrupted(EVENTS[:1], EVENTS[1:]))
+    with pytest.raises(KeyboardInterrupt):
+        read(answer)
+    for again in READS.values():
+        with pytest.raises(LocalProtocolError, match="the answer was interrupted"):
+            again(answer)
+
+
+class Interrupting(list[Event]):
+    """A batch that can't be handed out."""
+
+    def __reversed__(self) -> Iterator[Event]:
+        raise KeyboardInterrupt
+
+
+def test_what_was_interrupted_on_its_way_to_the_caller() -> None:
+    answer = Answer(Said(Interrupting(EVENTS[:1]), EVENTS[1:]))
+    with pytest.raises(KeyboardInterrupt):
+        next(answer)
+    with pytest.raises(LocalProtocolError, match="the answer was interrupted"):
+        next(answer)

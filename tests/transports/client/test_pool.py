@@ -37,8 +37,12 @@ class Peer:
     def close(self) -> None:
         CLOSED.append(self.number)
 
+    def abandon(self) -> None:
+        ABANDONED.append(self.number)
+
 
 CLOSED: list[int] = []
+ABANDONED: list[int] = []
 
 
 def closed() -> list[int]:
@@ -189,3 +193,27 @@ def test_like_the_model(steps: list[tuple[str, Route, float]], size: int, keep: 
                 left = [cast(Peer, stream).number for stream in pool.clear()]
                 assert left == [entry.number for entry in model.entries]
                 model.entries.clear()
+
+
+def test_a_forked_process_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of its parent are neither used nor closed, as both would read each other's answers."""
+    pool = Pool()
+    pool.put(idle(1), 0)
+    pool.put(idle(2, ROUTES[1]), 0)
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    assert pool.take(A, 0) is None
+    assert ABANDONED == [1, 2]
+    pool.put(idle(3), 0)
+    link = pool.take(A, 0)
+    assert link is not None
+    assert cast(Peer, link.stream).number == 3
+    pool.close()
+    assert closed() == []
+
+
+def test_a_pool_that_is_retired_keeps_nothing() -> None:
+    pool = Pool()
+    pool.put(idle(1), 0)
+    assert [cast(Peer, stream).number for stream in pool.retire()] == [1]
+    pool.put(idle(2), 0)
+    assert closed() == [2]

@@ -540,6 +540,22 @@ def test_a_stale_connection_is_replaced_in_silence_and_once(ending: Item) -> Non
     assert len(outcome.connects) == 2
 
 
+@pytest.mark.parametrize("ending", [CLOSE, RESET])
+@pytest.mark.parametrize(("seconds", "asked"), [(0.2, 2), (0.3, 1), (20, 1)])
+def test_a_request_that_was_worked_on_is_not_sent_again(
+    ending: Item, seconds: float, asked: int
+) -> None:
+    """A server closes an idle connection at once, if it does; later it has read the request."""
+    network = Network(Script(ANSWER, [Wait(seconds), ending]), Script(ANSWER), retry=NO_RETRY)
+    network.ask(question()).succeeded()
+    outcome = network.ask(question())
+    assert len(outcome.connects) == asked
+    if asked == 1:
+        outcome.failed(Disconnected, "closed before any byte of a response")
+    else:
+        outcome.succeeded()
+
+
 def test_a_kept_connection_that_breaks_in_the_head_is_not_replaced() -> None:
     network = Network(Script(ANSWER, [b"HTTP", CLOSE]), retry=NO_RETRY)
     network.ask(question()).succeeded()

@@ -88,7 +88,7 @@ class OpenAIStep(EventStep):
         self._choices: dict[int, ChoiceReader] = {}
         n = chat.extra.get("n", chat.n)
         self._expected = n if isinstance(n, int) else 1
-        self._finished = 0  # choices that have a finish reason
+        self._finished: set[int] = set()  # choices whose last word is a finish reason
         self._started = False
         self._plain: int | None = None  # the part that the text of a plain chunk belongs to
         self._parts = Parts(question.limits.parts)
@@ -194,12 +194,17 @@ class OpenAIStep(EventStep):
             reader = ChoiceReader(index, self._citations, self._parts, self._finishes, self._limit)
             self._choices[index] = reader
             self.evidence = None
-        unfinished = reader.finish_reason is None and reader.failure is None
+        before = len(events)
         reader.take(choice, events)
         if choice.finish_reason or choice.error:
-            self._finished += unfinished
-            if self._finished >= max(self._expected, len(self._choices)):
-                self.evidence = "finish"
+            self._finished.add(index)
+        elif len(events) > before and index in self._finished:
+            # It goes on after its reason: until the next one it is not finished.
+            self._finished.discard(index)
+            self.evidence = None
+            return
+        if len(self._finished) >= max(self._expected, len(self._choices)):
+            self.evidence = "finish"
 
     def _cite(self, chunk: Chunk, events: list[Event]) -> None:
         """Perplexity's sources: addresses, and with a title the results of its search."""
@@ -242,6 +247,7 @@ def _may_be_plain(chunk: Chunk) -> bool:
         and delta.reasoning is None
         and delta.reasoning_content is None
         and choice.logprobs is None
+        and choice.finish_reason is None
     )
 
 
