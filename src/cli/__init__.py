@@ -88,9 +88,7 @@ class ServerFailed(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments` (None: those of the process). Returns the exit code."""
     settings = Settings()
-    for stream in (sys.stdin, sys.stdout):
-        if isinstance(stream, io.TextIOWrapper):  # else it is closed, or replaced
-            stream.reconfigure(errors="replace")
+    closed = _prepare_streams()
     try:
         code = _end(_run(sys.argv[1:] if arguments is None else arguments, settings))
     except KeyboardInterrupt:
@@ -100,7 +98,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001  the last line of defence
         complain(error, settings)
         code = _end(exit_code(error))
-    return code
+    return code or (Exit.CLOSED_PIPE if closed else Exit.OK)
+
+
+def _prepare_streams() -> bool:
+    """UTF-8 whatever the locale, as answers are. A stream that was closed is the null device (a
+    service may have none). Returns whether that is stdout."""
+    closed = sys.stdout is None  # pyright: ignore[reportUnnecessaryComparison]
+    for name in ("stdin", "stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None and name != "stdin":
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):  # else it is replaced
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    return closed
 
 
 def exit_code(error: Exception) -> Exit:

@@ -13,6 +13,7 @@ import msgspec
 
 from ..highlevel import make_exchange
 from ..protocols.chat import Chat, ImagePart, Message, Part, TextPart
+from ..protocols.clocks import Clocks
 from ..protocols.errors import LocalProtocolError, TokenwireError
 from ..protocols.events import Event
 from ..protocols.provider import Provider
@@ -41,6 +42,9 @@ class ChatOptions:
     base_url: str | None
     proxy: str | None
     timeout: float | None
+    first_event: float | None
+    idle: float | None
+    headers: tuple[tuple[str, str], ...]
     transport: str
     embedded: bool
 
@@ -75,8 +79,13 @@ class Session:
         self._save = saver(options.output)
         self._model = _model(self._provider, options)
         self._clocks = self._provider.clocks
-        if options.timeout is not None:
-            self._clocks = msgspec.structs.replace(self._clocks, total=options.timeout)
+        if (total := options.timeout) is not None:
+            # The time for all of it is meant: a clock for a part of it would be a surprise.
+            self._clocks = Clocks(connect=total, first_event=total, idle=total, total=total)
+        own = {"first_event": options.first_event, "idle": options.idle}
+        own = {name: seconds for name, seconds in own.items() if seconds is not None}
+        self._clocks = msgspec.structs.replace(self._clocks, **own)
+        self._headers = dict(options.headers)
         self._base_url = options.base_url
         self._server: Server | None = None
 
@@ -99,7 +108,12 @@ class Session:
         Raises ServerFailed if the embedded server did: the client only sees a refusal.
         """
         exchange = make_exchange(
-            self._provider, chat, key=self._key, base_url=self._base_url, clocks=self._clocks
+            self._provider,
+            chat,
+            key=self._key,
+            base_url=self._base_url,
+            clocks=self._clocks,
+            headers=self._headers,
         )
 
         def take(event: Event) -> None:
@@ -182,7 +196,7 @@ def _question(words: tuple[str, ...]) -> str | None:
 
 
 def _read_pipe() -> str:
-    return sys.stdin.read().rstrip("\n") if sys.stdin else ""
+    return sys.stdin.read().removeprefix("\ufeff").rstrip("\n") if sys.stdin else ""
 
 
 def _prompt() -> str:

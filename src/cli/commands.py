@@ -69,6 +69,15 @@ def _find_answer(_: click.Context, __: click.Parameter, name: str | None) -> Any
     return None if name is None else find_answer(name)
 
 
+def _split_headers(
+    _: click.Context, __: click.Parameter, given: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    pairs = [header.partition(":") for header in given]
+    if any(not (name.strip() and colon) for name, colon, _ in pairs):
+        raise click.UsageError("--header: give NAME:VALUE, as in -H 'x-team: blue'")
+    return tuple((name.strip(), value.strip()) for name, _, value in pairs)
+
+
 def _complete_provider(_: click.Context, __: click.Parameter, part: str) -> list[CompletionItem]:
     return [CompletionItem(name) for name in PROVIDERS if name.startswith(part)]
 
@@ -159,7 +168,28 @@ def tokenwire(context: click.Context) -> None:
     "--timeout",
     type=click.FloatRange(0, min_open=True),
     metavar="SECONDS",
-    help="The time limit for a whole answer. [default: the provider's; most have none]",
+    help="The time limit for a whole answer, in place of all others. [default: the provider's]",
+)
+@click.option(
+    "--first-event",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="The time limit for the beginning of an answer. [default: the provider's]",
+)
+@click.option(
+    "--idle",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="The time limit for each silence inside an answer. [default: the provider's]",
+)
+@click.option(
+    "-H",
+    "--header",
+    "headers",
+    metavar="NAME:VALUE",
+    multiple=True,
+    callback=_split_headers,
+    help="A header to send with each request. May be repeated.",
 )
 @click.option(
     "-t",

@@ -108,7 +108,8 @@ class Question(msgspec.Struct, frozen=True):
     def _request(
         self, method: str, path: str, headers: Mapping[str, str], content: bytes
     ) -> Request:
-        url = join_url(self.base_url, _with_query(path, self.provider.query))
+        endpoint = self.provider.path or self.provider.dialect.endpoints[0].path
+        url = join_url(self.base_url, _with_query(path, self.provider.query), endpoint)
         pairs = [
             *_COMMON.items(),
             *self.provider.dialect.headers.items(),

@@ -210,15 +210,16 @@ def check_url(url: str, what: str = "URL") -> str:
 
 
 @lru_cache(64)
-def join_url(base: str, path: str) -> str:
+def join_url(base: str, path: str, endpoint: str = "") -> str:
     """`path` below `base`, whose own path and query are kept (Azure's `?api-version=`).
 
-    A `/v1` that both have is written once, as some services document their base URL with it. Raises
-    LocalProtocolError if `base` is not an http(s) URL.
+    A `/v1` that both have is written once, as some services document their base URL with it; and
+    `endpoint` at the end of the base URL is left out, as others print the address of the chat.
+    Raises LocalProtocolError if `base` is not an http(s) URL.
     """
     parts = _split(base, "base_url")
     path, _, query = path.partition("?")
-    below = parts.path.rstrip("/")
+    below = parts.path.rstrip("/").removesuffix(endpoint)
     if path.startswith("/v1/"):
         below = below.removesuffix("/v1")
     return parts._replace(

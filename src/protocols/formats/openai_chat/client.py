@@ -12,7 +12,19 @@ import msgspec
 
 from ... import errors
 from ...errors import LocalProtocolError, Refused, UnexpectedContent
-from ...events import Citation, Event, Start, Text, Unrecognized, Usage
+from ...events import (
+    Citation,
+    Event,
+    Image,
+    Reasoning,
+    Refusal,
+    Start,
+    Text,
+    ToolCallDelta,
+    ToolCallStart,
+    Unrecognized,
+    Usage,
+)
 from ...limits import Parts
 from ...question import Question
 from ...step import EventStep
@@ -62,6 +74,9 @@ class _PlainChunk(msgspec.Struct, gc=False):
     citations: None = None
     search_results: None = None
 
+
+_CONTENT = Text | Reasoning | Refusal | ToolCallStart | ToolCallDelta | Image
+"""What an answer itself is made of; sources, for one, may come after its end."""
 
 _decode_plain = msgspec.json.Decoder(_PlainChunk).decode
 _value = msgspec.json.Decoder()
@@ -198,7 +213,7 @@ class OpenAIStep(EventStep):
         reader.take(choice, events)
         if choice.finish_reason or choice.error:
             self._finished.add(index)
-        elif len(events) > before and index in self._finished:
+        elif index in self._finished and any(isinstance(e, _CONTENT) for e in events[before:]):
             # It goes on after its reason: until the next one it is not finished.
             self._finished.discard(index)
             self.evidence = None
