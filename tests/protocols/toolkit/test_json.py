@@ -70,7 +70,7 @@ def test_what_is_nested_too_deeply_is_text(inner: str) -> None:
     assert (value["c"], value["b"][0]) == (2, "NaN")
     found: Any = value["a"]
     depth = 0
-    while isinstance(found, list):
+    while is_list(found):
         found, depth = found[0], depth + 1
     assert found == deep[depth : len(deep) - depth]
 
