@@ -108,8 +108,9 @@ class Question(msgspec.Struct, frozen=True):
     def _request(
         self, method: str, path: str, headers: Mapping[str, str], content: bytes
     ) -> Request:
-        endpoint = self.provider.path or self.provider.dialect.endpoints[0].path
-        url = join_url(self.base_url, _with_query(path, self.provider.query), endpoint)
+        endpoints = self.provider.dialect.endpoints_of(self.provider)
+        chat = endpoints[0].path if endpoints else ""
+        url = join_url(self.base_url, _with_query(path, self.provider.query), chat)
         pairs = [
             *_COMMON.items(),
             *self.provider.dialect.headers.items(),

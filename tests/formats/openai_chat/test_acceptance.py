@@ -111,6 +111,15 @@ OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             }
         },
     ),
+    "a strict schema": (
+        {"schema": SCHEMA, "extra": {"response_format": {"json_schema": {"strict": True}}}},
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "schema": SCHEMA, "strict": True},
+            }
+        },
+    ),
     "any JSON": ({"schema": {}}, {"response_format": {"type": "json_object"}}),
     "parallel": ({"parallel": False}, {"parallel_tool_calls": False}),
     "tools": (
