@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from random import Random
 from typing import Any
 from unittest import mock
@@ -39,6 +40,9 @@ OPENAI_CHUNKS = (
     '{"choices":[{"index":0,"delta":{"content":"Hällo"}}]}'.encode(),
     b'{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}',
 )
+
+PAUSE = 0.02
+"""Seconds between two pieces of `dripping`."""
 
 RESOLVING = 0.8
 """Seconds that the resolver takes for `slow_name`, unless the client leaves before that."""
@@ -151,6 +155,42 @@ def by_hand(*pieces: bytes, stay: bool = False, scheme: str = "http") -> Setting
         with listening(talk) as port:
             url = f"{scheme}://127.0.0.1:{port}"
             yield Asking(make_exchange("darkai", "Hello", base_url=url), port)
+
+    return setting
+
+
+def pinging(first: bytes, ping: bytes, *, provider: str = "darkai", coding: str = "") -> Setting:
+    """A server that sends `first`, and then one `ping` after the other until the client leaves."""
+    encoding = f"content-encoding: {coding}\r\n".encode() if coding else b""
+    return dripping(HEAD + encoding + b"\r\n" + first, ping, provider=provider)
+
+
+def dripping_head(size: int) -> Setting:
+    """A whole answer after a head that takes `size` pauses to arrive."""
+    padding = [b"x-padding: ", *[b"y"] * size]
+    body = HELLO + WORLD + DONE
+    return dripping(HEAD, *padding, b"\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+
+
+def dripping(first: bytes, *pieces: bytes, provider: str = "darkai") -> Setting:
+    """A server that sends `first`, and then the `pieces` with pauses in between, the last one again
+    and again until the client leaves."""
+
+    def talk(stream: socket.socket) -> None:
+        hear(stream)
+        stream.sendall(first)
+        stream.settimeout(PAUSE)
+        for piece in chain(pieces, repeat(pieces[-1])):
+            with suppress(TimeoutError):
+                if not stream.recv(65536):
+                    return
+            stream.sendall(piece)
+
+    @contextmanager
+    def setting() -> Generator[Asking]:
+        with listening(talk) as port:
+            url = f"http://127.0.0.1:{port}"
+            yield Asking(make_exchange(provider, "Hello", base_url=url), port)
 
     return setting
 

@@ -845,16 +845,3 @@ def test_what_is_not_linear_is_found_out(name: str, size: int) -> None:
     decoder = instrumented_source(NAIVE)[name]
     with pytest.raises(AssertionError):
         assert_linear(lambda: decoder().feed, lambda length: b"x" * length, size)
-
-
-# A large piece is taken apart
-
-
-@pytest.mark.parametrize("headers", [SSE, GZIP])
-def test_a_large_piece_is_a_keepalive_if_all_of_it_is(headers: Headers) -> None:
-    comments = b": ping\n" * (64 * KIB)
-    event = filled(EVENTS["openai"], 100) + b"\n\n"
-    for body, keepalive in ((comments, True), (event + comments, False), (comments + event, False)):
-        exchange = Endless(b"", headers=headers).started()
-        exchange.receive_data(gzip.compress(body) if headers is GZIP else body)
-        assert exchange.keepalive is keepalive

@@ -35,7 +35,7 @@ from .errors import (
 from .events import End, Event, Evidence, proves
 from .limits import Limits
 from .step import Step
-from .toolkit.coding import IDENTITY, PIECE, ContentDecoder, content_decoder
+from .toolkit.coding import PIECE, ContentDecoder, Identity, content_decoder
 from .toolkit.http import Headers, HeadersLike, Request, as_headers
 from .toolkit.refusals import request_id
 
@@ -97,7 +97,8 @@ class Exchange:
 
     `first` makes the first step, and is called again by `fresh`. `sign` is applied to each request
     just before it is sent. `owes` is the required evidence. Attributes: `clocks`, `limits`,
-    `request`; `started`, whether there was an event; `error`, which `next_request` raises.
+    `request`; `started`, whether there was an event; `error`, which `next_request` raises;
+    `has_more`, whether `receive_batch` goes on with what was received before.
     """
 
     __slots__ = (
@@ -113,12 +114,12 @@ class Exchange:
         "_responded",
         "_searched",
         "_sign",
-        "_spoke",
         "_state",
         "_status",
         "_step",
         "clocks",
         "error",
+        "has_more",
         "limits",
         "started",
     )
@@ -149,7 +150,7 @@ class Exchange:
         self._status = 0
         self._headers: Headers = []
         self.error: TokenwireError | None = None
-        self._spoke = False  # whether the last data had content before their last piece
+        self.has_more = False
         self._earlier: tuple[Request, ...] = ()  # of the steps before this one
 
     def __repr__(self) -> str:
@@ -183,9 +184,12 @@ class Exchange:
         return self._state is State.FAILED
 
     @property
-    def keepalive(self) -> bool:
-        """Whether the last `receive_data` brought nothing but comments and blank lines."""
-        return not self._spoke and self._body is not None and self._body.keepalive
+    def partial(self) -> int:
+        """Bytes so far of the unit (line, event, frame) that is not complete; 0 if there is none.
+        That it grows is a sign of life, as an event is. Keep-alives change nothing."""
+        if self._state is not _BODY or self._body is None:
+            return 0
+        return self._body.partial
 
     def fresh(self) -> "Exchange":
         """The same question, unstarted, for a retry."""
@@ -275,23 +279,31 @@ class Exchange:
             self._fail(error)
 
     def receive_data(self, data: bytes) -> list[Event]:
-        """Bytes of the body, split in any way. Returns the events that they complete."""
+        """Bytes of the body, split in any way. Returns the events that they complete: of a
+        compressed body these may be millions, where `receive_batch` returns thousands."""
+        events = self.receive_batch(data)
+        while self.has_more:
+            events += self.receive_batch()
+        return events
+
+    def receive_batch(self, data: bytes = b"") -> list[Event]:
+        """The same, but only a bounded part of the work: a driver can look at its clocks, or let
+        others run, before it goes on with another call, as long as the exchange `has_more`."""
         events: list[Event] = []
         body, coding = self._body, self._coding
         if self._state is not _BODY or body is None or coding is None:
             self._ignored("receive_data")
             return events
         step = self._step
-        self._spoke = False
         try:
-            if coding is IDENTITY and len(data) <= PIECE:
-                body.data(data, events)
+            if len(data) <= PIECE and not self.has_more and type(coding) is Identity:
+                body.data(data, events)  # as most do
             else:
-                for piece in coding.decode(data):
+                coding.feed(data)
+                if coding.more:
+                    piece = coding.take()
+                    self.has_more = coding.more
                     body.data(piece, events)
-                    self._spoke = self._spoke or not body.keepalive
-                    if step.evidence == "terminator":
-                        break
             if step.evidence == "terminator":
                 step.settle(True, events)
                 self._end("terminator", events)
@@ -328,6 +340,10 @@ class Exchange:
     ) -> list[Event]:
         """The body ended, with `evidence` or for a `reason`."""
         events: list[Event] = []
+        if isinstance(reason, TimedOut):
+            self.has_more = False  # there is no time for it
+        while self.has_more:
+            events += Exchange.receive_batch(self)  # without observers, which are told at the end
         if self._ignored(call):
             return events
         if self._state is State.SENT or self._body is None or self._coding is None:
@@ -380,6 +396,7 @@ class Exchange:
             return
         events.append(End(evidence))
         self._state = State.SETTLED
+        self.has_more = False
 
     def _fail(self, error: RemoteProtocolError) -> None:
         if isinstance(self._body, RefusedBody):
@@ -392,6 +409,7 @@ class Exchange:
         error.redact(secret for request in asked for secret in request.secrets())
         self.error = error
         self._state = State.FAILED
+        self.has_more = False
 
     def _ignored(self, call: str) -> bool:
         """Whether `call` is about a response that is settled. Raises if it is out of order."""

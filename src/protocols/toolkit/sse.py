@@ -12,6 +12,8 @@ from .lines import CR, LF, Lines
 __all__ = ["SSEDecoder", "SSEItem", "ServerSentEvent", "UnknownLine", "encode_sse"]
 
 _EVENT_FIELDS = frozenset((b"data", b"event", b"id"))
+_SILENT = (b":", b"event:", b"id:", b"retry:")
+"""How lines begin that say nothing by themselves."""
 _LONGEST_RETRY = 10**18 - 1
 """Milliseconds; the standard has no bound, but int() refuses thousands of digits."""
 
@@ -77,9 +79,9 @@ class SSEDecoder:
         """The last comment, without its colon. Some services hide an error there."""
 
     @property
-    def keepalive(self) -> bool:
-        """Whether the last `feed` was only comments and blank lines."""
-        return self.lines.keepalive
+    def partial(self) -> int:
+        """Bytes so far of the data of the event that is not complete, and of a line of it."""
+        return len(self._data) + self.lines.partial(_SILENT)
 
     def feed(self, data: bytes, items: list[SSEItem]) -> None:
         """Append what `data` completes to `items`. Raises LimitExceeded, after the items before.
@@ -99,11 +101,6 @@ class SSEDecoder:
     def eof(self, items: list[SSEItem]) -> None:
         """The stream ended cleanly: dispatch the last event if that has not happened."""
         self.take([self.lines.rest, b""], items)
-
-    @property
-    def pending(self) -> bool:
-        """Whether an event has begun that is not complete."""
-        return bool(self._size or self.lines.rest)
 
     def payloads(self, text: bytes) -> list[bytes] | None:
         """The data of the events in `text`, which is whole lines, if each of them is a usual one

@@ -32,7 +32,7 @@ _RETRY = Retry()
 
 
 class Sleep(msgspec.Struct, frozen=True):
-    """Wait until `until`."""
+    """Wait until `until`; if that has passed, only let others run in the event loop."""
 
     until: float
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.driving import JSON, SSE, Ending, Outcome, Response, alike, drive
+from tests.driving import JSON, SSE, Ending, Outcome, Response, alike, drive, no_sign_of_life
 from tests.formats.openai_chat import THE_LONG_WAY
 from tokenwire.protocols.chat import Chat, ImagePart, Message, TextPart, Tool, ToolCall, as_chat
 from tokenwire.protocols.errors import (
@@ -221,14 +221,26 @@ def test_no_finish_is_truncated(ending: Ending) -> None:
     ]
 
 
-def test_keepalive() -> None:
-    exchange = ask()
-    exchange.next_request()
-    exchange.receive_response(200, SSE)
-    fed = [(b"\n", True), (b": ping\n", True), (sse(say("a")), False), (b":\n", True)]
-    for data, keepalive in fed:
-        exchange.receive_data(data)
-        assert exchange.keepalive is keepalive, data
+KEEPALIVES = [
+    b"\n",
+    b": ping\n",
+    b"event: ping\ndata: {}\n\n",
+    b"event: message\n\n",
+    b"id: 7\n\n",
+    b"retry: 1000\n\n",
+    b'data: {"choices": []}\n\n',
+    b'data: {"choices": [], "usage": null}\n\n',
+    b'data: {"choices": [{"index": 0, "delta": {}}]}\n\n',
+    b'data: {"choices": [{"index": 0, "delta": {"content": ""}}]}\n\n',
+    b'data: {"choices": [{"index": 0, "delta": {"content": null}}]}\n\n',
+    b'data: {"choices": [{"index": 0, "delta": {"role": "assistant"}}]}\n\n',
+    b'data: {"choices": [{"index": 0, "delta": {"reasoning_content": ""}}]}\n\n',
+]
+
+
+@pytest.mark.parametrize("ping", KEEPALIVES)
+def test_keepalives_are_no_sign_of_life(ping: bytes) -> None:
+    no_sign_of_life(ask(), sse(say("a")), ping)
 
 
 # Framing (quirks 1 to 13)

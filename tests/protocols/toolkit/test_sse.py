@@ -200,7 +200,27 @@ def test_each_event_has_the_whole_limit() -> None:
 def test_nothing_is_known_at_the_start() -> None:
     decoder = SSEDecoder()
     assert (decoder.last_event_id, decoder.last_comment, decoder.retry) == ("", b"", None)
-    assert decoder.keepalive is False
+    assert decoder.partial == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "partial"),
+    [
+        (b"data: x\n\n", 0),
+        (b": comment\n\n: half", 0),
+        (b"event: ping\nid: 7\nretry: 5\n", 0),
+        (b"event: ping", 0),
+        (b"id: half", 0),
+        (b"retry: 12", 0),
+        (b"data: abc\n", 4),
+        (b"data: abc\n: comment\nid: 7\nev", 6),
+        (b"odd", 3),
+    ],
+)
+def test_the_bytes_of_an_event_that_is_not_complete(body: bytes, partial: int) -> None:
+    decoder = SSEDecoder()
+    decoder.feed(body, [])
+    assert decoder.partial == partial
 
 
 def test_retry_is_digits_only() -> None:
