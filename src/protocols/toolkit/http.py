@@ -223,7 +223,7 @@ def join_url(base: str, path: str, *endpoints: str) -> str:
     path, _, query = path.partition("?")
     below = parts.path.rstrip("/")
     for endpoint in endpoints:
-        pattern = "[^/]+".join(map(re.escape, _PLACEHOLDER.split(endpoint)))
+        pattern = "[^/]+".join(map(re.escape, _PLACEHOLDER.split(endpoint.rstrip("/"))))
         below = re.sub(rf"(?:{pattern})\Z", "", below)
     if path.startswith("/v1/"):
         below = below.removesuffix("/v1")

@@ -302,7 +302,7 @@ def test_join_url(base: str, path: str, url: str) -> None:
         ("https://a.b/v1/chat/completions", "/chat/completions", "/v1/chat/completions"),
         ("https://a.b/v1/chat/completions/", "/models", "/v1/models"),
         ("https://a.b/chat/completions?x=1", "/chat/completions", "/chat/completions?x=1"),
-        ("https://a.b/xchat/completions", "/chat/completions", "/xchat/completions/chat/completions"),
+        ("https://a.b/xchat/completions", "/c", "/xchat/completions/c"),
         ("https://a.b/v1/m/claude-x:stream", "/m/y:stream", "/v1/m/y:stream"),
         ("https://a.b/v1/m/a/b:stream", "/m/y:stream", "/v1/m/a/b:stream/m/y:stream"),
         ("https://a.b/v1/m/x:whole", "/m/y:stream", "/v1/m/y:stream"),
