@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from .json import is_whole_json
 from .lines import CR, LF, Lines
 
 __all__ = ["SSEDecoder", "SSEItem", "ServerSentEvent", "UnknownLine", "encode_sse"]
@@ -44,14 +45,19 @@ class SSEDecoder:
     One difference: `eof` also dispatches a last event without its blank line, since some services
     forget it, and the finish reason would be lost. The caller decides whether its payload is whole.
 
-    `usual` is the type of most events, which are decoded fastest.
+    `usual` is the type of most events, which are decoded fastest. `apart`: a `data` line after one
+    that is a whole JSON object begins another event, as some servers leave the blank lines out. The
+    standard would join them to what is no JSON.
     """
 
     __slots__ = (
+        "_apart",
         "_border",
         "_data",
+        "_data_type",
         "_head",
         "_id",
+        "_single",
         "_size",
         "_type",
         "last_comment",
@@ -61,8 +67,11 @@ class SSEDecoder:
         "usual",
     )
 
-    def __init__(self, limit: int = 16 * 1024 * 1024, usual: str = "message") -> None:
+    def __init__(
+        self, limit: int = 16 * 1024 * 1024, usual: str = "message", *, apart: bool = False
+    ) -> None:
         self.usual = usual
+        self._apart = apart
         self._head = b"data: " if usual == "message" else f"event: {usual}\ndata: ".encode()
         self._border = b"\n\n" + self._head
         self.lines = Lines(limit)
@@ -70,6 +79,8 @@ class SSEDecoder:
         self._data = bytearray()  # each of its lines with a line end
         self._size = 0
         self._type = ""
+        self._data_type = ""  # the type before the last `data` line
+        self._single = False  # whether there was one such line
         self._id = ""
         self.last_event_id = ""
         """The last `id` before the last blank line; that of a truncated event does not count."""
@@ -174,6 +185,8 @@ class SSEDecoder:
                 self.last_comment = value
                 return
             value = value[1:] if value[:1] == b" " else value
+        if name == b"data" and self._apart:
+            self._split(items)
         if name in _EVENT_FIELDS:
             self._size += len(line)
             self.lines.check(self._size)
@@ -192,15 +205,27 @@ class SSEDecoder:
         else:
             items.append(UnknownLine(line))
 
+    def _split(self, items: list[SSEItem]) -> None:
+        """Another `data` line follows: the one before is dispatched if it is an event of its own.
+        Each is looked at once."""
+        if self._single and self._data.startswith(b"{") and is_whole_json(bytes(self._data)):
+            self._append(self._data_type, items)
+            self._size = 0
+        self._single = not self._data
+        self._data_type = self._type
+
     def _dispatch(self, items: list[SSEItem]) -> None:
         self.last_event_id = self._id
         if self._data:
-            del self._data[-1:]
-            data = bytes(self._data)
-            self._data.clear()
-            items.append(ServerSentEvent(data, self._type or "message", self.last_event_id))
+            self._append(self._type, items)
         self._size = 0
         self._type = ""
+
+    def _append(self, type: str, items: list[SSEItem]) -> None:
+        del self._data[-1:]
+        data = bytes(self._data)
+        self._data.clear()
+        items.append(ServerSentEvent(data, type or "message", self._id))
 
 
 def encode_sse(data: bytes, *, type: str = "") -> bytes:

@@ -367,6 +367,26 @@ def test_quirk_10_last_event_without_its_blank_line() -> None:
     alike(ask(), Response(body, ending="disconnect")).refused_by(Truncated)
 
 
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n"])
+def test_events_that_end_with_one_line_feed(end: bytes) -> None:
+    body = sse(say("a"), say("b"), stop(), DONE).replace(b"\n\n", b"\n")[:-1] + end
+    outcome = alike(ask(), body).succeeded()
+    assert outcome.events == [Text("a"), Text("b"), Finish("stop", "stop"), END]
+
+
+def test_events_that_end_with_one_line_feed_come_as_they_arrive() -> None:
+    exchange = ask()
+    exchange.next_request()
+    exchange.receive_response(200, SSE)
+    body = sse(say("a"), say("b"), say("c")).replace(b"\n\n", b"\n")
+    assert exchange.receive_data(body) == [Text("a"), Text("b")]
+    # One that was cut is Truncated, with all that came.
+    assert exchange.receive_data(b'data: {"choices') == []
+    assert exchange.receive_eof() == [Text("c"), Unrecognized(b'{"choices')]
+    with pytest.raises(Truncated):
+        exchange.next_request()
+
+
 def test_last_event_that_was_cut_is_no_malformed_one() -> None:
     body = sse(say("a"), say("bcd"))[:-8]
     outcome = alike(ask(), body).refused_by(Truncated)
