@@ -208,6 +208,7 @@ GONE, NO_HTTP = (
     But(HTTPX, outcome, "httpx does not say whether the proxy or the server failed.")
     for outcome in ("`Disconnected`", "`Malformed`")
 )
+NO_SOCKS = But(HTTPX, UNTESTED, "Not tested: httpx needs another package for SOCKS.")
 AS_A_RESPONSE = But(
     HTTPX,
     NO_EVENT,
@@ -229,6 +230,11 @@ def _answers() -> Iterator[Case]:
     yield case("stays open after the terminator", TERMINATOR, embedded(Linger()))
     yield case("through a proxy", TERMINATOR, through_a_proxy())
     yield case("TLS through a proxy", TERMINATOR, through_a_proxy(tls=True))
+    yield case("through a proxy over TLS", TERMINATOR, through_a_proxy("https"))
+    yield case("TLS through a proxy over TLS", TERMINATOR, through_a_proxy("https", tls=True))
+    socks = partial(case, buts=(NO_SOCKS,))
+    yield socks("through a SOCKS proxy", TERMINATOR, through_a_proxy("socks5"))
+    yield socks("TLS through a SOCKS proxy", TERMINATOR, through_a_proxy("socks5", tls=True))
     case = partial(Case, "Answers", outcome=FINISH, text="Hällo")
     endless, finished = DropTerminator(), partial(embedded, provider="ylokh")
     yield case("a finish reason and no terminator", setting=finished(endless))
@@ -398,6 +404,8 @@ def _proxies() -> Iterator[Case]:
         says = b"HTTP/1.1 %d No\r\ncontent-length: 0\r\n\r\n" % status
         yield case(f"{status} to CONNECT", "`ConnectFailed`", through("https", says))
     case = partial(case, outcome="`ConnectFailed`")
+    page = b"HTTP/1.1 403 No\r\n\r\n<html>not from here"
+    yield case("403 with a page to CONNECT, truncated", setting=through("https", page))
     yield case("closed at CONNECT", setting=through("https"), buts=(GONE,))
     other = through("https", b"220 smtp.example\r\n\r\n")
     yield case("not HTTP at CONNECT", setting=other, buts=(NO_HTTP,))
@@ -408,6 +416,14 @@ def _proxies() -> Iterator[Case]:
         clocks=QUICK_CONNECT,
         buts=(AS_A_RESPONSE,),
     )
+    yield case("plain HTTP instead of TLS", setting=through("https", page, kind="https"))
+    unknown = through_a_proxy("https", tls=True, trusting=False)
+    yield case("a certificate of an unknown authority", setting=unknown)
+    case = partial(case, buts=(NO_SOCKS,))
+    unreachable = through_a_proxy("socks5", known=False)
+    yield case("SOCKS, the server can't be reached", setting=unreachable)
+    http = through("https", page, kind="socks5")
+    yield case("HTTP instead of SOCKS", setting=http)
 
 
 CASES = [

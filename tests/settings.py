@@ -13,7 +13,7 @@ from typing import Any
 from unittest import mock
 
 from tests.certificates import client_context, server_context
-from tests.proxies import TestProxy
+from tests.proxies import proxy_of
 from tokenwire import (
     Chat,
     End,
@@ -195,30 +195,36 @@ def dripping(first: bytes, *pieces: bytes, provider: str = "darkai") -> Setting:
     return setting
 
 
-def through(scheme: str, *pieces: bytes, stay: bool = False) -> Setting:
-    """A proxy that answers a request for a `scheme` URL with `pieces`, as `by_hand` does."""
+def through(scheme: str, *pieces: bytes, stay: bool = False, kind: str = "http") -> Setting:
+    """A proxy of a `kind` that answers a request for a `scheme` URL with `pieces`, as `by_hand`
+    does."""
 
     @contextmanager
     def setting() -> Generator[Asking]:
         with by_hand(*pieces, stay=stay)() as proxy:
-            options = {"proxy": f"http://127.0.0.1:{proxy.port}"}
+            options = {"proxy": f"{kind}://127.0.0.1:{proxy.port}"}
             exchange = make_exchange("darkai", "Hello", base_url=f"{scheme}://far.example")
             yield Asking(exchange, proxy.port, options)
 
     return setting
 
 
-def through_a_proxy(*, tls: bool = False) -> Setting:
-    """A proxy that works."""
+def through_a_proxy(
+    kind: str = "http", *, tls: bool = False, known: bool = True, trusting: bool = True
+) -> Setting:
+    """A proxy of a `kind`, which works if the server is `known` to it, and the client is `trusting`
+    its certificate."""
 
     @contextmanager
     def setting() -> Generator[Asking]:
         with embedded(certificate=server_context("far.example") if tls else None)() as there:
             origin = f"far.example:{there.port}"
-            with TestProxy({origin: there.port}) as proxy:
+            with proxy_of(kind, {origin: there.port} if known else {}) as proxy:
                 url = f"{'https' if tls else 'http'}://{origin}"
                 exchange = make_exchange("darkai", "Hello", base_url=url)
-                options = there.options | {"proxy": proxy.url}
+                options: dict[str, Any] = {"proxy": proxy.url}
+                if trusting:
+                    options["ssl_context"] = client_context()
                 yield Asking(exchange, proxy.port, options, there.requests)
 
     return setting
@@ -293,8 +299,8 @@ def listening(*talks: Callable[[socket.socket], None]) -> Generator[int]:
 
 
 def hear(stream: socket.socket) -> None:
-    """Receive a whole request, or the beginning of a TLS handshake: closing with unread bytes would
-    reset the connection."""
+    """Receive a whole request, or the beginning of a TLS handshake or of SOCKS: closing with unread
+    bytes would reset the connection."""
     heard = b""
     while not _is_whole(heard) and (data := stream.recv(65536)):
         heard += data
@@ -303,4 +309,6 @@ def hear(stream: socket.socket) -> None:
 def _is_whole(heard: bytes) -> bool:
     head, end, body = heard.partition(b"\r\n\r\n")
     length = re.search(rb"(?i)content-length: (\d+)", head)
-    return heard[:1] == b"\x16" or (bool(end) and len(body) >= int(length[1] if length else 0))
+    return heard[:1] in (b"\x16", b"\5") or (
+        bool(end) and len(body) >= int(length[1] if length else 0)
+    )

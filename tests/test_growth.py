@@ -40,7 +40,8 @@ from tokenwire.protocols.toolkit.frames import encode_frame
 from tokenwire.protocols.toolkit.http import Headers, Origin
 from tokenwire.testing import Subject
 from tokenwire.transports.client.http1 import HTTP1
-from tokenwire.transports.client.proxy import Proxy, Tunnel
+from tokenwire.transports.client.proxy import Proxy
+from tokenwire.transports.client.tunnel import Tunnel
 
 KIB = 1024
 GZIP: Headers = [*SSE, (b"content-encoding", b"gzip")]
@@ -342,7 +343,7 @@ def test_head_of_a_proxy() -> None:
             except ConnectFailed as error:
                 said.add(str(error))
             else:
-                said.add("open" if tunnel.open and not rest else "not open")
+                said.add("open" if tunnel.established and not rest else "not open")
         if size > LIMIT:
             (message,) = said
             assert f"a response head of more than {LIMIT} bytes" in message

@@ -85,6 +85,7 @@ _BODY = State.BODY  # a plain name is faster than a look-up in the enum, which e
 _IGNORED = frozenset(("receive_data", "receive_eof", "receive_disconnect", "receive_timeout"))
 
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
+# Of a response that is an error, besides those about rate limits.
 _KEPT_HEADERS = frozenset(
     (
         *(b"content-type", b"x-request-id", b"request-id", b"server", b"x-should-retry"),
@@ -93,10 +94,6 @@ _KEPT_HEADERS = frozenset(
 )
 _ASTRAY = (Redirected, TransportError, UnexpectedContent)
 """Errors that a wrong address may cause; a refusal with status 404 or 405 is another."""
-
-# The headers that are needed once the body has begun. A service sends twenty, and a body may take
-# hours.
-_REMEMBERED = _FRAMING | _KEPT_HEADERS
 
 
 class Exchange:
@@ -244,6 +241,12 @@ class Exchange:
         """The id that the service gave the last request, if a header of its response has one."""
         return request_id(self._headers, self._step.errors)
 
+    @property
+    def headers(self) -> Headers:
+        """All headers of the last response, once it has begun. They may contain secrets, such as a
+        `set-cookie`."""
+        return list(self._headers)
+
     def leave(self, error: TokenwireError | None = None) -> None:
         """Nothing more will be fed: the reader has left, or `error` stopped the driver. Allowed at
         any time, any number of times. Only observers need it; it has no other effect.
@@ -272,8 +275,7 @@ class Exchange:
             return
         found = as_headers(headers)
         self._request = self.request.remembered()  # a prompt may be large
-        remembered = _REMEMBERED.union(self._step.errors.request_ids)
-        self._status, self._headers = status, [pair for pair in found if pair[0] in remembered]
+        self._status, self._headers = status, found
         self._responded = True
         self._state = State.BODY
         try:
@@ -407,7 +409,12 @@ class Exchange:
         if isinstance(self._body, RefusedBody):
             error = self._body.error()  # it goes before any fault in its body
         error.status = self._status
-        error.headers = [pair for pair in self._headers if pair[0] not in _FRAMING]
+        kept = _KEPT_HEADERS.union(self._step.errors.request_ids)
+        error.headers = [
+            (name, value)
+            for name, value in self._headers
+            if name in kept or b"ratelimit" in name.replace(b"-", b"")
+        ]
         if isinstance(error, Refused) and error.request_id is None:
             error.request_id = self.request_id
         asked = (*self._earlier, self.request)

@@ -765,6 +765,9 @@ def test_errors_keep_the_headers_that_matter() -> None:
         (b"X-Request-Id", b"r1"),
         (b"Content-Type", b"application/json"),
         (b"Set-Cookie", b"c=1"),
+        (b"X-RateLimit-Reset-Tokens", b"6s"),
+        (b"anthropic-ratelimit-requests-limit", b"50"),
+        (b"x-rate-limit-limit", b"9"),
     ]
     error = alike(ask(), Response(b"{}", 429, headers)).error
     assert isinstance(error, RateLimited)
@@ -773,7 +776,25 @@ def test_errors_keep_the_headers_that_matter() -> None:
         (b"retry-after", b"7"),
         (b"x-request-id", b"r1"),
         (b"content-type", b"application/json"),
+        (b"x-ratelimit-reset-tokens", b"6s"),
+        (b"anthropic-ratelimit-requests-limit", b"50"),
+        (b"x-rate-limit-limit", b"9"),
     ]
+
+
+def test_the_headers_of_the_last_response() -> None:
+    exchange = ask("aichatonline")
+    assert exchange.headers == []
+    exchange.next_request()
+    exchange.receive_response(200, [*JSON, (b"x-a", b"1")])
+    exchange.receive_data(b'{"code": 200, "data": "T"}')
+    exchange.receive_eof(framed=True)
+    assert (b"x-a", b"1") in exchange.headers
+    exchange.next_request()
+    exchange.receive_response(200, {"X-B": "2", "Set-Cookie": "sid=1"})
+    assert exchange.headers == [(b"x-b", b"2"), (b"set-cookie", b"sid=1")]
+    exchange.headers.clear()
+    assert exchange.headers
 
 
 # HTTP (quirks 6, 14, 44 to 47)

@@ -18,7 +18,11 @@ from ...protocols.exchange import Exchange
 from ...protocols.toolkit.http import Request, get_header
 from .chunked import ChunkedReader
 
-__all__ = ["HTTP1", "HeadReader"]
+__all__ = ["HTTP1", "PROXY_AUTHORIZATION", "HeadReader", "body_reader"]
+
+PROXY_AUTHORIZATION = b"Proxy-Authorization"
+"""Spelled like this, as pproxy 2.7 takes no other spelling for it: it would refuse the request, and
+pass the password on to the server."""
 
 
 class HTTP1:
@@ -71,7 +75,7 @@ class HTTP1:
         if request.body or request.method == "POST":
             headers.append((b"content-length", b"%d" % len(request.body)))
         if through_proxy:
-            headers.append((b"proxy-authorization", through_proxy.encode()))
+            headers.append((PROXY_AUTHORIZATION, through_proxy.encode()))
         target = request.target if through_proxy is None else request.url
         try:
             parts = (
@@ -150,26 +154,29 @@ class HTTP1:
                 raise error
 
     def _choose_framing(self, response: h11.Response) -> None:
-        """How the body ends: RFC 9112 section 6.3. h11 has refused contradictory lengths, and
-        knows whether either side has said that the connection closes."""
-        headers = list(response.headers)
-        length = get_header(headers, b"content-length")
-        chunked = get_header(headers, b"transfer-encoding") is not None
+        """How the body ends. h11 knows whether either side has said that the connection closes."""
+        self._body = PlainReader(0) if self._bodiless else body_reader(response, self._limit)
+        both = {name for name, _ in response.headers} >= {b"content-length", b"transfer-encoding"}
         self.reusable = (
             response.http_version == b"1.1"
             and self._h11 is not None
             and self._h11.our_state is h11.DONE
+            and not self._body.ends_with_connection
             # Both lengths are a sign of response splitting: trust nothing after it.
-            and not (chunked and length is not None)
+            and not both
         )
-        if self._bodiless or response.status_code in (204, 304):
-            self._body = PlainReader(0)
-        elif chunked:
-            self._body = ChunkedReader(self._limit)
-        elif length is not None:
-            self._body = PlainReader(int(length))
-        else:
-            self.reusable = False
+
+
+def body_reader(response: h11.Response, limit: int) -> "ChunkedReader | PlainReader":
+    """What reads the body of `response`, by RFC 9112 section 6.3. h11 has refused contradictory
+    lengths. `limit`: bytes of a chunk's size line."""
+    headers = list(response.headers)
+    length = get_header(headers, b"content-length")
+    if response.status_code in (204, 304):
+        return PlainReader(0)
+    if get_header(headers, b"transfer-encoding") is not None:
+        return ChunkedReader(limit)
+    return PlainReader(None if length is None else int(length))
 
 
 class PlainReader:

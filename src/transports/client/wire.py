@@ -238,7 +238,7 @@ class Wire(Driver):
         if expired is None:  # the driver woke too early
             return
         if self._connection is not None and not self._connection.established:
-            self._fail(expired)
+            self._fail(self._connection.refusal or expired)
             return
         self._run_out(expired)
         self._give_back(keep=False)

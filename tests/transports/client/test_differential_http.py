@@ -23,7 +23,8 @@ from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.retry import NO_RETRY
 from tokenwire.protocols.toolkit.http import Headers, Origin, Request
 from tokenwire.transports.client.connection import Connection, Route
-from tokenwire.transports.client.proxy import Proxy, Tunnel
+from tokenwire.transports.client.proxy import Proxy
+from tokenwire.transports.client.tunnel import Tunnel
 
 LIMIT = 1 << 20
 ROUTE = Route(Origin("http", "peer.example", 80))
@@ -527,10 +528,12 @@ def tunnel(pieces: Iterable[bytes]) -> tuple[str, bytes]:
     behind = b""
     try:
         for piece in filter(None, pieces):
-            behind += piece if way.open else way.receive(piece)
+            behind += piece if way.established else way.receive(piece)
     except ConnectFailed:
         return "refused", b""
-    return "open" if way.open else "more", behind
+    if way.refusal is not None:
+        return "refused", b""
+    return "open" if way.established else "more", behind
 
 
 def tunnel_of_h11(pieces: Iterable[bytes]) -> tuple[str, bytes]:
