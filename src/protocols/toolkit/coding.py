@@ -94,13 +94,13 @@ class Inflater:
     def take(self) -> bytes:
         """The next decoded bytes, at most `PIECE`, or none. Raises Malformed after those before the
         fault."""
-        if self._fault is not None:
-            raise Malformed(f"the body is not valid {self._coding}") from self._fault
-        if not (self._left or self._full):
-            self._left = self._waiting.take(_TAKEN)
         piece = b""
+        if self._fault is None and not (self._left or self._full):
+            self._left = self._waiting.take(_TAKEN)
         while not piece and (self._left or self._full):
             piece = self._undo()
+        if self._fault is not None and not piece:
+            raise Malformed(f"the body is not valid {self._coding}") from self._fault
         return piece
 
     def _undo(self) -> bytes:
