@@ -5,6 +5,7 @@ decoder is fed bytes, and as long as there is `more`, `take` does a bounded part
 """
 
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
@@ -24,27 +25,32 @@ _TAKEN = 4 * 1024
 class Identity:
     """Passes on a body that has no coding."""
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("_at", "_waiting")
 
     whole = True
 
     def __init__(self) -> None:
-        self._waiting = bytearray()
+        self._waiting: deque[bytes] = deque()  # as they came: a copy of them may be large
+        self._at = 0  # how much of the first of them was taken
 
     def feed(self, data: bytes) -> None:
         """The next bytes of the body."""
-        self._waiting += data
+        if data:
+            self._waiting.append(data)
 
     @property
     def more(self) -> bool:
         """Whether there is something to take."""
         return bool(self._waiting)
 
-    def take(self) -> bytes:
-        """The next bytes, at most `PIECE`."""
-        piece = bytes(self._waiting[:PIECE])
-        del self._waiting[:PIECE]
-        return piece
+    def take(self, size: int = PIECE) -> bytes:
+        """The next bytes, at most `size`."""
+        first, start = self._waiting[0], self._at
+        self._at += size
+        if self._at >= len(first):
+            self._waiting.popleft()
+            self._at = 0
+        return first[start : start + size]
 
 
 class Inflater:
@@ -56,8 +62,8 @@ class Inflater:
         self._coding = coding
         self._gzip = "gzip" in coding
         self._zlib = zlib.decompressobj(31) if self._gzip else None
-        self._waiting = bytearray()
-        self._left: bytes = b""  # what was taken of them, and is not decompressed yet
+        self._waiting = Identity()
+        self._left: bytes = b""  # what was taken of it, and is not decompressed yet
         self._full = False  # whether zlib may hold more
         self._fault: zlib.error | None = None
 
@@ -68,30 +74,33 @@ class Inflater:
 
     def feed(self, data: bytes) -> None:
         """The next bytes of the body."""
-        self._waiting += data
-        if self._zlib is None and len(self._waiting) > 1:
+        if self._zlib is None:
             # "deflate" is zlib's format, but some send raw deflate: the first two bytes tell.
-            first, second = self._waiting[:2]
-            has_header = first & 0x0F == 8 and (first << 8 | second) % 31 == 0
+            data, self._left = self._left + data, b""
+            if len(data) < 2:
+                self._left = data
+                return
+            has_header = data[0] & 0x0F == 8 and int.from_bytes(data[:2]) % 31 == 0
             self._zlib = zlib.decompressobj(15 if has_header else -15)
+        self._waiting.feed(data)
 
     @property
     def more(self) -> bool:
         """Whether there is something to take."""
-        waits = self._left or self._waiting or self._full or self._fault is not None
-        return self._zlib is not None and bool(waits)
+        if self._zlib is None:
+            return False
+        return bool(self._left or self._waiting.more or self._full or self._fault)
 
     def take(self) -> bytes:
         """The next decoded bytes, at most `PIECE`, or none. Raises Malformed after those before the
         fault."""
-        if self._fault is not None:
-            raise Malformed(f"the body is not valid {self._coding}") from self._fault
-        if not (self._left or self._full):
-            self._left = bytes(self._waiting[:_TAKEN])
-            del self._waiting[:_TAKEN]
         piece = b""
+        if self._fault is None and not (self._left or self._full):
+            self._left = self._waiting.take(_TAKEN)
         while not piece and (self._left or self._full):
             piece = self._undo()
+        if self._fault is not None and not piece:
+            raise Malformed(f"the body is not valid {self._coding}") from self._fault
         return piece
 
     def _undo(self) -> bytes:
