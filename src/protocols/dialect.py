@@ -124,7 +124,7 @@ class Dialect:
     def endpoints_of(self, provider: "Provider") -> tuple[Endpoint, ...]:
         """`endpoints`, with the provider's own paths of the chat if it has some."""
         own = [path for path in (provider.path, provider.whole_path) if path]
-        if not own:
+        if not (own and self.endpoints):
             return self.endpoints
         chat, *others = self.endpoints
         return (*(msgspec.structs.replace(chat, path=path) for path in own), *others)
