@@ -94,8 +94,9 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     # How the many services with chat completions differ.
     max_tokens: str = "max_tokens"
     """The field that `Chat.max_tokens` is written to."""
-    ask_usage: bool = False
-    """Whether a stream is asked to report its usage (`stream_options`)."""
+    ask_usage: bool = True
+    """Whether a stream is asked to report its usage (`stream_options`): most services do so only if
+    they are asked, and a few refuse that field."""
     effort: dict[Effort, dict[str, Any]] | None = None
     """What each word of `Chat.effort` adds to the body. None: as the format says."""
     history: Literal["reasoning_content", "reasoning", "reasoning_details", ""] = ""

@@ -1,6 +1,7 @@
 """Chat completions, for all tests of formats: streamed and whole, from two providers."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from hypothesis import strategies as st
@@ -39,13 +40,15 @@ from tokenwire.testing.subject import Sent
 
 __all__ = ["SUBJECTS"]
 
-USAGE = {"stream_options": {"include_usage": True}}
-"""Asks for usage in a chunk of its own, the last one."""
+USAGE, NO_USAGE = ({"stream_options": {"include_usage": asked}} for asked in (True, False))
+"""Ask for usage in a chunk of its own, the last one, or not."""
 
 
-def hears_chunks(chat: Chat, answer: list[Event]) -> list[Event]:
+def hears_chunks(chat: Chat, answer: list[Event], *, asks: bool) -> list[Event]:
     """All of it, but the ends of the choices at the end, in their order; always a `Start`; usage
-    with the next finish reason, unless it was asked for: then it is last."""
+    with the next finish reason, unless it was asked for, as some providers do by themselves: then
+    it is last."""
+    last = chat.extra == USAGE or (asks and chat.extra != NO_USAGE)
     start = Start("chatcmpl-1", chat.model)
     heard: list[Event] = []
     began = False
@@ -72,11 +75,10 @@ def hears_chunks(chat: Chat, answer: list[Event]) -> list[Event]:
                 ends.setdefault(event.index, []).append(event)
             case Finish():
                 ends.setdefault(event.index, []).append(event)
-                last = chat.extra == USAGE
                 chunk(*() if last else held)
                 held = held if last else []
             case Usage():
-                if chat.extra == USAGE:
+                if last:
                     held = [hears_usage(event)]  # the last one counts
                     continue
                 release()
@@ -152,7 +154,7 @@ def understands_all(provider: Provider, chat: Chat) -> Chat:
         model=provider.model(chat.model),
         messages=tuple(map(understands_message, chat.messages)),
         tools=tuple(Tool(t.name, t.description, t.parameters or nothing, t.strict) for t in tools),
-        extra=others | chat.extra,
+        extra=others | {k: v for k, v in chat.extra.items() if k != "stream_options"},
         **given,
     )
 
@@ -302,9 +304,9 @@ def _subjects() -> Iterator[tuple[str, Subject]]:
             name,
             Subject(
                 provider=provider,
-                questions=completions(st.sampled_from([{}, USAGE])),
+                questions=completions(st.sampled_from([{}, NO_USAGE, USAGE])),
                 short=_TWO,
-                hears=hears_chunks,
+                hears=partial(hears_chunks, asks=provider.ask_usage),
                 understands=understands_all,
                 proven=proven_by_reasons,
                 signed=_SIGNED,

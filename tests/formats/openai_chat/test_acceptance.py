@@ -49,6 +49,7 @@ from tokenwire.protocols.toolkit.http import Request
 from tokenwire.server import serve
 
 PLAIN = PROVIDERS["openai"]
+PRESETS = [name for name, each in PROVIDERS.items() if each.dialect is PLAIN.dialect]
 ALL = PLAIN.replace(cache_marks=True, history="reasoning_content")
 """A service that takes whatever chat completions can say."""
 END = End("terminator")
@@ -179,9 +180,40 @@ def test_options(row: str) -> None:
     chat = Chat(messages=(HI,), model="m").replace(**options)
     written = body_of(chat, ALL)
     plain = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+    if chat.stream:
+        plain["stream_options"] = {"include_usage": True}
     assert {**plain, **body}.items() <= written.items()
     assert written.keys() - plain.keys() - body.keys() <= {"tools"}
     assert understood(chat, ALL) == chat
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_stream_is_asked_for_its_usage_where_the_service_takes_that(name: str) -> None:
+    provider = PROVIDERS[name]
+    chat = as_chat("hi", model=provider.default_model or "m")
+    asked = {"include_usage": True} if provider.ask_usage else None
+    assert provider.ask_usage or name == "ylokh"
+    assert body_of(chat, provider).get("stream_options") == asked
+    assert "stream_options" not in body_of(chat.replace(stream=False), provider)
+
+
+def test_the_callers_options_of_a_stream_come_on_top() -> None:
+    def asked(options: dict[str, Any]) -> Any:
+        chat = as_chat("hi", model="m", extra={"stream_options": options})
+        return body_of(chat, PLAIN)["stream_options"]
+
+    assert asked({"include_usage": False}) == {"include_usage": False}
+    assert asked({"include_obfuscation": False}) == {
+        "include_usage": True,
+        "include_obfuscation": False,
+    }
+
+
+def test_what_a_server_half_does_about_usage_is_no_part_of_the_chat() -> None:
+    chat = as_chat("hi", model="m", extra={"stream_options": {"include_obfuscation": False}})
+    assert understood(chat, PLAIN) == chat
+    odd = as_chat("hi", model="m", extra={"stream_options": 7})
+    assert understood(odd, PLAIN) == odd
 
 
 def test_options_where_services_differ() -> None:
@@ -190,7 +222,6 @@ def test_options_where_services_differ() -> None:
         max_tokens="max_completion_tokens",
         effort={"low": {"thinking": {"budget": 1}}, "high": {}},
         schema="json_object",
-        ask_usage=True,
         fields={"thinking": {"type": "on"}},
     )
     assert body_of(chat, other) == {
@@ -203,6 +234,7 @@ def test_options_where_services_differ() -> None:
         "stream_options": {"include_usage": True},
     }
     assert "stream_options" not in body_of(chat.replace(stream=False), other)
+    assert "stream_options" not in body_of(chat, other.replace(ask_usage=False))
     with pytest.raises(LocalProtocolError, match="effort is low, high, not max"):
         body_of(chat.replace(effort="max"), other)
     with pytest.raises(LocalProtocolError, match="can't take schema"):
@@ -640,12 +672,11 @@ SAID: list[Event] = [
 
 
 def test_usage_is_last() -> None:
-    asking = PLAIN.replace(ask_usage=True)
     chat = as_chat("hi", model="m")
-    got = list(pair(asking.exchange(chat), Service(asking), lambda chat: SAID))
+    got = list(pair(PLAIN.exchange(chat), Service(PLAIN), lambda chat: SAID))
     assert got == SAID
-    responder = Service(asking).responder()
-    responder.receive_request(request_of(chat, asking))
+    responder = Service(PLAIN).responder()
+    responder.receive_request(request_of(chat, PLAIN))
     chunks = b"".join(map(responder.send, SAID)).decode().split("\n\n")
     *others, last, done, rest = chunks
     assert (done, rest) == ("data: [DONE]", "")

@@ -119,7 +119,12 @@ def test_request() -> None:
     assert headers[b"accept"] == b"text/event-stream"
     assert headers[b"accept-encoding"] == b"identity"
     assert headers[b"content-type"] == b"application/json"
-    assert body == {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+    assert body == {
+        "model": "m",
+        "messages": [{"role": "user", "content": "hi"}],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
 
 
 def test_request_without_key_or_stream() -> None:
@@ -162,6 +167,7 @@ def test_request_with_all_there_is() -> None:
             {"role": "tool", "content": "7", "tool_call_id": "c1"},
         ],
         "stream": True,
+        "stream_options": {"include_usage": True},
         "tools": [
             {"type": "function", "function": f},
             {"type": "function", "function": {"name": "g", "parameters": nothing}},

@@ -30,6 +30,7 @@ def presets(dialect: Dialect) -> dict[str, Provider]:
         any_model=True,
         refuses=frozenset(("images", "files", "reasoning")),
         clocks=Clocks(total=120),
+        ask_usage=False,  # its documentation does not know `stream_options`
         headers={"origin": "https://chat.ylokh.xyz", "referer": "https://chat.ylokh.xyz/"},
         fields={
             "temperature": 1,

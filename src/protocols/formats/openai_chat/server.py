@@ -103,13 +103,12 @@ class OpenAIResponder(Responder):
         body.model = body.model or found.get("model", "")
         _check(body, fields)
         model = self.service.check_model(body.model)
+        self._wants_usage = _take_usage(fields)
         try:
             chat = _chat(body, fields, model, self.service.sealer)
         except LocalProtocolError as error:
             raise refuse(BadRequest, 400, str(error)) from None
         self._head["model"] = model
-        options = fields.get("stream_options")
-        self._wants_usage = is_object(options) and bool(options.get("include_usage"))
         return chat
 
     def answer(self, does: str, request: Request, found: dict[str, str]) -> bytes:
@@ -272,6 +271,18 @@ class OpenAIResponder(Responder):
             more = {"usage": None, **more}
         chunk = {**self._head, "object": "chat.completion.chunk", "choices": choices, **more}
         return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
+
+
+def _take_usage(fields: dict[str, Any]) -> bool:
+    """Whether the caller asks for usage in a chunk of its own. That is taken out of the request's
+    `fields`, as it is about this stream, and no part of the chat."""
+    options = fields.get("stream_options")
+    if not is_object(options):
+        return False
+    wanted = options.pop("include_usage", False)
+    if not options:
+        del fields["stream_options"]
+    return bool(wanted)
 
 
 def _chat(body: _Body, fields: dict[str, Any], model: str, sealer: Sealer | None) -> Chat:
