@@ -7,7 +7,7 @@ answer to the same chat: no clock, no randomness.
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -15,7 +15,6 @@ from .chat import Chat, Tool
 from .dialect import Dialect
 from .errors import BadRequest
 from .events import (
-    End,
     Event,
     Finish,
     FinishKind,
@@ -28,7 +27,7 @@ from .events import (
     Usage,
 )
 from .provider import Provider
-from .service import AnswerFunction, refuse
+from .service import refuse
 
 __all__ = ["echo", "picture"]
 
@@ -37,7 +36,7 @@ LONGEST = 4 * 1024 * 1024
 meanwhile the server does nothing else."""
 
 
-def echo(provider: Provider) -> AnswerFunction:
+def echo(provider: Provider) -> Callable[[Chat], Iterator[Event]]:
     """An answer function for `provider`: the last user message's text, with the names of the
     provider and the model before it, one `Text` per word; a picture if the format has only that.
 
@@ -121,8 +120,7 @@ def _completion(
         if tool is not None:
             yield ToolCallEnd(0, f"call_{index}", tool.name, arguments, True, index=index)
         yield Finish(dialect.reason(kind), kind, index=index)
-    # A format without an end mark has only the end of the body as evidence.
-    yield End("terminator" if dialect.evidence == "finish" else dialect.evidence)
+    yield dialect.end()
 
 
 def _tool_to_call(chat: Chat, question: str) -> Tool | None:
