@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from tokenwire.protocols.clocks import Clocks, Timer
 from tokenwire.protocols.exchange import Exchange
 from tokenwire.testing.driving import (
     JSON,
@@ -13,9 +14,20 @@ from tokenwire.testing.driving import (
     drive,
     finish,
 )
-from tokenwire.testing.pieces import bytewise, random_cut
+from tokenwire.testing.pieces import bytewise, every_way, random_cut
 
-__all__ = ["JSON", "SSE", "Cut", "Ending", "Outcome", "Response", "alike", "drive", "finish"]
+__all__ = [
+    "JSON",
+    "SSE",
+    "Cut",
+    "Ending",
+    "Outcome",
+    "Response",
+    "alike",
+    "drive",
+    "finish",
+    "no_sign_of_life",
+]
 
 
 def alike(exchange: Exchange, *responses: Response | bytes) -> Outcome:
@@ -25,3 +37,20 @@ def alike(exchange: Exchange, *responses: Response | bytes) -> Outcome:
     for cut in cuts:
         assert drive(exchange.fresh(), *responses, cut=cut).what == outcome.what
     return outcome
+
+
+def no_sign_of_life(exchange: Exchange, begin: bytes, ping: bytes) -> None:
+    """Check that a `ping` after the `begin` of a stream does not reset the clock idle, however it
+    is split."""
+    exchange.next_request()
+    exchange.receive_response(200, SSE)
+    exchange.receive_data(begin)
+    for pieces in every_way(ping):
+        timer = Timer(Clocks(idle=60), 0)
+        timer.wait(0)
+        timer.event(exchange.partial)
+        timer.wait(0)
+        for piece in pieces:
+            assert exchange.receive_data(piece) == []
+            timer.unit(exchange.partial, 30)
+        assert timer.deadline() == 60, pieces

@@ -131,7 +131,7 @@ def run_httpx(
     closed: Callable[[], None] = lambda: None,
     **options: Any,
 ) -> list[Outcome]:
-    http, own = _split(options)
+    http, own = _split(module, options)
     with module.Client(**http) as client, httpx_transport.Client(client, **own) as asking:
         outcomes = [ask(asking, exchange) for exchange in exchanges]
     closed()
@@ -144,7 +144,7 @@ async def run_httpx_async(
     closed: Callable[[], None],
     options: dict[str, Any],
 ) -> list[Outcome]:
-    http, own = _split(options)
+    http, own = _split(module, options)
     async with (
         module.AsyncClient(**http) as client,
         httpx_transport.AsyncClient(client, **own) as asking,
@@ -155,14 +155,13 @@ async def run_httpx_async(
     return outcomes
 
 
-def _split(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _split(module: Any, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options of httpx's client, by its words, and those of ours."""
     own = dict(options)
-    http = {
-        "verify": own.pop("ssl_context", None) or _default_context(),
-        "proxy": own.pop("proxy", None),
-        "trust_env": own.pop("trust_env", False),
-    }
+    context, proxy = own.pop("ssl_context", None) or _default_context(), own.pop("proxy", None)
+    if proxy is not None and proxy.startswith("https:"):
+        proxy = module.Proxy(proxy, ssl_context=context)  # by itself it takes another one
+    http = {"verify": context, "proxy": proxy, "trust_env": own.pop("trust_env", False)}
     return http, own
 
 

@@ -3,6 +3,7 @@
 `test_matrix` runs each case on each transport; `outcomes` generates docs/outcomes.md.
 """
 
+import gzip
 import socket
 import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -29,6 +30,7 @@ from tests.settings import (
     bomb,
     by_hand,
     closed_port,
+    dripping_head,
     embedded,
     finishing,
     hear,
@@ -36,6 +38,7 @@ from tests.settings import (
     listening,
     long_text,
     padded_head,
+    pinging,
     said_and_refused,
     slow_name,
     subject_asked,
@@ -80,6 +83,7 @@ PATIENT = Clocks(connect=20, first_event=20, idle=20, total=20)
 QUICK_CONNECT = Clocks(connect=0.2, first_event=0.5, idle=0.5, total=20)
 QUICK_FIRST_EVENT = Clocks(connect=20, first_event=0.2, idle=0.2, total=20)
 QUICK_IDLE = Clocks(connect=20, first_event=20, idle=0.3, total=20)
+QUICK_TOTAL = Clocks(connect=20, first_event=20, idle=20, total=0.5)
 
 HTTPX_FIRST_EVENT = 2.0
 """httpx waits as long as the longer of both clocks; `idle` is only checked after that."""
@@ -163,12 +167,22 @@ def describe(outcome: Outcome | driving.Outcome) -> str:
 HTTPX = tuple(name for name in TRANSPORTS if "httpx" in name)
 
 TERMINATOR, FINISH = "complete, by `terminator`", "complete, by `finish`"
-NO_CONNECTION, NO_EVENT, SILENCE = (
-    f"`TimedOut`, clock `{clock}`" for clock in ("connect", "first_event", "idle")
+NO_CONNECTION, NO_EVENT, SILENCE, NO_TIME = (
+    f"`TimedOut`, clock `{clock}`" for clock in ("connect", "first_event", "idle", "total")
 )
 FIRST, WHOLE = "Hello, ", "Hello, wörld"
 INSIDE = len(HELLO) + 20
 """Bytes of a body that is cut in its second event."""
+
+ENDLESS_NAME = b"\x1f\x8b\x08\x08\0\0\0\0\0\xff"
+"""The head of a gzip member, up to the name of its file."""
+EMPTY = {
+    "empty deltas": b'data: {"choices":[{"index":0,"delta":{"content":""}}]}\n\n',
+    "chunks without choices": b'data: {"choices":[]}\n\n',
+    "events without data": b"event: message\nid: 7\nretry: 1000\n\n",
+    "pings by name": b"event: ping\ndata: {}\n\n",
+}
+"""Events with nothing in them, and what is in them."""
 
 A_DATE = "Fri, 31 Dec 1999 23:59:59 GMT"
 CHALLENGE = "<!doctype html><title>Just a moment...</title>"
@@ -183,11 +197,18 @@ OUT_OF_REACH = But(
     UNTESTED,
     "Not tested: uvloop resolves names by itself, where no test can slow it down.",
 )
+AFTER_THE_HEAD = But(
+    ("httpx sync", "httpx2 sync"),
+    NO_EVENT,
+    "Raised only once the head is complete: httpx has a timeout for each read only, and nothing "
+    "else can stop a blocking client.",
+)
 LARGER_HEAD = But(HTTPX, TERMINATOR, "httpx sets the limit for a head itself: 100 KiB.", WHOLE)
 GONE, NO_HTTP = (
     But(HTTPX, outcome, "httpx does not say whether the proxy or the server failed.")
     for outcome in ("`Disconnected`", "`Malformed`")
 )
+NO_SOCKS = But(HTTPX, UNTESTED, "Not tested: httpx needs another package for SOCKS.")
 AS_A_RESPONSE = But(
     HTTPX,
     NO_EVENT,
@@ -209,6 +230,11 @@ def _answers() -> Iterator[Case]:
     yield case("stays open after the terminator", TERMINATOR, embedded(Linger()))
     yield case("through a proxy", TERMINATOR, through_a_proxy())
     yield case("TLS through a proxy", TERMINATOR, through_a_proxy(tls=True))
+    yield case("through a proxy over TLS", TERMINATOR, through_a_proxy("https"))
+    yield case("TLS through a proxy over TLS", TERMINATOR, through_a_proxy("https", tls=True))
+    socks = partial(case, buts=(NO_SOCKS,))
+    yield socks("through a SOCKS proxy", TERMINATOR, through_a_proxy("socks5"))
+    yield socks("TLS through a SOCKS proxy", TERMINATOR, through_a_proxy("socks5", tls=True))
     case = partial(Case, "Answers", outcome=FINISH, text="Hällo")
     endless, finished = DropTerminator(), partial(embedded, provider="ylokh")
     yield case("a finish reason and no terminator", setting=finished(endless))
@@ -248,6 +274,7 @@ def _stalls() -> Iterator[Case]:
     first = partial(case, outcome=NO_EVENT, clocks=QUICK_FIRST_EVENT)
     yield first("before the head", setting=embedded(StallAfter(0, head=False)))
     yield first("in the head", setting=by_hand(HEAD, stay=True))
+    yield first("a head that drips", setting=dripping_head(40), buts=(AFTER_THE_HEAD,))
     yield first("before the first event", setting=embedded(StallAfter(0)))
     yield first("in the first event", setting=embedded(StallAfter(20)))
     yield first("keep-alives only", setting=embedded(KeepAlives(0, 0.02)))
@@ -255,6 +282,15 @@ def _stalls() -> Iterator[Case]:
     yield later("after an event", setting=embedded(StallAfter(len(HELLO))))
     yield later("in a later event", setting=embedded(StallAfter(INSIDE)))
     yield later("keep-alives after an event", setting=embedded(KeepAlives(len(HELLO), 0.02)))
+    gzipped = partial(pinging, coding="gzip")
+    members = gzipped(gzip.compress(HELLO), gzip.compress(b""))
+    yield later("empty gzip members after an event", setting=members)
+    named = gzipped(gzip.compress(HELLO) + ENDLESS_NAME, b"x")
+    yield later("an endless name in gzip after an event", setting=named)
+    begun = b"data: %b\n\n" % OPENAI_CHUNKS[0]
+    for name, ping in EMPTY.items():
+        setting = pinging(begun, ping, provider="ylokh")
+        yield later(f"{name} after an event", setting=setting, text="Hällo")
     stalled = embedded((RefuseWith(429, "7"), StallAfter(5)))
     yield case("in a 429", "`RateLimited`, after `7`", stalled, clocks=QUICK_IDLE)
 
@@ -326,6 +362,9 @@ def _malformed() -> Iterator[Case]:
     yield case("a body too large", large, body, FIRST)
     boom = embedded(Gzip(), answer=bomb, limits=Limits(response=2_000_000))
     yield case("a gzip bomb", large, boom, FIRST)
+    tiny = gzip.compress(b"xy\n" * 10_000_000)
+    lines = by_hand(HEAD + b"content-encoding: gzip\r\n\r\n", tiny, stay=True)
+    yield case("29 KB of gzip, 10 million events", NO_TIME, lines, clocks=QUICK_TOTAL)
     yield case("a head of 300 KiB", large, padded_head(300 * 1024))
     yield case("a head of 70 KiB", large, padded_head(70 * 1024), buts=(LARGER_HEAD,))
 
@@ -365,6 +404,8 @@ def _proxies() -> Iterator[Case]:
         says = b"HTTP/1.1 %d No\r\ncontent-length: 0\r\n\r\n" % status
         yield case(f"{status} to CONNECT", "`ConnectFailed`", through("https", says))
     case = partial(case, outcome="`ConnectFailed`")
+    page = b"HTTP/1.1 403 No\r\n\r\n<html>not from here"
+    yield case("403 with a page to CONNECT, truncated", setting=through("https", page))
     yield case("closed at CONNECT", setting=through("https"), buts=(GONE,))
     other = through("https", b"220 smtp.example\r\n\r\n")
     yield case("not HTTP at CONNECT", setting=other, buts=(NO_HTTP,))
@@ -375,6 +416,14 @@ def _proxies() -> Iterator[Case]:
         clocks=QUICK_CONNECT,
         buts=(AS_A_RESPONSE,),
     )
+    yield case("plain HTTP instead of TLS", setting=through("https", page, kind="https"))
+    unknown = through_a_proxy("https", tls=True, trusting=False)
+    yield case("a certificate of an unknown authority", setting=unknown)
+    case = partial(case, buts=(NO_SOCKS,))
+    unreachable = through_a_proxy("socks5", known=False)
+    yield case("SOCKS, the server can't be reached", setting=unreachable)
+    http = through("https", page, kind="socks5")
+    yield case("HTTP instead of SOCKS", setting=http)
 
 
 CASES = [

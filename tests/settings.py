@@ -7,12 +7,13 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from random import Random
 from typing import Any
 from unittest import mock
 
 from tests.certificates import client_context, server_context
-from tests.proxies import TestProxy
+from tests.proxies import proxy_of
 from tokenwire import (
     Chat,
     End,
@@ -39,6 +40,9 @@ OPENAI_CHUNKS = (
     '{"choices":[{"index":0,"delta":{"content":"Hällo"}}]}'.encode(),
     b'{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}',
 )
+
+PAUSE = 0.02
+"""Seconds between two pieces of `dripping`."""
 
 RESOLVING = 0.8
 """Seconds that the resolver takes for `slow_name`, unless the client leaves before that."""
@@ -155,30 +159,72 @@ def by_hand(*pieces: bytes, stay: bool = False, scheme: str = "http") -> Setting
     return setting
 
 
-def through(scheme: str, *pieces: bytes, stay: bool = False) -> Setting:
-    """A proxy that answers a request for a `scheme` URL with `pieces`, as `by_hand` does."""
+def pinging(first: bytes, ping: bytes, *, provider: str = "darkai", coding: str = "") -> Setting:
+    """A server that sends `first`, and then one `ping` after the other until the client leaves."""
+    encoding = f"content-encoding: {coding}\r\n".encode() if coding else b""
+    return dripping(HEAD + encoding + b"\r\n" + first, ping, provider=provider)
+
+
+def dripping_head(size: int) -> Setting:
+    """A whole answer after a head that takes `size` pauses to arrive."""
+    padding = [b"x-padding: ", *[b"y"] * size]
+    body = HELLO + WORLD + DONE
+    return dripping(HEAD, *padding, b"\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+
+
+def dripping(first: bytes, *pieces: bytes, provider: str = "darkai") -> Setting:
+    """A server that sends `first`, and then the `pieces` with pauses in between, the last one again
+    and again until the client leaves."""
+
+    def talk(stream: socket.socket) -> None:
+        hear(stream)
+        stream.sendall(first)
+        stream.settimeout(PAUSE)
+        for piece in chain(pieces, repeat(pieces[-1])):
+            with suppress(TimeoutError):
+                if not stream.recv(65536):
+                    return
+            stream.sendall(piece)
+
+    @contextmanager
+    def setting() -> Generator[Asking]:
+        with listening(talk) as port:
+            url = f"http://127.0.0.1:{port}"
+            yield Asking(make_exchange(provider, "Hello", base_url=url), port)
+
+    return setting
+
+
+def through(scheme: str, *pieces: bytes, stay: bool = False, kind: str = "http") -> Setting:
+    """A proxy of a `kind` that answers a request for a `scheme` URL with `pieces`, as `by_hand`
+    does."""
 
     @contextmanager
     def setting() -> Generator[Asking]:
         with by_hand(*pieces, stay=stay)() as proxy:
-            options = {"proxy": f"http://127.0.0.1:{proxy.port}"}
+            options = {"proxy": f"{kind}://127.0.0.1:{proxy.port}"}
             exchange = make_exchange("darkai", "Hello", base_url=f"{scheme}://far.example")
             yield Asking(exchange, proxy.port, options)
 
     return setting
 
 
-def through_a_proxy(*, tls: bool = False) -> Setting:
-    """A proxy that works."""
+def through_a_proxy(
+    kind: str = "http", *, tls: bool = False, known: bool = True, trusting: bool = True
+) -> Setting:
+    """A proxy of a `kind`, which works if the server is `known` to it, and the client is `trusting`
+    its certificate."""
 
     @contextmanager
     def setting() -> Generator[Asking]:
         with embedded(certificate=server_context("far.example") if tls else None)() as there:
             origin = f"far.example:{there.port}"
-            with TestProxy({origin: there.port}) as proxy:
+            with proxy_of(kind, {origin: there.port} if known else {}) as proxy:
                 url = f"{'https' if tls else 'http'}://{origin}"
                 exchange = make_exchange("darkai", "Hello", base_url=url)
-                options = there.options | {"proxy": proxy.url}
+                options: dict[str, Any] = {"proxy": proxy.url}
+                if trusting:
+                    options["ssl_context"] = client_context()
                 yield Asking(exchange, proxy.port, options, there.requests)
 
     return setting
@@ -253,8 +299,8 @@ def listening(*talks: Callable[[socket.socket], None]) -> Generator[int]:
 
 
 def hear(stream: socket.socket) -> None:
-    """Receive a whole request, or the beginning of a TLS handshake: closing with unread bytes would
-    reset the connection."""
+    """Receive a whole request, or the beginning of a TLS handshake or of SOCKS: closing with unread
+    bytes would reset the connection."""
     heard = b""
     while not _is_whole(heard) and (data := stream.recv(65536)):
         heard += data
@@ -263,4 +309,6 @@ def hear(stream: socket.socket) -> None:
 def _is_whole(heard: bytes) -> bool:
     head, end, body = heard.partition(b"\r\n\r\n")
     length = re.search(rb"(?i)content-length: (\d+)", head)
-    return heard[:1] == b"\x16" or (bool(end) and len(body) >= int(length[1] if length else 0))
+    return heard[:1] in (b"\x16", b"\5") or (
+        bool(end) and len(body) >= int(length[1] if length else 0)
+    )

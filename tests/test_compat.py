@@ -250,7 +250,7 @@ def test_a_proxy(at: At, loop: Loop) -> None:
     assert text == said("darkai", "gpt-4o", "Hello")
     assert proxy.requests == ["POST http://darkai.test/chat"]
     with pytest.raises(LocalProtocolError, match="proxy"):
-        DarkAI.create_async_generator("gpt-4o", HELLO, "socks5://127.0.0.1")
+        DarkAI.create_async_generator("gpt-4o", HELLO, "socks4://127.0.0.1")
 
 
 # The attributes.

@@ -40,7 +40,8 @@ from tokenwire.protocols.toolkit.frames import encode_frame
 from tokenwire.protocols.toolkit.http import Headers, Origin
 from tokenwire.testing import Subject
 from tokenwire.transports.client.http1 import HTTP1
-from tokenwire.transports.client.proxy import Proxy, Tunnel
+from tokenwire.transports.client.proxy import Proxy
+from tokenwire.transports.client.tunnel import Tunnel
 
 KIB = 1024
 GZIP: Headers = [*SSE, (b"content-encoding", b"gzip")]
@@ -342,7 +343,7 @@ def test_head_of_a_proxy() -> None:
             except ConnectFailed as error:
                 said.add(str(error))
             else:
-                said.add("open" if tunnel.open and not rest else "not open")
+                said.add("open" if tunnel.established and not rest else "not open")
         if size > LIMIT:
             (message,) = said
             assert f"a response head of more than {LIMIT} bytes" in message
@@ -845,16 +846,3 @@ def test_what_is_not_linear_is_found_out(name: str, size: int) -> None:
     decoder = instrumented_source(NAIVE)[name]
     with pytest.raises(AssertionError):
         assert_linear(lambda: decoder().feed, lambda length: b"x" * length, size)
-
-
-# A large piece is taken apart
-
-
-@pytest.mark.parametrize("headers", [SSE, GZIP])
-def test_a_large_piece_is_a_keepalive_if_all_of_it_is(headers: Headers) -> None:
-    comments = b": ping\n" * (64 * KIB)
-    event = filled(EVENTS["openai"], 100) + b"\n\n"
-    for body, keepalive in ((comments, True), (event + comments, False), (comments + event, False)):
-        exchange = Endless(b"", headers=headers).started()
-        exchange.receive_data(gzip.compress(body) if headers is GZIP else body)
-        assert exchange.keepalive is keepalive

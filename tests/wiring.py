@@ -277,6 +277,21 @@ class ThroughTunnel:
         return self._server.receive(data)
 
 
+class ThroughSocks:
+    """A SOCKS proxy that leads to `server`. `heard` is what it was told, piece by piece."""
+
+    def __init__(self, server: Server, *answers: bytes) -> None:
+        self._server = server
+        self._answers = deque(answers or (b"\5\0", b"\5\0\0\1" + bytes(6)))
+        self.heard: list[bytes] = []
+
+    def receive(self, data: bytes) -> Iterable[Item]:
+        if not self._answers:
+            return self._server.receive(data)
+        self.heard.append(data)
+        return [self._answers.popleft()]
+
+
 # The network, and what a transport does
 
 

@@ -30,8 +30,8 @@ class Body(Protocol):
     """What an exchange does with the body of a response."""
 
     @property
-    def keepalive(self) -> bool:
-        """Whether the last `data` was nothing but comments and blank lines."""
+    def partial(self) -> int:
+        """Bytes so far of the unit that is not complete; 0 if there is none."""
         ...
 
     def data(self, data: bytes, events: list[Event]) -> None:
@@ -57,8 +57,6 @@ def open_body(step: Step, status: int, headers: Headers, limits: Limits) -> Body
 class RefusedBody:
     """A body that is not an answer. Up to `Limits.error_body` bytes are read for the error."""
 
-    keepalive = False
-
     def __init__(
         self, status: int, headers: Headers, limits: Limits, errors: ErrorTable = STANDARD
     ) -> None:
@@ -68,6 +66,10 @@ class RefusedBody:
         self._limit = limits.error_body
         self._body = bytearray()
         self._error: RemoteProtocolError | None = None
+
+    @property
+    def partial(self) -> int:
+        return len(self._body)
 
     def data(self, data: bytes, events: list[Event]) -> None:
         self._body += data
@@ -97,13 +99,13 @@ class AnswerBody:
     """The body of a 2xx response: handed to the step, or kept until a document is whole."""
 
     __slots__ = (
-        "_blank",
         "_elements",
         "_headers",
         "_is",
         "_kept",
         "_limit",
         "_limits",
+        "_said",
         "_size",
         "_step",
     )
@@ -114,15 +116,17 @@ class AnswerBody:
         self._limits = limits
         self._limit: int = getattr(limits, step.limit)
         self._size = 0
+        self._said = 0  # the size of what is kept, up to its last bytes that are not blank
         # None: the step reads the body as it arrives.
         self._kept: bytearray | None = None if step.framing == "bytes" else bytearray()
         self._elements: EventStep | None = None  # the step, if it reads an array's elements
         self._is: Literal["stream", "document", "page", "unknown"] = "unknown"
-        self._blank = False
 
     @property
-    def keepalive(self) -> bool:
-        return self._step.keepalive if self._kept is None else self._blank
+    def partial(self) -> int:
+        if self._kept is not None:
+            return self._said
+        return self._size if self._step.framing == "bytes" else self._step.partial
 
     def data(self, data: bytes, events: list[Event]) -> None:
         self._size += len(data)
@@ -160,7 +164,6 @@ class AnswerBody:
             self._hand(data, events)
             return
         self._kept += data
-        self._blank = not data.strip()
         if self._is == "unknown":
             head = bytes(self._kept.lstrip())  # blank lines at the start mean nothing
             bom = BOM if head.startswith(BOM) else b""
@@ -172,6 +175,8 @@ class AnswerBody:
                 self._headers = []  # only a page needs them
                 self._hand(head, events)
                 return
+        if data.strip():
+            self._said = len(self._kept)
         limit = self._limits.error_body if self._is == "page" else self._limits.document
         if len(self._kept) > limit:
             if self._is == "page":
@@ -208,8 +213,8 @@ class RecordedBody:
         self._raw = raw
 
     @property
-    def keepalive(self) -> bool:
-        return self._body.keepalive
+    def partial(self) -> int:
+        return self._body.partial
 
     def data(self, data: bytes, events: list[Event]) -> None:
         self._raw += data

@@ -17,9 +17,10 @@ class Clocks(msgspec.Struct, frozen=True, kw_only=True):
     """Times in seconds; None is forever.
 
     `connect`: for each connection, including its proxy and TLS. `first_event`: from the start of
-    the exchange to its first event, over all its requests. `idle`: after the first body bytes, the
-    time without any others; keep-alives (comments, blank lines) don't count. `total`: for the whole
-    exchange. `first_event` and `idle` run only while the reader waits.
+    the exchange to its first event, over all its requests. `idle`: once a body has begun, the time
+    without an event, and without more bytes of one that is not complete yet; keep-alives of any
+    kind (comments, pings, chunks without content) don't count. `total`: for the whole exchange.
+    `first_event` and `idle` run only while the reader waits.
     """
 
     connect: float | None = 10
@@ -49,6 +50,8 @@ class Timer:
         "_idle",
         "_idle_left",
         "_total",
+        "_unit",
+        "_unit_left",
         "_waiting_since",
     )
 
@@ -58,7 +61,9 @@ class Timer:
         self._connect = inf
         self._first_event_left = _seconds(clocks.first_event)
         self._idle = _seconds(clocks.idle)
-        self._idle_left = inf
+        self._idle_left = -inf  # since the last event; without one the clock is stopped
+        self._unit = 0  # bytes of the unit that is not complete
+        self._unit_left = -inf  # of `idle`, since the last of them
         self._waiting_since = inf
 
     def connecting(self, now: float) -> None:
@@ -72,7 +77,8 @@ class Timer:
     def request_over(self) -> None:
         """No connection is being made and no body is read: `connect` and `idle` are stopped."""
         self._connect = inf
-        self._idle_left = inf
+        self._idle_left = -inf
+        self._unit, self._unit_left = 0, -inf
 
     def wait(self, now: float) -> None:
         """The reader wants the next event."""
@@ -85,23 +91,32 @@ class Timer:
         self._spend(now)
         self._waiting_since = inf
 
-    def body(self, now: float) -> None:
-        """Body bytes were received that are more than a keep-alive."""
+    def unit(self, size: int, now: float) -> None:
+        """Something was received, and no event. The unit (line, event, frame) that is not complete
+        has `size` bytes so far; 0: there is none. That it grows gives time until it is complete: if
+        it is no event then, it was not even a sign of life."""
+        if size == self._unit:
+            return
         self._spend(now)
-        self._idle_left = self._idle
+        self._unit = size
+        self._unit_left = self._idle if size else -inf
 
-    def event(self) -> None:
-        """An event was received, and so were body bytes; the reader has its event."""
+    def event(self, size: int) -> None:
+        """An event was received, and perhaps `size` bytes of the unit after it; the reader has its
+        event."""
         self._waiting_since = inf
         self._first_event_left = inf
         self._idle_left = self._idle
+        self._unit, self._unit_left = size, -inf
 
     def deadline(self) -> float | None:
         """When the next clock runs out; None if none will."""
         # Without min(), for speed: this is called for each read.
-        left = self._first_event_left
-        if self._idle_left < left:
-            left = self._idle_left
+        left = self._idle_left
+        if self._unit_left > left:
+            left = self._unit_left
+        if self._first_event_left < left or left == -inf:
+            left = self._first_event_left
         end = self._waiting_since + left
         if self._total < end:
             end = self._total
@@ -115,11 +130,12 @@ class Timer:
         if end is None or now < end:
             return None
         since = self._waiting_since
+        idle_left = max(self._idle_left, self._unit_left)
         ends: list[tuple[float, Clock]] = [
             (self._total, "total"),
             (self._connect, "connect"),
             (since + self._first_event_left, "first_event"),
-            (since + self._idle_left, "idle"),
+            (since + (inf if idle_left == -inf else idle_left), "idle"),
         ]
         _, clock = min(ends)
         return TimedOut(_MESSAGES[clock].format(getattr(self._clocks, clock)), clock)
@@ -130,6 +146,7 @@ class Timer:
             self._waiting_since = now
             self._first_event_left -= spent
             self._idle_left -= spent
+            self._unit_left -= spent
 
 
 def _seconds(clock: float | None) -> float:

@@ -109,7 +109,7 @@ class Dialect:
     """Its finish reasons, and what they mean."""
     ignores: ClassVar[frozenset[str]] = frozenset()
     """Keys of its answers that hold no content."""
-    endpoints: ClassVar[tuple[Endpoint, ...]]
+    endpoints: ClassVar[tuple[Endpoint, ...]] = ()
     """The requests that its server half answers. The chat comes first."""
     ping: ClassVar[bytes] = b""
     """The bytes of a keep-alive inside an answer, if the format has one."""

@@ -8,6 +8,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 
@@ -19,14 +20,17 @@ from .events import (
     Finish,
     FinishKind,
     Image,
+    LogProbs,
     Start,
     Text,
+    TokenLogProb,
     ToolCallDelta,
     ToolCallEnd,
     ToolCallStart,
     Usage,
 )
 from .provider import Provider
+from .sample import sample
 from .service import refuse
 
 __all__ = ["echo", "picture"]
@@ -41,8 +45,10 @@ def echo(provider: Provider) -> Callable[[Chat], Iterator[Event]]:
     provider and the model before it, one `Text` per word; a picture if the format has only that.
 
     If the format can write them, there are also usage (counted in words), `Chat.n` choices, and a
-    tool call with `{"question": ...}` if `tool_choice` demands one or the question mentions the
-    tool's name. After the tool's result, the answer repeats that too.
+    tool call if `tool_choice` demands one or the question mentions the tool's name; its arguments
+    fit its schema, or are `{"question": ...}`. After the tool's result, the answer repeats that
+    too. Where `Chat.schema` demands JSON, the answer is that (`sample`). `stop` and `max_tokens` (a
+    word is a token) end it; each word is certain if `logprobs` asks.
 
     Raises BadRequest, as services do, if the answer would be longer than `LONGEST`.
     """
@@ -96,17 +102,22 @@ def _completion(
         yield Image(picture(question), "image/png", prompt=question)
     indexes = range(chat.n or 1)
     words: list[str] = []
-    arguments = ""
+    arguments, detail = "", ""
+    kind: FinishKind = "stop"
     tool = _tool_to_call(chat, question) if ToolCallStart in says else None
     if tool is None:
-        if _has_result(chat):
+        if chat.schema is not None:
+            text = _json(chat.schema, question)
+        elif _has_result(chat):
             text += f" (the tool said: {chat.messages[-1].text})"
-        words = _words(text)
+        words, kind, detail = _ended(text, chat)
     else:
-        arguments = msgspec.json.encode({"question": question}).decode()
+        arguments, kind = _json(tool.parameters, question), "tool_call"
     for index in indexes:
         for word in words:
             yield Text(word, index=index)
+            if chat.logprobs is not None:
+                yield LogProbs([_certain(word, chat.logprobs)], index=index)
         if tool is not None:
             middle = len(arguments) // 2
             yield ToolCallStart(0, f"call_{index}", tool.name, index=index)
@@ -115,12 +126,37 @@ def _completion(
     asked = sum(len(message.text.split()) for message in chat.messages)
     said = len(words or arguments.split()) * len(indexes)
     yield Usage(input_tokens=asked, output_tokens=said, total_tokens=asked + said)
-    kind: FinishKind = "stop" if tool is None else "tool_call"
     for index in indexes:
         if tool is not None:
             yield ToolCallEnd(0, f"call_{index}", tool.name, arguments, True, index=index)
-        yield Finish(dialect.reason(kind), kind, index=index)
+        yield Finish(dialect.reason(kind), kind, detail, index)
     yield dialect.end()
+
+
+def _json(schema: dict[str, Any], question: str) -> str:
+    """JSON that fits `schema`; an object that may have any keys has the question."""
+    value: Any = sample(schema, question) if schema else {}
+    if value == {} and schema.get("additionalProperties") is not False:
+        value = {"question": question}
+    return msgspec.json.encode(value).decode()
+
+
+def _ended(text: str, chat: Chat) -> tuple[list[str], FinishKind, str]:
+    """The words of `text` before the first stop sequence, as many as are allowed; why there are no
+    more, and the stop sequence."""
+    found = [(place, end) for end in chat.stop if end and (place := text.find(end)) >= 0]
+    place, stop = min(found, default=(len(text), ""))
+    words = _WORD.findall(text[:place])  # each with the white space after it
+    if chat.max_tokens is not None and len(words) > chat.max_tokens:
+        return words[: chat.max_tokens], "length", ""
+    return words, "stop", stop
+
+
+def _certain(word: str, alternatives: int) -> TokenLogProb:
+    """The only token that could have come."""
+    spelled = list(word.encode(errors="replace"))
+    likeliest = [TokenLogProb(word, 0.0, spelled)][:alternatives]
+    return TokenLogProb(word, 0.0, spelled, likeliest)
 
 
 def _tool_to_call(chat: Chat, question: str) -> Tool | None:
@@ -150,8 +186,3 @@ def _question(chat: Chat) -> str:
 
 _WORD = re.compile(r"\s*\S+\s*")
 _LINE_END = re.compile(r"\r\n|\r|\n")
-
-
-def _words(text: str) -> list[str]:
-    """The words, each with the white space after it."""
-    return _WORD.findall(text)

@@ -26,16 +26,20 @@ from .errors import (
     Clock,
     Disconnected,
     LocalProtocolError,
+    Redirected,
     Refused,
     RemoteProtocolError,
     TimedOut,
     TokenwireError,
+    TransportError,
     Truncated,
+    UnexpectedContent,
+    redact,
 )
 from .events import End, Event, Evidence, proves
 from .limits import Limits
 from .step import Step
-from .toolkit.coding import IDENTITY, PIECE, ContentDecoder, content_decoder
+from .toolkit.coding import PIECE, ContentDecoder, Identity, content_decoder
 from .toolkit.http import Headers, HeadersLike, Request, as_headers
 from .toolkit.refusals import request_id
 
@@ -81,15 +85,15 @@ _BODY = State.BODY  # a plain name is faster than a look-up in the enum, which e
 _IGNORED = frozenset(("receive_data", "receive_eof", "receive_disconnect", "receive_timeout"))
 
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
+# Of a response that is an error, besides those about rate limits.
 _KEPT_HEADERS = frozenset(
     (
         *(b"content-type", b"x-request-id", b"request-id", b"server", b"x-should-retry"),
         *(b"retry-after", b"retry-after-ms", b"x-ms-retry-after-ms"),
     )
 )
-# The headers that are needed once the body has begun. A service sends twenty, and a body may take
-# hours.
-_REMEMBERED = _FRAMING | _KEPT_HEADERS
+_ASTRAY = (Redirected, TransportError, UnexpectedContent)
+"""Errors that a wrong address may cause; a refusal with status 404 or 405 is another."""
 
 
 class Exchange:
@@ -97,7 +101,8 @@ class Exchange:
 
     `first` makes the first step, and is called again by `fresh`. `sign` is applied to each request
     just before it is sent. `owes` is the required evidence. Attributes: `clocks`, `limits`,
-    `request`; `started`, whether there was an event; `error`, which `next_request` raises.
+    `request`; `started`, whether there was an event; `error`, which `next_request` raises;
+    `has_more`, whether `receive_batch` goes on with what was received before.
     """
 
     __slots__ = (
@@ -113,12 +118,12 @@ class Exchange:
         "_responded",
         "_searched",
         "_sign",
-        "_spoke",
         "_state",
         "_status",
         "_step",
         "clocks",
         "error",
+        "has_more",
         "limits",
         "started",
     )
@@ -149,12 +154,11 @@ class Exchange:
         self._status = 0
         self._headers: Headers = []
         self.error: TokenwireError | None = None
-        self._spoke = False  # whether the last data had content before their last piece
+        self.has_more = False
         self._earlier: tuple[Request, ...] = ()  # of the steps before this one
 
     def __repr__(self) -> str:
-        where = self.request.url.partition("?")[0]  # a query may hold a key
-        return f"<Exchange {self._state.name} {self.request.method} {where}>"
+        return f"<Exchange {self._state.name} {self.request.method} {self.request.address}>"
 
     @property
     def request(self) -> Request:
@@ -183,9 +187,12 @@ class Exchange:
         return self._state is State.FAILED
 
     @property
-    def keepalive(self) -> bool:
-        """Whether the last `receive_data` brought nothing but comments and blank lines."""
-        return not self._spoke and self._body is not None and self._body.keepalive
+    def partial(self) -> int:
+        """Bytes so far of the unit (line, event, frame) that is not complete; 0 if there is none.
+        That it grows is a sign of life, as an event is. Keep-alives change nothing."""
+        if self._state is not _BODY or self._body is None:
+            return 0
+        return self._body.partial
 
     def fresh(self) -> "Exchange":
         """The same question, unstarted, for a retry."""
@@ -234,6 +241,12 @@ class Exchange:
         """The id that the service gave the last request, if a header of its response has one."""
         return request_id(self._headers, self._step.errors)
 
+    @property
+    def headers(self) -> Headers:
+        """All headers of the last response, once it has begun. They may contain secrets, such as a
+        `set-cookie`."""
+        return list(self._headers)
+
     def leave(self, error: TokenwireError | None = None) -> None:
         """Nothing more will be fed: the reader has left, or `error` stopped the driver. Allowed at
         any time, any number of times. Only observers need it; it has no other effect.
@@ -262,8 +275,7 @@ class Exchange:
             return
         found = as_headers(headers)
         self._request = self.request.remembered()  # a prompt may be large
-        remembered = _REMEMBERED.union(self._step.errors.request_ids)
-        self._status, self._headers = status, [pair for pair in found if pair[0] in remembered]
+        self._status, self._headers = status, found
         self._responded = True
         self._state = State.BODY
         try:
@@ -275,23 +287,31 @@ class Exchange:
             self._fail(error)
 
     def receive_data(self, data: bytes) -> list[Event]:
-        """Bytes of the body, split in any way. Returns the events that they complete."""
+        """Bytes of the body, split in any way. Returns the events that they complete: of a
+        compressed body these may be millions, where `receive_batch` returns thousands."""
+        events = self.receive_batch(data)
+        while self.has_more:
+            events += self.receive_batch()
+        return events
+
+    def receive_batch(self, data: bytes = b"") -> list[Event]:
+        """The same, but only a bounded part of the work: a driver can look at its clocks, or let
+        others run, before it goes on with another call, as long as the exchange `has_more`."""
         events: list[Event] = []
         body, coding = self._body, self._coding
         if self._state is not _BODY or body is None or coding is None:
             self._ignored("receive_data")
             return events
         step = self._step
-        self._spoke = False
         try:
-            if coding is IDENTITY and len(data) <= PIECE:
-                body.data(data, events)
+            if len(data) <= PIECE and not self.has_more and type(coding) is Identity:
+                body.data(data, events)  # as most do
             else:
-                for piece in coding.decode(data):
+                coding.feed(data)
+                if coding.more:
+                    piece = coding.take()
+                    self.has_more = coding.more
                     body.data(piece, events)
-                    self._spoke = self._spoke or not body.keepalive
-                    if step.evidence == "terminator":
-                        break
             if step.evidence == "terminator":
                 step.settle(True, events)
                 self._end("terminator", events)
@@ -328,11 +348,15 @@ class Exchange:
     ) -> list[Event]:
         """The body ended, with `evidence` or for a `reason`."""
         events: list[Event] = []
+        if isinstance(reason, TimedOut):
+            self.has_more = False  # there is no time for it
+        while self.has_more:
+            events += Exchange.receive_batch(self)  # without observers, which are told at the end
         if self._ignored(call):
             return events
         if self._state is State.SENT or self._body is None or self._coding is None:
-            self.error = reason
-            self._state = State.FAILED
+            assert reason is not None  # the body, whose end has none, has not begun
+            self._give_up(reason)
             return events
         try:
             if evidence is not None and self._coding.whole:
@@ -355,8 +379,7 @@ class Exchange:
         if found is not None and proven:
             self._end(found, events)
         elif isinstance(reason, TimedOut):
-            self.error = reason
-            self._state = State.FAILED
+            self._give_up(reason)
         else:
             self._fail(Truncated(self._unfinished(found)))
         return self._hand_out(events)
@@ -380,18 +403,36 @@ class Exchange:
             return
         events.append(End(evidence))
         self._state = State.SETTLED
+        self.has_more = False
 
     def _fail(self, error: RemoteProtocolError) -> None:
         if isinstance(self._body, RefusedBody):
             error = self._body.error()  # it goes before any fault in its body
         error.status = self._status
-        error.headers = [pair for pair in self._headers if pair[0] not in _FRAMING]
+        kept = _KEPT_HEADERS.union(self._step.errors.request_ids)
+        error.headers = [
+            (name, value)
+            for name, value in self._headers
+            if name in kept or b"ratelimit" in name.replace(b"-", b"")
+        ]
         if isinstance(error, Refused) and error.request_id is None:
             error.request_id = self.request_id
         asked = (*self._earlier, self.request)
         error.redact(secret for request in asked for secret in request.secrets())
+        self._give_up(error)
+
+    def _give_up(self, error: TokenwireError) -> None:
+        self.name_address(error)
         self.error = error
         self._state = State.FAILED
+        self.has_more = False
+
+    def name_address(self, error: TokenwireError) -> None:
+        """Let `error` name the address that was asked, if that may be what is wrong: nobody is
+        there, or somebody else is."""
+        request = self.request
+        if isinstance(error, _ASTRAY) or getattr(error, "status", None) in (404, 405):
+            error.asked = redact(f"{request.method} {request.address}", request.secrets())
 
     def _ignored(self, call: str) -> bool:
         """Whether `call` is about a response that is settled. Raises if it is out of order."""

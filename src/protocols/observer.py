@@ -50,7 +50,8 @@ class Observer:
         """A response has begun. These are all its headers."""
 
     def received(self, data: bytes, events: list[Event]) -> None:
-        """A piece of the body as received, and the events that it completed."""
+        """A piece of the body as received, and the events that it completed; or no bytes, and more
+        of the events of an earlier piece."""
 
     def closed(self, how: Closing, events: list[Event]) -> None:
         """The body has ended with these last events."""
@@ -124,8 +125,8 @@ class _Observed(Exchange):
         super().receive_response(status, found)
         self._told.tell(lambda observer: observer.responded(status, found))
 
-    def receive_data(self, data: bytes) -> list[Event]:
-        events = super().receive_data(data)
+    def receive_batch(self, data: bytes = b"") -> list[Event]:
+        events = super().receive_batch(data)
         self._told.tell(lambda observer: observer.received(data, events))
         return self._seen(events)
 

@@ -33,6 +33,7 @@ from .events import (
     Unrecognized,
     Usage,
 )
+from .toolkit.http import Headers, get_header
 
 ChoiceEvent: TypeAlias = (
     Text
@@ -261,6 +262,9 @@ class Reply:
         """What shows that the answer is complete; None: nothing does."""
         self.request_id: str | None = None
         """The service's id of the request, if the reply was read by a transport."""
+        self.headers: Headers = []
+        """All headers of the response that had the answer (the last one, if there were several), if
+        the reply was read by a transport to its end. The errors of a failed answer have theirs."""
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> "Reply":
@@ -286,6 +290,11 @@ class Reply:
                 if choice is None:
                     choice = self.choices[event.index] = Choice(event.index)
                 choice.add(event)
+
+    def header(self, name: str) -> str | None:
+        """The value of a response header as text, such as that of `x-ratelimit-remaining-requests`;
+        None: there was none."""
+        return get_header(self.headers, name.lower().encode())
 
     def message(self) -> Message:
         """The assistant's message of choice 0: what `Chat.then` adds to the conversation."""

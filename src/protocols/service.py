@@ -294,9 +294,10 @@ def _decoded(request: Request, limit: int) -> Request:
         return request
     try:
         decoder = content_decoder(request.headers)
+        decoder.feed(request.body)
         body = bytearray()
-        for piece in decoder.decode(request.body):
-            body += piece
+        while decoder.more:
+            body += decoder.take()
             if len(body) > limit:
                 raise refuse(BadRequest, 413, "the request body is too large once it is decoded")
     except UnexpectedContent:
@@ -334,9 +335,8 @@ def error_fields(error: RemoteProtocolError | LocalProtocolError) -> dict[str, A
     """The fields of an error object in OpenAI's form."""
     code = error.code if isinstance(error, Refused) else None
     type_ = error.type if isinstance(error, Refused) else None
-    message = error.message if isinstance(error, RemoteProtocolError) else str(error)
     return {
-        "message": message,
+        "message": error.message,
         "type": type_ or _TYPES.get(type(error), "server_error"),
         "param": None,
         "code": code,
@@ -391,8 +391,7 @@ def refusal_of_upstream(error: RemoteProtocolError | TransportError) -> Refused:
     as it is, a clock that ran out as 504, any other failure as 502."""
     if isinstance(error, Refused):
         return error
-    message = error.message if isinstance(error, RemoteProtocolError) else str(error)
-    return refuse(Overloaded, 504 if isinstance(error, TimedOut) else 502, message)
+    return refuse(Overloaded, 504 if isinstance(error, TimedOut) else 502, error.message)
 
 
 def read_json(request: Request, decoder: "msgspec.json.Decoder[_T]") -> _T:

@@ -13,8 +13,6 @@ If the answer is not streamed it is one JSON document, whatever the base: `docum
 
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
-from msgspec.structs import replace
-
 from .errors import LimitExceeded, Malformed, RemoteProtocolError, Truncated
 from .events import Event, Evidence, Unrecognized
 from .limits import Limits
@@ -71,9 +69,10 @@ class Step:
     words."""
 
     @property
-    def keepalive(self) -> bool:
-        """Whether the last `data` was only keep-alives, such as comments and blank lines."""
-        return False
+    def partial(self) -> int:
+        """Bytes so far of the unit (line, event, frame) that is not complete; 0 if there is none.
+        Keep-alives, such as comments, are no units. For all framings but `document` and `bytes`."""
+        return 0
 
     def response(self, status: int, headers: Headers) -> None:
         """A response with status 2xx begins."""
@@ -132,8 +131,8 @@ class LineStep(_StreamStep):
         raise NotImplementedError
 
     @property
-    def keepalive(self) -> bool:
-        return self._lines.keepalive
+    def partial(self) -> int:
+        return self._lines.partial()
 
     def border(self, body: bytes | bytearray, start: int) -> int:
         return max(body.rfind(b"\n", start), body.rfind(b"\r", start)) + 1
@@ -169,18 +168,16 @@ class EventStep(_StreamStep):
     without its blank line. Nothing after the end mark is read.
     """
 
-    pings: ClassVar[frozenset[str]] = frozenset()
-    """The names of events that only keep the connection alive: they are left out, and do not reset
-    the clock `idle`."""
+    pings: ClassVar[frozenset[str]] = frozenset(("ping",))
+    """The names of events that only keep the connection alive: they are left out."""
     usual: ClassVar[str] = "message"
     """The name of most events, which are decoded fastest."""
 
     def __init__(self, request: Request, limits: Limits) -> None:
         super().__init__(request)
-        self._sse = SSEDecoder(limits.event, self.usual)
+        self._sse = SSEDecoder(limits.event, self.usual, apart=True)
         self._unknown = UnknownLines(limits.error_body, self.errors)
         self._elements: Elements | None = None
-        self._quiet = False  # whether the last bytes were pings, or between elements
 
     def event(self, data: bytes, type: str, events: list[Event]) -> None:
         """One event, or one element of an array. `data` is UTF-8, not yet decoded; `type` is
@@ -203,19 +200,20 @@ class EventStep(_StreamStep):
                 return
 
     @property
-    def keepalive(self) -> bool:
-        return self._quiet or self._sse.keepalive
+    def partial(self) -> int:
+        if self._elements is not None:
+            return self._elements.partial
+        return self._sse.partial + self._unknown.partial
 
     def border(self, body: bytes | bytearray, start: int) -> int:
         if self._elements is not None:
-            return len(body) - len(self._elements.rest)
+            return len(body) - self._elements.partial
         start = max(start - 3, 0)
         places = ((body.rfind(end, start), len(end)) for end in _BLANK_LINES)
         return max((place + size for place, size in places if place >= 0), default=0)
 
     def data(self, data: bytes, events: list[Event]) -> None:
         sse = self._sse
-        self._quiet = False
         text = sse.lines.feed(data)
         if not text:
             return
@@ -245,7 +243,6 @@ class EventStep(_StreamStep):
             elements.feed(data, found)
         except RemoteProtocolError as error:
             fault = error
-        self._quiet = not (found or elements.rest)
         for element in found:
             self.event(element, "message", events)
             if self.evidence == "terminator":
@@ -259,9 +256,8 @@ class EventStep(_StreamStep):
         if self._elements is not None:
             self._partial(self._elements.rest, "its JSON array", events)
             return None
-        found: list[SSEItem] = []
-        self._sse.eof(found)
-        items = _apart(found)
+        items: list[SSEItem] = []
+        self._sse.eof(items)
         try:
             half = items.pop() if items and _is_half(items[-1]) else None
             self._take_items(items, events)
@@ -280,16 +276,13 @@ class EventStep(_StreamStep):
         self._unknown.release(events)
 
     def _take_runs(self, runs: list[tuple[list[bytes], list[bytes]]], events: list[Event]) -> None:
-        self._quiet = True
         for payloads, lines in runs:
             if payloads:
-                self._quiet = False
                 self.payloads(payloads, events)
             if self.evidence != "terminator":
                 self._take_lines(lines, events)
             if self.evidence == "terminator":
                 return
-        self._quiet = self._quiet and not self._sse.pending
 
     def _take_lines(self, lines: list[bytes], events: list[Event]) -> None:
         items: list[SSEItem] = []
@@ -303,29 +296,13 @@ class EventStep(_StreamStep):
             self._take_items(items, events)
 
     def _take_items(self, items: list[SSEItem], events: list[Event]) -> None:
-        for item in _apart(items):
+        for item in items:
             if isinstance(item, UnknownLine):
-                self._quiet = False
                 self._unknown.take(item.line, events)
             elif not self.is_ping(item.data, item.type):
-                self._quiet = False
                 self.event(item.data, item.type, events)
                 if self.evidence == "terminator":
                     return
-
-
-def _apart(items: list[SSEItem]) -> list[SSEItem]:
-    """`items`, where an event each of whose lines is one is as many: some servers leave the blank
-    lines out. JSON over several lines is one event."""
-    found: list[SSEItem] = []
-    for item in items:
-        if isinstance(item, ServerSentEvent) and b"\n" in item.data:
-            lines = item.data.split(b"\n")
-            if lines[0][:1] == b"{" and is_whole_json(lines[0]):
-                found += [replace(item, data=line) for line in lines if line]
-                continue
-        found.append(item)
-    return found
 
 
 def _is_half(item: SSEItem) -> bool:
@@ -365,8 +342,12 @@ class FrameStep(_StreamStep):
         if fault is not None:
             raise fault
 
+    @property
+    def partial(self) -> int:
+        return self._frames.partial
+
     def border(self, body: bytes | bytearray, start: int) -> int:
-        return len(body) - len(self._frames.rest)
+        return len(body) - self._frames.partial
 
     def eof(self, events: list[Event]) -> Step | None:
         if rest := self._frames.rest:

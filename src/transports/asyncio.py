@@ -205,6 +205,9 @@ class Dialer:
         return stream
 
     async def sleep(self, until: float) -> None:
+        if until <= self._loop.time():
+            await asyncio.sleep(0)
+            return
         with suppress(TimeoutError):
             await self._within(until, self._loop.create_future)
 

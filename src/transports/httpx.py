@@ -5,7 +5,7 @@ with httpx.Client() as http, Client(http) as client:
         for event in answer:
             ...
 
-Use it for what your client is set up for: SOCKS, HTTP/2, mounts, hooks. You close the client
+Use it for what your client is set up for: HTTP/2, mounts, hooks. You close the client
 yourself. Its headers, cookies and auth are added to the requests of the question, but not to those
 for an address that a server chose. Some things can't be as exact as on the other transports:
 

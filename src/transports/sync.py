@@ -157,7 +157,8 @@ class Dialer:
         return stream
 
     async def sleep(self, until: float) -> None:
-        self._woken.wait(_seconds_until(until))
+        if until > time.monotonic():
+            self._woken.wait(_seconds_until(until))
 
     def wake(self) -> None:
         self._woken.set()

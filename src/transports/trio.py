@@ -236,6 +236,9 @@ class Dialer:
         return Stream(sock, raw, self._alarms)
 
     async def sleep(self, until: float) -> None:
+        if until <= trio.current_time():
+            await trio.lowlevel.checkpoint()
+            return
         with suppress(TimeoutError):
             await self._within(until, trio.sleep_forever)
 

@@ -282,7 +282,7 @@ def test_no_server_there() -> None:
 
 def test_through_a_proxy_that_is_not_there() -> None:
     with serve("ylokh") as server:
-        outcome = ask(server, "--proxy", "socks5://127.0.0.1:1", "Hello")
+        outcome = ask(server, "--proxy", "socks4://127.0.0.1:1", "Hello")
     assert outcome.code == Exit.USAGE
     assert server.requests == []
 

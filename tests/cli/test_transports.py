@@ -69,6 +69,6 @@ def test_ctrl_c_is_itself_even_in_a_group(error: BaseException) -> None:
 def test_a_proxy_that_can_be_none_is_told_at_once() -> None:
     with (
         pytest.raises(LocalProtocolError),
-        open_transport("sync", proxy="socks5://127.0.0.1:1", trust_env=False),
+        open_transport("sync", proxy="socks4://127.0.0.1:1", trust_env=False),
     ):
         pass

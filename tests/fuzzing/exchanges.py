@@ -91,11 +91,13 @@ class _Watched:
             case 1:
                 status, headers = _STATUSES[first[0] % len(_STATUSES)], _headers(argument[1:])
                 return "receive_response", partial(self._receive_response, status, headers)
-            case 2 | 3:
+            case 2:
                 return "receive_data", lambda: exchange.receive_data(argument)
+            case 3:
+                return "receive_data", lambda: exchange.receive_batch(argument)
             case 4:
                 coded = _CODED[first[0] % len(_CODED)](argument[1:])
-                return "receive_data", lambda: exchange.receive_data(coded)
+                return "receive_data", lambda: exchange.receive_batch(coded)
             case 5:
                 framed = (True, False, None)[first[0] % 3]
                 return "receive_eof", lambda: exchange.receive_eof(framed)
@@ -126,7 +128,8 @@ class _Watched:
             exchange.failed,
             exchange.started,
             exchange.unstarted,
-            exchange.keepalive,
+            exchange.partial,
+            exchange.has_more,
         )
 
 

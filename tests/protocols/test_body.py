@@ -44,8 +44,8 @@ class Recorder(Step):
         self._lines = Lines(1000)
 
     @property
-    def keepalive(self) -> bool:
-        return self._lines.keepalive
+    def partial(self) -> int:
+        return self._lines.partial()
 
     def response(self, status: int, headers: Headers) -> None:
         self.responses.append((status, headers))
@@ -314,31 +314,34 @@ def test_cutting_never_matters(
         assert sure(first) == sure(again)
 
 
-# Keep-alives
+# What is not complete
 
-KEEPALIVES: list[tuple[list[bytes], bool]] = [
-    ([], False),
-    ([b"\n"], True),
-    ([b"\n", b" \r\n"], True),
-    ([b"\n", b"a\n"], False),
-    ([b"a\n", b"\n"], True),
-    ([b"{"], False),
-    ([b"{", b"\n"], True),
+PARTIALS: list[tuple[Framing, list[bytes], int]] = [
+    ("events", [], 0),
+    ("events", [b"\n", b" \r\n"], 0),
+    ("events", [b"\n", b"a\n"], 0),
+    ("events", [b"\n", b"ab"], 2),
+    ("events", [b"{"], 1),
+    ("events", [b"\n{", b"\n  "], 1),  # white space is a keep-alive
+    ("events", [b"{", b"\n  1"], 5),
+    ("bytes", [b"ab", b" "], 3),
 ]
 
 
-@pytest.mark.parametrize(("pieces", "keepalive"), KEEPALIVES)
-def test_keepalive(pieces: list[bytes], keepalive: bool) -> None:
-    body: Body = open_body(recorder("events"), 200, SSE, Limits())
+@pytest.mark.parametrize(("kind", "pieces", "partial"), PARTIALS)
+def test_the_bytes_of_what_is_not_complete(
+    kind: Framing, pieces: list[bytes], partial: int
+) -> None:
+    body: Body = open_body(recorder(kind), 200, SSE, Limits())
     for piece in pieces:
         body.data(piece, [])
-    assert body.keepalive is keepalive
+    assert body.partial == partial
 
 
-def test_an_error_body_is_no_keepalive() -> None:
+def test_an_error_body_is_never_complete() -> None:
     body = open_body(Plain(), 500, SSE, Limits())
     body.data(b"\n", [])
-    assert not body.keepalive
+    assert body.partial == 1
 
 
 # A step whose answer is lines
@@ -416,11 +419,11 @@ def test_lines_that_are_wrong(body: bytes, error: object, message: str, data: by
         assert (events, evidence) == ([Text("1")], None)
 
 
-def test_keepalive_of_lines() -> None:
+def test_the_bytes_of_half_a_line() -> None:
     step = Numbers(Limits())
-    for piece, keepalive in ((b"", True), (b"1\n", False), (b": ", True)):
+    for piece, partial in ((b"", 0), (b"1\n", 0), (b"1", 1), (b"2", 2), (b"\n: ", 0)):
         step.data(piece, [])
-        assert step.keepalive is keepalive
+        assert step.partial == partial
 
 
 # What a step does that overrides nothing
@@ -433,7 +436,7 @@ def test_a_plain_step() -> None:
     step.data(b"x", events)
     step.settle(True, events)
     assert step.eof(events) is None
-    assert (events, step.keepalive, step.evidence) == ([], False, None)
+    assert (events, step.partial, step.evidence) == ([], 0, None)
     assert step.unfinished == "the body ended before the answer was complete"
 
 

@@ -1,6 +1,7 @@
 """The clocks: what starts, stops and resets each of them."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -47,7 +48,7 @@ def test_without_clocks_nothing_runs_out() -> None:
     running = Timer(NONE, 0)
     running.connecting(0)
     running.wait(0)
-    running.body(0)
+    running.unit(1, 0)
     assert running.deadline() is None
     assert running.expired(1e12) is None
 
@@ -69,8 +70,8 @@ def test_total_runs_always() -> None:
     for _ in range(2):
         assert running.deadline() == 107
         running.wait(20)
-        running.event()
-        running.body(30)
+        running.event(0)
+        running.unit(1, 30)
         running.pause(40)
     assert (expired(running, 106.9), expired(running, 107)) == (None, "total")
 
@@ -96,9 +97,9 @@ def test_first_event_spans_all_requests_and_ends_with_the_first_event() -> None:
     for start in (0, 30):
         running.connecting(start)
         running.connected()
-        running.body(start + 20)
+        running.unit(start, start + 20)
     assert running.deadline() == 100
-    running.event()
+    running.event(0)
     assert running.deadline() is None
 
 
@@ -106,18 +107,55 @@ def test_idle_begins_with_the_first_bytes_and_starts_anew_with_all_others() -> N
     running = timer(idle=20)
     running.wait(0)
     assert running.deadline() is None
-    running.body(5)
+    running.unit(1, 5)
     assert running.deadline() == 25
-    running.body(15)
+    running.unit(2, 15)
     assert (running.deadline(), expired(running, 34)) == (35, None)
     assert expired(running, 35) == "idle"
+
+
+def test_what_grows_no_unit_is_no_sign_of_life() -> None:
+    running = timer(idle=20)
+    running.wait(0)
+    running.event(3)
+    running.wait(0)
+    for now in (5, 10):
+        running.unit(3, now)  # as the event left it
+        assert running.deadline() == 20
+    running.unit(4, 15)
+    running.unit(4, 30)
+    assert running.deadline() == 35
+
+
+def test_a_unit_that_was_no_event_was_no_sign_of_life() -> None:
+    running = timer(idle=20)
+    running.wait(0)
+    running.event(0)
+    running.wait(0)
+    running.unit(5, 15)
+    assert running.deadline() == 35
+    running.unit(0, 19)
+    assert (running.deadline(), expired(running, 19)) == (20, None)
+    running.unit(1, 19.5)
+    running.unit(0, 30)
+    assert expired(running, 30) == "idle"
+
+
+def test_before_the_first_event_idle_runs_only_inside_a_unit() -> None:
+    running = timer(first_event=100, idle=20)
+    running.wait(0)
+    running.unit(1, 0)
+    assert running.deadline() == 20
+    running.unit(0, 10)
+    assert (running.deadline(), expired(running, 99)) == (100, None)
+    assert expired(running, 100) == "first_event"
 
 
 def test_an_event_is_what_the_reader_waited_for() -> None:
     running = timer(first_event=10, idle=20)
     running.wait(0)
-    running.body(9)
-    running.event()
+    running.unit(1, 9)
+    running.event(0)
     assert (running.deadline(), expired(running, 1000)) == (None, None)
     running.wait(100)
     assert running.deadline() == 120
@@ -126,13 +164,13 @@ def test_an_event_is_what_the_reader_waited_for() -> None:
 def test_idle_runs_only_while_the_reader_waits() -> None:
     running = timer(idle=20)
     running.wait(0)
-    running.body(0)
+    running.unit(1, 0)
     running.pause(15)
     assert (running.deadline(), expired(running, 1000)) == (None, None)
     running.wait(100)  # 5 are left
     assert running.deadline() == 105
     running.pause(101)
-    running.body(102)  # comes while nobody waits
+    running.unit(2, 102)  # comes while nobody waits
     assert running.deadline() is None
     running.wait(200)
     assert running.deadline() == 220
@@ -156,10 +194,10 @@ def test_between_two_requests_nothing_is_idle() -> None:
     running = timer(connect=10, idle=20, first_event=100)
     running.wait(0)
     running.connecting(0)
-    running.body(0)
+    running.unit(1, 0)
     running.request_over()
     assert running.deadline() == 100
-    running.body(50)
+    running.unit(1, 50)
     assert running.deadline() == 70
 
 
@@ -178,9 +216,9 @@ def test_each_clock_says_which_it_is(now: float, clock: Clock, message: str) -> 
     if clock == "connect":
         running.connecting(0)
     if clock == "idle":
-        running.body(0)
+        running.unit(1, 0)
     if clock == "total":
-        running.event()
+        running.event(0)
     error = running.expired(now)
     assert error is not None
     assert (error.clock, str(error)) == (clock, message)
@@ -190,7 +228,7 @@ def test_the_clock_that_ran_out_first_is_named() -> None:
     running = Timer(ALL, 0)
     running.wait(0)
     running.connecting(0)
-    running.body(0)
+    running.unit(1, 0)
     assert running.deadline() == 10
     assert expired(running, 5000) == "connect"
 
@@ -199,22 +237,32 @@ def test_between_two_requests_connect_and_idle_stand_still() -> None:
     running = Timer(ALL, 0)
     running.wait(0)
     running.connecting(0)
-    running.body(0)
-    running.event()
+    running.unit(1, 0)
+    running.event(0)
     running.request_over()
     assert running.deadline() == ALL.total
 
 
-CALLS = ["connecting", "connected", "request_over", "wait", "pause", "body", "event"]
+CALLS: dict[str, Callable[[Timer, int], None]] = {
+    "connecting": Timer.connecting,
+    "connected": lambda running, _: running.connected(),
+    "request_over": lambda running, _: running.request_over(),
+    "wait": Timer.wait,
+    "pause": Timer.pause,
+    "no unit": lambda running, now: running.unit(0, now),
+    "a unit": lambda running, now: running.unit(7, now),
+    "a unit grows": lambda running, now: running.unit(now, now),
+    "event": lambda running, _: running.event(0),
+    "event and a unit": lambda running, _: running.event(7),
+}
 
 
-@given(st.lists(st.tuples(st.sampled_from(CALLS), st.integers(0, 50)), max_size=20))
+@given(st.lists(st.tuples(st.sampled_from([*CALLS]), st.integers(0, 50)), max_size=20))
 def test_expired_is_the_deadline_passed(calls: list[tuple[str, int]]) -> None:
     running, now = Timer(ALL, 0), 0
     for name, passed in calls:
         now += passed
-        call = getattr(running, name)
-        call() if name in ("connected", "request_over", "event") else call(now)
+        CALLS[name](running, now)
         deadline = running.deadline()
         assert deadline is not None  # total
         assert running.expired(deadline) is not None

@@ -147,6 +147,63 @@ def test_a_tool_is_called(question: str, options: dict[str, Any], name: str) -> 
     assert (call.name, call.arguments, call.complete) == (name, arguments, True)
 
 
+CITY = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 2}},
+    "required": ["city", "days"],
+}
+
+
+def test_arguments_fit_the_tools_schema() -> None:
+    chat = as_chat("hi", model="m-1", tools=(Tool("weather", parameters=CITY),))
+    (call,) = heard("openai", chat.replace(tool_choice="weather")).tool_calls
+    assert msgspec.json.decode(call.arguments) == {"city": "hi", "days": 2}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        (CITY, {"city": "hi", "days": 2}),
+        ({}, {"question": "hi"}),
+        ({"type": "object"}, {"question": "hi"}),
+        ({"type": "object", "additionalProperties": False}, {}),
+    ],
+)
+def test_json_is_answered_where_it_is_demanded(schema: Any, value: Any) -> None:
+    for stream in (True, False):
+        reply = heard("openai", as_chat("hi", model="m-1", schema=schema, stream=stream))
+        assert msgspec.json.decode(reply.text) == value
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+def test_stop_sequences_end_the_answer(provider: str) -> None:
+    chat = as_chat("hi", model="m-1", stop=("asked", "hi", "was"))
+    reply = heard(provider, chat)
+    assert reply.text == f"{provider} m-1 "
+    assert [e.detail for e in said(provider, chat) if isinstance(e, Finish)] == ["was"]
+    assert heard(provider, chat.replace(stop=("never",))).text == f"{provider} m-1 was asked: hi"
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+def test_words_are_counted_as_tokens(provider: str) -> None:
+    chat = as_chat("hi", model="m-1", max_tokens=2)
+    reply = heard(provider, chat)
+    assert reply.text == f"{provider} m-1 "
+    assert [e.kind for e in said(provider, chat) if isinstance(e, Finish)] == ["length"]
+    assert reply.finish_reason == {"openai": "length", "anthropic": "max_tokens"}[provider]
+    assert heard(provider, chat.replace(max_tokens=5)).finish_reason in ("stop", "end_turn")
+
+
+@pytest.mark.parametrize("alternatives", [0, 1, 2])
+def test_each_word_is_certain(alternatives: int) -> None:
+    chat = as_chat("\u00fc", model="m-1", logprobs=alternatives, n=2)
+    logprobs = heard("openai", chat).choices[1].logprobs
+    tokens = [token for event in logprobs for token in event.tokens]
+    assert [token.token for token in tokens] == ["openai ", "m-1 ", "was ", "asked: ", "\u00fc"]
+    assert (tokens[-1].logprob, tokens[-1].bytes) == (0.0, [0xC3, 0xBC])
+    assert len(tokens[-1].top_logprobs or ()) == min(alternatives, 1)
+
+
 def test_each_choice_calls_the_tool() -> None:
     chat = as_chat("hi", model="m-1", tools=(WEATHER,), tool_choice="required", n=2)
     indexes = [

@@ -36,7 +36,7 @@ from tokenwire.protocols.errors import (
     Truncated,
     UnexpectedContent,
 )
-from tokenwire.protocols.events import End, Event, Finish, Image, Start, Text
+from tokenwire.protocols.events import End, Event, Finish, Image, Start, Text, Unrecognized
 from tokenwire.protocols.exchange import TRANSITIONS, Exchange, State
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.registry import PROVIDERS
@@ -464,37 +464,146 @@ def test_a_failure_is_raised_instead_of_the_end() -> None:
     alike(exchange, Response(b"[]", 200, JSON)).refused_by(Truncated)
 
 
-def test_keepalive_before_and_in_an_answer() -> None:
+ENDINGS: list[Ending] = ["eof", "close", "disconnect", "timeout"]
+
+
+def test_the_bytes_of_what_is_not_complete() -> None:
     exchange = ask()
-    assert not exchange.keepalive
+    assert exchange.partial == 0
     exchange.next_request()
     exchange.receive_response(200, SSE)
-    for data, keepalive in ((b"\n", True), (b"\r\n", True), (b": hi\n", True), (HELLO, False)):
+    fed = (
+        (b"\n", 0),
+        (b": hi\n", 0),
+        (b"data: {", 7),
+        (b'"event":', 15),
+        (b'"x"}\n', 0),
+        (b"d", 1),
+    )
+    for data, partial in fed:
         exchange.receive_data(data)
-        assert exchange.keepalive is keepalive, data
+        assert exchange.partial == partial, data
+    exchange.receive_disconnect()
+    assert exchange.partial == 0
 
 
-def test_keepalive_of_more_than_is_taken_at_once() -> None:
-    exchange = ask()
-    exchange.next_request()
-    exchange.receive_response(200, SSE)
-    comments = b": hm\n" * PIECE
-    for data, keepalive in ((comments, True), (HELLO + comments, False), (comments, True)):
-        exchange.receive_data(data)
-        assert exchange.keepalive is keepalive
+# Batches
 
 
-def test_keepalive_of_an_error() -> None:
-    exchange = ask()
-    exchange.next_request()
-    exchange.receive_response(500, SSE)
-    exchange.receive_data(b"\n")
-    assert not exchange.keepalive
+def begun(asked: Exchange, coding: str = "gzip", status: int = 200) -> Exchange:
+    """An exchange whose response has begun."""
+    asked.next_request()
+    asked.receive_response(status, [*SSE, (b"content-encoding", coding.encode())])
+    return asked
+
+
+def batches(asked: Exchange, data: bytes) -> list[list[Event]]:
+    """All that `data` completes, batch by batch."""
+    found = [asked.receive_batch(data)]
+    while asked.has_more:
+        found.append(asked.receive_batch())
+    return found
+
+
+TINY = b"xy\n" * (3 * PIECE)
+FOUND = [Unrecognized(b"xy")] * (3 * PIECE)
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip", "deflate"])
+def test_batches_are_bounded_and_say_the_same(coding: str) -> None:
+    pack: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
+    body = pack.get(coding, bytes)(TINY + STREAM_END)
+    found = batches(begun(ask(), coding), body)
+    assert max(map(len, found)) <= PIECE // 3 + 1
+    events = [event for batch in found for event in batch]
+    assert events == [*FOUND, End("terminator")] == begun(ask(), coding).receive_data(body)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_the_end_of_a_body_comes_after_the_rest_of_it(ending: Ending) -> None:
+    asked = begun(ask())
+    events = asked.receive_batch(gzip.compress(TINY))
+    assert (asked.has_more, 0 < len(events) < len(FOUND)) == (True, True)
+    events += finish(asked, ending)
+    assert not asked.has_more
+    if ending == "timeout":  # there is no time for it
+        assert 0 < len(events) < len(FOUND)
+    else:
+        assert events == FOUND
+    with pytest.raises(TimedOut if ending == "timeout" else Truncated):
+        asked.next_request()
+
+
+def test_more_data_come_after_the_rest() -> None:
+    asked = begun(ask())
+    packed = gzip.compress(TINY + HELLO + STREAM_END)
+    events = asked.receive_batch(packed[:-9])
+    assert asked.has_more
+    events += asked.receive_data(packed[-9:])
+    assert events == [*FOUND, Text("hel"), Text("lo"), End("terminator")]
+
+
+@pytest.mark.parametrize(
+    ("end", "error"), [(STREAM_END, None), (b"data: ?\n\n", Malformed), (b"", Truncated)]
+)
+def test_nothing_is_more_once_it_is_settled(end: bytes, error: type[TokenwireError] | None) -> None:
+    asked = begun(ask())
+    found = batches(asked, gzip.compress(HELLO + end + TINY))
+    if end:
+        assert found == [[Text("hel"), Text("lo"), *([] if error else [End("terminator")])]]
+        assert asked.receive_batch(b"more") == []
+    asked.receive_eof()
+    assert not asked.has_more
+    if error is not None:
+        with pytest.raises(error):
+            asked.next_request()
+
+
+def test_a_fault_of_the_coding_comes_after_the_batch_before_it() -> None:
+    asked = begun(ask())
+    packer = zlib.compressobj(wbits=31)
+    broken = packer.compress(HELLO) + packer.flush(zlib.Z_FULL_FLUSH) + b"\xff" * 9
+    assert asked.receive_batch(broken) == [Text("hel"), Text("lo")]
+    assert asked.has_more
+    assert asked.receive_batch() == []
+    assert not asked.has_more
+    with pytest.raises(Malformed, match="not valid gzip"):
+        asked.next_request()
+
+
+def test_members_with_nothing_in_them_take_a_bounded_time_each() -> None:
+    asked = begun(ask())
+    members = gzip.compress(b"") * 2000
+    found = batches(asked, members)
+    assert len(found) == pytest.approx(len(members) / 4096, abs=2)
+    assert not any(found)
+    assert asked.partial == 0
+
+
+def test_half_a_coding_says_nothing() -> None:
+    for coding, data in (("gzip", b"\x1f\x8b\x08\x08" + bytes(6) + b"name"), ("deflate", b"\x78")):
+        asked = begun(ask(), coding)
+        assert batches(asked, data) == [[]]
+        assert asked.partial == 0
+
+
+def test_raw_bytes_are_those_of_the_batch() -> None:
+    asked = ask()
+    asked.keep_raw()
+    begun(asked)
+    raw, events = b"", asked.receive_batch(gzip.compress(HELLO * 2000 + STREAM_END))
+    while events:
+        taken = asked.take_raw()
+        assert (taken.count(b"text-chunk"), taken[-1:]) == (
+            sum(isinstance(event, Text) for event in events),
+            b"\n",
+        )
+        raw += taken
+        events = asked.receive_batch()
+    assert raw == HELLO * 2000 + STREAM_END
 
 
 # The ends of a body
-
-ENDINGS: list[Ending] = ["eof", "close", "disconnect", "timeout"]
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -577,8 +686,32 @@ def test_disconnect_and_timeout_before_a_response() -> None:
         for state in ("SENT", "SENT, the second"):
             exchange = in_state(state)
             assert CALLS[call](exchange) == []
-            with pytest.raises(kind, match=f"^{words}$"):
+            with pytest.raises(kind, match=f"^{words}; the request was "):
                 exchange.next_request()
+
+
+def test_an_error_names_the_address_if_that_may_be_wrong() -> None:
+    page, error, none = b"<html>", b'{"error": {"message": "no"}}', b""
+    for status, body, named in (
+        (404, error, True),
+        (405, none, True),
+        (302, none, True),
+        (200, page, True),
+        (200, none, True),
+        (200, b'{"a": 1}', True),
+        (400, error, False),
+        (401, error, False),
+        (503, page, False),
+        (200, b"data: {\n\n", False),
+    ):
+        exchange = ask("openai", key=KEY, base_url=f"https://a.test/{KEY}/v1?k={KEY}")
+        response = Response(body, status, SSE if body[:4] == b"data" else JSON)
+        failed = drive(exchange, response).error
+        assert isinstance(failed, RemoteProtocolError)
+        asked = "POST https://a.test/[secret]/v1/chat/completions"
+        assert failed.asked == (asked if named else "")
+        assert (f"; the request was {asked}" in str(failed)) is named
+        assert "the request" not in failed.message  # which a server half passes on
 
 
 def test_timeout_names_its_clock() -> None:
@@ -632,6 +765,9 @@ def test_errors_keep_the_headers_that_matter() -> None:
         (b"X-Request-Id", b"r1"),
         (b"Content-Type", b"application/json"),
         (b"Set-Cookie", b"c=1"),
+        (b"X-RateLimit-Reset-Tokens", b"6s"),
+        (b"anthropic-ratelimit-requests-limit", b"50"),
+        (b"x-rate-limit-limit", b"9"),
     ]
     error = alike(ask(), Response(b"{}", 429, headers)).error
     assert isinstance(error, RateLimited)
@@ -640,7 +776,25 @@ def test_errors_keep_the_headers_that_matter() -> None:
         (b"retry-after", b"7"),
         (b"x-request-id", b"r1"),
         (b"content-type", b"application/json"),
+        (b"x-ratelimit-reset-tokens", b"6s"),
+        (b"anthropic-ratelimit-requests-limit", b"50"),
+        (b"x-rate-limit-limit", b"9"),
     ]
+
+
+def test_the_headers_of_the_last_response() -> None:
+    exchange = ask("aichatonline")
+    assert exchange.headers == []
+    exchange.next_request()
+    exchange.receive_response(200, [*JSON, (b"x-a", b"1")])
+    exchange.receive_data(b'{"code": 200, "data": "T"}')
+    exchange.receive_eof(framed=True)
+    assert (b"x-a", b"1") in exchange.headers
+    exchange.next_request()
+    exchange.receive_response(200, {"X-B": "2", "Set-Cookie": "sid=1"})
+    assert exchange.headers == [(b"x-b", b"2"), (b"set-cookie", b"sid=1")]
+    exchange.headers.clear()
+    assert exchange.headers
 
 
 # HTTP (quirks 6, 14, 44 to 47)

@@ -1,12 +1,24 @@
-"""`raw_batches` and `request_id` of an answer, on each kind of transport."""
+"""`raw_batches`, `request_id` and `headers` of an answer, on each kind of transport."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
-from tokenwire import Event, LocalProtocolError, Refused, make_exchange
+from tests.every_transport import LOOPS
+from tests.settings import DONE, WORLD, by_hand
+from tokenwire import (
+    Event,
+    Exchange,
+    LocalProtocolError,
+    Refused,
+    Reply,
+    Truncated,
+    make_exchange,
+)
 from tokenwire.server import serve
 from tokenwire.server.faults import Cutting, RefuseWith
 from tokenwire.transports import asyncio as asyncio_transport
@@ -93,6 +105,67 @@ def test_the_id_of_the_request(transport: str) -> None:
     assert found == error.request_id == "req-7"
     assert error.answer is not None
     assert error.answer.request_id == "req-7"
+
+
+HEADERS = [
+    (b"content-type", b"text/event-stream"),
+    (b"x-request-id", b"req-8"),
+    (b"x-ratelimit-remaining-requests", b"99"),
+    (b"set-cookie", b"sid=sesame"),
+    (b"content-length", b"%d" % len(WORLD + DONE)),
+]
+
+
+@pytest.mark.parametrize("transport", [*LOOPS, "sync", "httpx", "httpx async"])
+def test_the_headers_of_a_success(transport: str) -> None:
+    lines = b"".join(b"%b: %b\r\n" % pair for pair in HEADERS)
+
+    async def read(make: Callable[..., Any], exchange: Exchange) -> tuple[Any, Reply]:
+        async with make() as client, client.open(exchange) as answer:
+            assert answer.headers == []
+            reply = await answer.read()
+            return answer, reply
+
+    async def by_httpx(exchange: Exchange) -> tuple[Any, Reply]:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            return await read(lambda: httpx_transport.AsyncClient(http), exchange)
+
+    with by_hand(b"HTTP/1.1 200 OK\r\n%b\r\n%b" % (lines, WORLD + DONE))() as asking:
+        exchange = asking.exchange
+        if transport in LOOPS:
+            loop, make = LOOPS[transport]
+            answer, reply = loop(lambda: read(partial(make, trust_env=False), exchange))
+        elif transport == "httpx async":
+            answer, reply = asyncio.run(by_httpx(exchange))
+        else:
+            with httpx.Client(trust_env=False) as http:
+                client: Any = httpx_transport.Client(http)
+                if transport == "sync":
+                    client = sync.Client(trust_env=False)
+                with client, client.open(exchange) as answer:
+                    assert answer.headers == []
+                    reply = answer.read()
+    assert reply.text == "wörld"
+    assert reply.headers == answer.headers == HEADERS
+    for each in (reply, answer):
+        assert each.header("X-RateLimit-Remaining-Requests") == "99"
+        assert each.header("x-ratelimit-reset-requests") is None
+        assert each.request_id == "req-8"
+        assert "sesame" not in repr(each)
+
+
+def test_an_answer_that_failed_has_headers_in_its_error() -> None:
+    head = b"HTTP/1.1 200 OK\r\nx-ratelimit-limit: 9\r\nset-cookie: sid=sesame\r\n\r\n"
+    with (
+        by_hand(head + WORLD)() as asking,
+        sync.Client(trust_env=False) as client,
+        pytest.raises(Truncated) as caught,
+    ):
+        client.read(asking.exchange)
+    assert caught.value.headers == [(b"x-ratelimit-limit", b"9")]
+    assert caught.value.answer is not None
+    assert caught.value.answer.text == "wörld"
+    assert caught.value.answer.headers == []
 
 
 def test_an_answer_that_was_never_read() -> None:

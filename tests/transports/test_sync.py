@@ -298,11 +298,20 @@ def test_a_stream_that_was_closed_says_so() -> None:
         assert theirs.recv(1) == b""
 
 
-def test_a_name_that_is_none() -> None:
-    exchange = make_exchange("ylokh", "Hello", base_url=f"http://{'x' * 70}.example/v1")
+@pytest.mark.parametrize(
+    ("host", "proxy", "words"),
+    [
+        ("x" * 70, None, f"^the name {'x' * 70} can't be resolved: "),
+        ("far", f"http://{'x' * 70}", f"^the name {'x' * 70} of the proxy can't be resolved: "),
+        ("127.0.0.1:1", None, "^no connection to 127.0.0.1:1: "),
+        ("far", "socks5://127.0.0.1:1", "^no connection to the SOCKS proxy 127.0.0.1:1: "),
+    ],
+)
+def test_no_connection(host: str, proxy: str | None, words: str) -> None:
+    exchange = make_exchange("ylokh", "Hello", base_url=f"http://{host}/v1")
     with (
-        Client(trust_env=False, retry=NO_RETRY) as client,
-        pytest.raises(ConnectFailed, match="can't be resolved"),
+        Client(trust_env=False, retry=NO_RETRY, proxy=proxy) as client,
+        pytest.raises(ConnectFailed, match=words),
     ):
         client.read(exchange)
 

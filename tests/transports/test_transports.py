@@ -4,7 +4,6 @@ all. What comes of faults is in test_matrix."""
 import re
 import socket
 import threading
-from base64 import b64encode
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -14,7 +13,7 @@ from tests.certificates import client_context, server_context
 from tests.driving import Outcome
 from tests.every_transport import TRANSPORTS, Run
 from tests.leftovers import nothing_left
-from tests.proxies import TestProxy
+from tests.proxies import TestProxy, proxy_of
 from tests.subjects import EACH_FORMAT
 from tokenwire import (
     NO_RETRY,
@@ -56,6 +55,7 @@ CUTTINGS = {
 }
 FIXED = "httpx's read timeout is fixed for a response, and a clock of None is for ever"
 KEPT = "httpx keeps a connection only if its response ended before the answer did"
+SOCKS = "httpx needs another package for it, socksio"
 REPLACED = "httpx replaces a kept connection only if it sees that it is closed before it asks"
 # What the httpx transport can't do, by test and case: how the names of those transports end,
 # and why.
@@ -63,8 +63,16 @@ IMPOSSIBLE: dict[str, tuple[str, str]] = {
     "test_clocks[first_event]": ("", FIXED),
     "test_clocks[idle]": ("", FIXED),
     "test_connections_are_kept_over_tls": (" sync", KEPT),
-    "test_tls_through_a_proxy[]": (" sync", KEPT),
-    "test_tls_through_a_proxy[sesame]": (" sync", KEPT),
+    "test_plain_http_through_a_proxy[socks5-]": ("", SOCKS),
+    "test_plain_http_through_a_proxy[socks5-sesame]": ("", SOCKS),
+    "test_tls_through_a_proxy[http-]": (" sync", KEPT),
+    "test_tls_through_a_proxy[http-sesame]": (" sync", KEPT),
+    "test_tls_through_a_proxy[https-]": (" sync", KEPT),
+    "test_tls_through_a_proxy[https-sesame]": (" sync", KEPT),
+    "test_tls_through_a_proxy[socks5-]": ("", SOCKS),
+    "test_tls_through_a_proxy[socks5-sesame]": ("", SOCKS),
+    "test_a_proxy_that_refuses[socks5-refused the user]": ("", SOCKS),
+    "test_the_proxy_of_the_environment[socks5-all_proxy]": ("", SOCKS),
     "test_a_kept_connection_that_was_closed_is_replaced": ("", REPLACED),
     "test_a_kept_connection_that_closes_at_the_next_request_is_replaced_once": ("", REPLACED),
     "test_an_early_refusal_of_a_large_request_is_read": (
@@ -265,50 +273,74 @@ def elsewhere(server: Server, host: str) -> str:
     return server.url.replace("127.0.0.1", host)
 
 
+PROXIES = ("http", "https", "socks5")
+
+
 @pytest.mark.parametrize("password", ["", "sesame"])
-def test_plain_http_through_a_proxy(run: Run, password: str) -> None:
+@pytest.mark.parametrize("kind", PROXIES)
+def test_plain_http_through_a_proxy(run: Run, kind: str, password: str) -> None:
     with serve("ylokh") as server:
         authority = f"far.example:{port_of(server)}"
-        authorization = f"Basic {b64encode(b'me:sesame').decode()}" if password else ""
-        with TestProxy({authority: port_of(server)}, authorization=authorization) as proxy:
-            url = proxy.url.replace("//", f"//me:{password}@") if password else proxy.url
+        with proxy_of(kind, {authority: port_of(server)}, password=password) as proxy:
             exchange = make_exchange("ylokh", QUESTION, base_url=elsewhere(server, "far.example"))
-            (outcome,) = run(exchange, proxy=url)
+            url = proxy.address(password)
+            (outcome,) = run(exchange, proxy=url, ssl_context=client_context())
     assert outcome.error is None
     assert QUESTION in outcome.reply.text
-    assert proxy.requests == [f"POST http://{authority}/v1/chat/completions"]
+    if kind == "socks5":
+        assert proxy.requests == [f"CONNECT {authority}"]
+    else:
+        assert proxy.requests == [f"POST http://{authority}/v1/chat/completions"]
 
 
 @pytest.mark.parametrize("password", ["", "sesame"])
-def test_tls_through_a_proxy(run: Run, password: str) -> None:
+@pytest.mark.parametrize("kind", PROXIES)
+def test_tls_through_a_proxy(run: Run, kind: str, password: str) -> None:
     with serve("ylokh", ssl_context=server_context("far.example")) as server:
         authority = f"far.example:{port_of(server)}"
-        authorization = f"Basic {b64encode(b'me:sesame').decode()}" if password else ""
-        with TestProxy({authority: port_of(server)}, authorization=authorization) as proxy:
-            url = proxy.url.replace("//", f"//me:{password}@") if password else proxy.url
+        with proxy_of(kind, {authority: port_of(server)}, password=password) as proxy:
             base_url = elsewhere(server, "far.example")
             exchanges = [make_exchange("ylokh", QUESTION, base_url=base_url) for _ in range(2)]
+            url = proxy.address(password)
             outcomes = run(*exchanges, proxy=url, ssl_context=client_context())
     assert [outcome.error for outcome in outcomes] == [None, None]
     assert proxy.requests == [f"CONNECT {authority}"]
 
 
-def test_a_proxy_that_refuses(run: Run) -> None:
-    with TestProxy({}, authorization="Basic other") as proxy:
+@pytest.mark.parametrize(
+    ("kind", "words"), [("http", "407"), ("https", "407"), ("socks5", "refused the user")]
+)
+def test_a_proxy_that_refuses(run: Run, kind: str, words: str) -> None:
+    with proxy_of(kind, {}, password="other") as proxy:
         exchange = make_exchange("ylokh", QUESTION, base_url="https://far.example/v1")
-        url = proxy.url.replace("//", "//me:sesame@")
-        (outcome,) = run(exchange, proxy=url)
+        url = proxy.address("sesame")
+        (outcome,) = run(exchange, proxy=url, ssl_context=client_context())
     assert isinstance(outcome.error, ConnectFailed)
-    assert len(proxy.requests) == 1  # no use to try again
-    assert "407" in str(outcome.error)
+    assert outcome.error.lasting
+    assert len(proxy.requests) == (kind != "socks5")  # no use to try again
+    assert words in str(outcome.error)
     assert "sesame" not in f"{outcome.error!r} {vars(outcome.error)}"
 
 
-def test_the_proxy_of_the_environment(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_over_tls_that_is_not_trusted(run: Run) -> None:
+    with proxy_of("https", {}) as proxy:
+        exchange = make_exchange("ylokh", QUESTION, base_url="https://far.example/v1")
+        (outcome,) = run(exchange, proxy=proxy.url)
+    assert isinstance(outcome.error, ConnectFailed)
+    assert outcome.error.lasting
+    assert not proxy.requests
+
+
+@pytest.mark.parametrize(
+    ("kind", "variable"), [("http", "http_proxy"), ("http", "ALL_PROXY"), ("socks5", "all_proxy")]
+)
+def test_the_proxy_of_the_environment(
+    run: Run, monkeypatch: pytest.MonkeyPatch, kind: str, variable: str
+) -> None:
     with serve("ylokh") as server:
         authority = f"far.example:{port_of(server)}"
-        with TestProxy({authority: port_of(server)}) as proxy:
-            monkeypatch.setenv("http_proxy", proxy.url)
+        with proxy_of(kind, {authority: port_of(server)}) as proxy:
+            monkeypatch.setenv(variable, proxy.url)
             monkeypatch.setenv("no_proxy", "127.0.0.1")
             far = make_exchange("ylokh", QUESTION, base_url=elsewhere(server, "far.example"))
             outcomes = run(far, ask(server), trust_env=True)

@@ -77,6 +77,11 @@ class Elements:
         """The bytes of the element that is not complete."""
         return bytes(self._rest)
 
+    @property
+    def partial(self) -> int:
+        """The size of `rest`."""
+        return len(self._rest)
+
     def feed(self, data: bytes, elements: list[bytes]) -> None:
         """Append the elements that `data` completes to `elements`, without white space around.
 

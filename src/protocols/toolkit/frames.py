@@ -102,6 +102,11 @@ class Frames:
         """The bytes of the frame that is not complete."""
         return bytes(self._rest)
 
+    @property
+    def partial(self) -> int:
+        """The size of `rest`."""
+        return len(self._rest)
+
 
 def _numbers(data: bytes) -> list[int]:
     """Unsigned numbers of four bytes."""

@@ -29,18 +29,51 @@ def decode_json(decoder: "msgspec.json.Decoder[_T]", payload: bytes) -> _T:
 
 
 def _decode_repaired(decoder: "msgspec.json.Decoder[_T]", payload: bytes) -> _T:
-    """Decodes what msgspec refuses but services send: half a character, split between tokens."""
-    if payload.isascii() and b"\\u" not in payload:
-        raise Malformed("not JSON", data=payload)
+    """Decodes what msgspec refuses but services send: half a character, split between tokens, and
+    what Python's own `json` writes or some key holds that nobody reads (`_tame`)."""
     try:
-        text = payload.decode(errors="replace").removeprefix("\ufeff")
-        return decoder.decode(_ESCAPE.sub(_whole_character, text.encode()))
+        if not payload.isascii() or b"\\u" in payload:
+            text = payload.decode(errors="replace").removeprefix("\ufeff")
+            repaired = _ESCAPE.sub(_whole_character, text.encode())
+        else:
+            repaired = payload
+        return decoder.decode(_tame(repaired))
     except msgspec.ValidationError as error:
         problem = f"JSON of an unexpected shape ({error})"
     except (ValueError, RecursionError):
         problem = "not JSON"
     # Outside of `except`: a UnicodeDecodeError has the whole payload, in which no key is redacted.
     raise Malformed(problem, data=payload)
+
+
+_DEEPEST = 64
+"""How deep values may be nested in JSON that is nested too deeply for msgspec."""
+
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{}]|-?Infinity|NaN', re.DOTALL)
+
+
+def _tame(payload: bytes) -> bytes:
+    """`payload` with NaN, infinities and what is nested very deeply as strings of the same text."""
+    pieces: list[bytes] = []
+    done = depth = start = 0
+    for token in _TOKEN.finditer(payload):
+        word = token[0]
+        if word in b"{[":
+            depth += 1
+            start = token.start() if depth == _DEEPEST else start
+            continue
+        if word in b"}]":
+            depth -= 1
+            if depth != _DEEPEST - 1:
+                continue
+        elif word[:1] == b'"' or depth >= _DEEPEST:
+            continue
+        else:
+            start = token.start()
+        text = payload[start : token.end()].decode(errors="replace")
+        pieces += payload[done:start], msgspec.json.encode(text)
+        done = token.end()
+    return b"".join((*pieces, payload[done:]))
 
 
 # An escape. Six bytes are half a surrogate pair, twelve are a whole one.

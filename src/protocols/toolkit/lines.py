@@ -13,29 +13,27 @@ BOM = b"\xef\xbb\xbf"
 """The byte order mark, as UTF-8 has it."""
 LF, CR = b"\n\r"
 """Numbers, as bytes are searched for a number faster than for bytes."""
-_SILENT = b":\n\r"
-"""How lines begin that may all be comments and blank ones."""
 
 
 class Lines:
     """Splits a byte stream into lines. A byte order mark at its start is removed."""
 
-    __slots__ = ("_after_cr", "_first", "_rest", "_silent", "limit", "too_long")
+    __slots__ = ("_after_cr", "_first", "_rest", "limit", "too_long")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._rest = bytearray()
         self._after_cr = False
         self._first = True
-        self._silent = False
         self.too_long = False
         """Whether the partial line is longer than `limit`. If so, call `check_rest` after the
         complete lines were used."""
 
-    @property
-    def keepalive(self) -> bool:
-        """Whether the last `feed` was only blank lines and lines that begin with `:`."""
-        return self._silent and (not self._rest or self._rest[0] == 0x3A)
+    def partial(self, silent: bytes | tuple[bytes, ...] = b":") -> int:
+        """Bytes so far of the line that is not complete; 0 if there is none, or it begins like a
+        `silent` one."""
+        rest = self._rest
+        return 0 if not rest or rest.startswith(silent) else len(rest)
 
     def feed(self, data: bytes) -> bytes:
         """The lines that `data` completes, as one run of bytes for `splitlines()`; empty if none.
@@ -46,7 +44,6 @@ class Lines:
         if LF not in data and CR not in data:
             if data:
                 self._after_cr = False
-            self._silent = True
             rest = self._rest
             rest += data
             if len(rest) > self.limit:
@@ -58,10 +55,6 @@ class Lines:
             complete = self._complete(data)
             if self.too_long and not complete:  # an LF that ends no new line
                 self.check_rest()
-        # The first line decides, unless it is a keep-alive.
-        self._silent = (not complete or complete[0] in _SILENT) and all(
-            line[:1] in (b":", b"") for line in complete.splitlines()
-        )
         return complete
 
     def _complete(self, data: bytes) -> bytes:

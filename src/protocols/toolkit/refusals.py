@@ -39,6 +39,7 @@ __all__ = [
     "refusal_of_text",
     "request_id",
     "unexpected",
+    "words_of",
 ]
 
 _json = msgspec.json.Decoder()
@@ -213,8 +214,13 @@ def refusal_of_response(
     """The error for a response whose status is not 2xx. `body` may be truncated."""
     error: Refused
     if 300 <= status < 400:
-        redirected = Redirected(f"the service redirects (status {status}), which is not followed")
-        redirected.location = get_header(headers, b"location") or ""
+        location = get_header(headers, b"location") or ""
+        where = brief(location.partition("?")[0])  # a query may hold a key
+        to = f" to {where}" if where else ""
+        redirected = Redirected(
+            f"the service redirects{to} (status {status}), which is not followed"
+        )
+        redirected.location = location
         error = redirected
     elif _is_challenge(headers, body):
         error = Challenged(
@@ -224,15 +230,23 @@ def refusal_of_response(
         try:
             error = refusal_of_object(_decode_error(body), table, status=status, data=body)
         except Malformed:
-            what = "an HTML page" if looks_like_html(body) else _one_line(body) or "no body"
+            who = "the proxy" if status == 407 else "the service"
             error = table.kind(None, None, status)(
-                f"the service answered with status {status}: {what}", data=body
+                f"{who} answered with status {status}: {words_of(body) or 'no body'}", data=body
             )
     error.retry_after = _wait_header(headers) or error.retry_after
     advice = (get_header(headers, b"x-should-retry") or "").lower()
     error.should_retry = {"true": True, "false": False}.get(advice)
     error.request_id = request_id(headers, table) or error.request_id
     return error
+
+
+def words_of(body: bytes) -> str:
+    """What the body of an error says, in a line: its message, if it is JSON. Empty: nothing."""
+    try:
+        return STANDARD.said(_decode_error(body))[2]
+    except Malformed:
+        return "an HTML page" if looks_like_html(body) else _one_line(body)
 
 
 def request_id(headers: Headers, table: ErrorTable = STANDARD) -> str | None:

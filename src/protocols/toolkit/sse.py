@@ -7,11 +7,14 @@ from typing import TypeAlias
 
 import msgspec
 
+from .json import is_whole_json
 from .lines import CR, LF, Lines
 
 __all__ = ["SSEDecoder", "SSEItem", "ServerSentEvent", "UnknownLine", "encode_sse"]
 
 _EVENT_FIELDS = frozenset((b"data", b"event", b"id"))
+_SILENT = (b":", b"event:", b"id:", b"retry:")
+"""How lines begin that say nothing by themselves."""
 _LONGEST_RETRY = 10**18 - 1
 """Milliseconds; the standard has no bound, but int() refuses thousands of digits."""
 
@@ -42,14 +45,19 @@ class SSEDecoder:
     One difference: `eof` also dispatches a last event without its blank line, since some services
     forget it, and the finish reason would be lost. The caller decides whether its payload is whole.
 
-    `usual` is the type of most events, which are decoded fastest.
+    `usual` is the type of most events, which are decoded fastest. `apart`: a `data` line after one
+    that is a whole JSON object begins another event, as some servers leave the blank lines out. The
+    standard would join them to what is no JSON.
     """
 
     __slots__ = (
+        "_apart",
         "_border",
         "_data",
+        "_data_type",
         "_head",
         "_id",
+        "_single",
         "_size",
         "_type",
         "last_comment",
@@ -59,8 +67,11 @@ class SSEDecoder:
         "usual",
     )
 
-    def __init__(self, limit: int = 16 * 1024 * 1024, usual: str = "message") -> None:
+    def __init__(
+        self, limit: int = 16 * 1024 * 1024, usual: str = "message", *, apart: bool = False
+    ) -> None:
         self.usual = usual
+        self._apart = apart
         self._head = b"data: " if usual == "message" else f"event: {usual}\ndata: ".encode()
         self._border = b"\n\n" + self._head
         self.lines = Lines(limit)
@@ -68,6 +79,8 @@ class SSEDecoder:
         self._data = bytearray()  # each of its lines with a line end
         self._size = 0
         self._type = ""
+        self._data_type = ""  # the type before the last `data` line
+        self._single = False  # whether there was one such line
         self._id = ""
         self.last_event_id = ""
         """The last `id` before the last blank line; that of a truncated event does not count."""
@@ -77,9 +90,9 @@ class SSEDecoder:
         """The last comment, without its colon. Some services hide an error there."""
 
     @property
-    def keepalive(self) -> bool:
-        """Whether the last `feed` was only comments and blank lines."""
-        return self.lines.keepalive
+    def partial(self) -> int:
+        """Bytes so far of the data of the event that is not complete, and of a line of it."""
+        return len(self._data) + self.lines.partial(_SILENT)
 
     def feed(self, data: bytes, items: list[SSEItem]) -> None:
         """Append what `data` completes to `items`. Raises LimitExceeded, after the items before.
@@ -99,11 +112,6 @@ class SSEDecoder:
     def eof(self, items: list[SSEItem]) -> None:
         """The stream ended cleanly: dispatch the last event if that has not happened."""
         self.take([self.lines.rest, b""], items)
-
-    @property
-    def pending(self) -> bool:
-        """Whether an event has begun that is not complete."""
-        return bool(self._size or self.lines.rest)
 
     def payloads(self, text: bytes) -> list[bytes] | None:
         """The data of the events in `text`, which is whole lines, if each of them is a usual one
@@ -177,6 +185,8 @@ class SSEDecoder:
                 self.last_comment = value
                 return
             value = value[1:] if value[:1] == b" " else value
+        if name == b"data" and self._apart:
+            self._split(items)
         if name in _EVENT_FIELDS:
             self._size += len(line)
             self.lines.check(self._size)
@@ -195,15 +205,27 @@ class SSEDecoder:
         else:
             items.append(UnknownLine(line))
 
+    def _split(self, items: list[SSEItem]) -> None:
+        """Another `data` line follows: the one before is dispatched if it is an event of its own.
+        Each is looked at once."""
+        if self._single and self._data.startswith(b"{") and is_whole_json(bytes(self._data)):
+            self._append(self._data_type, items)
+            self._size = 0
+        self._single = not self._data
+        self._data_type = self._type
+
     def _dispatch(self, items: list[SSEItem]) -> None:
         self.last_event_id = self._id
         if self._data:
-            del self._data[-1:]
-            data = bytes(self._data)
-            self._data.clear()
-            items.append(ServerSentEvent(data, self._type or "message", self.last_event_id))
+            self._append(self._type, items)
         self._size = 0
         self._type = ""
+
+    def _append(self, type: str, items: list[SSEItem]) -> None:
+        del self._data[-1:]
+        data = bytes(self._data)
+        self._data.clear()
+        items.append(ServerSentEvent(data, type or "message", self._id))
 
 
 def encode_sse(data: bytes, *, type: str = "") -> bytes:

@@ -29,6 +29,11 @@ class UnknownLines:
         self._errors = errors
         self._kept = bytearray()
 
+    @property
+    def partial(self) -> int:
+        """Bytes so far of the object that is not whole."""
+        return len(self._kept)
+
     def take(self, line: bytes, events: list[Event]) -> None:
         """The next line. Raises Refused."""
         if line.startswith(b"error:"):

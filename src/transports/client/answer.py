@@ -13,6 +13,7 @@ from ...protocols.errors import LocalProtocolError, TokenwireError
 from ...protocols.events import Event
 from ...protocols.exchange import Exchange
 from ...protocols.reply import Reply
+from ...protocols.toolkit.http import Headers, get_header
 
 __all__ = [
     "NOT_CLOSED",
@@ -104,6 +105,7 @@ class Reading(ABC):
             raise
         finally:
             reply.request_id = self.request_id
+        reply.headers = self.headers
         return reply
 
     @property
@@ -111,6 +113,12 @@ class Reading(ABC):
         """The id that the service gave the request, if the response has begun and has one."""
         exchange = self.exchange()
         return None if exchange is None else exchange.request_id
+
+    @property
+    def headers(self) -> Headers:
+        """The headers of the last response, if one has begun."""
+        exchange = self.exchange()
+        return [] if exchange is None else exchange.headers
 
     @abstractmethod
     def exchange(self) -> Exchange | None:
@@ -197,6 +205,16 @@ class Answer:
         none."""
         return self._reading.request_id
 
+    @property
+    def headers(self) -> Headers:
+        """All headers of the last response, once it has begun: of rate limits, for example. They
+        may contain secrets, such as a `set-cookie`."""
+        return self._reading.headers
+
+    def header(self, name: str) -> str | None:
+        """The value of one of these headers as text; None: there is none."""
+        return get_header(self.headers, name.lower().encode())
+
     def read(self) -> Reply:
         """The rest of the answer as a `Reply`. An error has, as `answer`, what was received before.
 
@@ -255,6 +273,16 @@ class AsyncAnswer:
         """The id that the service gave the request, once the response has begun; None if it gave
         none."""
         return self._reading.request_id
+
+    @property
+    def headers(self) -> Headers:
+        """All headers of the last response, once it has begun: of rate limits, for example. They
+        may contain secrets, such as a `set-cookie`."""
+        return self._reading.headers
+
+    def header(self, name: str) -> str | None:
+        """The value of one of these headers as text; None: there is none."""
+        return get_header(self.headers, name.lower().encode())
 
     async def read(self) -> Reply:
         """The rest of the answer as a `Reply`. An error has, as `answer`, what was received before.

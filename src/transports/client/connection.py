@@ -1,7 +1,7 @@
-"""One TCP connection without its socket: a stack of tunnel, TLS and HTTP/1.1."""
+"""One TCP connection without its socket: a stack of TLS, tunnel and HTTP/1.1."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
@@ -10,7 +10,9 @@ from ...protocols.events import Event
 from ...protocols.exchange import Exchange
 from ...protocols.toolkit.http import Origin, Request
 from .http1 import HTTP1
-from .proxy import Proxy, Tunnel
+from .proxy import Proxy
+from .socks import Socks
+from .tunnel import Tunnel
 
 if TYPE_CHECKING:
     import ssl
@@ -37,44 +39,62 @@ class Route(msgspec.Struct, frozen=True, gc=False):
             return self.proxy.host, self.proxy.port
         return self.origin.host, self.origin.port
 
+    @property
+    def forwarder(self) -> Proxy | None:
+        """The proxy that gets the request itself, if any: others only lead to the server."""
+        if self.origin.scheme == "http" and self.proxy is not None:
+            return None if self.proxy.scheme == "socks5" else self.proxy
+        return None
+
+    @property
+    def peer(self) -> str:
+        """How messages call what is connected to."""
+        if self.proxy is not None:
+            return self.proxy.name
+        return f"{self.origin.host}:{self.origin.port}"
+
+
+Layer: TypeAlias = "TLS | Tunnel | Socks"
+"""What lies between the socket and HTTP. Bytes go through `receive` and `data_to_send`, and once it
+is `established`, something can be sent by it. If it never is, `unfinished` is what happened."""
+
 
 class Connection:
     """The stack of one connection. `http` is the current request."""
 
-    __slots__ = ("_out", "_ssl_context", "_tls", "_tunnel", "_unsent", "http", "over", "route")
+    __slots__ = ("_ahead", "_opening", "_out", "_tls", "_unsent", "http", "over", "route")
 
     def __init__(
         self, route: Route, head_limit: int, ssl_context: Callable[[], "ssl.SSLContext"]
     ) -> None:
         self.route = route
-        self._ssl_context = ssl_context
         self._out = bytearray()
         self._unsent = b""  # the request, until the connection is established
-        self._tls: TLS | None = None
-        self._tunnel: Tunnel | None = None
+        self._tls: list[TLS] = []  # established, outermost first: with a proxy, and with the server
+        self._ahead = _layers(route, head_limit, ssl_context)
+        self._opening: Layer | None = next(self._ahead, None)
         self.http: HTTP1  # unset before `start`
         self.over = False
         """Whether TLS has ended: nothing more can be received, though the socket may be open."""
-        if route.proxy is not None and route.origin.scheme == "https":
-            self._tunnel = Tunnel(route.proxy, route.origin, head_limit)
-            self._out += self._tunnel.request
-        else:
-            self._open_tls()
+        self._flush()
 
     @property
     def established(self) -> bool:
         """Whether tunnel and TLS are ready, and the request can be sent."""
-        return (self._tunnel is None or self._tunnel.open) and (
-            self._tls is None or self._tls.established
-        )
+        return self._opening is None
+
+    @property
+    def refusal(self) -> ConnectFailed | None:
+        """Why the proxy refuses, if it has begun to say so."""
+        return self._opening.refusal if isinstance(self._opening, Tunnel) else None
 
     def start(self, request: Request, head_limit: int) -> None:
         """Send `request`; the head of its response may have `head_limit` bytes. Raises
         LocalProtocolError if it can't be written."""
         self.http = HTTP1(head_limit)
-        proxy = self.route.proxy if self.route.origin.scheme == "http" else None
+        forwarder = self.route.forwarder
         self._unsent = self.http.start(
-            request, through_proxy=None if proxy is None else proxy.authorization
+            request, through_proxy=None if forwarder is None else forwarder.authorization
         )
         self._flush()
 
@@ -89,46 +109,67 @@ class Connection:
     def receive(self, data: bytes, exchange: Exchange, events: list[Event]) -> None:
         """Bytes from the socket. Raises ConnectFailed until the connection is established, then
         Malformed and LimitExceeded. The events before the error are in `events`."""
-        if self._tunnel is not None and not self._tunnel.open:
-            data = self._tunnel.receive(data)
-            if not self._tunnel.open:
-                return
-            self._open_tls()
-        if self._tls is None:
-            if data:
-                self.http.receive(data, exchange, events)
-            return
-        data = self._tls.receive(data)
-        self._flush()
-        self.over = self._tls.closed or self._tls.broken
+        for tls in self._tls:
+            data = tls.receive(data)
+        if self._opening is not None:
+            data = self._open(data)
+        if self._tls:
+            self._flush()
+            self.over = any(tls.closed or tls.broken for tls in self._tls)
         if data:
             self.http.receive(data, exchange, events)
-        if self._tls.closed:
+        if self._tls and self._tls[-1].closed:
             self.http.eof(True, exchange, events)
 
     def eof(self, clean: bool, exchange: Exchange, events: list[Event]) -> None:
         """The peer closed the socket; `clean` is False if it was reset. Raises ConnectFailed until
         the connection is established."""
-        if self._tunnel is not None and not self._tunnel.open:
-            self._tunnel.receive(b"")
-        if not self.established:
-            raise ConnectFailed(f"{self.route.origin.host} closed the connection during TLS")
+        if self._opening is not None:
+            raise self.refusal or ConnectFailed(self._opening.unfinished)
         # Under TLS, without close_notify, an attacker may have closed the connection.
-        self.http.eof(clean and self._tls is None, exchange, events)
+        self.http.eof(clean and not self._tls, exchange, events)
 
-    def _open_tls(self) -> None:
-        if self.route.origin.scheme == "https":
-            from .tls import TLS  # here, so that plain http does not load ssl
-
-            self._tls = TLS(self._ssl_context(), self.route.origin.host)
-            self._flush()
+    def _open(self, data: bytes) -> bytes:
+        """Go on opening the way. Returns what was received after that."""
+        while self._opening is not None:
+            data = self._opening.receive(data)
+            if not self._opening.established:
+                break
+            if not isinstance(self._opening, Tunnel | Socks):  # those have done their work
+                self._tls.append(self._opening)
+            self._opening = next(self._ahead, None)
+        self._flush()
+        return data
 
     def _flush(self) -> None:
-        if self._unsent and self.established:
-            if self._tls is None:
-                self._out += self._unsent
-            else:
-                self._tls.send(self._unsent)
-            self._unsent = b""
-        if self._tls is not None:
-            self._out += self._tls.data_to_send()
+        if self._opening is not None:
+            data = self._opening.data_to_send()
+        else:
+            data, self._unsent = self._unsent, b""
+        for tls in reversed(self._tls):
+            if data:
+                tls.send(data)
+            data = tls.data_to_send()
+        self._out += data
+
+
+def _layers(
+    route: Route, head_limit: int, ssl_context: Callable[[], "ssl.SSLContext"]
+) -> Iterator[Layer]:
+    """The layers of `route`, the outermost first. The next one is made once that is established."""
+    proxy, origin = route.proxy, route.origin
+    if proxy is not None:
+        if proxy.scheme == "https":
+            yield _tls(ssl_context, proxy.host, proxy.name)
+        if proxy.scheme == "socks5":
+            yield Socks(proxy, origin)
+        elif origin.scheme == "https":
+            yield Tunnel(proxy, origin, head_limit)
+    if origin.scheme == "https":
+        yield _tls(ssl_context, origin.host)
+
+
+def _tls(ssl_context: Callable[[], "ssl.SSLContext"], host: str, name: str = "") -> "TLS":
+    from .tls import TLS  # here, so that plain http does not load ssl
+
+    return TLS(ssl_context(), host, name)

@@ -6,7 +6,7 @@ A transport asks `next(now)` what to do, does it with its HTTP client, and repor
 |---|---|---|
 | `Send` | send the request, and wait for the head of its response | `responded`, `failed` |
 | `Receive` | wait for a piece of the body | `received`, `ended`, `failed` |
-| `Sleep` | wait until `until` | nothing |
+| `Sleep` | wait until `until`, or if that is now, let others run | nothing |
 | `Leave` | close the response; if `answered`, you may read a little of its rest first | nothing |
 | None | nothing: the answer is over | |
 
@@ -106,8 +106,11 @@ class Course(Driver):
             if self._exchange.wants_data and self._failure is None:
                 # Before each piece, so that neither keep-alives nor endless events stop a clock.
                 expired = self._timer.expired(now)
-                if expired is None:
+                if expired is None and not self._exchange.has_more:
                     return Receive()
+                if expired is None:
+                    self.received(b"", now)
+                    return Sleep(now)
                 self._run_out(expired)
             self._begun = False
             return Leave(self._exchange.answered)
@@ -129,11 +132,11 @@ class Course(Driver):
 
     def received(self, data: bytes, now: float) -> None:
         """A piece of the body."""
-        self.events += self._exchange.receive_data(data)
+        self.events += self._exchange.receive_batch(data)
         if self.events:
-            self._timer.event()
-        elif data and not self._exchange.keepalive:
-            self._timer.body(now)
+            self._timer.event(self._exchange.partial)
+        else:
+            self._timer.unit(self._exchange.partial, now)
 
     def ended(self) -> None:
         """The body is complete."""

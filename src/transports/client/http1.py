@@ -3,33 +3,46 @@
 h11 writes requests and reads heads; bodies are decoded by `ChunkedReader` or `PlainReader`.
 """
 
+from typing import Literal
+
 import h11
 
-from ...protocols.errors import LimitExceeded, LocalProtocolError, Malformed
+from ...protocols.errors import (
+    LimitExceeded,
+    LocalProtocolError,
+    Malformed,
+    RemoteProtocolError,
+)
 from ...protocols.events import Event
 from ...protocols.exchange import Exchange
 from ...protocols.toolkit.http import Request, get_header
 from .chunked import ChunkedReader
 
-__all__ = ["HTTP1", "HeadReader"]
+__all__ = ["HTTP1", "PROXY_AUTHORIZATION", "HeadReader", "body_reader"]
+
+PROXY_AUTHORIZATION = b"Proxy-Authorization"
+"""Spelled like this, as pproxy 2.7 takes no other spelling for it: it would refuse the request, and
+pass the password on to the server."""
 
 
 class HTTP1:
     """Feeds an exchange with the response to one request. Make another one for the next request.
 
+    As long as the exchange `has_more` to decode, `go_on` comes before anything else: only then it
+    is told how the response ended.
+
     Attributes: `begun`, whether any of the response was received; `complete`, whether all of it
-    was; `reusable`, whether the connection can then take another request; `body_bytes`, how many
-    bytes of the body were received so far.
+    was; `reusable`, whether the connection can then take another request.
     """
 
     __slots__ = (
         "_bodiless",
         "_body",
+        "_end",
         "_h11",
         "_head",
         "_limit",
         "begun",
-        "body_bytes",
         "complete",
         "reusable",
     )
@@ -43,10 +56,10 @@ class HTTP1:
         self._head: HeadReader | None = HeadReader(self._h11, head_limit)
         self._bodiless = False  # the response has no body, whatever its head says
         self._body: ChunkedReader | PlainReader = PlainReader(None)
+        self._end: Literal["eof", "close", "disconnect"] | RemoteProtocolError | None = None
         self.begun = False
         self.complete = False
         self.reusable = False
-        self.body_bytes = 0
 
     def start(self, request: Request, *, through_proxy: str | None = None) -> bytes:
         """The bytes of `request`. `through_proxy`: the Proxy-Authorization (or an empty string) if
@@ -62,7 +75,7 @@ class HTTP1:
         if request.body or request.method == "POST":
             headers.append((b"content-length", b"%d" % len(request.body)))
         if through_proxy:
-            headers.append((b"proxy-authorization", through_proxy.encode()))
+            headers.append((PROXY_AUTHORIZATION, through_proxy.encode()))
         target = request.target if through_proxy is None else request.url
         try:
             parts = (
@@ -96,16 +109,23 @@ class HTTP1:
         content: list[bytes] = []
         try:
             body.feed(data, content)
-        finally:
-            if content:
-                plain = content[0] if len(content) == 1 else b"".join(content)
-                self.body_bytes += len(plain)
-                events += exchange.receive_data(plain)
+        except RemoteProtocolError as error:
+            self._end = error
         if body.done:
             self.complete = True
             if body.rest or body.suspect:
                 self.reusable = False
-            events += exchange.receive_eof(framed=True)
+            self._end = "eof"
+        if content:
+            plain = content[0] if len(content) == 1 else b"".join(content)
+            events += exchange.receive_batch(plain)
+        if self._end is not None:
+            self._tell_end(exchange, events)
+
+    def go_on(self, exchange: Exchange, events: list[Event]) -> None:
+        """Decode more of the body that was received before. Raises as `receive` does."""
+        events += exchange.receive_batch()
+        self._tell_end(exchange, events)
 
     def eof(self, clean: bool, exchange: Exchange, events: list[Event]) -> None:
         """The connection was closed; `clean` if the peer said so (by TCP, and by TLS if it is
@@ -114,32 +134,49 @@ class HTTP1:
         if self.complete or self._head is not None:
             return
         self.complete = True
-        if clean and self._body.ends_with_connection:
-            events += exchange.receive_eof(framed=False)
-        else:
-            events += exchange.receive_disconnect()
+        self._end = "close" if clean and self._body.ends_with_connection else "disconnect"
+        self._tell_end(exchange, events)
+
+    def _tell_end(self, exchange: Exchange, events: list[Event]) -> None:
+        """Tell the exchange how the response ended, unless it has not decoded all of it."""
+        if exchange.has_more:
+            return
+        match self._end:
+            case None:
+                pass
+            case "eof":
+                events += exchange.receive_eof(framed=True)
+            case "close":
+                events += exchange.receive_eof(framed=False)
+            case "disconnect":
+                events += exchange.receive_disconnect()
+            case error:
+                raise error
 
     def _choose_framing(self, response: h11.Response) -> None:
-        """How the body ends: RFC 9112 section 6.3. h11 has refused contradictory lengths, and
-        knows whether either side has said that the connection closes."""
-        headers = list(response.headers)
-        length = get_header(headers, b"content-length")
-        chunked = get_header(headers, b"transfer-encoding") is not None
+        """How the body ends. h11 knows whether either side has said that the connection closes."""
+        self._body = PlainReader(0) if self._bodiless else body_reader(response, self._limit)
+        both = {name for name, _ in response.headers} >= {b"content-length", b"transfer-encoding"}
         self.reusable = (
             response.http_version == b"1.1"
             and self._h11 is not None
             and self._h11.our_state is h11.DONE
+            and not self._body.ends_with_connection
             # Both lengths are a sign of response splitting: trust nothing after it.
-            and not (chunked and length is not None)
+            and not both
         )
-        if self._bodiless or response.status_code in (204, 304):
-            self._body = PlainReader(0)
-        elif chunked:
-            self._body = ChunkedReader(self._limit)
-        elif length is not None:
-            self._body = PlainReader(int(length))
-        else:
-            self.reusable = False
+
+
+def body_reader(response: h11.Response, limit: int) -> "ChunkedReader | PlainReader":
+    """What reads the body of `response`, by RFC 9112 section 6.3. h11 has refused contradictory
+    lengths. `limit`: bytes of a chunk's size line."""
+    headers = list(response.headers)
+    length = get_header(headers, b"content-length")
+    if response.status_code in (204, 304):
+        return PlainReader(0)
+    if get_header(headers, b"transfer-encoding") is not None:
+        return ChunkedReader(limit)
+    return PlainReader(None if length is None else int(length))
 
 
 class PlainReader:

@@ -14,6 +14,7 @@ from ...protocols.retry import Retry
 from .addresses import is_ip
 from .answer import NOT_CLOSED, Reading
 from .clients import AnyClient
+from .connection import Route
 from .network import Dialer, Network, Stream
 from .pool import Link, Pool
 from .settings import ClientSettings
@@ -29,10 +30,12 @@ class NativeClient(AnyClient):
     """Asks over a network, and keeps idle connections for the next question.
 
     `ssl_context`: your own, to trust another authority or to present a certificate; without it the
-    system's authorities are trusted, and host names are verified. `proxy`: `http://host:port`;
-    without it the environment's, if `trust_env`. `clocks`: without them those of the provider.
-    `retry`: when to ask again. `allow_private_addresses`: follow a server to an address in a
-    private network. `single_use`: the client is for one answer, and closed with it.
+    system's authorities are trusted, and host names are verified. It is for a proxy over TLS, too.
+    `proxy`: `http://host:port`, `https://host:port` or `socks5://host:port`, with a
+    `user:password@` if it needs that; without it the environment's, if `trust_env`. `clocks`:
+    without them those of the provider. `retry`: when to ask again. `allow_private_addresses`:
+    follow a server to an address in a private network. `single_use`: the client is for one answer,
+    and closed with it.
     """
 
     def __init__(
@@ -266,9 +269,9 @@ class _WireReading(Reading):
         """A new connection. Raises ConnectFailed, UnexpectedContent."""
         dialer = self._dialer
         assert dialer is not None
-        host, port = action.route.address
+        port = action.route.address[1]
         connection = self._settings.connection(action.route)
-        addresses = await _resolve(dialer, host, port, action.deadline)
+        addresses = await _resolve(dialer, action.route, action.deadline)
         reason: OSError | None = None
         for tried, address in enumerate(addresses):
             wire.check_address(address)
@@ -283,7 +286,7 @@ class _WireReading(Reading):
                 reason = error
                 continue
             return Link(stream, connection, address)
-        raise ConnectFailed(f"no connection to {host}:{port}: {reason}") from reason
+        raise ConnectFailed(f"no connection to {action.route.peer}: {reason}") from reason
 
     def _release(self, action: Release, network: Network) -> None:
         if not action.keep or self._unsent:
@@ -302,11 +305,13 @@ class _WireReading(Reading):
             link.stream.close()
 
 
-async def _resolve(dialer: Dialer, host: str, port: int, deadline: float | None) -> list[str]:
-    """The IP addresses of `host`. Raises ConnectFailed."""
+async def _resolve(dialer: Dialer, route: Route, deadline: float | None) -> list[str]:
+    """The IP addresses of the host to connect to. Raises ConnectFailed."""
+    host, port = route.address
     if is_ip(host):
         return [host]
     try:
         return await dialer.resolve(host, port, deadline)
     except (OSError, UnicodeError) as error:
-        raise ConnectFailed(f"the name {host} can't be resolved: {error}") from error
+        whose = "" if route.proxy is None else " of the proxy"
+        raise ConnectFailed(f"the name {host}{whose} can't be resolved: {error}") from error

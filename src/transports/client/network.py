@@ -57,7 +57,7 @@ class Dialer(Protocol):
         ...
 
     async def sleep(self, until: float) -> None:
-        """Wait until `until`, before another attempt."""
+        """Wait until `until`. If that has passed, only let others run in the event loop."""
         ...
 
     def wake(self) -> None:

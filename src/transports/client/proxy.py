@@ -1,29 +1,59 @@
-"""HTTP proxies: which one to use, and the tunnel through it (CONNECT, RFC 9110 section 9.3.6)."""
+"""Proxies: what they are, and which one to use."""
 
 import ipaddress
 from base64 import b64encode
 from collections.abc import Mapping
-from urllib.parse import unquote, urlsplit
+from typing import Literal, TypeAlias
+from urllib.parse import SplitResult, unquote, urlsplit
 
-import h11
 import msgspec
 
-from ...protocols.errors import ConnectFailed, LocalProtocolError, RemoteProtocolError, redact
+from ...protocols.errors import LocalProtocolError
 from ...protocols.toolkit.http import Origin, basic_secrets, check_plain
-from .http1 import HeadReader
 
-__all__ = ["Proxy", "Tunnel", "proxy_from_environment"]
+__all__ = ["Proxy", "ProxyScheme", "proxy_from_environment"]
+
+ProxyScheme: TypeAlias = Literal["http", "https", "socks5"]
+
+# `socks5h` is curl's word for a proxy that resolves names. Ours always do: a name tells nobody else
+# where we go, and need not be known here. Desktops write `socks` into ALL_PROXY.
+_SCHEMES: dict[str, ProxyScheme] = {
+    "http": "http",
+    "https": "https",
+    "socks": "socks5",
+    "socks5": "socks5",
+    "socks5h": "socks5",
+}
+_PORTS: dict[ProxyScheme, int] = {"http": 80, "https": 443, "socks5": 1080}
+_FORMS = "http://host:port, https://host:port or socks5://host:port"
 
 
 class Proxy(msgspec.Struct, frozen=True):
-    """An `http://` proxy. `authorization` is its Proxy-Authorization, or empty."""
+    """A proxy. `scheme` is how it is spoken to: HTTP, HTTP over TLS, or SOCKS 5, whose proxy also
+    resolves the names of servers. `user`: None if it wants none."""
 
     host: str
     port: int
-    authorization: str = ""
+    scheme: ProxyScheme = "http"
+    user: str | None = None
+    password: str = ""
 
     def __repr__(self) -> str:
-        return f"<Proxy {self.host}:{self.port}>"
+        return f"<Proxy {self.scheme}://{self.host}:{self.port}>"
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        kind = "SOCKS proxy" if self.scheme == "socks5" else "proxy"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"the {kind} {host}:{self.port}"
+
+    @property
+    def authorization(self) -> str:
+        """Its Proxy-Authorization (RFC 7617), or empty."""
+        if self.user is None:
+            return ""
+        return f"Basic {b64encode(f'{self.user}:{self.password}'.encode()).decode()}"
 
     @property
     def secrets(self) -> list[str]:
@@ -33,47 +63,62 @@ class Proxy(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, url: str) -> "Proxy":
-        """The proxy at `http://[user:password@]host[:port]`. Raises LocalProtocolError."""
+        """The proxy at `[scheme://][user:password@]host[:port]`; the scheme is `http`, `https`,
+        `socks5` or `socks5h`. Raises LocalProtocolError."""
         check_plain(url, "proxy", show=False)
-        try:
-            parts = urlsplit(url if "://" in url else f"http://{url}")
-            port = parts.port or 80
-            pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}".encode()
-        except ValueError:  # its message may contain part of the password
+        parts = _split(url)
+        if parts is None:
             raise LocalProtocolError(
-                "proxy: not a URL; give http://host:port, and percent-encode a password"
-            ) from None
-        check_plain(pair.decode(), "proxy: its user or password", show=False)
-        if parts.scheme != "http" or not parts.hostname:
-            raise LocalProtocolError(
-                f"proxy: {parts.scheme}:// is not supported, give http://host:port "
-                "(for SOCKS use an httpx client of your own)"
+                f"proxy: not a URL; give {_FORMS}, and percent-encode a password"
             )
-        authorization = ""
-        if parts.username is not None:
-            authorization = f"Basic {b64encode(pair).decode()}"
-        return cls(parts.hostname, port, authorization)
+        scheme = _SCHEMES.get(parts.scheme)
+        if scheme is None or not parts.hostname:
+            what = f"{parts.scheme}:// is not supported; " if scheme is None else ""
+            raise LocalProtocolError(f"proxy: {what}give {_FORMS}")
+        user = None if parts.username is None else unquote(parts.username)
+        password = unquote(parts.password or "")
+        check_plain(f"{user}{password}", "proxy: its user or password", show=False)
+        if scheme == "socks5" and max(len((user or "").encode()), len(password.encode())) > 255:
+            raise LocalProtocolError("proxy: SOCKS takes a user and a password of up to 255 bytes")
+        return cls(parts.hostname, parts.port or _PORTS[scheme], scheme, user, password)
+
+
+def _split(url: str) -> SplitResult | None:
+    """The parts of `url`; None if it is no URL. The error is dropped, as it may quote part of the
+    password."""
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        _ = parts.port
+        url.encode()
+    except ValueError:
+        return None
+    return parts
 
 
 def proxy_from_environment(origin: Origin, environ: Mapping[str, str]) -> Proxy | None:
-    """The proxy that `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` name for `origin`;
-    lower-case variables win."""
+    """The proxy that `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` name for `origin`.
 
-    def setting(name: str) -> str:
-        return environ.get(name.lower()) or environ.get(name.upper()) or ""
+    Lower-case variables win. One that is empty is set, too: there is no proxy, whatever the others
+    say. Raises LocalProtocolError if it is not the address of a proxy.
+    """
+
+    def setting(name: str) -> str | None:
+        return environ.get(name.lower(), environ.get(name.upper()))
 
     # In a CGI script HTTP_PROXY is a header of the request, which any client may send (httpoxy).
     cgi = origin.scheme == "http" and "REQUEST_METHOD" in environ
-    own = environ.get("http_proxy", "") if cgi else setting(f"{origin.scheme}_proxy")
-    url = own or setting("all_proxy")
-    if not url or any(_matches(origin, rule) for rule in setting("no_proxy").split(",")):
+    url = environ.get("http_proxy") if cgi else setting(f"{origin.scheme}_proxy")
+    if url is None:
+        url = setting("all_proxy")
+    rules = setting("no_proxy") or ""
+    if not url or any(_matches(origin, rule) for rule in rules.replace(",", " ").split()):
         return None
     return Proxy.of(url)
 
 
 def _matches(origin: Origin, rule: str) -> bool:
     """Whether a `rule` of `NO_PROXY` matches `origin`: `*`, a network, a host or a domain."""
-    rule = rule.strip().lower()
+    rule = rule.lower()
     if rule == "*":
         return True
     if rule.startswith("["):
@@ -91,48 +136,3 @@ def _matches(origin: Origin, rule: str) -> bool:
         return ip in ipaddress.ip_network(host, strict=False)
     except ValueError:
         return False
-
-
-class Tunnel:
-    """The tunnel through a proxy to `origin`; `open` once the proxy has accepted it."""
-
-    def __init__(self, proxy: Proxy, origin: Origin, head_limit: int) -> None:
-        host = f"[{origin.host}]" if ":" in origin.host else origin.host
-        target = f"{host}:{origin.port}"
-        headers = [("host", target)]
-        if proxy.authorization:
-            headers.append(("proxy-authorization", proxy.authorization))
-        connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=2**31)
-        request = h11.Request(method="CONNECT", target=target, headers=headers)
-        self.request = b"".join(
-            connection.send(part) or b"" for part in (request, h11.EndOfMessage())
-        )
-        self._head = HeadReader(connection, head_limit)
-        self._proxy = proxy
-        self.open = False
-
-    def receive(self, data: bytes) -> bytes:
-        """Bytes from the proxy; empty: it closed the connection. Returns the bytes after its
-        response. Raises ConnectFailed."""
-        if not data:
-            raise ConnectFailed(f"{self._name} closed the connection")
-        try:
-            found = self._head.feed(data)
-        except RemoteProtocolError as error:
-            raise ConnectFailed(f"{self._name} does not speak HTTP: {error.message}") from None
-        if found is None:
-            return b""
-        response, rest = found
-        if not 200 <= response.status_code < 300:
-            reason = bytes(response.reason).decode("latin-1")[:200]
-            said = redact(reason, self._proxy.secrets)
-            message = f"{self._name} refused: {response.status_code} {said}".rstrip()
-            refused = ConnectFailed(message)
-            refused.lasting = 400 <= response.status_code < 500
-            raise refused
-        self.open = True
-        return rest
-
-    @property
-    def _name(self) -> str:
-        return f"the proxy {self._proxy.host}:{self._proxy.port}"

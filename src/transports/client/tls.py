@@ -37,21 +37,24 @@ _shared = _Shared()
 
 class TLS:
     """One TLS connection. `established` once the handshake is done; `closed` once the peer has sent
-    close_notify; `broken` after an alert or invalid data from it."""
+    close_notify; `broken` after an alert or invalid data from it. `name`: how messages call the
+    peer."""
 
-    __slots__ = ("_host", "_in", "_out", "_tls", "broken", "closed", "established")
+    __slots__ = ("_in", "_name", "_out", "_tls", "broken", "closed", "established", "unfinished")
 
-    def __init__(self, context: ssl.SSLContext, host: str) -> None:
+    def __init__(self, context: ssl.SSLContext, host: str, name: str = "") -> None:
+        name = name or host
         self._in = ssl.MemoryBIO()
         self._out = ssl.MemoryBIO()
         try:
             self._tls = context.wrap_bio(self._in, self._out, server_hostname=host)
         except (ValueError, ssl.SSLError) as error:
-            raise ConnectFailed(f"TLS with {host}: {error}") from None
-        self._host = host
+            raise ConnectFailed(f"TLS with {name}: {error}") from None
+        self._name = name
         self.established = False
         self.closed = False
         self.broken = False
+        self.unfinished = f"{name} closed the connection during TLS"
         self._shake()
 
     def data_to_send(self) -> bytes:
@@ -103,11 +106,11 @@ class TLS:
             return
         except ssl.SSLCertVerificationError as error:
             untrusted = ConnectFailed(
-                f"the certificate of {self._host} is not trusted ({error.verify_message}); "
+                f"the certificate of {self._name} is not trusted ({error.verify_message}); "
                 "if it is one of your own, give a context that trusts it with ssl_context="
             )
             untrusted.lasting = True
             raise untrusted from error
         except ssl.SSLError as error:
-            raise ConnectFailed(f"TLS with {self._host} failed: {error.reason}") from error
+            raise ConnectFailed(f"TLS with {self._name} failed: {error.reason}") from error
         self.established = True

@@ -6,7 +6,7 @@ A transport asks `next(now)` what to do, does it, and reports how it went:
 |---|---|---|
 | `Connect` | resolve, `check_address`, connect by TCP; or an idle one | `connected`, `failed` |
 | `Transfer` | send `data`, wait for bytes until `deadline` | `received`, `lost`, `timed_out` |
-| `Sleep` | wait until `until` | nothing |
+| `Sleep` | wait until `until`, or if that is now, let others run | nothing |
 | `Release` | keep the connection for another request, or close it | nothing |
 | None | nothing: the answer is over | |
 
@@ -142,6 +142,8 @@ class Wire(Driver):
         self._timer.wait(now)
         if self._phase is _TALK:
             assert self._connection is not None
+            if self._exchange.has_more:
+                return self._go_on(self._connection, now)
             self._deadline = self._timer.deadline()
             data = self._connection.data_to_send()
             if data:
@@ -208,28 +210,18 @@ class Wire(Driver):
         if not data:
             self._closed(clean=True)
             return
-        connection, exchange = self._connection, self._exchange
+        connection = self._connection
         assert connection is not None
-        before = connection.http.body_bytes
         try:
-            connection.receive(data, exchange, self.events)
+            connection.receive(data, self._exchange, self.events)
         except TokenwireError as error:
             self._break(error)
             return
         if self._connecting and connection.established:
             self._connecting = False
             self._timer.connected()
-        if self.events:
-            self._timer.event()
-        elif connection.http.body_bytes > before and not exchange.keepalive:
-            self._timer.body(now)
-        if not exchange.wants_data:
-            self._drained += len(data)
-            self._settle(now)
-        elif connection.over:
-            self._closed(clean=False)
-        elif self._deadline is not None and now >= self._deadline:
-            self.timed_out(now)  # a constant flow of bytes must not stop a clock
+        self._drained += len(data)
+        self._received(connection, now)
 
     def lost(self) -> None:
         """The connection was reset, or broke in another way."""
@@ -246,10 +238,41 @@ class Wire(Driver):
         if expired is None:  # the driver woke too early
             return
         if self._connection is not None and not self._connection.established:
-            self._fail(expired)
+            self._fail(self._connection.refusal or expired)
             return
         self._run_out(expired)
         self._give_back(keep=False)
+
+    def _go_on(self, connection: Connection, now: float) -> Sleep:
+        """Decode more of what was received. In between, the event loop may run others."""
+        expired = self._timer.expired(now)
+        if expired is not None:
+            self._run_out(expired)
+            self._give_back(keep=False)
+            return Sleep(now)
+        try:
+            connection.http.go_on(self._exchange, self.events)
+        except TokenwireError as error:
+            self._break(error)
+        else:
+            self._received(connection, now)
+        return Sleep(now)
+
+    def _received(self, connection: Connection, now: float) -> None:
+        """Something was received and, as far as that is done at once, decoded."""
+        exchange = self._exchange
+        if self.events:
+            self._timer.event(exchange.partial)
+        else:
+            self._timer.unit(exchange.partial, now)
+        if not exchange.wants_data:
+            self._settle(now)
+        elif exchange.has_more:
+            return  # `next` goes on with it, and looks at the clocks
+        elif connection.over:
+            self._closed(clean=False)
+        elif self._deadline is not None and now >= self._deadline:
+            self.timed_out(now)  # a constant flow of bytes must not stop a clock
 
     def _check(self, report: str, *asked: _Phase) -> None:
         if self._phase not in asked:
@@ -331,6 +354,6 @@ class Wire(Driver):
 
     def _give_back(self, *, keep: bool) -> None:
         if self.events:
-            self._timer.event()
+            self._timer.event(0)
         self._keep = keep
         self._phase = _Phase.RELEASE

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.driving import JSON, SSE, Ending, Outcome, Response, alike
+from tests.driving import JSON, SSE, Ending, Outcome, Response, alike, no_sign_of_life
 from tokenwire.protocols.chat import Chat, ImagePart, Message, as_chat
 from tokenwire.protocols.errors import (
     AuthenticationFailed,
@@ -255,10 +255,11 @@ def test_limit_on_a_line() -> None:
     assert alike(limited, TOKEN, (line("a") + "[DONE]\n" + "x" * 99).encode()).succeeded()
 
 
-def test_keepalive() -> None:
+@pytest.mark.parametrize("ping", ["\n", "  \n", line("")])
+def test_keepalives_are_no_sign_of_life(ping: str) -> None:
     exchange = ask()
-    requests(exchange)
-    exchange.receive_response(200, JSON)
-    for data, keepalive in ((line("a"), False), ("\n", True), (line("b"), False)):
-        exchange.receive_data(data.encode())
-        assert exchange.keepalive is keepalive
+    exchange.next_request()
+    exchange.receive_response(TOKEN.status, TOKEN.headers)
+    exchange.receive_data(TOKEN.body)
+    exchange.receive_eof()
+    no_sign_of_life(exchange, line("a").encode(), ping.encode())

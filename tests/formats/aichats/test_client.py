@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.driving import JSON, SSE, Ending, Outcome, Response, alike, drive
+from tests.driving import JSON, SSE, Ending, Outcome, Response, alike, drive, no_sign_of_life
 from tokenwire.protocols.chat import Chat, ImagePart, Message, as_chat
 from tokenwire.protocols.errors import (
     AuthenticationFailed,
@@ -197,13 +197,9 @@ def test_a_long_blank_is_linear() -> None:
     assert drive(ask(), body).succeeded().events == [Text("a"), Text(" " * 50_000 + "b"), END]
 
 
-def test_keepalive() -> None:
-    exchange = ask()
-    exchange.next_request()
-    exchange.receive_response(200, SSE)
-    for data, keepalive in ((b"data: a\n", False), (b": ping\n", True), (b"\n", True)):
-        exchange.receive_data(data)
-        assert exchange.keepalive is keepalive
+@pytest.mark.parametrize("ping", [b": ping\n", b"\n", b"data:  \n"])
+def test_keepalives_are_no_sign_of_life(ping: bytes) -> None:
+    no_sign_of_life(ask(), b"data: a\n", ping)
 
 
 def test_refusals() -> None:

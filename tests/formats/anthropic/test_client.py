@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.driving import Ending, Outcome, Response, alike, drive
+from tests.driving import Ending, Outcome, Response, alike, drive, no_sign_of_life
 from tokenwire.protocols.auth import Bearer
 from tokenwire.protocols.chat import Opaque, ReasoningPart, TextPart, ToolCall, as_chat
 from tokenwire.protocols.errors import (
@@ -151,15 +151,7 @@ def test_pings_mean_nothing_anywhere(ping: bytes) -> None:
     units = [unit + b"\n\n" for unit in PLAIN.split(b"\n\n")[:-1]]
     pinged = ping + ping.join(units) + ping
     assert receive(pinged).what == receive(PLAIN).what
-    exchange = ask()
-    exchange.next_request()
-    exchange.receive_response(200, [(b"content-type", b"text/event-stream")])
-    exchange.receive_data(BEGIN)
-    assert not exchange.keepalive
-    exchange.receive_data(ping)
-    assert exchange.keepalive
-    exchange.receive_data(ping + text(0, "a"))
-    assert not exchange.keepalive
+    no_sign_of_life(ask(), BEGIN, ping)
 
 
 def test_pings_do_not_keep_a_silent_stream_alive() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.driving import Ending, Outcome, Response, alike
+from tests.driving import Ending, Outcome, Response, alike, no_sign_of_life
 from tokenwire.protocols.chat import Chat, ImagePart, Message, as_chat
 from tokenwire.protocols.errors import (
     LimitExceeded,
@@ -223,10 +223,6 @@ def test_limit_on_a_line() -> None:
     assert alike(limited, text("a") + STREAM_END + b"x" * 99).succeeded()
 
 
-def test_keepalive() -> None:
-    exchange = ask()
-    exchange.next_request()
-    exchange.receive_response(200, [])
-    for data, keepalive in ((text("a"), False), (b": ping\n", True), (text("b"), False)):
-        exchange.receive_data(data)
-        assert exchange.keepalive is keepalive
+@pytest.mark.parametrize("ping", [b": ping\n", b"\n", text("")])
+def test_keepalives_are_no_sign_of_life(ping: bytes) -> None:
+    no_sign_of_life(ask(), text("a"), ping)

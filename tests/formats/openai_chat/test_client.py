@@ -1,6 +1,7 @@
 """Chat completions, client half: requests, and answers with every quirk from 15 to 26."""
 
 import json
+import math
 from typing import Any
 
 import msgspec
@@ -8,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.driving import JSON, SSE, Ending, Outcome, Response, alike, drive
+from tests.driving import JSON, SSE, Ending, Outcome, Response, alike, drive, no_sign_of_life
+from tests.formats.openai_chat import THE_LONG_WAY
 from tokenwire.protocols.chat import Chat, ImagePart, Message, TextPart, Tool, ToolCall, as_chat
 from tokenwire.protocols.errors import (
     AuthenticationFailed,
@@ -219,14 +221,26 @@ def test_no_finish_is_truncated(ending: Ending) -> None:
     ]
 
 
-def test_keepalive() -> None:
-    exchange = ask()
-    exchange.next_request()
-    exchange.receive_response(200, SSE)
-    fed = [(b"\n", True), (b": ping\n", True), (sse(say("a")), False), (b":\n", True)]
-    for data, keepalive in fed:
-        exchange.receive_data(data)
-        assert exchange.keepalive is keepalive, data
+KEEPALIVES = [
+    b"\n",
+    b": ping\n",
+    b"event: ping\ndata: {}\n\n",
+    b"event: message\n\n",
+    b"id: 7\n\n",
+    b"retry: 1000\n\n",
+    b'data: {"choices": []}\n\n',
+    b'data: {"choices": [], "usage": null}\n\n',
+    b'data: {"choices": [{"index": 0, "delta": {}}]}\n\n',
+    b'data: {"choices": [{"index": 0, "delta": {"content": ""}}]}\n\n',
+    b'data: {"choices": [{"index": 0, "delta": {"content": null}}]}\n\n',
+    b'data: {"choices": [{"index": 0, "delta": {"role": "assistant"}}]}\n\n',
+    b'data: {"choices": [{"index": 0, "delta": {"reasoning_content": ""}}]}\n\n',
+]
+
+
+@pytest.mark.parametrize("ping", KEEPALIVES)
+def test_keepalives_are_no_sign_of_life(ping: bytes) -> None:
+    no_sign_of_life(ask(), sse(say("a")), ping)
 
 
 # Framing (quirks 1 to 13)
@@ -351,6 +365,26 @@ def test_quirk_10_last_event_without_its_blank_line() -> None:
         assert alike(ask(), body).succeeded().events == [Text("a"), END]
     # Not where nobody says that the line is whole.
     alike(ask(), Response(body, ending="disconnect")).refused_by(Truncated)
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n"])
+def test_events_that_end_with_one_line_feed(end: bytes) -> None:
+    body = sse(say("a"), say("b"), stop(), DONE).replace(b"\n\n", b"\n")[:-1] + end
+    outcome = alike(ask(), body).succeeded()
+    assert outcome.events == [Text("a"), Text("b"), Finish("stop", "stop"), END]
+
+
+def test_events_that_end_with_one_line_feed_come_as_they_arrive() -> None:
+    exchange = ask()
+    exchange.next_request()
+    exchange.receive_response(200, SSE)
+    body = sse(say("a"), say("b"), say("c")).replace(b"\n\n", b"\n")
+    assert exchange.receive_data(body) == [Text("a"), Text("b")]
+    # One that was cut is Truncated, with all that came.
+    assert exchange.receive_data(b'data: {"choices') == []
+    assert exchange.receive_eof() == [Text("c"), Unrecognized(b'{"choices')]
+    with pytest.raises(Truncated):
+        exchange.next_request()
 
 
 def test_last_event_that_was_cut_is_no_malformed_one() -> None:
@@ -542,6 +576,39 @@ def test_quirk_20_id_and_model_change() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        chunk(id="", model="m"),  # Copilot
+        chunk(id="", model=""),  # Azure
+        chunk(choice({"role": "assistant", "content": ""})),
+        chunk(choice({"role": "assistant"}), model="m"),
+    ],
+)
+def test_the_start_waits_for_the_id(first: dict[str, Any]) -> None:
+    """As long as nothing else is said."""
+    assert events_of(first, say("a", id="x", model="m"), stop(), DONE) == [
+        Start("x", "m"),
+        Text("a"),
+        Finish("stop", "stop"),
+    ]
+
+
+def test_the_start_is_first_or_never() -> None:
+    assert events_of(say("a"), say("b", id="x", model="m"), DONE) == [Text("a"), Text("b")]
+    assert events_of(say("a", model="m"), say("b", id="x"), DONE)[0] == Start("", "m")
+
+
+def test_the_start_of_an_answer_that_says_nothing() -> None:
+    assert events_of(stop(model="m"), DONE) == [Start("", "m"), Finish("stop", "stop")]
+
+
+def test_the_start_is_before_what_an_error_left() -> None:
+    outcome = receive(say("a", model="m", error={"message": "no"}))
+    outcome.refused_by(Refused)
+    assert outcome.events == [Start("", "m"), Text("a")]
+
+
 @pytest.mark.parametrize("head", [{"id": "x"}, {"model": "n"}])
 def test_half_a_start(head: dict[str, Any]) -> None:
     start = Start(head.get("id", ""), head.get("model", ""))
@@ -555,6 +622,28 @@ def test_quirk_21_cumulative_duplicates() -> None:
         )
 
     assert events_of(both("a", "a"), both("b", "ab"), DONE) == [Text("a"), Text("b")]
+
+
+@pytest.mark.parametrize("empty", [{}, {"role": "assistant", "content": ""}, {"content": None}])
+def test_an_answer_beside_empty_deltas(empty: dict[str, Any]) -> None:
+    assert events_of(chunk(choice(empty, text="a")), chunk(choice(empty, text="b")), DONE) == [
+        Text("a"),
+        Text("b"),
+    ]
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
+    message = {"content": "a", "tool_calls": [call]}
+    assert events_of(chunk(choice(empty, message=message)), stop("tool_calls"), DONE) == [
+        Text("a"),
+        ToolCallStart(0, "c", "f", part=1),
+        ToolCallDelta(0, "{}"),
+        ToolCallEnd(0, "c", "f", "{}", True),
+        Finish("tool_calls", "tool_call"),
+    ]
+
+
+def test_what_repeats_the_deltas_is_none_of_the_answer() -> None:
+    whole = choice({}, message={"content": "ab"}, text="")
+    assert events_of(say("a"), say("b"), chunk(whole), DONE) == [Text("a"), Text("b")]
 
 
 def test_old_completion() -> None:
@@ -1270,6 +1359,7 @@ def test_what_is_no_object_is_handed_on(payload: str) -> None:
         "{",
         " {",
         '{"a":' * 5000,
+        '{"choices": NaN',
     ],
 )
 def test_malformed_chunks(payload: str) -> None:
@@ -1286,6 +1376,8 @@ def test_malformed_chunks(payload: str) -> None:
          [Text("a"), Unrecognized(b"[]", "choices[0].index")]),
         ('{"choices": [{"delta": []}]}', [Unrecognized(b"[]", "choices[0].delta")]),
         ('{"choices": [{"delta": {"content": 1}}]}', [Text("1")]),
+        ('{"x": NaN, "choices": [{"x": -Infinity, "delta": {"content": "a"}}]}',
+         [Text("a"), Unrecognized(b'"-Infinity"', "choices[0].x")]),
         ('{"choices": [{"delta": {"content": true, "refusal": "r"}}]}',
          [Refusal("r", part=1), Unrecognized(b"true", "choices[0].delta.content")]),
     ],
@@ -1313,6 +1405,19 @@ def test_deep_nesting_is_nobodys_crash(field: str, depth: int) -> None:
         ):
             outcome = drive(ask(), sse(payload, DONE))
             assert isinstance(outcome.error, RemoteProtocolError | None)
+
+
+@pytest.mark.parametrize("depth", [1000, 100_000])
+def test_deep_nesting_where_nobody_reads(depth: int) -> None:
+    deep = "[" * depth + "]" * depth
+    body = sse(say("a"), f'{{"x": {deep}, "choices": [{{"delta": {{"content": "b"}}}}]}}', DONE)
+    assert drive(ask(), body).succeeded().events == [Text("a"), Text("b"), END]
+
+
+def test_the_logarithm_of_nothing() -> None:
+    token = '{"token": "a", "logprob": -Infinity, "top_logprobs": []}'
+    payload = f'{{"choices": [{{"delta": {{}}, "logprobs": {{"content": [{token}]}}}}]}}'
+    assert events_of(payload, DONE) == [LogProbs([TokenLogProb("a", -math.inf, None, [])])]
 
 
 def test_the_other_half_is_the_server() -> None:
@@ -1372,6 +1477,17 @@ def test_whole_old_completion() -> None:
 def test_whole_answer_beside_an_empty_delta() -> None:
     message = {"delta": {"role": "assistant", "content": ""}, "message": {"content": "a"}}
     assert receive_whole(chunk(message)).succeeded().events == [Text("a"), END]
+
+
+@pytest.mark.parametrize("more", [{}, {"message": None}, {"message": {}}])
+def test_azures_filtered_answer(more: dict[str, Any]) -> None:
+    """A reason, and no message."""
+    filtered = choice(finish_reason="content_filter", content_filter_results={}, **more)
+    assert receive_whole(chunk(filtered, id="c", model="m")).succeeded().events == [
+        Start("c", "m"),
+        Finish("content_filter", "content_filter"),
+        END,
+    ]
 
 
 def test_empty_function_call_is_none() -> None:
@@ -1487,15 +1603,9 @@ def test_whatever_json_comes(payloads: list[Any]) -> None:
 
 @given(st.lists(_chunks | _values))
 def test_the_short_way_for_plain_text_is_the_long_one(payloads: list[Any]) -> None:
-    """Chunks take it once the answer has started, which needs an id."""
-
-    def without_start(first: dict[str, Any]) -> tuple[object, ...]:
-        outcome = drive(ask(), sse(first, *payloads))
-        outcome.events = [e for e in outcome.events if not isinstance(e, Start)]
-        return outcome.what
-
-    first = chunk(choice({}))
-    assert without_start(first | {"id": "x"}) == without_start(first)
+    short = drive(ask(), sse(*payloads))
+    with THE_LONG_WAY:
+        assert drive(ask(), sse(*payloads)).what == short.what
 
 
 CODES = {"1302": "RateLimited", "1113": "RateLimited", "bad_key": "AuthenticationFailed"}

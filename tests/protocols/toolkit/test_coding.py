@@ -14,7 +14,7 @@ from tests.driving import SSE, Response, alike, drive
 from tokenwire.protocols.errors import LimitExceeded, Malformed, UnexpectedContent
 from tokenwire.protocols.events import End, Text
 from tokenwire.protocols.limits import Limits
-from tokenwire.protocols.toolkit.coding import IDENTITY, PIECE, ContentDecoder, content_decoder
+from tokenwire.protocols.toolkit.coding import PIECE, ContentDecoder, Identity, content_decoder
 
 
 def bare(data: bytes) -> bytes:
@@ -33,8 +33,10 @@ def decode(coding: str, pieces: list[bytes]) -> tuple[bytes, bool, str]:
     out = bytearray()
     try:
         for piece in pieces:
-            for decoded in undo.decode(piece):
-                assert 0 < len(decoded) <= PIECE
+            undo.feed(piece)
+            while undo.more:
+                decoded = undo.take()
+                assert len(decoded) <= PIECE
                 out += decoded
     except Malformed as error:
         return bytes(out), undo.whole, str(error)
@@ -142,11 +144,16 @@ def test_any_bytes_give_the_same_however_cut(coding: str, data: bytes, draw: st.
 
 def test_identity() -> None:
     for undo in (content_decoder([]), decoder("identity"), decoder(" Identity ")):
-        assert undo is IDENTITY
+        assert isinstance(undo, Identity)
         assert undo.whole
+        assert not undo.more
         data = bytes(range(256)) * (2 * PIECE // 256) + b"rest"
-        pieces = list(undo.decode(data))
-        assert [len(piece) for piece in pieces] == [PIECE, PIECE, 4]
+        for piece in (data[:-2], b"", data[-2:]):
+            undo.feed(piece)
+        pieces: list[bytes] = []
+        while undo.more:
+            pieces.append(undo.take())
+        assert [len(piece) for piece in pieces] == [PIECE, PIECE, 2, 2]
         assert b"".join(pieces) == data
 
 

@@ -39,6 +39,11 @@ ANY = msgspec.json.Decoder()
         (rb'"\ud83d\ude00"', "\U0001f600"),
         (rb'["\ude00", "\u2028"]', ["\ufffd", "\u2028"]),
         ('"\u2028\u2029\u0085"'.encode(), "\u2028\u2029\u0085"),
+        (
+            b'[NaN, Infinity, -Infinity, "NaN \\" [[", {"NaN": 1}]',
+            ["NaN", "Infinity", "-Infinity", 'NaN " [[', {"NaN": 1}],
+        ),
+        (b'[1, "\xff", NaN]', [1, "\ufffd", "NaN"]),
     ],
 )
 def test_decode_json(payload: bytes, value: Any) -> None:
@@ -46,7 +51,7 @@ def test_decode_json(payload: bytes, value: Any) -> None:
     assert is_whole_json(payload)
 
 
-NOT_JSON = (b"", b"{", b'{"x": 1', b'{"x": 1}}', b"data", b"[NaN]", b"'x'", b"\xff", b'"a\nb"')
+NOT_JSON = (b"", b"{", b'{"x": 1', b'{"x": 1}}', b"data", b"[NaN", b"'x'", b"\xff", b'"a\nb"')
 
 
 @pytest.mark.parametrize("payload", [*NOT_JSON, b"[" * 100_000, b'["\xff"' + b"[" * 100_000])
@@ -56,6 +61,18 @@ def test_what_is_not_json_is_malformed(payload: bytes) -> None:
     assert caught.value.message == "not JSON"
     assert caught.value.data == payload
     assert not is_whole_json(payload)
+
+
+@pytest.mark.parametrize("inner", ["1", "NaN", '"]]"', "[], {}"])
+def test_what_is_nested_too_deeply_is_text(inner: str) -> None:
+    deep = "[" * 5000 + inner + "]" * 5000
+    value = decode_json(ANY, f'{{"a": {deep}, "b": [NaN, {deep}], "c": 2}}'.encode())
+    assert (value["c"], value["b"][0]) == (2, "NaN")
+    found: Any = value["a"]
+    depth = 0
+    while is_list(found):
+        found, depth = found[0], depth + 1
+    assert found == deep[depth : len(deep) - depth]
 
 
 @pytest.mark.parametrize("payload", [b"{}", b'{"x": ""}', b"[]", BOM + b'{"x": ""}'])

@@ -8,7 +8,6 @@ from tests.cutting import bytewise, cuts, every_way, whole
 from tests.protocols.toolkit.soup import BOM, SOUP
 from tokenwire.protocols.errors import LimitExceeded
 from tokenwire.protocols.toolkit.lines import Lines
-from tokenwire.protocols.toolkit.sse import SSEDecoder
 
 
 def split(pieces: list[bytes], limit: int = 1 << 20) -> tuple[list[bytes], bytes, str]:
@@ -56,37 +55,26 @@ def test_lines_never_depend_on_the_cutting(body: bytes, limit: int, data: st.Dat
     assert split(whole(body), limit) == split(bytewise(body), limit)
 
 
-KEEPALIVES = [
-    ([b""], True),
-    ([b"\n"], True),
-    ([b"\r\n\r\n"], True),
-    ([b":\n"], True),
-    ([b": ping\n\n: pong\n"], True),
-    ([b": pi"], True),
-    ([b": pi", b"ng\n"], True),
-    ([b": ping\r", b"\n"], True),
-    ([b"data: x\n\n", b"\n"], True),
-    ([b"data: x\n\n", b""], True),
-    ([b": ping\ndata: x\n"], False),
-    ([b": ping\nda"], False),
-    ([b"data: x\n\n"], False),
-    ([b"da"], False),
-    ([b"da", b"ta: x\n"], False),
-    ([b"data: x\r\n\r\n"], False),
-    ([b"data: x\n: ping\n"], False),
-]
-
-
-@pytest.mark.parametrize(("pieces", "keepalive"), KEEPALIVES)
-def test_keepalive_is_whether_the_last_feed_brought_nothing(
-    pieces: list[bytes], keepalive: bool
-) -> None:
+@pytest.mark.parametrize(
+    ("pieces", "partial"),
+    [
+        ([b""], 0),
+        ([b"\n"], 0),
+        ([b": ping\n\n: po"], 0),
+        ([b"data: x\n", b""], 0),
+        ([b"da"], 2),
+        ([b"da", b"ta: x"], 7),
+        ([b"data: x\r"], 0),
+        ([b"data: x\n: ping\nda"], 2),
+        ([b"id: 7"], 5),
+    ],
+)
+def test_the_bytes_of_a_partial_line(pieces: list[bytes], partial: int) -> None:
     lines = Lines(100)
-    decoder = SSEDecoder(100)
     for piece in pieces:
         lines.feed(piece)
-        decoder.feed(piece, [])
-    assert lines.keepalive == decoder.keepalive == keepalive
+    assert lines.partial() == partial
+    assert lines.partial((b":", b"id:")) == (partial if partial != 5 else 0)
 
 
 @pytest.mark.parametrize("line", [b"x" * 10, b"\n" + b"x" * 10, b"\n" + BOM + b"x" * 7])

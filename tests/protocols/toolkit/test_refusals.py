@@ -36,6 +36,7 @@ from tokenwire.protocols.toolkit.refusals import (
     request_id,
     truncated_document,
     unexpected,
+    words_of,
 )
 
 # Quirk 44: the body; code, type and message that are read of it.
@@ -264,18 +265,22 @@ def test_an_unexpected_page() -> None:
 
 # Redirects, and headers
 
-LOCATIONS: list[tuple[Headers, str]] = [
-    ([(b"location", b"https://login.test/")], "https://login.test/"),
-    ([], ""),
+LOCATIONS: list[tuple[Headers, str, str]] = [
+    (
+        [(b"location", b"https://login.test/?k=1")],
+        "https://login.test/?k=1",
+        " to https://login.test/",
+    ),
+    ([], "", ""),
 ]
 
 
-@pytest.mark.parametrize(("headers", "location"), LOCATIONS)
-def test_a_redirect_is_not_followed(headers: Headers, location: str) -> None:
+@pytest.mark.parametrize(("headers", "location", "to"), LOCATIONS)
+def test_a_redirect_is_not_followed(headers: Headers, location: str, to: str) -> None:
     error = alike(question(), Response(b"<p>moved", 302, headers)).error
     assert type(error) is Redirected
     assert error.location == location
-    assert str(error) == "the service redirects (status 302), which is not followed"
+    assert error.message == f"the service redirects{to} (status 302), which is not followed"
 
 
 @pytest.mark.parametrize(
@@ -609,3 +614,23 @@ def test_whether_to_come_again(value: bytes | None, advice: bool | None) -> None
 def test_the_words_of_each_hop_are_said_once() -> None:
     body = b'{"error":{"message":"the service refused: the service refused: no"}}'
     assert refusal_of_response(400, [], body).message == "the service refused: no"
+
+
+def test_it_is_a_proxy_that_answers_407() -> None:
+    error = refusal_of_response(407, HTML, b"<html>who?")
+    assert type(error) is AuthenticationFailed
+    assert str(error) == "the proxy answered with status 407: an HTML page"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", ""),
+        (b"a  b\r\nc", "a b c"),
+        (b"<html>a", "an HTML page"),
+        (b'{"error": {"message": "no"}}', "no"),
+        (b'{"error": {"mess', '{"error": {"mess'),
+    ],
+)
+def test_the_words_of_a_body(body: bytes, words: str) -> None:
+    assert words_of(body) == words

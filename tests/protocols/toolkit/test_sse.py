@@ -197,10 +197,96 @@ def test_each_event_has_the_whole_limit() -> None:
         assert decode(pieces, 10) == Decoded(sse(b"1", b"1234"))
 
 
+def sse_apart(pieces: list[bytes], limit: int = 1 << 20) -> list[tuple[str, bytes]]:
+    decoder = SSEDecoder(limit, apart=True)
+    items: list[SSEItem] = []
+    for piece in pieces:
+        decoder.feed(piece, items)
+    decoder.eof(items)
+    return [
+        (item.type, item.data) if isinstance(item, ServerSentEvent) else ("", item.line)
+        for item in items
+    ]
+
+
+APART: dict[str, tuple[bytes, list[tuple[str, bytes]]]] = {
+    "objects": (
+        b'data: {"a": 1}\ndata: {}\ndata: end\n\n',
+        [("message", b'{"a": 1}'), ("message", b"{}"), ("message", b"end")],
+    ),
+    "beside events that are apart": (
+        b"data: {}\n\ndata: {}\ndata: {}\n\ndata: {}\n\n",
+        [("message", b"{}")] * 4,
+    ),
+    "CRLF": (b"data: {}\r\ndata: {}\r\n\r\n", [("message", b"{}")] * 2),
+    "without the last line end": (b"data: {}\ndata: {}", [("message", b"{}")] * 2),
+    "the last one truncated": (
+        b'data: {}\ndata: {"a',
+        [("message", b"{}"), ("message", b'{"a')],
+    ),
+    "names": (
+        b"event: a\ndata: {}\nevent: b\ndata: {}\nevent: c\n\ndata: {}\n\n",
+        [("a", b"{}"), ("c", b"{}"), ("message", b"{}")],
+    ),
+    "one name for several": (b"event: a\ndata: {}\ndata: {}\n\n", [("a", b"{}")] * 2),
+    "an object over several lines": (
+        b'data: {\ndata: "a": {}\ndata: }\n\n',
+        [("message", b'{\n"a": {}\n}')],
+    ),
+    "an object that another follows, over several lines": (
+        b"data: {}\ndata: {\ndata: }\n\n",
+        [("message", b"{}"), ("message", b"{\n}")],
+    ),
+    "lines that are no object": (b"data: 1\ndata: 2\n\n", [("message", b"1\n2")]),
+    "a text that only begins with an object": (
+        b"data: {} and\ndata: {}\n\n",
+        [("message", b"{} and\n{}")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", APART)
+def test_events_that_end_with_one_line_feed(name: str) -> None:
+    body, items = APART[name]
+    for pieces in every_way(body):
+        assert sse_apart(pieces) == items
+
+
+def test_events_that_end_with_one_line_feed_are_not_kept() -> None:
+    decoder, items = SSEDecoder(30, apart=True), list[SSEItem]()
+    for _ in range(10):
+        decoder.feed(b'data: {"a": "0123456789"}\n', items)  # each has the whole limit
+    assert len(items) == 9
+
+
+def test_what_the_standard_joins_is_joined_elsewhere() -> None:
+    assert decode([b"data: {}\ndata: {}\n\n"]).items == sse(b"{}\n{}")
+
+
 def test_nothing_is_known_at_the_start() -> None:
     decoder = SSEDecoder()
     assert (decoder.last_event_id, decoder.last_comment, decoder.retry) == ("", b"", None)
-    assert decoder.keepalive is False
+    assert decoder.partial == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "partial"),
+    [
+        (b"data: x\n\n", 0),
+        (b": comment\n\n: half", 0),
+        (b"event: ping\nid: 7\nretry: 5\n", 0),
+        (b"event: ping", 0),
+        (b"id: half", 0),
+        (b"retry: 12", 0),
+        (b"data: abc\n", 4),
+        (b"data: abc\n: comment\nid: 7\nev", 6),
+        (b"odd", 3),
+    ],
+)
+def test_the_bytes_of_an_event_that_is_not_complete(body: bytes, partial: int) -> None:
+    decoder = SSEDecoder()
+    decoder.feed(body, [])
+    assert decoder.partial == partial
 
 
 def test_retry_is_digits_only() -> None:

@@ -3,6 +3,7 @@
 See test_transports for what all transports have in common."""
 
 import gc
+import gzip
 import math
 import socket
 import struct
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from tests.every_transport import LOOPS
@@ -263,6 +265,62 @@ def test_a_dialer_that_was_woken_waits_no_more(loop: Loop) -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
+        loop.run(main)
+
+
+# A read that decodes to many events
+
+PACKED = gzip.compress(b"xy\n" * 100_000 + b'data: {"event":"stream-end"}\n\n')
+MANY = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\n"
+    b"content-length: %d\r\n\r\n%b" % (len(PACKED), PACKED)
+)
+
+
+def test_other_tasks_run_between_two_batches(loop: Loop) -> None:
+    async def main() -> None:
+        turns, sizes = 0, list[int]()
+
+        async def take_turns() -> None:
+            nonlocal turns
+            while True:
+                await anyio.lowlevel.checkpoint()
+                turns += 1
+
+        exchange = make_exchange("darkai", "Hello", base_url=url)
+        async with (
+            loop.client() as client,
+            client.open(exchange) as answer,
+            anyio.create_task_group() as group,
+        ):
+            group.start_soon(take_turns)
+            async for batch in answer.batches():
+                if not sizes:
+                    turns = 0
+                sizes.append(len(batch))
+            assert turns >= len(sizes) - 2
+            group.cancel_scope.cancel()
+        assert (sum(sizes), max(sizes) < 12_000) == (100_001, True)
+
+    with peer(says(MANY)) as url:
+        loop.run(main)
+
+
+def test_cancelled_between_two_batches_it_can_be_read_on(loop: Loop) -> None:
+    async def main() -> None:
+        exchange = make_exchange("darkai", "Hello", base_url=url)
+        async with loop.client() as client, client.open(exchange) as answer:
+            batches = answer.batches()
+            count = len(await anext(batches))
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                await anext(batches)
+            assert scope.cancelled_caught
+            async for batch in batches:
+                count += len(batch)
+            assert count == 100_001
+
+    with peer(says(MANY)) as url:
         loop.run(main)
 
 

@@ -15,6 +15,7 @@ from tests.wiring import (
     OverTLS,
     Script,
     Server,
+    ThroughSocks,
     ThroughTunnel,
     TLSPeer,
     body_of,
@@ -41,6 +42,13 @@ REPLY = head("content-length: 5") + b"hello"
 UNFRAMED = head() + b"hello"
 PLAIN, SECURE = "http://peer.example/x", "https://peer.example/x"
 PROXY = "http://us:hunter22@proxy.example:3128"
+PROXY_TLS = "https://us:hunter22@proxy.example:3128"
+SOCKS = "socks5://proxy.example"
+ORIGIN_FORM = b"GET /x HTTP/1.1\r\nhost: peer.example\r\n\r\n"
+ABSOLUTE_FORM = (
+    b"GET http://peer.example/x HTTP/1.1\r\nhost: peer.example\r\n"
+    b"Proxy-Authorization: Basic dXM6aHVudGVyMjI=\r\n\r\n"
+)
 
 
 def ask(server: Server, url: str, *, cut: Cut = whole, proxy: str | None = None) -> Outcome:
@@ -56,25 +64,30 @@ def tunnelled(server: Server) -> Server:
     return ThroughTunnel(OverTLS(server))
 
 
+def proxy_tls(server: Server) -> Server:
+    return OverTLS(server, server_context("proxy.example"))
+
+
+def tunnelled_by_tls(server: Server) -> Server:
+    return proxy_tls(tunnelled(server))
+
+
+def by_socks_and_tls(server: Server) -> Server:
+    return ThroughSocks(OverTLS(server))
+
+
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize(
     ("url", "proxy", "asked", "wrap"),
     [
-        (PLAIN, None, b"GET /x HTTP/1.1\r\nhost: peer.example\r\n\r\n", plainly),
-        (SECURE, None, b"GET /x HTTP/1.1\r\nhost: peer.example\r\n\r\n", OverTLS),
-        (
-            PLAIN,
-            PROXY,
-            b"GET http://peer.example/x HTTP/1.1\r\nhost: peer.example\r\n"
-            b"proxy-authorization: Basic dXM6aHVudGVyMjI=\r\n\r\n",
-            plainly,
-        ),
-        (
-            SECURE,
-            PROXY,
-            b"GET /x HTTP/1.1\r\nhost: peer.example\r\n\r\n",
-            tunnelled,
-        ),
+        (PLAIN, None, ORIGIN_FORM, plainly),
+        (SECURE, None, ORIGIN_FORM, OverTLS),
+        (PLAIN, PROXY, ABSOLUTE_FORM, plainly),
+        (SECURE, PROXY, ORIGIN_FORM, tunnelled),
+        (PLAIN, PROXY_TLS, ABSOLUTE_FORM, proxy_tls),
+        (SECURE, PROXY_TLS, ORIGIN_FORM, tunnelled_by_tls),
+        (PLAIN, SOCKS, ORIGIN_FORM, ThroughSocks),
+        (SECURE, SOCKS, ORIGIN_FORM, by_socks_and_tls),
     ],
 )
 def test_every_way_to_a_server(
@@ -87,22 +100,37 @@ def test_every_way_to_a_server(
     assert outcome.releases == [True]
 
 
-def test_the_proxy_is_asked_before_anything_else() -> None:
+@pytest.mark.parametrize(("proxy", "wrap"), [(PROXY, plainly), (PROXY_TLS, proxy_tls)])
+def test_the_proxy_is_asked_before_anything_else(
+    proxy: str, wrap: Callable[[Server], Server]
+) -> None:
     way = ThroughTunnel(OverTLS(Script(REPLY)))
-    ask(way, SECURE, proxy=PROXY).succeeded()
+    ask(wrap(way), SECURE, proxy=proxy).succeeded()
     assert way.heard.startswith(b"CONNECT peer.example:443 HTTP/1.1\r\n")
-    assert b"proxy-authorization: Basic dXM6aHVudGVyMjI=\r\n" in way.heard
+    assert b"Proxy-Authorization: Basic dXM6aHVudGVyMjI=\r\n" in way.heard
+
+
+def test_a_socks_proxy_is_told_the_name() -> None:
+    way = ThroughSocks(Script(REPLY), b"\5\2", b"\1\0", b"\5\0\0\1" + bytes(6))
+    ask(way, PLAIN, proxy="socks5://us:hunter22@proxy.example").succeeded()
+    named = b"\1\2us\x08hunter22"
+    assert way.heard == [b"\5\2\0\2", named, b"\5\1\0\3\x0cpeer.example\0\x50"]
 
 
 @pytest.mark.parametrize(
-    ("route", "address"),
+    ("route", "address", "peer"),
     [
-        (Route(Origin("http", "a.example", 8080)), ("a.example", 8080)),
-        (Route(Origin("http", "a.example", 80), Proxy("p.example", 3128)), ("p.example", 3128)),
+        (Route(Origin("http", "a.example", 8080)), ("a.example", 8080), "a.example:8080"),
+        (
+            Route(Origin("http", "a.example", 80), Proxy("p.example", 3128)),
+            ("p.example", 3128),
+            "the proxy p.example:3128",
+        ),
     ],
 )
-def test_where_to_connect(route: Route, address: tuple[str, int]) -> None:
+def test_where_to_connect(route: Route, address: tuple[str, int], peer: str) -> None:
     assert route.address == address
+    assert route.peer == peer
 
 
 def test_routes_are_alike_if_all_is() -> None:
@@ -196,6 +224,36 @@ def test_garbage_behind_the_handshake() -> None:
     ask(SpoiledHandshake(), SECURE).failed(Disconnected)
 
 
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [(PLAIN, None), (SECURE, Truncated)],
+)
+def test_a_close_notify_of_the_proxy_is_no_word_of_the_server(
+    cut: Cut, url: str, kind: type[TokenwireError] | None
+) -> None:
+    """Of the server of a plain request it is, as the proxy speaks for it."""
+
+    class Proxying:
+        """A proxy that closes TLS behind the answer of the server, which does not."""
+
+        def __init__(self) -> None:
+            self._server = tunnelled(script) if url == SECURE else script
+
+        def receive(self, data: bytes) -> Iterable[Item]:
+            yield from self._server.receive(data)
+            if script.heard:
+                yield CLOSE
+
+    script = Script(UNFRAMED)
+    outcome = ask(proxy_tls(Proxying()), url, cut=cut, proxy=PROXY_TLS)
+    assert body_of(outcome.events) == b"hello"
+    if kind is None:
+        assert outcome.succeeded().events[-1] == End("connection_close")
+    else:
+        outcome.failed(kind, "the body was cut")
+
+
 def test_a_close_notify_before_the_response() -> None:
     ask(OverTLS(Script([CLOSE])), SECURE).failed(Disconnected)
 
@@ -222,6 +280,16 @@ def test_a_close_notify_before_the_response() -> None:
             PROXY,
             "the proxy proxy.example:3128 refused: 407 Who?",
         ),
+        (
+            lambda: Script([b"HTTP/1.1 403 No\r\n\r\nnot from", CLOSE]),
+            PROXY,
+            "the proxy proxy.example:3128 refused: 403 No: not from",
+        ),
+        (
+            lambda: Script(b"HTTP/1.1 403 No\r\n\r\nnot from"),  # and stays open
+            PROXY,
+            "the proxy proxy.example:3128 refused: 403 No: not from",
+        ),
         (lambda: Script(b"\x00"), PROXY, "does not speak HTTP"),
         (
             lambda: ThroughTunnel(Script([CLOSE])),
@@ -229,6 +297,47 @@ def test_a_close_notify_before_the_response() -> None:
             "peer.example closed the connection during TLS",
         ),
         (lambda: ThroughTunnel(Script(REPLY)), PROXY, "TLS with peer.example failed"),
+        (lambda: Script(REPLY), PROXY_TLS, "TLS with the proxy proxy.example:3128 failed"),
+        (
+            lambda: Script([CLOSE]),
+            PROXY_TLS,
+            "the proxy proxy.example:3128 closed the connection during TLS",
+        ),
+        (
+            lambda: OverTLS(Script()),
+            PROXY_TLS,
+            "the certificate of the proxy proxy.example:3128 is not trusted",
+        ),
+        (
+            lambda: proxy_tls(Script([CLOSE])),
+            PROXY_TLS,
+            "the proxy proxy.example:3128 closed the connection",
+        ),
+        (
+            lambda: proxy_tls(Script(b"HTTP/1.1 407 Who?\r\ncontent-length: 0\r\n\r\n")),
+            PROXY_TLS,
+            "the proxy proxy.example:3128 refused: 407 Who?",
+        ),
+        (
+            lambda: proxy_tls(ThroughTunnel(OverTLS(Script(), server_context("other.example")))),
+            PROXY_TLS,
+            "the certificate of peer.example is not trusted",
+        ),
+        (
+            lambda: Script([CLOSE]),
+            SOCKS,
+            "the SOCKS proxy proxy.example:1080 closed the connection",
+        ),
+        (
+            lambda: ThroughSocks(Script(), b"\5\0", b"\5\4"),
+            SOCKS,
+            "the SOCKS proxy proxy.example:1080 could not reach peer.example:443: host unreachable",
+        ),
+        (
+            lambda: ThroughSocks(Script([CLOSE])),
+            SOCKS,
+            "peer.example closed the connection during TLS",
+        ),
     ],
 )
 def test_no_way(cut: Cut, server: Callable[[], Server], proxy: str | None, words: str) -> None:
@@ -245,6 +354,8 @@ def connection(url: str = PLAIN, proxy: Proxy | None = None) -> Connection:
 def test_when_the_way_is_open() -> None:
     assert connection().established
     assert connection(PLAIN, Proxy("p.example", 80)).established
+    assert not connection(PLAIN, Proxy("p.example", 443, "https")).established
+    assert not connection(PLAIN, Proxy("p.example", 1080, "socks5")).established
     assert not connection(SECURE).established
     assert not connection(SECURE, Proxy("p.example", 80)).established
 

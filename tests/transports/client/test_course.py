@@ -1,5 +1,6 @@
 """The course of an exchange over somebody else's client: clocks, errors, retry, and where to."""
 
+import gzip
 import ssl
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +32,7 @@ from tokenwire import (
     Truncated,
     UnexpectedContent,
 )
+from tokenwire.protocols.toolkit.coding import PIECE
 from tokenwire.transports.client.course import LONGEST, Course, Leave, Receive, Send, Sleep
 
 KEY = "sesame-open-please"
@@ -161,6 +163,32 @@ def test_keep_alives_do_not_stop_a_clock() -> None:
     assert error.clock == "first_event"
 
 
+def test_clocks_are_looked_at_between_two_batches() -> None:
+    course = course_of(clocks=Clocks(total=9))
+    send(course)
+    course.responded(200, [*FRAMED, (b"content-encoding", b"gzip")])
+    course.received(gzip.compress(b"xy\n" * 100_000), 100)
+    found: list[int] = []
+    for now in range(100, 109):
+        found.append(len(course.events))
+        course.events.clear()
+        if now < 108:
+            assert course.next(now) == Sleep(now)
+    assert min(found) > 0
+    assert max(found) <= PIECE // 3 + 1
+    course.next(110)
+    assert isinstance(fails(course, 110), TimedOut)
+
+
+def test_a_batch_without_events_is_followed_by_the_next() -> None:
+    course = course_of()
+    send(course)
+    course.responded(200, [*FRAMED, (b"content-encoding", b"gzip")])
+    course.received(gzip.compress(b": hm\n" * 10_000), 100)
+    assert (course.next(101), course.events) == (Sleep(101), [])
+    assert (course.next(102), course.events) == (Receive(), [])
+
+
 def test_idle_after_an_event() -> None:
     course = begin(course_of())
     course.received(TEXT, 105)
@@ -240,7 +268,7 @@ BEFORE: dict[str, tuple[Callable[[], Exception], type[TokenwireError], str]] = {
     "refused 2": (lambda: httpx2.ConnectError("refused"), ConnectFailed, "refused"),
     "no words": (lambda: httpx.ConnectError(""), ConnectFailed, "peer.example: ConnectError"),
     "untrusted": (untrusted, ConnectFailed, "is not trusted .*self-signed.*verify="),
-    "the proxy": (lambda: httpx.ProxyError("407 No"), ConnectFailed, "the proxy refused: 407$"),
+    "the proxy": (lambda: httpx.ProxyError("407 No"), ConnectFailed, "the proxy refused: 407;"),
     "a long name": (lambda: UnicodeError("label too long"), ConnectFailed, "label too long"),
     "reset": (lambda: httpx.ReadError("reset"), Disconnected, "before a response: reset"),
     "reset in sending": (lambda: httpx.WriteError(""), Disconnected, "WriteError"),

@@ -19,7 +19,7 @@ ROUTES = [
     Route(Origin("http", "a.example", 8080)),
     Route(Origin("http", "b.example", 80)),
     Route(Origin("http", "a.example", 80), Proxy("proxy.example", 80)),
-    Route(Origin("http", "a.example", 80), Proxy("proxy.example", 80, "Basic eA==")),
+    Route(Origin("http", "a.example", 80), Proxy("proxy.example", 80, user="x")),
     Route(Origin("http", "a.example", 80), guarded=True),
 ]
 

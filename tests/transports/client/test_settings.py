@@ -39,6 +39,7 @@ def connect(settings: ClientSettings) -> Connect:
         (ClientSettings(trust_env=False), None),
         (ClientSettings(proxy="http://own.example"), Proxy("own.example", 80)),
         (ClientSettings(proxy="http://own.example", trust_env=False), Proxy("own.example", 80)),
+        (ClientSettings(proxy="socks5://own.example"), Proxy("own.example", 1080, "socks5")),
     ],
 )
 def test_which_proxy(
@@ -49,17 +50,17 @@ def test_which_proxy(
 
 
 def test_a_wrong_proxy_is_refused_at_once_and_not_shown() -> None:
-    with pytest.raises(LocalProtocolError, match="socks5:// is not supported") as caught:
-        ClientSettings(proxy=f"socks5://us:{PASSWORD}@p.example")
+    with pytest.raises(LocalProtocolError, match="socks4:// is not supported") as caught:
+        ClientSettings(proxy=f"socks4://us:{PASSWORD}@p.example")
     assert PASSWORD not in str(caught.value)
     settings = ClientSettings(proxy=f"http://us:{PASSWORD}@p.example")
     assert PASSWORD not in repr(settings) + repr(connect(settings))
 
 
 def test_a_wrong_environment_is_refused_at_the_question(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ALL_PROXY", "socks5://p.example")
+    monkeypatch.setenv("ALL_PROXY", "socks4://p.example")
     wire = ClientSettings().wire(question(), now=0, wall_clock=0, jitter=0)
-    with pytest.raises(LocalProtocolError, match="socks5:// is not supported"):
+    with pytest.raises(LocalProtocolError, match="socks4:// is not supported"):
         wire.next(0)
 
 

@@ -1,5 +1,6 @@
 """The wire: whole exchanges, and all that can go wrong with them, on a network in memory."""
 
+import gzip
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.certificates import client_context
 from tests.cutting import at, bytewise, random_cut, whole
@@ -27,6 +29,7 @@ from tests.wiring import (
     Outcome,
     OverTLS,
     Script,
+    Server,
     Wait,
     chunk,
     head,
@@ -58,6 +61,7 @@ from tokenwire.protocols.registry import provider_named
 from tokenwire.protocols.retry import NO_RETRY
 from tokenwire.protocols.service import Service
 from tokenwire.protocols.step import Step
+from tokenwire.protocols.toolkit.coding import PIECE
 from tokenwire.protocols.toolkit.http import Request
 from tokenwire.transports.client.driver import DRAIN_BYTES, DRAIN_SECONDS
 from tokenwire.transports.client.settings import ClientSettings
@@ -518,7 +522,9 @@ def test_the_error_is_raised_again_and_again() -> None:
     wire.next(0)
     wire.failed(ConnectFailed("no"), 0)
     for now in (0, 1, 2):
-        with pytest.raises(ConnectFailed, match=r"^no$"):
+        with pytest.raises(
+            ConnectFailed, match=r"^no; the request was POST http://peer.example/chat$"
+        ):
             wire.next(now)
 
 
@@ -732,6 +738,90 @@ def test_no_error_has_the_proxys_password_in_it() -> None:
     network = Network(Script(said), proxy="http://us:hunter22@proxy.example")
     outcome = network.ask(question()).failed(AuthenticationFailed, "Who are you, [secret]?")
     assert coded not in f"{outcome.error} {vars(outcome.error or 0)}"
+
+
+# Batches: a few bytes of gzip are a hundred thousand events, or none at all
+
+GZIP = head("content-encoding: gzip", "transfer-encoding: chunked")
+TINY = gzip.compress(b"xy\n" * 100_000)
+BATCHES = 300_000 / PIECE
+ENDLESS = gzip.compress(b": hm\n" * 100_000)
+
+
+def lengths(packed: bytes) -> bytes:
+    """A response of known length."""
+    return head("content-encoding: gzip", f"content-length: {len(packed)}") + packed
+
+
+def test_batches_are_handed_over_one_by_one() -> None:
+    outcome = ask([GZIP + chunk(TINY) + chunk(gzip.compress(STOP)) + LAST]).succeeded()
+    assert len(outcome.events) == 100_001
+    assert len(outcome.sleeps) == pytest.approx(BATCHES, abs=2)
+    assert set(outcome.sleeps) == {Sleep(START)}
+    assert outcome.releases == [True]
+
+
+def test_a_clock_runs_out_between_two_batches() -> None:
+    outcome = ask([GZIP + chunk(TINY) + LAST], think=1, clocks=Clocks(total=3))
+    assert outcome.failed(TimedOut).error
+    assert 0 < len(outcome.events) <= 3 * PIECE // 3 + 3
+    assert outcome.releases == [False]
+
+
+def test_a_clock_runs_out_between_two_batches_without_events() -> None:
+    wire = Network(clocks=Clocks(first_event=5)).settings.wire(
+        question(), now=0, wall_clock=0, jitter=0
+    )
+    connect = wire.next(0)
+    assert isinstance(connect, Connect)
+    wire.connected(Network().settings.connection(connect.route), PUBLIC, reused=False)
+    wire.next(0)
+    wire.received(GZIP + chunk(ENDLESS), 1)
+    for now in range(1, 5):
+        assert wire.next(now) == Sleep(now)
+    assert wire.next(5) == Sleep(5)
+    assert wire.next(5) == Release(keep=False)
+    with pytest.raises(TimedOut, match="no event within 5 s"):
+        wire.next(5)
+
+
+@pytest.mark.parametrize(
+    ("said", "error", "words"),
+    [
+        ([GZIP + chunk(TINY) + b"zz\r\n"], Malformed, "no valid size"),
+        ([GZIP + chunk(TINY) + chunk(b"not gzip")], Malformed, "not valid gzip"),
+        ([GZIP + chunk(TINY) + LAST], Truncated, "stream-end"),
+        ([lengths(TINY)], Truncated, "stream-end"),
+        ([GZIP + chunk(TINY), RESET], Truncated, "stream-end"),
+        ([head("content-encoding: gzip") + TINY, CLOSE], Truncated, "stream-end"),
+    ],
+)
+def test_all_of_the_body_comes_before_its_end(
+    said: list[Item], error: type[TokenwireError], words: str
+) -> None:
+    for cut in CUTS[:: 1 if len(said) == 2 else 2]:
+        outcome = ask(said, cut=cut).failed(error, words)
+        assert outcome.events == [Unrecognized(b"xy")] * 100_000
+
+
+@pytest.mark.parametrize("how", ["in one read", "in two"])
+def test_all_of_the_body_comes_before_the_end_of_tls(how: str) -> None:
+    server = OverTLS(Script([head("content-encoding: gzip") + TINY, CLOSE]))
+    network = Network(Joined(server) if how == "in one read" else server, retry=NO_RETRY)
+    network.settings = replace(network.settings, ssl_context=client_context())
+    outcome = network.ask(question(base_url="https://peer.example")).failed(Truncated)
+    assert outcome.events == [Unrecognized(b"xy")] * 100_000
+
+
+class Joined:
+    """A server whose words to one request arrive in one read."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def receive(self, data: bytes) -> Iterable[Item]:
+        said = b"".join(item for item in self._server.receive(data) if isinstance(item, bytes))
+        return [said] if said else []
 
 
 # Anything at all

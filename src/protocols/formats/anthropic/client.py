@@ -70,7 +70,6 @@ class AnthropicStep(EventStep):
 
     unfinished = "the stream ended before message_stop or a stop_reason"
     errors = ERRORS
-    pings = frozenset(("ping",))
     usual = USUAL
 
     def __init__(self, question: Question) -> None:

@@ -91,7 +91,7 @@ _part = Lenient(_Part)
 _detail = msgspec.json.Decoder(_Detail)
 _annotation = msgspec.json.Decoder(_Annotation)
 _image = msgspec.json.Decoder(_Image)
-_tokens = msgspec.json.Decoder(list[TokenLogProb])
+_tokens = msgspec.json.Decoder(list[TokenLogProb], strict=False)  # "-Infinity" is a number
 _any = msgspec.json.Decoder()
 
 _CALL_KEYS = {*Fragment.__struct_fields__, *Function.__struct_fields__, "input"}
@@ -132,6 +132,7 @@ class ChoiceReader:
     """
 
     __slots__ = (
+        "_by_delta",
         "_citations",
         "_detail",
         "_details",
@@ -170,6 +171,7 @@ class ChoiceReader:
         self._limit = limit
         self._kept = 0  # bytes for native forms
         self._detail = ""
+        self._by_delta = False  # whether a delta said something
         self._tool_calls: ToolCalls | None = None  # with the first, as most answers have none
         self._further: dict[int, dict[str, Any]] = {}  # keys of calls, by the calls' numbers
         self._details: list[bytes] = []  # all of them, as the last one may be signed
@@ -181,13 +183,15 @@ class ChoiceReader:
 
     def take(self, choice: WireChoice, events: list[Event]) -> None:
         """What one chunk says of the choice."""
+        before = len(events)
         if choice.delta is not None:
             self._take_delta(choice.delta, events)
-        elif choice.message is not None:
-            # Beside a delta it repeats all before it (Perplexity, Writer); alone it is the answer.
+            self._by_delta = self._by_delta or len(events) > before
+        if choice.message is not None and not self._by_delta:
+            # Beside deltas it repeats all before it (Perplexity, Writer); alone it is the answer.
             self._take_delta(choice.message, events, whole=True)
-        elif choice.text:
-            # Likewise: Together repeats the delta in it; alone it is an old completion.
+        if choice.text and len(events) == before:
+            # Together repeats the delta in it; alone it is an old completion.
             events.append(Text(choice.text, self.numbers.of("text"), self._index))
         if choice.logprobs is not None:
             for of, raw in choice.logprobs.items():

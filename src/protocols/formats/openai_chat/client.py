@@ -105,6 +105,7 @@ class OpenAIStep(EventStep):
         self._expected = n if isinstance(n, int) else 1
         self._finished: set[int] = set()  # choices whose last word is a finish reason
         self._started = False
+        self._id = self._model = ""
         self._plain: int | None = None  # the part that the text of a plain chunk belongs to
         self._parts = Parts(question.limits.parts)
         self._citations = Citations(self._parts)
@@ -159,15 +160,14 @@ class OpenAIStep(EventStep):
             raise UnexpectedContent("a JSON object without choices", data=body)
         if not any(map(_says_something, chunk.choices)):
             raise UnexpectedContent("a JSON object whose choices hold no answer", data=body)
-        for choice in chunk.choices:
-            if choice.message is not None:  # Perplexity has an empty delta beside it
-                choice.delta = None
         self._take_chunk(chunk, body, "message", events)
         # Its closing brace shows that it is whole, as [DONE] does for a stream.
         self.evidence = "terminator"
 
     def settle(self, proven: bool, events: list[Event]) -> None:
         super().settle(proven, events)
+        if self._model and not self._started:
+            events.append(Start(self._id, self._model))
         for _, choice in sorted(self._choices.items()):
             choice.settle(proven, events)
             self.failure = self.failure or choice.failure
@@ -185,9 +185,23 @@ class OpenAIStep(EventStep):
                 raise refusal_of_object(value, self.errors, data=payload)
             events.append(Unrecognized(payload))
             return
-        if not self._started and (chunk.id or chunk.model):
-            self._started = True
-            events.append(Start(str(chunk.id or ""), str(chunk.model or "")))
+        before = len(events)
+        try:
+            self._take_contents(chunk, payload, events)
+        finally:
+            if not self._started:
+                self._start(chunk, before, events)
+
+    def _start(self, chunk: Chunk, place: int, events: list[Event]) -> None:
+        """Put the Start before what this chunk said. If it said nothing, the id may come in the
+        next one (Copilot, Azure)."""
+        self._id = self._id or str(chunk.id or "")
+        self._model = self._model or str(chunk.model or "")
+        self._started = bool(self._id) or len(events) > place
+        if self._started and (self._id or self._model):  # else it is too late for one
+            events.insert(place, Start(self._id, self._model))
+
+    def _take_contents(self, chunk: Chunk, payload: bytes, events: list[Event]) -> None:
         usage = chunk.usage
         for choice in chunk.choices or ():
             self._take_choice(choice, events)
@@ -246,7 +260,8 @@ def _classes(codes: Mapping[str, str]) -> dict[str, type[Refused]]:
 
 
 def _says_something(choice: WireChoice) -> bool:
-    return bool(choice.message or choice.delta or choice.text or choice.error)
+    said = choice.message or choice.delta or choice.text or choice.error
+    return bool(said or choice.finish_reason)  # Azure's filter leaves only a reason
 
 
 def _may_be_plain(chunk: Chunk) -> bool:

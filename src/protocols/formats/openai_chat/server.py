@@ -275,10 +275,11 @@ def _chat(body: _Body, fields: dict[str, Any], model: str, sealer: Sealer | None
     if sealer is not None:
         messages = tuple(_unsealed(message, sealer) for message in messages)
     choice, format_ = fields.get("tool_choice"), fields.get("response_format")
-    schema, extra = _schema(format_), {k: v for k, v in fields.items() if k not in _READ}
+    extra = {k: v for k, v in fields.items() if k not in _READ}
     chosen = _chosen(choice)
-    if schema is None and format_ is not None:
-        extra["response_format"] = format_
+    schema, further = _schema(format_)
+    if further:
+        extra["response_format"] = further
     if chosen is None and choice is not None:
         extra["tool_choice"] = choice
     tools = fields.get("tools") or ()
@@ -346,17 +347,18 @@ def _chosen(choice: Any) -> str | None:
     return None
 
 
-def _schema(format_: Any) -> dict[str, Any] | None:
-    """The schema that `Chat` can say."""
+def _schema(format_: Any) -> tuple[dict[str, Any] | None, Any]:
+    """The schema that `Chat` can say, and what else the response format says (`strict`)."""
     if not is_object(format_):
-        return None
-    if format_.get("type") == "json_object":
-        return {}
+        return None, format_
+    if format_ == {"type": "json_object"}:
+        return {}, None
     said = format_.get("json_schema")
-    if not is_object(said) or said.keys() - {"name", "schema"}:
-        return None
-    schema = said.get("schema")
-    return schema if is_object(schema) and schema else None
+    schema = said.get("schema") if is_object(said) else None
+    if not (is_object(said) and is_object(schema) and schema):
+        return None, format_
+    rest = {key: value for key, value in said.items() if key not in ("name", "schema")}
+    return schema, {"json_schema": rest} if rest else None
 
 
 def _check(body: _Body, fields: dict[str, Any]) -> None:
