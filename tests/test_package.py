@@ -16,6 +16,7 @@ IMPORT_ALL = """
 import importlib, sys, tokenwire
 assert "site-packages" in tokenwire.__file__, tokenwire.__file__
 NEEDS_AN_EXTRA = {"tokenwire.testing", "tokenwire.server.embedded", "tokenwire.transports.trio"}
+NEEDS_AN_EXTRA.add("tokenwire.transports.server")
 COMMAND = ("chat", "commands", "decode", "models", "providers", "show", "terminal")
 NEEDS_AN_EXTRA |= {f"tokenwire.cli.{name}" for name in COMMAND}
 EXTRAS = {"anyio", "click", "hypothesis", "rich", "trio"}

@@ -20,7 +20,7 @@ from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.registry import provider_named
 from tokenwire.protocols.reply import Reply
-from tokenwire.protocols.service import AnswerFunction, Responder, Service
+from tokenwire.protocols.service import Responder, Service
 from tokenwire.protocols.step import Step
 from tokenwire.protocols.toolkit.http import Request
 from tokenwire.transports.client.connection import Connection, Route
@@ -153,7 +153,9 @@ def say_hello(chat: Chat) -> Iterable[Event]:
 class Answering:
     """A real server: h11, and a service's responders. `heard` is what it was asked."""
 
-    def __init__(self, service: Service, answer: AnswerFunction = say_hello) -> None:
+    def __init__(
+        self, service: Service, answer: Callable[[Chat], Iterable[Event]] = say_hello
+    ) -> None:
         self._service, self._answer = service, answer
         self._h11 = h11.Connection(h11.SERVER)
         self.heard: list[Request] = []

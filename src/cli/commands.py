@@ -291,7 +291,7 @@ def chat(settings: Settings, /, question: tuple[str, ...], **options: Any) -> No
     "--answer",
     metavar="module:NAME",
     callback=_find_answer,
-    help="A function of your own that answers a chat with events. [default: repeat the question]",
+    help="A function of your own that answers a chat. [default: repeat the question]",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
@@ -299,6 +299,16 @@ def chat(settings: Settings, /, question: tuple[str, ...], **options: Any) -> No
     type=click.IntRange(0, 65535),
     default=0,
     help="The port to listen on. [default: a free one]",
+)
+@click.option(
+    "--public-url",
+    metavar="URL",
+    help="How clients reach the server, if not at its own address.",
+)
+@click.option(
+    "--cors",
+    metavar="ORIGIN",
+    help="An origin whose web pages may use the server, such as https://app.example.",
 )
 @click.option(
     "--require-key", is_flag=True, help="Refuse requests without the key in TOKENWIRE_KEY."

@@ -9,10 +9,10 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, cast
 
+from ..protocols.answering import AnswerFunction, RequestAnswerFunction
 from ..protocols.errors import LocalProtocolError
 from ..protocols.provider import Provider
 from ..protocols.registry import provider_named
-from ..protocols.service import AnswerFunction
 
 __all__ = ["find_answer", "find_provider"]
 
@@ -30,7 +30,7 @@ def find_provider(name: str) -> Provider:
     return found
 
 
-def find_answer(name: str) -> AnswerFunction:
+def find_answer(name: str) -> AnswerFunction | RequestAnswerFunction:
     """The answer function `module:NAME`, likewise."""
     found = _attribute(name, "an answer function", inspect.isfunction)
     if not callable(found):

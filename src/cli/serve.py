@@ -7,9 +7,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from ..protocols.answering import AnswerFunction, RequestAnswerFunction
 from ..protocols.errors import LocalProtocolError
 from ..protocols.provider import Provider
-from ..protocols.service import AnswerFunction, Service
+from ..protocols.service import Service
 from ..server.faults import (
     BreakEvent,
     CloseAfter,
@@ -46,7 +47,9 @@ class ServeOptions:
     pause: float
     faults: tuple[str, ...]
     times: int | None
-    answer: AnswerFunction | None
+    public_url: str | None
+    cors: str | None
+    answer: AnswerFunction | RequestAnswerFunction | None
 
 
 def run_serve(options: ServeOptions, settings: Settings) -> None:
@@ -69,6 +72,8 @@ def run_serve(options: ServeOptions, settings: Settings) -> None:
         cutting=cutting_of(options.cut, options.pause),
         fault=faults if options.times is None else None,
         faults=[faults] * (options.times or 0),
+        public_url=options.public_url,
+        cors=options.cors,
         on_error=report,
     )
     import anyio

@@ -32,9 +32,9 @@ def words(text: str) -> frozenset[str]:
 class Endpoint(msgspec.Struct, frozen=True):
     """One kind of request, and how it is recognized.
 
-    `path` is the end of the URL's path; a placeholder in braces (`{id}`) matches any text without a
-    slash. `does` is the purpose of the request: `chat`, `models`, `model`, `count`, `health`, or
-    another word that the format chooses.
+    `path` is the end of the URL's path, or `/`, the root. A placeholder in braces (`{id}`) matches
+    any text without a slash. `does` is the purpose of the request: `chat`, `models`, `model`,
+    `count`, or another word that the format chooses.
     """
 
     does: str
@@ -43,12 +43,13 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     def match(self, target: str) -> dict[str, str] | None:
         """The values of the placeholders, percent-decoded, if the path `target` matches; else
-        None."""
-        wanted, given = self.path.split("/")[1:], target.split("/")
-        if len(given) < len(wanted) + 1:  # the first item is empty, or stands before the match
+        None. A slash at the end makes no difference."""
+        wanted, given = self.path.rstrip("/").split("/")[1:], target.rstrip("/").split("/")
+        start = len(given) - len(wanted)
+        if start < 1 or (start > 1 and not wanted):  # the first item is empty, or of another path
             return None
         found: dict[str, str] = {}
-        for want, have in zip(wanted, given[-len(wanted) :], strict=True):
+        for want, have in zip(wanted, given[start:], strict=True):
             before, brace, rest = want.partition("{")
             if not brace:
                 if want != have:
@@ -140,6 +141,11 @@ class Dialect:
     def reason(self, kind: FinishKind) -> str:
         """Its first finish reason of this kind, or `kind` itself if it has none."""
         return next((word for word, means in self.finish.items() if means == kind), kind)
+
+    def end(self) -> End:
+        """The `End` of a complete answer. A format without an end mark has only the end of the body
+        as evidence."""
+        return End("terminator" if self.evidence == "finish" else self.evidence)
 
     def new_state(self) -> Any:
         """A new object for what a service keeps between requests (`Service.state`)."""

@@ -7,7 +7,7 @@ answer to the same chat: no clock, no randomness.
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -16,7 +16,6 @@ from .chat import Chat, Tool
 from .dialect import Dialect
 from .errors import BadRequest
 from .events import (
-    End,
     Event,
     Finish,
     FinishKind,
@@ -32,7 +31,7 @@ from .events import (
 )
 from .provider import Provider
 from .sample import sample
-from .service import AnswerFunction, refuse
+from .service import refuse
 
 __all__ = ["echo", "picture"]
 
@@ -41,7 +40,7 @@ LONGEST = 4 * 1024 * 1024
 meanwhile the server does nothing else."""
 
 
-def echo(provider: Provider) -> AnswerFunction:
+def echo(provider: Provider) -> Callable[[Chat], Iterator[Event]]:
     """An answer function for `provider`: the last user message's text, with the names of the
     provider and the model before it, one `Text` per word; a picture if the format has only that.
 
@@ -131,8 +130,7 @@ def _completion(
         if tool is not None:
             yield ToolCallEnd(0, f"call_{index}", tool.name, arguments, True, index=index)
         yield Finish(dialect.reason(kind), kind, detail, index)
-    # A format without an end mark has only the end of the body as evidence.
-    yield End("terminator" if dialect.evidence == "finish" else dialect.evidence)
+    yield dialect.end()
 
 
 def _json(schema: dict[str, Any], question: str) -> str:

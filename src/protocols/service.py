@@ -6,6 +6,8 @@ on sockets) calls
     chat = responder.receive_request(request)     # if it raises Refused: pass that to fail()
     responder.head()                              # the status and headers
     responder.send(event), ..., responder.end()   # if there is a chat; else only end()
+
+What to send is up to an answer function (`answering`).
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +16,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
 
+from .answering import AnswerFunction, RequestAnswerFunction, events_of
 from .chat import Chat
 from .dialect import Endpoint
 from .errors import (
@@ -29,6 +32,7 @@ from .errors import (
     TimedOut,
     TransportError,
     Truncated,
+    UnexpectedContent,
 )
 from .events import End, Event, Native, Unrecognized
 from .exchange import Exchange
@@ -36,7 +40,8 @@ from .limits import Limits
 from .provider import Provider
 from .reply import Reply
 from .retry import seconds_of
-from .toolkit.http import Headers, Request, content_type, make_headers
+from .toolkit.coding import content_decoder
+from .toolkit.http import Headers, Request, content_type, get_header, make_headers
 from .toolkit.json import decode_json
 
 __all__ = [
@@ -53,9 +58,13 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+_R = TypeVar("_R", bound=Refused)
 
-AnswerFunction = Callable[[Chat], Iterable[Event]]
-"""A function that answers a chat with events, the last of which is `End`."""
+_HEALTH = (Endpoint("health", "GET", "/health"), Endpoint("health", "GET", "/"))
+"""What clients and load balancers ask any service, to see whether it is up (quirk 75)."""
+
+_STREAMED: Headers = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+"""Headers of a stream, by which caches and proxies do not hold it back (the second is nginx's)."""
 
 
 class Sealer(Protocol):
@@ -76,7 +85,10 @@ class Service:
 
     `key`: the key that requests must have (None: any, or none). `base_url`: the address of the
     service, for URLs that it issues. `sealer`: without one, native forms of other formats are not
-    written. `state` is what the format keeps between requests (`Dialect.new_state`).
+    written. `now` returns seconds since 1970, for answers that tell when they were made; without it
+    that is 0, so that the same answers are the same bytes. `request_limit`: the most bytes of a
+    request's body that was compressed. `state` is what the format keeps between requests
+    (`Dialect.new_state`).
     """
 
     def __init__(
@@ -86,10 +98,14 @@ class Service:
         key: str | None = None,
         base_url: str | None = None,
         sealer: Sealer | None = None,
+        now: Callable[[], float] = lambda: 0,
+        request_limit: int = Limits().document,
     ) -> None:
         self.provider = provider
         self.base_url = base_url or provider.base_url
         self.sealer = sealer
+        self.now = now
+        self.request_limit = request_limit
         self.state: Any = provider.dialect.new_state()
         self._key = key
         self._numbers = 0
@@ -104,22 +120,24 @@ class Service:
         return self._numbers
 
     def route(self, request: Request) -> tuple[Endpoint, dict[str, str]]:
-        """The endpoint that `request` is for, and the values of its placeholders. Raises BadRequest
-        (404, 405)."""
+        """The endpoint that `request` is for, and the values of its placeholders: of several that
+        match, the one with the longest path. Raises BadRequest (404, 405)."""
         target = request.target.partition("?")[0]
         method = "GET" if request.method == "HEAD" else request.method
-        others: list[Endpoint] = []
-        for endpoint in self.provider.dialect.endpoints_of(self.provider):
-            found = endpoint.match(target)
-            if found is None:
-                continue
-            if endpoint.method == method:
-                return endpoint, found
-            others.append(endpoint)
-        if not others:
+        endpoints = (*self.provider.dialect.endpoints_of(self.provider), *_HEALTH)
+        matches = [(e, found) for e in endpoints if (found := e.match(target)) is not None]
+        right = [match for match in matches if match[0].method == method]
+        if right:
+            return max(right, key=lambda match: match[0].path.count("/"))
+        if not matches:
             raise refuse(BadRequest, 404, f"there is nothing at {target}")
-        takes = " and ".join(endpoint.method for endpoint in others)
-        raise refuse(BadRequest, 405, f"{others[0].path} takes {takes}, not {request.method}")
+        methods = list(dict.fromkeys(endpoint.method for endpoint, _ in matches))
+        takes = " and ".join(methods)
+        path = matches[0][0].path
+        error = refuse(BadRequest, 405, f"{path} takes {takes}, not {request.method}")
+        allowed = ", ".join([*methods, *(["HEAD"] if "GET" in methods else [])])
+        error.headers = [(b"allow", allowed.encode())]
+        raise error
 
     def check_key(self, request: Request) -> None:
         """Raises AuthenticationFailed if the service's key is in none of the places of `request`
@@ -146,8 +164,9 @@ class Responder:
     `write_whole` if it has answers that are not streamed, and `answer` if it has other endpoints
     than the chat.
 
-    `status` and `headers` are those of the response, final once the request is received.
-    `complete`: whether `End` was sent; an answer without it is half an answer.
+    `request` is the request with its body decoded, `base_url` the address with which URLs in the
+    answer begin. `status` and `headers` are those of the response, final once the request is
+    received. `complete`: whether `End` was sent; an answer without it is half an answer.
     """
 
     content_type: ClassVar[bytes] = b"text/event-stream; charset=utf-8"
@@ -155,6 +174,8 @@ class Responder:
 
     def __init__(self, service: Service) -> None:
         self.service = service
+        self.base_url = service.base_url
+        self.request = Request("GET", service.base_url, [])
         self.status = 200
         self.headers: Headers = [(b"content-type", self.content_type)]
         self.chat = Chat(messages=())
@@ -172,15 +193,21 @@ class Responder:
         endpoint, found = self.service.route(request)
         if endpoint.does != "health":
             self.service.check_key(request)
+        self.request = request = _decoded(request, self.service.request_limit)
         if endpoint.does != "chat":
             self.complete = True
             self.headers = [(b"content-type", b"application/json")]
-            self._body = self.answer(endpoint.does, request, found)
+            if endpoint.does == "health":
+                self._body = b'{"status":"ok"}'
+            else:
+                self._body = self.answer(endpoint.does, request, found)
             return None
         self.chat = self.read(request, found)
         if not self.chat.messages:
             raise refuse(BadRequest, 400, "no message: a chat needs at least one")
-        if not self.chat.stream:
+        if self.chat.stream:
+            self.headers = [*self.headers, *_STREAMED]
+        else:
             self._whole = Reply()
             self.headers = [(b"content-type", b"application/json")]
         return self.chat
@@ -215,6 +242,9 @@ class Responder:
         self.status = status_of(error)
         self.complete = True
         self.headers = [(b"content-type", b"application/json")]
+        if self.status == 401:
+            # RFC 9110 section 15.5.2 demands it; a key in another place has no scheme of its own.
+            self.headers.append((b"www-authenticate", b"Bearer"))
         if isinstance(error, Refused):
             self.headers += _advice(error)
         return self.write_error(error)
@@ -258,10 +288,35 @@ class Responder:
         return msgspec.json.encode({"error": error_fields(error)})
 
 
+def _decoded(request: Request, limit: int) -> Request:
+    """`request` without a content-encoding. Raises BadRequest (400, 413, 415)."""
+    if not request.body or get_header(request.headers, b"content-encoding") is None:
+        return request
+    try:
+        decoder = content_decoder(request.headers)
+        decoder.feed(request.body)
+        body = bytearray()
+        while decoder.more:
+            body += decoder.take()
+            if len(body) > limit:
+                raise refuse(BadRequest, 413, "the request body is too large once it is decoded")
+    except UnexpectedContent:
+        refusal = refuse(BadRequest, 415, "content-encoding: use gzip, deflate, or none")
+        refusal.headers = [(b"accept-encoding", b"gzip, deflate")]  # RFC 9110 section 15.5.16
+        raise refusal from None
+    except Malformed as error:
+        raise refuse(BadRequest, 400, f"the request: {error.message}") from None
+    if not decoder.whole:
+        raise refuse(BadRequest, 400, "the request: the body ends inside its content-encoding")
+    headers = [pair for pair in request.headers if pair[0].lower() != b"content-encoding"]
+    return Request(request.method, request.url, headers, bytes(body))
+
+
 def _advice(error: Refused) -> Headers:
-    """The headers that say whether and when to ask again: what an upstream said, in the forms of
-    the headers."""
+    """The headers that say what would be right, and whether and when to ask again: what an upstream
+    said, in the forms of the headers."""
     advice: list[tuple[str, str]] = []
+    right = [pair for pair in error.headers if pair[0] in (b"allow", b"accept-encoding")]
     wait = error.retry_after
     if wait and wait.isascii() and wait.isprintable():  # a body may have said anything
         seconds = seconds_of(wait)
@@ -273,7 +328,7 @@ def _advice(error: Refused) -> Headers:
                 advice.append(("retry-after-ms", str(ceil(seconds * 1000))))
     if error.should_retry is not None:
         advice.append(("x-should-retry", str(error.should_retry).lower()))
-    return make_headers(advice)
+    return [*right, *make_headers(advice)]
 
 
 def error_fields(error: RemoteProtocolError | LocalProtocolError) -> dict[str, Any]:
@@ -324,7 +379,7 @@ def status_of(error: RemoteProtocolError | LocalProtocolError) -> int:
     return _STATUS.get(type(error), 500)
 
 
-def refuse(kind: type[Refused], status: int, message: str, code: str | None = None) -> Refused:
+def refuse(kind: type[_R], status: int, message: str, code: str | None = None) -> _R:
     """The error with which a service refuses a request."""
     error = kind(message, code=code)
     error.status = status
@@ -355,21 +410,23 @@ def read_json(request: Request, decoder: "msgspec.json.Decoder[_T]") -> _T:
 def pair(
     exchange: Exchange,
     service: Service,
-    answer: AnswerFunction,
+    answer: AnswerFunction | RequestAnswerFunction,
     *,
     cut: Callable[[bytes], Iterable[bytes]] = lambda body: (body,),
 ) -> Iterator[Event]:
     """The events of `exchange` when `service` answers it in memory.
 
-    `cut` splits a body into the pieces in which it arrives. An answer without `End` ends like a
-    broken connection. Raises what the exchange raises.
+    `answer` can't be async here. `cut` splits a body into the pieces in which it arrives. An answer
+    without `End` ends like a broken connection. Raises what the exchange raises.
     """
     while (request := exchange.next_request()) is not None:
         responder = service.responder()
         try:
             chat = responder.receive_request(request)
-            body = b"" if chat is None else b"".join(map(responder.send, answer(chat)))
-            body += responder.end()
+            events: Iterable[Event] = ()
+            if chat is not None:
+                events = events_of(answer, service.provider.dialect, chat, responder.request)
+            body = b"".join(map(responder.send, events)) + responder.end()
         except RemoteProtocolError as error:
             body = responder.fail(error)
         exchange.receive_response(*responder.head())

@@ -12,9 +12,11 @@ import math
 import ssl
 import struct
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing, suppress
+from email.utils import formatdate
 from socket import SO_LINGER, SOL_SOCKET
 from types import TracebackType
 from typing import Any, TypeAlias, assert_never, cast
@@ -26,6 +28,7 @@ from anyio.abc import Listener, SocketAttribute, SocketStream
 from anyio.from_thread import start_blocking_portal
 from anyio.streams.tls import TLSStream
 
+from ..protocols.answering import AnswerFunction, RequestAnswerFunction
 from ..protocols.echo import echo
 from ..protocols.errors import (
     BadRequest,
@@ -37,10 +40,12 @@ from ..protocols.errors import (
 from ..protocols.limits import Limits
 from ..protocols.provider import Provider
 from ..protocols.registry import provider_named
-from ..protocols.service import AnswerFunction, Service, refusal_of_upstream, refuse
-from ..protocols.toolkit.http import Origin, Request
+from ..protocols.service import Service, refusal_of_upstream, refuse
+from ..protocols.toolkit.http import Headers, Request, check_url, get_header
+from .cors import Cors
 from .faults import Cutting, Faults
-from .scripts import Answer, Ending, Pause, Plan, Write, plan
+from .scripts import Action, Answer, Ending, Pause, Plan, Wait, Write, plan
+from .site import Site
 
 __all__ = ["Server", "serve"]
 
@@ -61,7 +66,7 @@ _HISTORY = 1000
 
 def serve(
     provider: str | Provider,
-    answer: AnswerFunction | None = None,
+    answer: AnswerFunction | RequestAnswerFunction | None = None,
     *,
     host: str = "127.0.0.1",
     port: int = 0,
@@ -70,27 +75,38 @@ def serve(
     fault: Faults = None,
     faults: Iterable[Faults] = (),
     ssl_context: ssl.SSLContext | None = None,
+    public_url: str | None = None,
+    cors: str | None = None,
     request_limit: int = Limits().document,
     patience: float = 60,
+    now: Callable[[], float] = time.time,
     on_error: Callable[[Exception], None] | None = None,
 ) -> "Server":
     """A server that imitates `provider`, as a context manager: `with` runs it in its own thread,
     `async with` in the running event loop.
 
-    `answer` runs in the server's event loop, so it must not block. If it raises Refused, that is
-    sent to the client. Any other exception, from it or from the provider's responder, is sent as an
-    error 500 without its message, kept in `Server.errors`, and passed to `on_error`, which runs in
-    the event loop, too.
+    `answer` is given a chat and, if it has a second parameter without a default, the `Request`. It
+    returns or yields text, or events with `End` as the last one. It may be async, and runs in the
+    server's event loop, so it must not block. If it raises Refused, that is sent to the client. Any
+    other exception, from it or from the provider's responder, is sent as an error 500 without its
+    message, kept in `Server.errors`, and passed to `on_error`, which runs in the event loop, too.
 
     `port` 0: any free one. `key`: the key that requests must have (None: any, or none). `faults`:
     those of the first request, of the second, and so on; `fault`: that of every later request. Each
-    HTTP request counts, including one for a token or a picture. `request_limit`: the most bytes of
-    a request body; a larger one is refused (413). `patience`: the seconds to wait for a client, for
-    each of: its TLS handshake, the head and the body of a request, and room to write more of an
-    answer. After that its connection is closed.
+    HTTP request counts, including one for a token or a picture, but no preflight of `cors`.
 
-    Raises LocalProtocolError for an unknown provider and, on entering, if the port is not available
-    or the server was entered before.
+    `public_url`: how clients reach the server, if not at its own address, as behind a proxy; URLs
+    in answers begin with it. A server on a loopback address refuses (421) requests to any other
+    host, but that of `public_url`. `cors`: the origin of web pages that may use the server, such as
+    `https://app.example`.
+
+    `request_limit`: the most bytes of a request body; a larger one is refused (413). `patience`:
+    the seconds to wait for a client, for each of: its TLS handshake, the head and the body of a
+    request, and room to write more of an answer. After that its connection is closed. `now`: the
+    time that answers tell, in seconds since 1970.
+
+    Raises LocalProtocolError for an unknown provider, a wrong `public_url` or `cors` and, on
+    entering, if the port is not available or the server was entered before.
     """
     provider = provider_named(provider)
     return Server(
@@ -102,8 +118,11 @@ def serve(
         fault=fault,
         faults=faults,
         ssl_context=ssl_context,
+        public_url=public_url and check_url(public_url, "public_url").rstrip("/"),
+        cors=None if cors is None else Cors(cors),
         request_limit=request_limit,
         patience=patience,
+        now=now,
         on_error=on_error,
     )
 
@@ -111,17 +130,17 @@ def serve(
 class Server:
     """An embedded server, made by `serve`. It can be entered once.
 
-    `url`: the base URL to give to `provider.exchange(base_url=...)`. `requests`: the requests
-    received, in order; at most the last 1,000, and fewer if their bodies have more than
-    `request_limit` bytes in all. `connections`: how many were accepted. `errors`: the last 1,000
-    exceptions in answer functions, responders or the server itself, for which no client is to
-    blame.
+    `url`: the base URL to give to `provider.exchange(base_url=...)`; `origin`: where this machine
+    reaches the server. `requests`: the requests received, in order; at most the last 1,000, and
+    fewer if their bodies have more than `request_limit` bytes in all. `connections`: how many were
+    accepted. `errors`: the last 1,000 exceptions in answer functions, responders or the server
+    itself, for which no client is to blame.
     """
 
     def __init__(
         self,
         provider: Provider,
-        answer: AnswerFunction,
+        answer: AnswerFunction | RequestAnswerFunction,
         *,
         address: tuple[str, int],
         key: str | None,
@@ -129,8 +148,11 @@ class Server:
         fault: Faults,
         faults: Iterable[Faults],
         ssl_context: ssl.SSLContext | None,
+        public_url: str | None,
+        cors: Cors | None,
         request_limit: int,
         patience: float,
+        now: Callable[[], float],
         on_error: Callable[[Exception], None] | None,
     ) -> None:
         self.url = ""
@@ -139,11 +161,15 @@ class Server:
         self.errors: list[Exception] = []
         self.answer = answer
         self.cutting = cutting
+        self.cors = cors
         self.request_limit = request_limit
         self.patience = patience
-        self.service = Service(provider, key=key)
+        self.now = now
+        self.service = Service(provider, key=key, now=now, request_limit=request_limit)
         self.origin = ""
+        self.site: Site
         self._address = address
+        self._public_url = public_url
         self._fault = fault
         self._faults = deque(faults)
         self._ssl_context = ssl_context
@@ -173,12 +199,19 @@ class Server:
             self._listener = await anyio.create_tcp_listener(local_host=host, local_port=port)
         except OSError as error:
             raise LocalProtocolError(f"can't listen on {host}:{port}: {error}") from None
-        scheme = "http" if self._ssl_context is None else "https"
-        port = self._listener.extra(SocketAttribute.local_port)  # noqa: S610  no Django
-        self.origin = f"{scheme}://{Origin(scheme, host, port).authority}"
-        path = urlsplit(self.service.provider.base_url).path.rstrip("/")
-        self.url = self.origin + path.replace("{", "").replace("}", "")  # any project, any region
-        self.service.base_url = self.url
+        self.site = Site(
+            "http" if self._ssl_context is None else "https",
+            host,
+            self._listener.extra(SocketAttribute.local_port),  # noqa: S610  no Django
+            bound=[
+                str(listener.extra(SocketAttribute.local_address)[0])  # noqa: S610
+                for listener in self._listener.listeners
+            ],
+            path=_base_path(self.service.provider),
+            public_url=self._public_url,
+        )
+        self.origin = self.site.origin
+        self.url = self.service.base_url = self.site.url
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
         for listener in self._listener.listeners:
@@ -253,6 +286,11 @@ class Server:
             await anyio.aclose_forcefully(transport)
 
 
+def _base_path(provider: Provider) -> str:
+    path = urlsplit(provider.base_url).path.rstrip("/")
+    return path.replace("{", "").replace("}", "")  # any project, any region
+
+
 class _Connection:
     """One connection: requests in, answers out.
 
@@ -272,6 +310,8 @@ class _Connection:
         self._transport = transport
         self._watch = watch
         self._http = h11.Connection(h11.SERVER)
+        self._headers: Headers = []
+        """Those of the next response that depend on the head of its request."""
 
     async def run(self) -> None:
         """Serve until the connection must be closed, which the caller does."""
@@ -281,28 +321,41 @@ class _Connection:
                     return
                 self._http.start_next_cycle()
         except h11.RemoteProtocolError as error:
+            await self._refuse(refuse(BadRequest, error.error_status_hint, str(error)))
+        except BadRequest as error:
             await self._refuse(error)
 
     async def _receive_request(self) -> Request | None:
-        """The next request; None if the client left. Raises h11.RemoteProtocolError."""
+        """The next request; None if the client left. Raises h11.RemoteProtocolError for what is not
+        valid HTTP, and BadRequest for what is not taken."""
         self._expect_the_client()
         head = await self._next_event()
         if not isinstance(head, h11.Request):
             return None
         self._expect_the_client()
+        headers = list(head.headers)
+        url = self._check_head(head.target.decode("ascii"), headers)
         body = bytearray()
         while isinstance(event := await self._next_event(), h11.Data):
             body += event.data
             if len(body) > self._server.request_limit:
-                raise h11.RemoteProtocolError("the request body is too large", 413)
-        target = head.target.decode("ascii")
-        if "://" not in target.partition("?")[0]:  # else it is in the form for proxies
-            target = f"{self._server.origin}/{target.removeprefix('/')}"
-        try:
-            urlsplit(target)
-        except ValueError as error:
-            raise h11.RemoteProtocolError(f"the request's target: {error}") from None
-        return Request(head.method.decode("ascii"), target, list(head.headers), bytes(body))
+                raise _too_large()
+        return Request(head.method.decode("ascii"), url, headers, bytes(body))
+
+    def _check_head(self, target: str, headers: Headers) -> str:
+        """The URL of a request. Raises BadRequest if its head says that it is not to be read."""
+        cors = self._server.cors
+        self._headers = [] if cors is None else cors.headers(headers)
+        url = self._server.site.url_of(target, get_header(headers, b"host"))
+        length = get_header(headers, b"content-length")
+        if length is not None:
+            if int(length) > self._server.request_limit:
+                raise _too_large()
+            if get_header(headers, b"transfer-encoding") is not None:
+                # A proxy may have read the length, and what is another request to us be part of
+                # this one to it (RFC 9112 section 6.1): nothing more is read.
+                self._headers.append((b"connection", b"close"))
+        return url
 
     async def _next_event(self) -> h11.Event:
         while True:
@@ -319,49 +372,75 @@ class _Connection:
 
     async def _respond(self, request: Request) -> bool:
         """Answer. Returns whether the connection stays open."""
-        plan = self._server.plan_next(request)
         server = self._server
+        preflight = None if server.cors is None else server.cors.preflight(request)
+        if preflight is not None:
+            await self._send(self._head(204, preflight))
+            return await self._end(Ending.KEEP, framed=True)
+        plan = server.plan_next(request)
+        responder = server.service.responder()
+        responder.base_url = server.site.base_url_for(request.url)
         answer = Answer(
             request,
             plan,
-            responder=server.service.responder(),
+            responder=responder,
             answer=server.answer,
             cutting=server.cutting,
             report=server.report,
         )
-        with closing(answer.actions()) as actions:
-            for action in actions if plan.head else ():
-                match action:
-                    case Write(data):
-                        if not answer.began:
-                            await self._begin(answer)
-                        if answer.bodiless:
-                            break
-                        if plan.framed:
-                            await self._send(h11.Data(data=data))
-                        else:
-                            await self._write(data)
-                    case Pause(seconds):
-                        self._watch.deadline = math.inf
-                        await anyio.sleep(seconds)
-                    case _:
-                        assert_never(action)
+        try:
+            with closing(answer.actions()) as actions:
+                for action in actions if plan.head else ():
+                    if not await self._carry_out(action, answer):
+                        break
+        finally:
+            await answer.aclose()
         if plan.head and not answer.began:
             await self._begin(answer)
         return await self._end(Ending.CLOSE if answer.failed else plan.ending, plan.framed)
+
+    async def _carry_out(self, action: Action, answer: Answer) -> bool:
+        """Do `action`. Returns whether there is more to do."""
+        match action:
+            case Write(data):
+                if not answer.began:
+                    await self._begin(answer)
+                if answer.bodiless:
+                    return False
+                if answer.plan.framed:
+                    await self._send(h11.Data(data=data))
+                else:
+                    await self._write(data)
+            case Pause(seconds):
+                self._watch.deadline = math.inf
+                await anyio.sleep(seconds)
+            case Wait():
+                self._watch.deadline = math.inf
+                await action.run()
+            case _:
+                assert_never(action)
+        return True
 
     async def _begin(self, answer: Answer) -> None:
         answer.began = True
         headers = answer.headers
         if answer.plan.gzip:
             headers = [*headers, (b"content-encoding", b"gzip")]
-        if not answer.plan.framed:
-            lines = [b"HTTP/1.0 %d " % answer.status, *map(b": ".join, headers), b"", b""]
-            await self._write(b"\r\n".join(lines))
-            return
-        if answer.length is not None:
+        if answer.plan.framed and answer.length is not None:
             headers = [*headers, (b"content-length", b"%d" % answer.length)]
-        await self._send(h11.Response(status_code=answer.status, headers=headers))
+        head = self._head(answer.status, headers)
+        if answer.plan.framed:
+            await self._send(head)
+        else:
+            lines = [b"HTTP/1.0 %d " % answer.status, *map(b": ".join, head.headers), b"", b""]
+            await self._write(b"\r\n".join(lines))
+
+    def _head(self, status: int, headers: Headers) -> h11.Response:
+        """The head of a response, with the headers that all have."""
+        if get_header(headers, b"date") is None:
+            date = formatdate(self._server.now(), usegmt=True)
+            headers = [*headers, (b"date", date.encode())]
+        return h11.Response(status_code=status, headers=[*headers, *self._headers])
 
     async def _end(self, ending: Ending, framed: bool) -> bool:
         """End a response. Returns whether the connection stays open."""
@@ -390,14 +469,14 @@ class _Connection:
                 assert_never(ending)
         return False
 
-    async def _refuse(self, error: h11.RemoteProtocolError) -> None:
-        """Answer a request that is not valid HTTP."""
+    async def _refuse(self, error: BadRequest) -> None:
+        """Answer a request that was not read to its end."""
         responder = self._server.service.responder()
-        body = responder.fail(refuse(BadRequest, error.error_status_hint, str(error)))
+        body = responder.fail(error)
         status, headers = responder.head()
         length = (b"content-length", b"%d" % len(body))
         close = (b"connection", b"close")
-        await self._send(h11.Response(status_code=status, headers=[*headers, length, close]))
+        await self._send(self._head(status, [*headers, length, close]))
         await self._send(h11.Data(data=body))
         await self._send(h11.EndOfMessage())
         await self._part()
@@ -424,3 +503,7 @@ class _Connection:
     def _expect_the_client(self) -> None:
         """From now on the client has `patience` seconds."""
         self._watch.deadline = anyio.current_time() + self._server.patience
+
+
+def _too_large() -> BadRequest:
+    return refuse(BadRequest, 413, "the request body is too large")

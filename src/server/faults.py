@@ -8,7 +8,7 @@ what the server has to do for them.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Literal, TypeAlias, assert_never
+from typing import Literal, TypeAlias, TypeVar, assert_never
 
 from ..protocols.errors import LocalProtocolError
 
@@ -31,6 +31,8 @@ __all__ = [
     "StallAfter",
     "Unframed",
 ]
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,18 @@ class Cutting:
         """Writes of these sizes in bytes, again and again, regardless of where events end."""
         return cls("sizes", sizes, pause)
 
-    def cut(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """The writes for a body that is produced in `pieces`. None of them is empty."""
+    def cut(self, pieces: Iterable[bytes | _T]) -> Iterator[bytes | _T]:
+        """The writes for a body that is produced in `pieces`. None of them is empty. What is not
+        bytes is passed on at once."""
         match self.by:
             case "whole":
-                yield from filter(None, (b"".join(pieces),))
+                whole = bytearray()
+                for piece in pieces:
+                    if isinstance(piece, bytes):
+                        whole += piece
+                    else:
+                        yield piece
+                yield from filter(None, (bytes(whole),))
             case "event":
                 yield from filter(None, pieces)
             case "sizes":
@@ -78,6 +87,9 @@ class Cutting:
                 sizes = cycle(self.sizes)
                 size = next(sizes)
                 for piece in pieces:
+                    if not isinstance(piece, bytes):
+                        yield piece
+                        continue
                     rest += piece
                     while len(rest) >= size:
                         yield bytes(rest[:size])
@@ -128,8 +140,8 @@ class StallAfter:
 
 @dataclass(frozen=True)
 class KeepAlives:
-    """After `count` bytes of body only comments (`: keepalive`) are sent, one every `interval`
-    seconds, until the client leaves. Don't combine it with Gzip."""
+    """After the event with which `count` bytes of body are sent, only comments (`: keepalive`) are
+    sent, one every `interval` seconds, until the client leaves. Don't combine it with Gzip."""
 
     count: int = 0
     interval: float = 0.05

@@ -1,22 +1,39 @@
 """What the embedded server does for one request, worked out without I/O.
 
 `plan` sums up the faults of a response. An `Answer` asks the answer function, and turns its events
-into a script: the writes and pauses to carry out, up to the plan's `Ending`.
+into a script: the writes, pauses and waits to carry out, up to the plan's `Ending`. Only what is
+async in an answer function is left to the driver, as a `Wait`.
 """
 
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+)
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from itertools import chain
-from typing import TypeAlias, assert_never
+from typing import Any, Generic, TypeAlias, TypeVar, assert_never
 
 import msgspec
 
+from ..protocols.answering import (
+    AnswerFunction,
+    RequestAnswerFunction,
+    Said,
+    Told,
+    answer_with,
+    said_at_once,
+)
 from ..protocols.chat import Chat
 from ..protocols.errors import BadRequest, Malformed, Refused
-from ..protocols.events import End
-from ..protocols.service import AnswerFunction, Responder, refuse
+from ..protocols.events import End, Event
+from ..protocols.service import Responder, refuse
 from ..protocols.toolkit.http import Headers, Request, make_headers
 from .faults import (
     BreakEvent,
@@ -38,7 +55,9 @@ from .faults import (
     Unframed,
 )
 
-__all__ = ["Action", "Answer", "Ending", "Pause", "Plan", "Write", "plan"]
+__all__ = ["Action", "Answer", "Ending", "Pause", "Plan", "Wait", "Write", "plan"]
+
+_T = TypeVar("_T")
 
 
 class Ending(Enum):
@@ -74,7 +93,39 @@ class Pause:
     seconds: float
 
 
-Action: TypeAlias = Write | Pause
+class Wait(Generic[_T]):
+    """Something that an async answer function has to await."""
+
+    def __init__(self, awaitable: Awaitable[_T]) -> None:
+        self._awaitable = awaitable
+        self._results: list[_T] = []
+        self._error: Exception | None = None
+
+    async def run(self) -> None:
+        """Await it. The script goes on with the result, or with the error."""
+        try:
+            self._results.append(await self._awaitable)
+        except Exception as error:  # noqa: BLE001  an answer function may raise anything
+            self._error = error
+
+    def result(self) -> _T:
+        """What `run` awaited. Raises what that raised."""
+        if self._error is not None:
+            raise self._error
+        return self._results[0]
+
+
+def _wait(awaitable: Awaitable[_T]) -> Generator[Wait[_T], None, _T]:
+    """The result of `awaitable`, once the driver has awaited it."""
+    wait = Wait(awaitable)
+    yield wait
+    return wait.result()
+
+
+Action: TypeAlias = Write | Pause | Wait[Any]
+
+_Piece: TypeAlias = bytes | Wait[Any]
+"""What a body is made of. A `Wait` is passed on as it is, up to the driver."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +141,10 @@ class Plan:
     end_after: int | None = None
     """The number of bytes after which the body ends, as if it were complete."""
     stop_after: int | None = None
-    interval: float | None = None
-    """Seconds between the keep-alives that go on forever after the body."""
+    quiet_after: int | None = None
+    """The number of bytes after which, once an event is over, there are only keep-alives."""
+    interval: float = 0
+    """Seconds between those."""
     ending: Ending = Ending.KEEP
 
 
@@ -106,7 +159,7 @@ def plan(faults: Faults) -> Plan:
 
 class Answer:
     """The response to one request, as it is produced. `status`, `headers` and `length` (None: not
-    known) are final from the first action on."""
+    known) are final from the first action on that is no `Wait`."""
 
     def __init__(
         self,
@@ -114,7 +167,7 @@ class Answer:
         plan: Plan,
         *,
         responder: Responder,
-        answer: AnswerFunction,
+        answer: AnswerFunction | RequestAnswerFunction,
         cutting: Cutting,
         report: Callable[[Exception], Refused],
     ) -> None:
@@ -132,6 +185,7 @@ class Answer:
         self._cutting = cutting
         self._report = report
         self._streams = False
+        self._said: AsyncIterator[Said] | None = None
 
     @property
     def bodiless(self) -> bool:
@@ -141,13 +195,21 @@ class Answer:
     def actions(self) -> Generator[Action]:
         """What to do, up to the ending."""
         try:
-            yield from _script(self.plan, self._pieces(), self._cutting)
+            pieces = yield from self._open()
+            yield from _script(self.plan, pieces, self._cutting)
         except Exception as error:  # noqa: BLE001  an answer function may raise anything
             body = self._responder.fail(self._report(error))
             self.status, self.headers = self._responder.head()
             yield from _script(self.plan, self._whole(body), self._cutting)
 
-    def _pieces(self) -> Iterator[bytes]:
+    async def aclose(self) -> None:
+        """Let an async answer function clean up. To be called when the script is left."""
+        close = getattr(self._said, "aclose", None)
+        if close is not None:
+            await close()
+
+    def _open(self) -> Generator[Wait[Any], None, Iterator[_Piece]]:
+        """The pieces of the body, when it is known what it is."""
         replacement = self.plan.replacement
         if replacement is not None:
             self.status, self.headers = replacement.status, replacement.headers
@@ -156,24 +218,32 @@ class Answer:
             chat = self._responder.receive_request(self._request)
         except Malformed as error:  # in a request the client is to blame, in an answer the server
             raise refuse(BadRequest, 400, error.message) from None
-        said = filter(None, () if chat is None else self._say(chat))
-        first = next(said, None)
+        said: Iterator[_Piece] = filter(None, () if chat is None else self._say(chat))
+        first = None
+        for piece in said:
+            if isinstance(piece, bytes):
+                first = piece
+                break
+            yield piece
         self.status, self.headers = self._responder.head()
         if first is None:  # no bytes before the end: this is not a stream
             return self._whole(self._responder.end())
         self._streams = True
         return _encode(self.plan, chain((first,), said))
 
-    def _whole(self, body: bytes) -> Iterator[bytes]:
+    def _whole(self, body: bytes) -> Iterator[_Piece]:
         """A body that is known before it is sent."""
-        pieces = list(_encode(self.plan, (body,)))
-        if self.plan.framed and self.plan.interval is None:
+        pieces = [piece for piece in _encode(self.plan, (body,)) if isinstance(piece, bytes)]
+        if self.plan.framed and self.plan.quiet_after is None:
             self.length = sum(map(len, pieces))
         return iter(pieces)
 
-    def _say(self, chat: Chat) -> Iterator[bytes]:
+    def _say(self, chat: Chat) -> Iterator[_Piece]:
         try:
-            for event in self._answer(chat):
+            for event in self._events(chat):
+                if isinstance(event, Wait):
+                    yield event
+                    continue
                 data = self._responder.send(event)
                 if self.plan.terminator or not isinstance(event, End):
                     yield data
@@ -186,8 +256,26 @@ class Answer:
             self.failed = True
             yield self._responder.fail_midway(self._report(error))
 
+    def _events(self, chat: Chat) -> Iterator[Event | Wait[Any]]:
+        """The answer function's events."""
+        told = Told(self._responder.service.provider.dialect, chat)
+        answered = answer_with(self._answer, chat, self._responder.request)
+        if isinstance(answered, Awaitable):
+            answered = yield from _wait(answered)
+        if isinstance(answered, AsyncIterable):
+            self._said = aiter(answered)
+            while True:
+                try:
+                    said = yield from _wait(anext(self._said))
+                except StopAsyncIteration:
+                    break
+                yield told.event(said)
+        else:
+            yield from map(told.event, said_at_once(answered))
+        yield from told.rest()
 
-def _encode(plan: Plan, pieces: Iterable[bytes]) -> Iterator[bytes]:
+
+def _encode(plan: Plan, pieces: Iterable[_Piece]) -> Iterator[_Piece]:
     """The `pieces` of a body, one for each event, as they will be sent: with a broken one, gzipped,
     ended early."""
     pieces = filter(None, pieces)
@@ -195,14 +283,19 @@ def _encode(plan: Plan, pieces: Iterable[bytes]) -> Iterator[bytes]:
         pieces = _break(pieces, plan.broken)
     if plan.gzip:
         pieces = _gzip(pieces)
+    if plan.quiet_after is not None:
+        pieces = _events_up_to(pieces, plan.quiet_after)
     return iter(pieces) if plan.end_after is None else _first(pieces, plan.end_after)
 
 
-def _script(plan: Plan, pieces: Iterable[bytes], cutting: Cutting) -> Iterator[Action]:
+def _script(plan: Plan, pieces: Iterable[_Piece], cutting: Cutting) -> Iterator[Action]:
     """What to do for a body that is produced in `pieces`, up to `plan.ending`."""
     left = plan.stop_after
     first = True
     for data in () if left == 0 else cutting.cut(pieces):
+        if isinstance(data, Wait):
+            yield data
+            continue
         if not first and cutting.pause:
             yield Pause(cutting.pause)
         first = False
@@ -211,7 +304,7 @@ def _script(plan: Plan, pieces: Iterable[bytes], cutting: Cutting) -> Iterator[A
             left = max(0, left - len(data))
             if not left:
                 break
-    while plan.interval is not None:
+    while plan.quiet_after is not None:
         yield Write(b": keepalive\n\n")
         yield Pause(plan.interval)
 
@@ -227,7 +320,7 @@ def _add(plan: Plan, fault: Fault) -> Plan:
         case StallAfter(count, head):
             return replace(plan, stop_after=count, head=head, ending=Ending.WAIT)
         case KeepAlives(count, interval):
-            return replace(plan, stop_after=count, interval=interval)
+            return replace(plan, quiet_after=count, interval=interval)
         case Linger():
             return replace(plan, ending=Ending.WAIT)
         case CloseIdle():
@@ -263,28 +356,45 @@ def _error(status: int, headers: Headers, message: str) -> Replacement:
     return Replacement(status, [(b"content-type", b"application/json"), *headers], body)
 
 
-def _break(pieces: Iterable[bytes], broken: BreakEvent) -> Iterator[bytes]:
+def _break(pieces: Iterable[_Piece], broken: BreakEvent) -> Iterator[_Piece]:
     number = 0
     for piece in pieces:
-        if number == broken.after:
-            yield broken.data
+        if isinstance(piece, bytes):
+            if number == broken.after:
+                yield broken.data
+            number += 1
         yield piece
-        number += 1
     if number <= broken.after:
         yield broken.data
 
 
-def _gzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _gzip(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
     packer = zlib.compressobj(wbits=31)  # 16 + 15: gzip, not zlib
     for piece in pieces:
-        yield packer.compress(piece) + packer.flush(zlib.Z_SYNC_FLUSH)
+        if isinstance(piece, bytes):
+            yield packer.compress(piece) + packer.flush(zlib.Z_SYNC_FLUSH)
+        else:
+            yield piece
     yield packer.flush()
 
 
-def _first(pieces: Iterable[bytes], count: int) -> Iterator[bytes]:
+def _events_up_to(pieces: Iterable[_Piece], count: int) -> Iterator[_Piece]:
+    """The `pieces` up to the one with which there are `count` bytes."""
+    for piece in pieces if count else ():
+        yield piece
+        if isinstance(piece, bytes):
+            count -= len(piece)
+            if count <= 0:
+                return
+
+
+def _first(pieces: Iterable[_Piece], count: int) -> Iterator[_Piece]:
     """The first `count` bytes of `pieces`."""
     for piece in pieces if count else ():
-        yield piece[:count]
-        count -= len(piece)
-        if count <= 0:
-            return
+        if isinstance(piece, bytes):
+            yield piece[:count]
+            count -= len(piece)
+            if count <= 0:
+                return
+        else:
+            yield piece

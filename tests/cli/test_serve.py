@@ -116,7 +116,7 @@ def serving(*arguments: str, **environment: str) -> Generator[tuple[str, "subpro
         env={**CLEAN, **environment},
     ) as process:
         assert process.stdout is not None
-        found = re.search(r"http://\S+", process.stdout.readline())
+        found = re.search(r"https?://\S+", process.stdout.readline())
         assert found
         try:
             yield found[0], process
@@ -167,6 +167,38 @@ def test_answers_of_ones_own(mine: Path) -> None:
     for name, words in wrong.items():
         outcome = run("serve", "--answer", name)
         assert (outcome.code, outcome.err) == (Exit.USAGE, f"tokenwire: {words}\n")
+
+
+ASYNC = """
+async def answer(chat, request):
+    yield "It is "
+    yield request.method
+"""
+
+
+def test_answers_of_ones_own_may_be_async_text(mine: Path) -> None:
+    (mine / "later.py").write_text(ASYNC)
+    said: list[str] = []
+
+    async def ask() -> None:
+        url = cast(Stream, sys.stdout).bytes.getvalue().decode().split()[2]
+        said.append((await tokenwire.ask_async("darkai", "Hello", base_url=url)).text)
+        raise KeyboardInterrupt
+
+    with patch("anyio.sleep_forever", ask):
+        assert run("serve", "-p", "darkai", "--answer", "later:answer").code == Exit.OK
+    assert said == ["It is POST"]
+
+
+def test_a_public_url_and_an_origin_of_web_pages() -> None:
+    with serving("--public-url", "https://llm.example", "--cors", "https://app.example") as (_, it):
+        assert it.stdout is not None
+        shown = it.stdout.readline() + it.stdout.readline() + it.stdout.readline()
+        assert "https://llm.example/v1/chat/completions" in shown
+    for option, value in (("--public-url", "llm.example"), ("--cors", "*")):
+        outcome = run("serve", option, value)
+        assert outcome.code == Exit.USAGE
+        assert value in outcome.err
 
 
 def test_what_its_code_raises_is_shown_with_where(mine: Path) -> None:

@@ -38,7 +38,7 @@ def test_words() -> None:
         ("/chat", "/v1/chat", {}),
         ("/chat", "/v1/chats", None),
         ("/chat", "/achat", None),
-        ("/chat", "/chat/", None),
+        ("/chat", "/chat/", {}),
         ("/chat", "chat", None),
         ("/chat", "", None),
         ("/chat", "/", None),
@@ -60,6 +60,10 @@ def test_words() -> None:
         ("/a{n}a", "/axa", {"n": "x"}),
         ("/{a}/to/{b}", "/v1/x/to/y", {"a": "x", "b": "y"}),
         ("/{a}/to/{b}", "/to/y", None),
+        ("/chat/", "/v1/chat", {}),
+        ("/", "/", {}),
+        ("/", "", {}),
+        ("/", "/v1/", None),
     ],
 )
 def test_an_endpoint_is_recognized_by_the_end_of_the_path(

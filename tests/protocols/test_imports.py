@@ -190,12 +190,17 @@ def formats_unnamed(imports: Imports) -> Imports:
     ]
 
 
+FIRST_NAMES = ("transports.server", "transports.faults")
+"""Modules of no code, for programs that know the server by the names that it had first."""
+
+
 def transports_on_protocols(imports: Imports) -> Imports:
     """`transports` import `protocols`, and of ours nothing else but themselves."""
     return [
         each
         for each in imports
         if is_below(each.module, "transports")
+        and each.module not in FIRST_NAMES
         and each.ours
         and not is_below(each.target, "transports")
         and not is_below(each.target, "protocols")

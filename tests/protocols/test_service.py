@@ -1,7 +1,9 @@
 """Services: what all responders share, statuses, and `pair`."""
 
+import gzip
 import json
-from collections.abc import Iterable
+import zlib
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
 
@@ -151,7 +153,8 @@ class Toy(Dialect):
         Endpoint("models", "GET", "/models"),
         Endpoint("models", "POST", "/models"),
         Endpoint("model", "GET", "/models/{id}"),
-        Endpoint("health", "GET", "/health"),
+        Endpoint("short", "POST", "/ask"),
+        Endpoint("longer", "POST", "/models/{id}/ask"),
     )
 
     def respond(self, service: Service) -> Responder:
@@ -206,6 +209,9 @@ CHAT = toy("POST", "/v1/chat/m-1:ask")
         (toy("GET", "/a/b/models/m-1"), "model", {"id": "m-1"}),
         (toy("GET", "/health"), "health", {}),
         (toy("HEAD", "/health"), "health", {}),
+        (toy("GET", "/"), "health", {}),
+        (toy("GET", ""), "health", {}),
+        (toy("POST", "/long/models/m/ask/"), "longer", {"id": "m"}),
     ],
 )
 def test_a_request_is_routed(request_: Request, does: str, found: dict[str, str]) -> None:
@@ -214,20 +220,25 @@ def test_a_request_is_routed(request_: Request, does: str, found: dict[str, str]
 
 
 @pytest.mark.parametrize(
-    ("request_", "status", "message"),
+    ("request_", "allow", "message"),
     [
-        (toy("POST", "/v1/other?key=secret"), 404, "there is nothing at /v1/other"),
-        (toy("POST", "/chat/:ask"), 404, "there is nothing at /chat/:ask"),
-        (toy("GET", "/chat/m:ask"), 405, "/chat/{model}:ask takes POST, not GET"),
-        (toy("PUT", "/models"), 405, "/models takes GET and POST, not PUT"),
-        (toy("PUT", "/models/m"), 405, "/models/{id} takes GET, not PUT"),
+        (toy("POST", "/v1/other?key=secret"), None, "there is nothing at /v1/other"),
+        (toy("POST", "/chat/:ask"), None, "there is nothing at /chat/:ask"),
+        (toy("GET", "/v1/"), None, "there is nothing at /v1/"),
+        (toy("GET", "/chat/m:ask"), b"POST", "/chat/{model}:ask takes POST, not GET"),
+        (toy("HEAD", "/chat/m:ask"), b"POST", "/chat/{model}:ask takes POST, not HEAD"),
+        (toy("PUT", "/models"), b"GET, POST, HEAD", "/models takes GET and POST, not PUT"),
+        (toy("PUT", "/models/m"), b"GET, HEAD", "/models/{id} takes GET, not PUT"),
     ],
 )
-def test_a_request_that_leads_nowhere(request_: Request, status: int, message: str) -> None:
+def test_a_request_that_leads_nowhere(request_: Request, allow: bytes | None, message: str) -> None:
     responder = Service(TOY).responder()
     with pytest.raises(BadRequest) as caught:
         responder.receive_request(request_)
-    assert (caught.value.status, caught.value.message) == (status, message)
+    assert caught.value.message == message
+    responder.fail(caught.value)
+    expected = (404, JSON) if allow is None else (405, [*JSON, (b"allow", allow)])
+    assert responder.head() == expected
 
 
 def test_the_chat_is_where_the_provider_has_it() -> None:
@@ -300,16 +311,78 @@ def test_a_key_may_stand_where_the_provider_says_too() -> None:
 
 def test_only_health_needs_no_key() -> None:
     service = Service(TOY, key="k")
-    assert service.responder().receive_request(toy("GET", "/health")) is None
+    for path in ("/health", "/"):
+        responder = service.responder()
+        assert responder.receive_request(toy("GET", path)) is None
+        assert (responder.head(), responder.end()) == ((200, JSON), b'{"status":"ok"}')
     for path in ("/models", "/models/m"):
-        with pytest.raises(AuthenticationFailed):
-            service.responder().receive_request(toy("GET", path))
+        responder = service.responder()
+        with pytest.raises(AuthenticationFailed) as caught:
+            responder.receive_request(toy("GET", path))
+        responder.fail(caught.value)
+        assert responder.head() == (401, [*JSON, (b"www-authenticate", b"Bearer")])
+
+
+CODINGS: dict[bytes, Callable[[bytes], bytes]] = {
+    b"gzip": gzip.compress,
+    b"X-GZIP": gzip.compress,
+    b"deflate": zlib.compress,
+    b"identity": bytes,
+}
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("size", [0, 1, 1000])
+def test_a_request_may_be_compressed(coding: bytes, size: int) -> None:
+    headers = [(b"Content-Encoding", coding), (b"x-other", b"y")]
+    body = CODINGS[coding](b"x" * size)
+    responder = Service(TOY, request_limit=1000).responder()
+    assert responder.receive_request(toy("POST", "/models", body, headers)) is None
+    assert responder.end() == b"models " + b"x" * size
+    assert responder.request.url == "http://x.test/models"
+    assert not body or responder.request.headers == [(b"x-other", b"y")]
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "status", "message"),
+    [
+        (b"br", b"x", 415, "content-encoding: use gzip, deflate, or none"),
+        (b"gzip, gzip", b"x", 415, "content-encoding: use gzip, deflate, or none"),
+        (b"gzip", b"xyz", 400, "the request: the body is not valid gzip"),
+        (
+            b"gzip",
+            gzip.compress(b"x", mtime=0)[:-1],
+            400,
+            "the body ends inside its content-encoding",
+        ),
+        (b"gzip", gzip.compress(bytes(1001), mtime=0), 413, "too large once it is decoded"),
+        (b"deflate", zlib.compress(bytes(1_000_000)), 413, "too large once it is decoded"),
+    ],
+)
+def test_a_request_that_is_compressed_as_it_must_not_be(
+    coding: bytes, body: bytes, status: int, message: str
+) -> None:
+    responder = Service(TOY, request_limit=1000).responder()
+    request = toy("POST", "/models", body, [(b"content-encoding", coding)])
+    with pytest.raises(BadRequest, match=message) as caught:
+        responder.receive_request(request)
+    assert caught.value.status == status
+    responder.fail(caught.value)
+    takes = [(b"accept-encoding", b"gzip, deflate")] if status == 415 else []
+    assert responder.head() == (status, [*JSON, *takes])
 
 
 def test_a_streamed_answer() -> None:
     responder = Service(TOY).responder()
     assert responder.receive_request(CHAT) == as_chat("hi", model="m-1")
-    assert responder.head() == (200, [(b"content-type", b"text/event-stream; charset=utf-8")])
+    assert responder.head() == (
+        200,
+        [
+            (b"content-type", b"text/event-stream; charset=utf-8"),
+            (b"cache-control", b"no-cache"),
+            (b"x-accel-buffering", b"no"),
+        ],
+    )
     sent = [responder.send(event) for event in (Text("a"), Usage(), Text("b"))]
     assert sent == [b"a;", b"", b"b;"]
     assert not responder.complete

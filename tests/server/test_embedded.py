@@ -11,18 +11,24 @@ import ssl
 import struct
 import subprocess
 import threading
+import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
+import httpx
 import openai
 import pytest
+import trio.testing
 
+import tokenwire
 from tests import certificates
 from tests.subjects import EACH_FORMAT
+from tokenwire import make_exchange
+from tokenwire.protocols.answering import AnswerFunction
 from tokenwire.protocols.chat import Chat, as_chat
 from tokenwire.protocols.errors import (
     AuthenticationFailed,
@@ -38,6 +44,7 @@ from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.registry import PROVIDERS, provider_named
 from tokenwire.protocols.reply import Reply
 from tokenwire.protocols.retry import NO_RETRY
+from tokenwire.protocols.toolkit.http import Request, get_header
 from tokenwire.server.embedded import Server, serve
 from tokenwire.server.faults import (
     BreakEvent,
@@ -540,8 +547,8 @@ def test_in_a_running_loop(backend: str) -> None:
         ):
             body = json.dumps(CHAT).encode()
             await stream.send(
-                b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json"
-                b"\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+                b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+                b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body
             )
             return b"".join([data async for data in stream])
 
@@ -676,7 +683,8 @@ def test_linger_sends_all_but_the_end_of_the_chunks() -> None:
 def test_keep_alives_until_the_client_leaves() -> None:
     with serve("openai", fault=KeepAlives(5, interval=0.001)) as server, raw(server) as client:
         client.post()
-        client.until(b"5\r\ndata:\r\n")
+        client.head()
+        assert client.chunk().endswith(b"}\n\n")  # the whole event that they follow
         for _ in range(3):
             assert client.until(b"\r\n") == b"d\r\n"
             assert client.exactly(15) == b": keepalive\n\n\r\n"
@@ -752,7 +760,7 @@ def test_a_status_without_a_body() -> None:
     with serve("openai", faults=[RefuseWith(304), Unframed()]) as server, raw(server) as client:
         client.post()
         client.head()
-        client.send(b"HEAD /v1 HTTP/1.1\r\nhost: a\r\n\r\n")
+        client.send(b"HEAD /v1 HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert client.rest().startswith(b"HTTP/1.0 404 ")
         assert client.rest().endswith(b"\r\n\r\n")
 
@@ -883,12 +891,12 @@ def test_an_event_that_the_dialect_can_not_say() -> None:
         (b"\x16\x03\x01\x02\x00 garbage\r\n\r\n", b"400"),
         (b"GET /\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\n\r\n", b"400"),
-        (b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"x" * 200_000, b"431"),
-        (b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", b"400"),
-        (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5, 6\r\n\r\n", b"400"),
-        (b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip\r\n\r\n", b"501"),
-        (b"GET http://[ HTTP/1.1\r\nhost: a\r\n\r\n", b"400"),
-        (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 60\r\n\r\n" + b"x" * 60, b"413"),
+        (b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"x" * 200_000, b"431"),
+        (b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5, 6\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: gzip\r\n\r\n", b"501"),
+        (b"GET http://[ HTTP/1.1\r\nhost: localhost\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 60\r\n\r\n" + b"x" * 60, b"413"),
     ],
 )
 def test_what_is_no_request(sent: bytes, status: bytes) -> None:
@@ -901,7 +909,7 @@ def test_what_is_no_request(sent: bytes, status: bytes) -> None:
             assert b'"error"' in body
             assert client.rest() == b""
         with raw(server) as client:
-            client.send(b"GET /v1 HTTP/1.1\r\nhost: a\r\n\r\n")
+            client.send(b"GET /v1 HTTP/1.1\r\nhost: localhost\r\n\r\n")
             assert client.response()[0].startswith(b"HTTP/1.1 404")
     assert server.errors == []
 
@@ -909,17 +917,17 @@ def test_what_is_no_request(sent: bytes, status: bytes) -> None:
 @pytest.mark.parametrize(
     ("line", "status"),
     [
-        (b"GET http://elsewhere/v1/chat/completions HTTP/1.1", b"405"),
+        (b"GET http://LocalHost/v1/chat/completions HTTP/1.1", b"405"),
         (b"CONNECT example.com:443 HTTP/1.1", b"404"),
         (b"OPTIONS * HTTP/1.1", b"404"),
-        (b"GET /?u=http://[ HTTP/1.1", b"404"),
+        (b"GET /x?u=http://[ HTTP/1.1", b"404"),
         (b"GET //x HTTP/1.1", b"404"),
     ],
 )
 def test_odd_targets(line: bytes, status: bytes) -> None:
     with serve("openai") as server, raw(server) as client:
         for _ in range(2):
-            client.send(line + b"\r\nhost: a\r\n\r\n")
+            client.send(line + b"\r\nhost: localhost\r\n\r\n")
             assert client.response()[0].startswith(b"HTTP/1.1 " + status)
 
 
@@ -928,7 +936,7 @@ def test_odd_targets(line: bytes, status: bytes) -> None:
     [
         b"",
         b"POST /v1/chat/completions HT",
-        b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n{",
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{",
     ],
 )
 @pytest.mark.parametrize("reset", [False, True])
@@ -1031,7 +1039,7 @@ def test_clients_that_do_not_speak_tls(
 ) -> None:
     with serve("openai", ssl_context=server_context) as server:
         with raw(server) as client:
-            client.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            client.send(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
             with suppress(ConnectionResetError):
                 client.rest()
         with pytest.raises(ssl.SSLCertVerificationError):
@@ -1073,3 +1081,426 @@ def test_what_became_of_an_upstream_is_told(error: Exception, status: int, recor
         assert len(server.errors) == recorded
     assert caught.value.status == status
     assert caught.value.should_retry is (False if recorded else None)
+
+
+# What clients ask beside the chat
+
+
+LISTS = {"openai": "/models", "anthropic": "/v1/models"}
+
+
+@pytest.mark.parametrize("provider", LISTS)
+def test_the_models(provider: str) -> None:
+    with serve(provider) as server:
+        url = server.url + LISTS[provider]
+        listed = httpx.get(url).raise_for_status().json()["data"]
+        names = [model["id"] for model in listed]
+        assert names == list(PROVIDERS[provider].models or ("any",))
+        assert httpx.get(f"{url}/{names[0]}").raise_for_status().json() == listed[0]
+        assert [model.id for model in tokenwire.models(provider, base_url=server.url)] == names
+        for path in ("/models", "/v1/models", "/v1/models/"):
+            assert httpx.get(server.origin + path).json()["data"] == listed
+
+
+def test_the_models_by_the_sdk() -> None:
+    provider = PROVIDERS["openai"].replace(models=("a", "b"), any_model=False)
+    with serve(provider) as server, sdk(server) as client:
+        assert [model.id for model in client.models.list()] == ["a", "b"]
+        assert client.models.retrieve("b").id == "b"
+        with pytest.raises(openai.NotFoundError, match="no model 'c'"):
+            client.models.retrieve("c")
+
+
+@pytest.mark.parametrize("provider", EACH_FORMAT)
+@pytest.mark.parametrize("path", ["/", "/health"])
+def test_whether_it_is_up(provider: str, path: str) -> None:
+    with serve(provider, key="k") as server:
+        assert httpx.get(server.origin + path).json() == {"status": "ok"}
+        head = httpx.head(server.origin + path)
+        assert (head.status_code, head.headers["content-length"], head.content) == (200, "15", b"")
+        refused = httpx.post(server.origin + path)
+        assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
+    assert server.errors == []
+
+
+@pytest.mark.parametrize(
+    ("provider", "path", "shape"),
+    [
+        ("openai", "/v1/chat/completions", {"error"}),
+        ("openai", "/chat/completions", {"error"}),
+        ("anthropic", "/v1/messages", {"type", "error", "request_id"}),
+        ("anthropic", "/messages", {"type", "error", "request_id"}),
+    ],
+)
+def test_errors_have_the_shape_of_the_format(provider: str, path: str, shape: set[str]) -> None:
+    with serve(provider, key="k") as server:
+        url = server.origin + path
+        wrong = httpx.delete(url)
+        assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+        missing = httpx.get(f"{url}x")
+        assert missing.status_code == 404
+        keyless = httpx.post(url, json=CHAT)
+        assert (keyless.status_code, keyless.headers["www-authenticate"]) == (401, "Bearer")
+        for response in (wrong, missing, keyless):
+            assert response.json().keys() == shape
+
+
+@pytest.mark.parametrize("provider", EACH_FORMAT)
+def test_proxies_are_not_to_hold_a_stream_back(provider: str) -> None:
+    with serve(provider) as server:
+        exchange = make_exchange(provider, "hi", base_url=server.url, model=_model(provider))
+        seen: list[httpx.Headers] = []
+        with httpx.Client() as client:
+            while (asked := exchange.next_request()) is not None:
+                response = client.request(
+                    asked.method, asked.url, headers=asked.headers, content=asked.body
+                )
+                exchange.receive_response(response.status_code, response.headers.raw)
+                exchange.receive_data(response.content)
+                exchange.receive_eof()
+                seen.append(response.headers)
+    assert seen[-1]["x-accel-buffering"] == "no"
+    assert seen[-1]["cache-control"] == "no-cache"
+
+
+def _model(provider: str) -> str:
+    return PROVIDERS[provider].default_model or "m"
+
+
+def test_the_time_is_told() -> None:
+    noon = 1_700_000_000.5
+    with serve("openai", now=lambda: noon) as server:
+        url = f"{server.url}/chat/completions"
+        answers = [httpx.post(url, json={**CHAT, "stream": False}) for _ in range(2)]
+        assert [answer.json()["created"] for answer in answers] == [1_700_000_000] * 2
+        assert len({answer.json()["id"] for answer in answers}) == 2
+        dates = [*answers, httpx.get(f"{url}x"), httpx.post(url, content=b"{}")]
+        for response in dates:
+            assert response.headers["date"] == "Tue, 14 Nov 2023 22:13:20 GMT"
+    own = RefuseWith(429, headers=(("date", "yesterday"),))
+    with serve("openai", now=lambda: noon, faults=[own, Unframed()]) as server:
+        url = f"{server.url}/chat/completions"
+        assert httpx.post(url, json=CHAT).headers.get_list("date") == ["yesterday"]
+        assert httpx.post(url, json=CHAT).headers["date"] == "Tue, 14 Nov 2023 22:13:20 GMT"
+
+
+def test_the_time_is_the_real_one() -> None:
+    before = int(time.time())
+    with serve("openai") as server, sdk(server) as client:
+        completion = client.chat.completions.create(
+            model="m", messages=[{"role": "user", "content": "hi"}]
+        )
+    assert before <= completion.created <= time.time()
+
+
+def test_azure() -> None:
+    with (
+        serve("openai", key="k") as server,
+        openai.AzureOpenAI(
+            azure_endpoint=server.origin, api_version="2024-10-21", api_key="k", max_retries=0
+        ) as client,
+    ):
+        completion = client.chat.completions.create(
+            model="gpt-4o", messages=[{"role": "user", "content": "hi"}]
+        )
+        path = "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"
+        assert server.requests[0].target == path
+    assert completion.choices[0].message.content == "openai gpt-4o was asked: hi"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_a_request_may_be_compressed(coding: str) -> None:
+    pack = gzip.compress if coding == "gzip" else zlib.compress
+    body = pack(json.dumps(CHAT).encode())
+    headers = {"content-type": "application/json", "content-encoding": coding}
+    with serve("openai", request_limit=200) as server:
+        url = f"{server.url}/chat/completions"
+        assert text_of(httpx.post(url, content=body, headers=headers).content) == ANSWER
+        large = httpx.post(url, content=pack(b" " * 201), headers=headers)
+        assert large.status_code == 413
+        brotli = httpx.post(url, content=body, headers={**headers, "content-encoding": "br"})
+        assert (brotli.status_code, brotli.headers["accept-encoding"]) == (415, "gzip, deflate")
+
+
+# Where it is
+
+
+def test_a_page_that_calls_itself_otherwise_is_refused() -> None:
+    """DNS rebinding."""
+    with serve("openai") as server:
+        url = f"{server.url}/models"
+        refused = httpx.get(url, headers={"host": "evil.example"})
+        assert refused.status_code == 421
+        assert "not to 'evil.example'" in refused.json()["error"]["message"]
+        port = urlsplit(server.url).port
+        for host in ("localhost", f"localhost:{port}", "127.0.0.1:1", "[::1]"):
+            assert httpx.get(url, headers={"host": host}).status_code == 200
+    assert len(server.requests) == 4
+
+
+def test_a_public_url() -> None:
+    with serve("aichats", public_url="https://llm.example/chat/") as server:
+        assert server.url == "https://llm.example/chat"
+        body = {"type": "image", "messagesHistory": [{"from": "you", "content": "a cat"}]}
+        for host in ("llm.example", "localhost"):
+            answer = httpx.post(
+                f"{server.origin}/chat/chat/send2/", json=body, headers={"host": host}
+            ).json()
+            assert answer["data"][0]["url"].startswith("https://llm.example/chat/pictures/")
+        with pytest.raises(LocalProtocolError, match="public_url"):
+            serve("aichats", public_url="llm.example")
+
+
+def test_on_all_addresses_it_gives_out_ones_that_can_be_reached() -> None:
+    with serve("aichats", host="0.0.0.0") as server:
+        port = urlsplit(server.url).port
+        assert server.url == server.origin == f"http://127.0.0.1:{port}"
+        (image,) = ask(server, "aichats", "a cat", model="dalle").images
+        assert image.url == f"{server.url}/pictures/1"
+        body = {"type": "image", "messagesHistory": [{"from": "you", "content": "a cat"}]}
+        there = {"host": "box.example:9000"}
+        answer = httpx.post(f"{server.url}/chat/send2/", json=body, headers=there).json()
+        assert answer["data"][0]["url"] == "http://box.example:9000/pictures/2"
+
+
+def test_a_length_beside_chunks_closes_the_connection() -> None:
+    """What comes after it could be part of the body to a proxy: request smuggling."""
+    body = json.dumps(CHAT).encode()
+    with serve("openai") as server, raw(server) as client:
+        client.send(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+            b"content-type: application/json\r\ncontent-length: 4\r\n"
+            b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+        )
+        client.post()
+        assert b"connection: close" in client.head()
+        assert text_of(client.chunked()) == ANSWER
+        assert client.rest() == b""
+        assert len(server.requests) == 1
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_sent() -> None:
+    with serve("openai", request_limit=50) as server, raw(server) as client:
+        client.send(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 51\r\n\r\n"
+        )
+        head, body = client.response()
+        assert head.startswith(b"HTTP/1.1 413")
+        assert b"too large" in body
+
+
+# Web pages
+
+
+APP = "https://app.example"
+
+
+def test_no_page_may_use_it_unless_told() -> None:
+    asks = {"origin": APP, "access-control-request-method": "POST"}
+    with serve("openai") as server:
+        url = f"{server.url}/chat/completions"
+        refused = httpx.options(url, headers=asks)
+        assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+        for response in (refused, httpx.get(f"{server.url}/models", headers=asks)):
+            assert not any(name.startswith("access-control") for name in response.headers)
+
+
+def test_a_page_of_the_chosen_origin() -> None:
+    wanted = "authorization,content-type,x-api-key,anthropic-version,x-stainless-lang"
+    asks = {
+        "origin": APP,
+        "access-control-request-method": "POST",
+        "access-control-request-headers": wanted,
+    }
+    faulty = serve("openai", key="k", cors=APP, fault=RefuseWith(429), request_limit=200)
+    with faulty as server:
+        url = f"{server.url}/chat/completions"
+        with httpx.Client() as client:
+            for _ in range(2):
+                allowed = client.options(url, headers=asks)
+                assert (allowed.status_code, allowed.content) == (204, b"")
+                assert "content-length" not in allowed.headers
+                assert allowed.headers["access-control-allow-origin"] == APP
+                assert allowed.headers["access-control-allow-headers"] == wanted
+                assert "date" in allowed.headers
+        assert server.requests == []  # the browser's own question uses up no fault
+        page, other = {"origin": APP}, {"origin": "https://other.example"}
+        for response in (
+            httpx.post(url, json=CHAT, headers=page),
+            httpx.post(url, content=b" " * 201, headers=page),
+        ):
+            assert response.status_code in (413, 429)
+            assert response.headers["access-control-allow-origin"] == APP
+        refused = httpx.options(url, headers={**asks, **other})
+        assert refused.status_code == 429  # by the fault: it is a request like any other
+        for response in (refused, httpx.post(url, json=CHAT, headers=other)):
+            assert response.headers["vary"] == "origin"
+            assert "access-control-allow-origin" not in response.headers
+    with pytest.raises(LocalProtocolError, match="cors"):
+        serve("openai", cors="*")
+
+
+# Answer functions of every kind
+
+
+async def say_later(chat: Chat) -> AsyncIterator[Event | str]:
+    for word in ("It ", "comes ", "later."):
+        await anyio.sleep(0)
+        yield word
+
+
+async def say_at_last(chat: Chat) -> str:
+    await anyio.sleep(0)
+    return "It comes later."
+
+
+def say_pieces(chat: Chat) -> Iterator[str]:
+    yield from ("It ", "comes ", "later.")
+
+
+def say(chat: Chat) -> str:
+    return "It comes later."
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("answer", [say_later, say_at_last, say_pieces, say])
+def test_text_is_an_answer(answer: AnswerFunction, streamed: bool) -> None:
+    with serve("openai", answer) as server:
+        reply = ask(server, "openai", model="m", stream=streamed)
+    assert (reply.text, reply.finish_reason) == ("It comes later.", "stop")
+    assert reply.evidence == "terminator"
+    assert server.errors == []
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_an_async_answer_blocks_nobody(backend: str) -> None:
+    """One waits for the other, in the server's own loop."""
+
+    async def main() -> list[str]:
+        asked, arrived = anyio.Event(), anyio.Event()
+
+        async def answer(chat: Chat) -> AsyncIterator[Event | str]:
+            asked.set()
+            if chat.messages[-1].text == "first":
+                await arrived.wait()
+            yield chat.messages[-1].text
+            arrived.set()
+
+        said: list[str] = []
+        async with serve("openai", answer) as server, anyio.create_task_group() as tasks:
+
+            async def put(question: str) -> None:
+                reply = await tokenwire.ask_async(
+                    "openai", question, model="m", base_url=server.url
+                )
+                said.append(reply.text)
+
+            tasks.start_soon(put, "first")
+            with anyio.fail_after(5):
+                await asked.wait()
+            tasks.start_soon(put, "second")
+        return said
+
+    assert sorted(anyio.run(main, backend=backend)) == ["first", "second"]
+
+
+def test_an_async_answer_may_take_longer_than_the_patience_with_a_client() -> None:
+    async def main() -> None:
+        async def answer(chat: Chat) -> str:
+            await anyio.sleep(1000)
+            return "at last"
+
+        async with serve("openai", answer, patience=7) as server:
+            stream = await anyio.connect_tcp("127.0.0.1", urlsplit(server.url).port or 0)
+            async with stream:
+                body = json.dumps(CHAT).encode()
+                await stream.send(
+                    b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+                    b"content-type: application/json\r\nconnection: close\r\n"
+                    b"content-length: %d\r\n\r\n" % len(body) + body
+                )
+                got = b""
+                with suppress(anyio.EndOfStream):
+                    while True:
+                        got += await stream.receive()
+            assert b"at last" in got
+
+    clock = trio.testing.MockClock(autojump_threshold=0.05)
+    anyio.run(main, backend="trio", backend_options={"clock": clock})
+
+
+def test_an_async_answer_cleans_up_when_its_client_leaves() -> None:
+    left = threading.Event()
+
+    async def answer(chat: Chat) -> AsyncIterator[Event | str]:
+        try:
+            while True:
+                await anyio.sleep(0)
+                yield "more "
+        finally:
+            left.set()
+
+    with serve("darkai", answer) as server:
+        with raw(server) as client:
+            client.post(b'{"query": "q", "model": ""}', path="/chat")
+            client.until(b"more")
+        assert left.wait(5)
+    assert server.errors == []
+
+
+def test_an_async_answer_is_stopped_with_the_server() -> None:
+    asked, stopped = threading.Event(), threading.Event()
+
+    async def answer(chat: Chat) -> str:
+        asked.set()
+        try:
+            await anyio.sleep_forever()
+            return "never"
+        finally:
+            stopped.set()
+
+    with serve("openai", answer) as server, raw(server) as client:
+        client.post()
+        assert asked.wait(5)
+    assert stopped.wait(5)
+
+
+@pytest.mark.parametrize("midway", [True, False])
+def test_an_async_answer_that_refuses(midway: bool) -> None:
+    async def answer(chat: Chat) -> AsyncIterator[Event | str]:
+        if midway:
+            yield "some"
+        error = RateLimited("slow down", code="too_fast")
+        error.status, error.retry_after = 429, "7"
+        raise error
+
+    with serve("openai", answer) as server, pytest.raises(RateLimited) as caught:
+        ask(server, "openai", model="m")
+    assert caught.value.message == "the service refused: slow down"
+    assert caught.value.code == "too_fast"
+    assert midway or caught.value.retry_after == "7"
+    assert server.errors == []
+
+
+def test_an_answer_function_may_see_the_request() -> None:
+    def answer(chat: Chat, request: Request) -> str:
+        return get_header(request.headers, b"x-tenant") or "nobody"
+
+    with serve("openai", answer) as server:
+        exchange = PROVIDERS["openai"].exchange(
+            as_chat("hi", model="m"), base_url=server.url, headers={"x-tenant": "blue"}
+        )
+        assert Reply.of(drive(server, exchange)).text == "blue"
+
+
+def test_what_is_no_answer_is_an_error_of_the_server() -> None:
+    def nothing(chat: Chat) -> Any:
+        return None
+
+    with (
+        serve("openai", nothing) as server,
+        pytest.raises(Refused, match="raised LocalProtocolError"),
+    ):
+        ask(server, "openai", model="m")
+    (error,) = server.errors
+    assert "gave NoneType: give text, or events" in str(error)

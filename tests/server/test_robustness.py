@@ -110,7 +110,7 @@ def still_serves(server: Server) -> None:
 def request_bytes(path: str, body: bytes, *headers: bytes) -> bytes:
     lines = [
         b"POST %s HTTP/1.1" % path.encode(),
-        b"host: a",
+        b"host: localhost",
         b"content-type: application/json",
         b"uniqueid: none",
         b"content-length: %d" % len(body),
@@ -133,7 +133,7 @@ def statuses(got: bytes) -> list[int]:
 
 # What is no HTTP
 
-POST = b"POST /x HTTP/1.1\r\nhost: a\r\n"
+POST = b"POST /x HTTP/1.1\r\nhost: localhost\r\n"
 CHUNKED = POST + b"transfer-encoding: chunked\r\n\r\n"
 HOSTILE: dict[str, tuple[bytes, list[int]]] = {
     "nothing": (b"", []),
@@ -146,19 +146,19 @@ HOSTILE: dict[str, tuple[bytes, list[int]]] = {
     ),
     "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", [404, 400]),
     "HTTP/0.9": (b"GET /\r\n\r\n", [400]),
-    "HTTP/9.9": (b"GET / HTTP/9.9\r\nhost: a\r\n\r\n", [404]),
-    "no host": (b"GET / HTTP/1.1\r\n\r\n", [400]),
-    "two hosts": (b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", [400]),
-    "a NUL in a header": (b"GET / HTTP/1.1\r\nhost: a\r\nx: \0\r\n\r\n", [400]),
-    "a space in a header's name": (b"GET / HTTP/1.1\r\nhost: a\r\nx y: z\r\n\r\n", [400]),
-    "a header without a name": (b"GET / HTTP/1.1\r\nhost: a\r\n: z\r\n\r\n", [400]),
-    "bad UTF-8 in a header": (b"GET / HTTP/1.1\r\nhost: a\r\nx: \xff\xfe\r\n\r\n", [404]),
-    "bad UTF-8 in the target": (b"GET /\xff HTTP/1.1\r\nhost: a\r\n\r\n", [400]),
-    "a space in the target": (b"GET /a b HTTP/1.1\r\nhost: a\r\n\r\n", [400]),
-    "a lonely CR": (b"GET / HTTP/1.1\rhost: a\r\r", [400]),
-    "a head that does not end": (b"GET / HTTP/1.1\r\nhost: a\r\nx", [400]),
-    "a head too large": (b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"x" * 100_000, [431]),
-    "too many headers": (b"GET / HTTP/1.1\r\nhost: a\r\n" + b"x: y\r\n" * 20_000, [431]),
+    "HTTP/9.9": (b"GET /x HTTP/9.9\r\nhost: localhost\r\n\r\n", [404]),
+    "no host": (b"GET /x HTTP/1.1\r\n\r\n", [400]),
+    "two hosts": (b"GET /x HTTP/1.1\r\nhost: localhost\r\nhost: b\r\n\r\n", [400]),
+    "a NUL in a header": (b"GET /x HTTP/1.1\r\nhost: localhost\r\nx: \0\r\n\r\n", [400]),
+    "a space in a header's name": (b"GET /x HTTP/1.1\r\nhost: localhost\r\nx y: z\r\n\r\n", [400]),
+    "a header without a name": (b"GET /x HTTP/1.1\r\nhost: localhost\r\n: z\r\n\r\n", [400]),
+    "bad UTF-8 in a header": (b"GET /x HTTP/1.1\r\nhost: localhost\r\nx: \xff\xfe\r\n\r\n", [404]),
+    "bad UTF-8 in the target": (b"GET /\xff HTTP/1.1\r\nhost: localhost\r\n\r\n", [400]),
+    "a space in the target": (b"GET /a b HTTP/1.1\r\nhost: localhost\r\n\r\n", [400]),
+    "a lonely CR": (b"GET /x HTTP/1.1\rhost: a\r\r", [400]),
+    "a head that does not end": (b"GET /x HTTP/1.1\r\nhost: localhost\r\nx", [400]),
+    "a head too large": (b"GET /x HTTP/1.1\r\nhost: localhost\r\nx: " + b"x" * 100_000, [431]),
+    "too many headers": (b"GET /x HTTP/1.1\r\nhost: localhost\r\n" + b"x: y\r\n" * 20_000, [431]),
     "a target too large": (b"GET /" + b"x" * 100_000, [431]),
     "a length below 0": (POST + b"content-length: -1\r\n\r\n", [400]),
     "a length that is no number": (POST + b"content-length: many\r\n\r\n", [400]),
@@ -175,23 +175,40 @@ HOSTILE: dict[str, tuple[bytes, list[int]]] = {
     "a chunk with a long extension": (CHUNKED + b"1;" + b"x" * 100_000, [431]),
     "chunks with many trailers": (CHUNKED + b"0\r\n" + b"x: y\r\n" * 20_000, [431]),
     "another coding": (POST + b"transfer-encoding: gzip\r\n\r\n", [501]),
-    "codings over each other": (POST + b"transfer-encoding: gzip, chunked\r\n\r\n", [501]),
-    "a target that is no address": (b"GET http://[ HTTP/1.1\r\nhost: a\r\n\r\n", [400]),
-    "an upgrade": (
-        b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+    "a length too large, and nothing of the body": (POST + b"content-length: 50001\r\n\r\n", [413]),
+    "a length too large, asking first": (
+        POST + b"content-length: 50001\r\nexpect: 100-continue\r\n\r\n",
+        [413],
+    ),
+    "a length beside chunks, and a smuggled request": (
+        POST + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n" + POST + b"\r\n",
         [404],
     ),
-    "a tunnel": (b"CONNECT a:1 HTTP/1.1\r\nhost: a\r\n\r\n\x16\x03\x01", [404, 400]),
-    "another method": (b"BREW / HTTP/1.1\r\nhost: a\r\n\r\n", [404]),
+    "the host of another": (b"GET /x HTTP/1.1\r\nhost: evil.example\r\n\r\n" * 2, [421]),
+    "a host that is none": (b"GET /x HTTP/1.1\r\nhost: a b\r\n\r\n", [400]),
+    "a host with credentials": (b"GET /x HTTP/1.1\r\nhost: a@localhost\r\n\r\n", [400]),
+    "no address of HTTP": (b"GET ftp://localhost/x HTTP/1.1\r\nhost: localhost\r\n\r\n", [400]),
+    "codings over each other": (POST + b"transfer-encoding: gzip, chunked\r\n\r\n", [501]),
+    "a target that is no address": (b"GET http://[ HTTP/1.1\r\nhost: localhost\r\n\r\n", [400]),
+    "an upgrade": (
+        b"GET /x HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+        [404],
+    ),
+    "a tunnel": (b"CONNECT a:1 HTTP/1.1\r\nhost: localhost\r\n\r\n\x16\x03\x01", [404, 400]),
+    "another method": (b"BREW /x HTTP/1.1\r\nhost: localhost\r\n\r\n", [404]),
     "expecting to go on, and then nothing": (
         POST + b"content-length: 9\r\nexpect: 100-continue\r\n\r\n",
         [100, 400],
     ),
     "expecting something else": (POST + b"content-length: 0\r\nexpect: cake\r\n\r\n", [404]),
-    "one good and one bad": (b"GET / HTTP/1.1\r\nhost: a\r\n\r\nrubbish\r\n\r\n", [404, 400]),
-    "fifty at once": (b"GET / HTTP/1.1\r\nhost: a\r\n\r\n" * 50, [404] * 50),
+    "one good and one bad": (
+        b"GET /x HTTP/1.1\r\nhost: localhost\r\n\r\nrubbish\r\n\r\n",
+        [404, 400],
+    ),
+    "fifty at once": (b"GET /x HTTP/1.1\r\nhost: localhost\r\n\r\n" * 50, [404] * 50),
     "an end to it, and one more": (
-        b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n",
+        b"GET /x HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+        b"GET /x HTTP/1.1\r\nhost: localhost\r\n\r\n",
         [404],
     ),
 }
@@ -216,7 +233,7 @@ def test_what_is_no_http_is_refused(strict_server: Server, case: str) -> None:
 def test_a_tunnel_is_not_to_be_had_by_a_fault_either(fault: Faults) -> None:
     with serve("openai", faults=[fault]) as server:
         with raw(server) as client:
-            client.send(b"CONNECT a:1 HTTP/1.1\r\nhost: a\r\n\r\n")
+            client.send(b"CONNECT a:1 HTTP/1.1\r\nhost: localhost\r\n\r\n")
             assert b" 404 " in client.head()
         still_serves(server)
 
@@ -257,9 +274,9 @@ def test_bodies_that_are_no_question(provider: str) -> None:
             assert statuses(answers(server, request_bytes(target, body))) == [400]
         assert statuses(answers(server, request_bytes(target + "x", b"{}"))) == [404]
         for line in (b"GET %s HTTP/1.1", b"PUT %s HTTP/1.1", b"get %s HTTP/1.1"):
-            sent = line % target.encode() + b"\r\nhost: a\r\n\r\n"
+            sent = line % target.encode() + b"\r\nhost: localhost\r\n\r\n"
             assert statuses(answers(server, sent)) == [405]
-        sent = b"POST %s HTTP/1.1\r\nhost: a\r\n\r\n" % target.encode()
+        sent = b"POST %s HTTP/1.1\r\nhost: localhost\r\n\r\n" % target.encode()
         assert statuses(answers(server, sent)) == [415]
         still_serves(server)
 
@@ -434,7 +451,7 @@ def test_any_bytes(provider: str) -> None:
     [
         b"",
         b"\0" * 100,
-        b"GET / HTTP/1.1\r\nhost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01",
         b"\x16\x03\x01\xff\xff" + b"x" * 70_000,
@@ -478,8 +495,8 @@ UNFINISHED = {
     "says nothing": b"",
     "does not finish its head": QUESTION[:30],
     "does not finish its body": QUESTION[:-3],
-    "does not go on when told": b"POST /chat HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\n"
-    b"content-length: 9\r\n\r\n",
+    "does not go on when told": b"POST /chat HTTP/1.1\r\nhost: localhost\r\n"
+    b"expect: 100-continue\r\ncontent-length: 9\r\n\r\n",
     "does not end its chunks": CHUNKED + b"1\r\nx\r\n",
 }
 

@@ -1,10 +1,14 @@
 """What is to be done for a request, as a list of actions: every fault, every failure."""
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import pytest
 
+from tokenwire.protocols.answering import AnswerFunction, RequestAnswerFunction
 from tokenwire.protocols.chat import Chat, as_chat
 from tokenwire.protocols.errors import Malformed, RateLimited, Refused, Truncated
 from tokenwire.protocols.events import End, Event, Text
@@ -29,7 +33,7 @@ from tokenwire.server.faults import (
     StallAfter,
     Unframed,
 )
-from tokenwire.server.scripts import Action, Answer, Ending, Pause, Plan, Write, plan
+from tokenwire.server.scripts import Action, Answer, Ending, Pause, Plan, Wait, Write, plan
 
 DARKAI = PROVIDERS["darkai"]
 AB = [
@@ -68,7 +72,7 @@ def answer_to(
     faults: Faults = None,
     *,
     provider: str = "darkai",
-    answer: Callable[[Chat], Iterable[Event]] = ab,
+    answer: AnswerFunction | RequestAnswerFunction = ab,
     cutting: Cutting | None = None,
     report: Reports | None = None,
     responder: Responder | None = None,
@@ -133,7 +137,7 @@ def test_an_answer_is_written_event_by_event() -> None:
     answer = answer_to(request_of())
     assert list(run(answer)) == [Write(data) for data in AB]
     assert answer.status == 200
-    assert answer.headers == [(b"content-type", b"text/event-stream; charset=utf-8")]
+    assert answer.headers[0] == (b"content-type", b"text/event-stream; charset=utf-8")
     assert answer.length is None
     assert not answer.failed
     assert not answer.bodiless
@@ -155,12 +159,21 @@ def test_no_more_than_the_count_is_written(
     assert all(written)
 
 
-@pytest.mark.parametrize("count", [0, 5, 10_000])
-def test_keep_alives_go_on_for_ever(count: int) -> None:
-    answer = answer_to(request_of(), KeepAlives(count, interval=3), cutting=Cutting.whole())
+A = len(AB[0])
+
+
+@pytest.mark.parametrize(
+    ("count", "events"), [(0, 0), (1, 1), (A - 1, 1), (A, 1), (A + 1, 2), (10_000, 3)]
+)
+@pytest.mark.parametrize("cutting", [Cutting.whole(), Cutting.per_event(), Cutting.of_sizes(7)])
+def test_keep_alives_fall_between_events(count: int, events: int, cutting: Cutting) -> None:
+    answer = answer_to(request_of(), KeepAlives(count, interval=3), cutting=cutting)
     actions = run(answer)
-    if count:
-        assert next(actions) == Write(b"".join(AB)[:count])
+    written = b""
+    while written != b"".join(AB[:events]):
+        action = next(actions)
+        assert isinstance(action, Write)
+        written += action.data
     for _ in range(5):
         assert next(actions) == Write(b": keepalive\n\n")
         assert next(actions) == Pause(3)
@@ -357,3 +370,203 @@ def test_an_end_that_fails_midway() -> None:
     assert list(run(answer)) == [Write(b"said")] * 3
     assert answer.failed
     assert len(reports.errors) == 1
+
+
+# Async answer functions
+
+
+async def later(value: object) -> None:
+    """Waits as long as a driver lets it."""
+    await Suspended(value)
+
+
+class Suspended:
+    """Suspends a coroutine once: `value` says what for."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __await__(self) -> Generator[object, None, None]:
+        yield self._value
+
+
+class Driver:
+    """Carries out a script without an event loop. `log` is what happened."""
+
+    def __init__(self) -> None:
+        self.log: list[object] = []
+
+    def run(self, answer: Answer) -> list[bytes]:
+        written: list[bytes] = []
+        for action in answer.actions():
+            if isinstance(action, Wait):
+                self.wait(action.run())
+            elif isinstance(action, Write):
+                answer.began = True
+                written.append(action.data)
+                self.log.append("write")
+        self.wait(answer.aclose())
+        return written
+
+    def wait(self, coroutine: Coroutine[object, None, None]) -> None:
+        with suppress(StopIteration):
+            while True:
+                self.log.append(coroutine.send(None))
+
+
+async def ab_later(chat: Chat) -> AsyncIterator[Event | str]:
+    yield Text("a")
+    await later("b")
+    yield Text("b")
+    await later("end")
+    yield End("terminator")
+
+
+async def ab_at_last(chat: Chat) -> list[Event]:
+    await later("all")
+    return [Text("a"), Text("b"), End("terminator")]
+
+
+async def ab_after_all(chat: Chat) -> AsyncIterator[Event | str]:
+    await later("first")
+    return ab_later(chat)
+
+
+ASYNC: dict[str, tuple[AnswerFunction, list[object]]] = {
+    "yields": (ab_later, ["write", "b", "write", "end", "write"]),
+    "returns a list": (ab_at_last, ["all", "write", "write", "write"]),
+    "returns what yields": (ab_after_all, ["first", "write", "b", "write", "end", "write"]),
+}
+
+
+@pytest.mark.parametrize("case", ASYNC)
+def test_an_async_answer_is_awaited_as_it_is_written(case: str) -> None:
+    function, log = ASYNC[case]
+    driver = Driver()
+    answer = answer_to(request_of(), answer=function)
+    assert driver.run(answer) == AB
+    assert driver.log == log
+    assert not answer.failed
+
+
+@pytest.mark.parametrize("cutting", [Cutting.whole(), Cutting.of_sizes(7)])
+@pytest.mark.parametrize(
+    "faults",
+    [None, Gzip(), BreakEvent(1), EndAfter(60), CloseAfter(60), KeepAlives(60), DropTerminator()],
+)
+def test_faults_are_those_of_any_answer(faults: Faults, cutting: Cutting) -> None:
+    def first(answer: Answer) -> list[bytes]:
+        written: list[bytes] = []
+        for action in answer.actions():
+            if isinstance(action, Wait):
+                Driver().wait(action.run())
+            elif isinstance(action, Pause):
+                break  # the keep-alives, which have no end
+            else:
+                written.append(action.data)
+        return written
+
+    slow = answer_to(request_of(), faults, answer=ab_later, cutting=cutting)
+    at_once = answer_to(request_of(), faults, answer=ab, cutting=cutting)
+    assert first(slow) == first(at_once)
+
+
+async def raises_at_once(chat: Chat) -> list[Event]:
+    raise RateLimited("slow down")
+
+
+async def raises_first(chat: Chat) -> AsyncIterator[Event | str]:
+    raise RateLimited("slow down")
+    yield "never"
+
+
+@pytest.mark.parametrize("function", [raises_at_once, raises_first])
+def test_an_async_answer_that_refuses(function: AnswerFunction) -> None:
+    answer = answer_to(request_of(), answer=function)
+    (body,) = Driver().run(answer)
+    assert b"slow down" in body
+    assert answer.status == 429
+
+
+def test_an_async_answer_that_fails_midway() -> None:
+    error = ValueError("oops")
+
+    async def fails(chat: Chat) -> AsyncIterator[Event | str]:
+        yield Text("a")
+        raise error
+
+    reports = Reports()
+    answer = answer_to(request_of(), answer=fails, report=reports)
+    assert Driver().run(answer) == [
+        AB[0],
+        b'event: error\ndata: {"data":{"detail":"it failed"}}\n\n',
+    ]
+    assert answer.failed
+    assert reports.errors == [error]
+
+
+def test_an_async_answer_that_is_left_cleans_up() -> None:
+    done: list[str] = []
+
+    async def answer(chat: Chat) -> AsyncIterator[Event | str]:
+        try:
+            while True:
+                yield Text("a")
+        finally:
+            done.append("cleaned up")
+
+    left = answer_to(request_of(), answer=answer)
+    actions = left.actions()
+    for action in actions:
+        if not isinstance(action, Wait):
+            break
+        Driver().wait(action.run())
+    actions.close()
+    assert done == []
+    Driver().wait(left.aclose())
+    assert done == ["cleaned up"]
+
+
+@pytest.mark.parametrize("said", [None, 7])
+def test_what_is_no_answer(said: Any) -> None:
+    reports = Reports()
+    answer = answer_to(request_of(), answer=lambda chat: said, report=reports)
+    Driver().run(answer)
+    assert answer.status == 500
+    (error,) = reports.errors
+    assert "give text, or events" in str(error)
+
+
+def give(said: list[Event | str], chat: Chat) -> list[Event | str]:
+    return said
+
+
+def test_texts_are_a_whole_answer() -> None:
+    answers: list[list[Event | str]] = [["a", "b"], [Text("a"), "b", End("terminator")]]
+    for said in answers:
+        answer = answer_to(request_of(), answer=partial(give, said))
+        assert Driver().run(answer) == AB
+        assert not answer.failed
+
+
+def test_the_end_of_a_text_is_a_terminator_to_drop() -> None:
+    answer = answer_to(request_of(), DropTerminator(), answer=lambda chat: iter("ab"))
+    assert Driver().run(answer) == AB[:2]
+
+
+def test_half_an_answer_is_half_an_answer() -> None:
+    answer = answer_to(request_of(), answer=lambda chat: [Text("a"), "b"])
+    assert Driver().run(answer) == AB[:2]
+    assert answer.failed
+
+
+def test_an_answer_function_may_see_the_request() -> None:
+    seen: list[Request] = []
+
+    def answer(chat: Chat, request: Request) -> str:
+        seen.append(request)
+        return "a"
+
+    request = request_of()
+    assert Driver().run(answer_to(request, answer=answer)) == [AB[0], AB[2]]
+    assert seen == [request]

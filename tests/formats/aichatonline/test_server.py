@@ -61,7 +61,8 @@ def test_the_server_understands() -> None:
         responder = server.responder()
         chat = responder.receive_request(post(given))
         assert chat == Chat(messages=(Message("user", "hi"),), model="gpt-4o-mini")
-        assert responder.head() == (200, [(b"content-type", b"application/json")])
+        status, headers = responder.head()
+        assert (status, headers[0]) == (200, (b"content-type", b"application/json"))
 
 
 @pytest.mark.parametrize(

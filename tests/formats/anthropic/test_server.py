@@ -590,9 +590,18 @@ def test_models() -> None:
 
 
 def test_probes() -> None:
-    assert answer_to(get("/api/hello", "HEAD")) == (200, {})
-    status, body = answer_to(get("/", "HEAD"))
-    assert (status, body["error"]["type"]) == (404, "not_found_error")
+    for path in ("/", "/health", "/api/hello"):
+        assert answer_to(get(path, "HEAD")) == (200, {"status": "ok"})
+    for path in ("/hello", "/v1/"):
+        status, body = answer_to(get(path, "HEAD"))
+        assert (status, body["error"]["type"]) == (404, "not_found_error")
+
+
+def test_the_base_url_may_have_the_version_or_not() -> None:
+    for path in ("/messages", "/v1/messages", "/v1/v1/messages", "/v1/messages/"):
+        assert Service(ANTHROPIC).responder().receive_request(post(path)) is not None
+    assert answer_to(get("/models")) == answer_to(get("/v1/models"))
+    assert answer_to(get("/messages"))[1]["error"]["message"].endswith("takes POST, not GET")
 
 
 def test_the_query_does_not_matter() -> None:

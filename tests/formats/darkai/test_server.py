@@ -36,7 +36,8 @@ def test_the_server_understands_the_client() -> None:
     responder = Service(PROVIDERS["darkai"]).responder()
     chat = responder.receive_request(request)
     assert chat == Chat(messages=(Message("user", "hi"),), model="llama-3-70b")
-    assert responder.head() == (200, [(b"content-type", b"text/event-stream; charset=utf-8")])
+    status, headers = responder.head()
+    assert (status, headers[0]) == (200, (b"content-type", b"text/event-stream; charset=utf-8"))
 
 
 GOOD = {"query": "hi", "model": "gpt-4o"}

@@ -152,8 +152,11 @@ def test_what_is_refused(request_: Request, kind: type[Refused], status: int) ->
         responder.receive_request(request_)
     assert caught.value.status == status
     body = responder.fail(caught.value)
-    headers = [(b"content-type", b"application/json"), (b"x-request-id", b"req-1")]
-    assert responder.head() == (status, headers)
+    said, headers = responder.head()
+    assert (said, headers[0]) == (status, (b"content-type", b"application/json"))
+    assert headers[-1] == (b"x-request-id", b"req-1")
+    assert ((b"www-authenticate", b"Bearer") in headers) is (status == 401)
+    assert ((b"allow", b"POST") in headers) is (status == 405)
     exchange = PROVIDERS["openai"].exchange(as_chat("hi", model="m"))
     drive(exchange, Response(body, *responder.head())).refused_by(kind, caught.value.message)
 
@@ -268,9 +271,9 @@ def test_head_of_a_stream() -> None:
         200,
         [
             (b"content-type", b"text/event-stream; charset=utf-8"),
-            (b"x-request-id", b"req-1"),
             (b"cache-control", b"no-cache"),
             (b"x-accel-buffering", b"no"),
+            (b"x-request-id", b"req-1"),
         ],
     )
 
@@ -722,6 +725,47 @@ def test_models() -> None:
     assert caught.value.status == 404
     with pytest.raises(AuthenticationFailed):
         get("/v1/models", key="wrong")
+
+
+AZURE = "/openai/deployments/gpt%2D4/chat/completions?api-version=2024-10-21"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "model"),
+    [
+        (AZURE, {"messages": MESSAGES}, "gpt-4"),
+        (AZURE, MINIMAL, "m"),
+        ("/openai/v1/chat/completions?api-version=preview", MINIMAL, "m"),
+        ("/chat/completions/", MINIMAL, "m"),
+    ],
+)
+def test_azure_has_the_model_in_its_path(path: str, body: dict[str, Any], model: str) -> None:
+    chat = Service(PROVIDERS["openai"]).responder().receive_request(post(body, path=path))
+    assert chat is not None
+    assert chat.model == model
+
+
+def test_azure_has_the_key_in_a_header_of_its_own() -> None:
+    service = Service(PROVIDERS["openai"], key="k")
+    for key in (b"k", b"wrong"):
+        headers = [(b"content-type", b"application/json"), (b"api-key", key)]
+        request = Request("POST", f"https://x.test{AZURE}", headers, json.dumps(MINIMAL).encode())
+        if key == b"k":
+            assert service.responder().receive_request(request) is not None
+        else:
+            with pytest.raises(AuthenticationFailed):
+                service.responder().receive_request(request)
+
+
+def test_an_answer_tells_when_it_was_made() -> None:
+    times = iter((1_700_000_000.9, 1_700_000_001))
+    service = Service(PROVIDERS["openai"], now=lambda: next(times))
+    for number, created in enumerate((1_700_000_000, 1_700_000_001), 1):
+        server = service.responder()
+        server.receive_request(post(MINIMAL))
+        server.send(End("terminator"))
+        whole = json.loads(server.end())
+        assert (whole["id"], whole["created"]) == (f"chatcmpl-{number}", created)
 
 
 def test_health_needs_no_key() -> None:

@@ -58,9 +58,11 @@ class Anthropic(Dialect):
     finish = _FINISH
     endpoints = (
         Endpoint("chat", "POST", PATH),
-        Endpoint("count", "POST", f"{PATH}/count_tokens"),
-        Endpoint("models", "GET", "/v1/models"),
-        Endpoint("model", "GET", "/v1/models/{model}"),
+        # Without /v1, for clients that expect it in the base URL.
+        Endpoint("chat", "POST", "/messages"),
+        Endpoint("count", "POST", "/messages/count_tokens"),
+        Endpoint("models", "GET", "/models"),
+        Endpoint("model", "GET", "/models/{model}"),
         Endpoint("health", "GET", "/api/hello"),
     )
     ping = PING

@@ -80,8 +80,6 @@ class AnthropicResponder(Responder):
         return chat
 
     def answer(self, does: str, request: Request, found: dict[str, str]) -> bytes:
-        if does == "health":
-            return b"{}"
         if does == "count":
             self._chat(request, found, count=True)
             return msgspec.json.encode({"input_tokens": count_of(read_json(request, _dict))})
@@ -93,10 +91,7 @@ class AnthropicResponder(Responder):
         return msgspec.json.encode({**listed, "first_id": names[0], "last_id": names[-1]})
 
     def head(self) -> tuple[int, Headers]:
-        more = [(b"request-id", self._request_id.encode())]
-        if self.chat.stream and self.status == 200:  # proxies are not to hold a stream back
-            more += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
-        return self.status, [*self.headers, *more]
+        return self.status, [*self.headers, (b"request-id", self._request_id.encode())]
 
     def can_say(self, event: Event) -> bool:
         if getattr(event, "index", 0) or getattr(event, "custom", False):

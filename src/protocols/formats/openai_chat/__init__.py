@@ -8,6 +8,7 @@ apart by their kind only.
 
 from typing import get_args
 
+from ...auth import Bearer, Header
 from ...chat import Chat
 from ...dialect import Dialect, Endpoint, words
 from ...events import Event, Image, Unrecognized
@@ -47,11 +48,12 @@ class OpenAIChat(Dialect):
     )
     finish = FINISH
     ignores = IGNORES
+    auth = (Bearer(), Header("api-key"))  # the second is Azure's
     endpoints = (
         Endpoint("chat", "POST", PATH),
+        Endpoint("chat", "POST", f"/deployments/{{model}}{PATH}"),  # Azure's
         Endpoint("models", "GET", "/models"),
         Endpoint("model", "GET", "/models/{model}"),
-        Endpoint("health", "GET", "/health"),
     )
     ping = b": ping\n\n"
 

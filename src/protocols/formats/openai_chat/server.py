@@ -85,7 +85,8 @@ class OpenAIResponder(Responder):
     def __init__(self, service: Service) -> None:
         super().__init__(service)
         self._number = service.number()
-        self._head: dict[str, Any] = {"id": f"chatcmpl-{self._number}", "created": 0, "model": ""}
+        id, created = f"chatcmpl-{self._number}", int(service.now())
+        self._head: dict[str, Any] = {"id": id, "created": created, "model": ""}
         self._roles: set[int] = set()
         # A chunk without choices is sent only if it was asked for (stream_options.include_usage),
         # as clients stumble over it; else the usage goes along with a finish reason.
@@ -112,8 +113,6 @@ class OpenAIResponder(Responder):
         return chat
 
     def answer(self, does: str, request: Request, found: dict[str, str]) -> bytes:
-        if does == "health":
-            return b'{"status":"ok"}'
         provider = self.service.provider
         if does == "model":
             return msgspec.json.encode(_model(self.service.check_model(found["model"])))
@@ -121,10 +120,7 @@ class OpenAIResponder(Responder):
         return msgspec.json.encode({"object": "list", "data": list(map(_model, names))})
 
     def head(self) -> tuple[int, Headers]:
-        more = [(b"x-request-id", f"req-{self._number}".encode())]
-        if self.chat.stream and self.status == 200:  # proxies are not to hold a stream back
-            more += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
-        return self.status, [*self.headers, *more]
+        return self.status, [*self.headers, (b"x-request-id", f"req-{self._number}".encode())]
 
     def send(self, event: Event) -> bytes:
         if isinstance(event, Start):

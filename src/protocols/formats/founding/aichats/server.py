@@ -54,7 +54,7 @@ class AiChatsResponder(Responder):
             pictures[number] = event.media_type, event.data
             if len(pictures) > PICTURES:
                 del pictures[next(iter(pictures))]
-            url = f"{self.service.base_url}/pictures/{number}"
+            url = f"{self.base_url}/pictures/{number}"
             self._body = msgspec.json.encode({"data": [{"url": url}]})
         return b""
 
