@@ -54,10 +54,15 @@ def answer_with(
 
 
 def _wants_request(function: AnswerFunction | RequestAnswerFunction) -> bool:
-    from inspect import signature  # few programs answer
+    from importlib import import_module  # few programs answer
+    from importlib.util import find_spec
+    from inspect import signature
 
+    # Python 3.14 would evaluate annotations, which may name what only type checkers know.
+    lazy = find_spec("annotationlib") is not None
+    how = {"annotation_format": import_module("annotationlib").Format.FORWARDREF} if lazy else {}
     try:
-        parameters = signature(function).parameters.values()
+        parameters = signature(function, **how).parameters.values()
     except (TypeError, ValueError):  # some functions of C have none
         return False
     needed = [

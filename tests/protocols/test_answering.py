@@ -1,6 +1,7 @@
 """Answer functions: what they may say, how they are called, and what that means in memory."""
 
 import functools
+import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
 from random import Random
 from typing import Any
@@ -148,6 +149,17 @@ def with_request(chat: Chat, request: Request, suffix: str = "") -> list[str]:
 )
 def test_a_second_parameter_without_a_default_is_the_request(function: Any, said: str) -> None:
     assert answer_with(function, CHAT, REQUEST) == [said]
+
+
+UNKNOWN = "def answer(chat: Nobody, request: Nowhere) -> Nothing: return [request.url]"
+
+
+def test_annotations_may_name_what_is_not_there() -> None:
+    """As those of `if TYPE_CHECKING:`."""
+    future = "" if sys.version_info >= (3, 14) else "from __future__ import annotations\n"
+    names: dict[str, Any] = {}
+    exec(future + UNKNOWN, names)
+    assert answer_with(names["answer"], CHAT, REQUEST) == [REQUEST.url]
 
 
 def test_a_function_without_a_signature_gets_the_chat() -> None:
