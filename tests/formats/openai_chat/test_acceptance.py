@@ -169,7 +169,11 @@ def test_options(row: str) -> None:
     options, body = OPTIONS[row]
     chat = Chat(messages=(HI,), model="m").replace(**options)
     written = body_of(chat, ALL)
-    plain = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+    plain: dict[str, Any] = {
+        "model": "m",
+        "messages": [{"role": "user", "content": "hi"}],
+        "stream": True,
+    }
     if chat.stream:
         plain["stream_options"] = {"include_usage": True}
     assert {**plain, **body}.items() <= written.items()
