@@ -113,8 +113,10 @@ def loops_that_end() -> Generator[Server]:
         gc.collect()
 
 
-PAIRS = [(name, name) for name in LOOPS]
-PAIRS += [("anyio on asyncio", "anyio on trio"), ("anyio on trio", "anyio on asyncio")]
+PAIRS = [
+    *((name, name) for name in LOOPS),
+    *(("anyio on asyncio", "anyio on trio"), ("anyio on trio", "anyio on asyncio")),
+]
 
 
 @pytest.mark.parametrize(("first", "second"), PAIRS)
