@@ -244,8 +244,10 @@ class Network:
             return False
 
     def call_from_thread(self, call: Callable[[], None]) -> None:
-        with suppress(RuntimeError):  # the loop is closed
+        try:
             self._loop.call_soon_threadsafe(call)
+        except RuntimeError:  # the loop is closed
+            call()
 
 
 class Client(NativeClient, AsyncClient):

@@ -139,7 +139,10 @@ class Stream:
         """Nothing: the event loop's selector is shared with the parent."""
 
     def close(self) -> None:
-        self._socket.close()
+        try:
+            self._socket.close()
+        except RuntimeError:  # no run of trio is here, whose tasks would have to be told
+            self._raw.close()
         self._alarms.forget(self)
 
 
@@ -274,8 +277,10 @@ class Network:
             return False
 
     def call_from_thread(self, call: Callable[[], None]) -> None:
-        with suppress(trio.RunFinishedError):
+        try:
             self._token.run_sync_soon(call)
+        except trio.RunFinishedError:
+            call()
 
 
 class Client(NativeClient, AsyncClient):

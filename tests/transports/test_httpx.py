@@ -1,11 +1,14 @@
 """The `httpx` transport: what somebody else's client adds. See test_transports for the rest."""
 
+import asyncio
+import gc
 import gzip
 import socket
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +17,7 @@ import anyio
 import httpx
 import httpx2
 import pytest
+import trio
 
 from tests.every_transport import LOOPS
 from tests.transports.test_sync import CHUNK, EVENT, HEAD, Peer
@@ -666,3 +670,27 @@ def test_a_redirect_to_nowhere_is_the_servers_fault() -> None:
     with httpx.Client(trust_env=False) as http, pytest.raises(Malformed, match="location"):
         Client(http, retry=NO_RETRY).read(hello(url))
     thread.join()
+
+
+@MODULES
+@pytest.mark.parametrize(
+    ("first", "second"), [("asyncio", "asyncio"), ("asyncio", "trio"), ("trio", "asyncio")]
+)
+def test_in_a_second_event_loop(module: Any, first: str, second: str) -> None:
+    """Its client still has connections of the first one, and can't tell."""
+    runs: dict[str, Callable[[Callable[[], Any]], Any]] = {
+        "asyncio": lambda main: asyncio.run(main()),
+        "trio": trio.run,
+    }
+    clients = [AsyncClient(module.AsyncClient(trust_env=False), retry=NO_RETRY)]
+
+    async def main() -> str:
+        return (await clients[0].read(ask(server))).text
+
+    with serve("ylokh") as server, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # of what the loops have left
+        assert QUESTION in runs[first](main)
+        with pytest.raises(LocalProtocolError, match=r"of another event loop .*make a new client"):
+            runs[second](main)
+        clients.clear()
+        gc.collect()

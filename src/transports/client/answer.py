@@ -66,6 +66,10 @@ class Reading(ABC):
         return self
 
     async def __anext__(self) -> list[Event]:
+        if not self.is_current():
+            raise LocalProtocolError(
+                "the answer belongs to another event loop, in which reading it began: go on there"
+            )
         if self.ready:
             events = self.ready[::-1]
             self.ready.clear()
@@ -119,6 +123,10 @@ class Reading(ABC):
         """The headers of the last response, if one has begun."""
         exchange = self.exchange()
         return [] if exchange is None else exchange.headers
+
+    def is_current(self) -> bool:
+        """Whether the event loop that runs, if any, is the one in which reading began."""
+        return True
 
     @abstractmethod
     def exchange(self) -> Exchange | None:

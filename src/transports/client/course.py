@@ -47,6 +47,9 @@ _GONE = re.compile(
     "Server disconnected|peer (unexpectedly )?closed connection|<ConnectionTerminated|<StreamReset"
 )
 
+# What asyncio, uvloop, anyio and trio say when something of one event loop is used in another.
+_OTHER_LOOP = re.compile("(?i)event loop|different loop|async context")
+
 
 class Send(msgspec.Struct, frozen=True):
     """Send `request`, with the `timeouts` that httpx calls connect, read, write and pool."""
@@ -165,6 +168,11 @@ class Course(Driver):
             type(error) is RuntimeError  # the client is closed, or belongs to another event loop
         ):
             what = f"the HTTP client can't do this: {said}"
+            if _OTHER_LOOP.search(said):
+                what = (
+                    f"the HTTP client has connections of another event loop ({said}): "
+                    "make a new client for this one"
+                )
             chosen = self._request.server_chosen
             self._failure = UnexpectedContent(what) if chosen else LocalProtocolError(what)
         elif names & {"RemoteProtocolError", "DecodingError"} and not _GONE.match(said):

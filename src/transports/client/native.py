@@ -4,10 +4,16 @@ import os
 import time
 import warnings
 from collections.abc import Callable
+from threading import Lock
 from typing import TYPE_CHECKING, assert_never
 
 from ...protocols.clocks import Clocks
-from ...protocols.errors import ConnectFailed, TokenwireError, TransportError
+from ...protocols.errors import (
+    ConnectFailed,
+    LocalProtocolError,
+    TokenwireError,
+    TransportError,
+)
 from ...protocols.events import Event
 from ...protocols.exchange import Exchange
 from ...protocols.retry import Retry
@@ -51,8 +57,8 @@ class NativeClient(AnyClient):
     ) -> None:
         super().__init__()
         self._single_use = single_use
-        self._pool = Pool()
-        self._network: Network | None = None
+        self._home: tuple[Network, Pool] | None = None  # in the event loop that asked last
+        self._moving = Lock()
         self._settings = ClientSettings(
             ssl_context=ssl_context,
             proxy=proxy,
@@ -70,30 +76,51 @@ class NativeClient(AnyClient):
     def close(self) -> None:
         """Open no more answers, and close the idle connections. Answers that are open continue."""
         super().close()
-        self._pool.close()
+        if self._home is not None:
+            _retire(*self._home)
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
-        if streams := self._pool.clear():
+        if self._home is None:
+            return
+        network, pool = self._home
+        if streams := pool.clear():
             warn(NOT_CLOSED.format("a client"), ResourceWarning, source=self)
         for stream in streams:
-            assert self._network is not None  # it made them
-            self._network.call_from_thread(stream.close)
+            network.call_from_thread(stream.close)
 
     def _joined(self) -> tuple[Network, Pool]:
         """The network of the event loop that runs, and its idle connections. In another loop than
         before both are new: a connection belongs to the loop that made it."""
-        network = self._network
-        if network is None or not network.is_current():
-            if network is not None:
-                pool, self._pool = self._pool, Pool()
-                for stream in pool.retire():
-                    network.call_from_thread(stream.close)
-            network = self._network = self.network()
-        return network, self._pool
+        home = self._home
+        if home is not None and home[0].is_current():
+            return home
+        try:
+            network = self.network()
+        except RuntimeError:  # as asyncio and trio have it
+            raise LocalProtocolError(
+                "no event loop of this transport's library is running here: take the transport of "
+                "the one that is, or tokenwire.transports.sync"
+            ) from None
+        with self._moving:  # loops may run in several threads
+            if self._home is not None:
+                _retire(*self._home)
+            home = self._home = network, Pool()
+            if self.closed:  # since the answer was opened
+                _retire(*home)
+        return home
 
     def _reading(self, exchange: Exchange) -> Reading:
         close = self.close if self._single_use else None
         return _WireReading(exchange, self._settings, self._joined, close)
+
+
+def _retire(network: Network, pool: Pool) -> None:
+    """Close the idle connections of `network`, and those that will be: in its own event loop."""
+    for stream in pool.retire():
+        if network.is_current():
+            stream.close()
+        else:
+            network.call_from_thread(stream.close)
 
 
 class _WireReading(Reading):
@@ -187,8 +214,9 @@ class _WireReading(Reading):
         return events
 
     async def leave(self, *, at_once: bool) -> None:
+        at_once = at_once or self._aborted or not self.is_current()
         try:
-            if self._wire is not None and self._wire.finished and not (at_once or self._aborted):
+            if self._wire is not None and self._wire.finished and not at_once:
                 self.ready.clear()
                 await self.fill()
         finally:
@@ -226,6 +254,9 @@ class _WireReading(Reading):
             warn(NOT_CLOSED.format("an answer"), ResourceWarning, source=self)
         # The garbage collector runs in any thread.
         self._network.call_from_thread(self._link.stream.close)
+
+    def is_current(self) -> bool:
+        return self._network is None or self._network.is_current()
 
     def exchange(self) -> Exchange | None:
         return None if self._wire is None else self._wire.exchange

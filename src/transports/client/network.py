@@ -82,5 +82,6 @@ class Network(Protocol):
         ...
 
     def call_from_thread(self, call: Callable[[], None]) -> None:
-        """Have `call` called soon, in the thread or event loop of the network. From any thread."""
+        """Have `call` called soon, in the thread or event loop of the network; at once, if that has
+        ended. From any thread."""
         ...

@@ -3,7 +3,7 @@
 import ipaddress
 from base64 import b64encode
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
@@ -40,6 +40,9 @@ class Proxy(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"<Proxy {self.scheme}://{self.host}:{self.port}>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:  # msgspec's has the password
+        return [("scheme", self.scheme), ("host", self.host), ("port", self.port)]
 
     @property
     def name(self) -> str:

@@ -1,7 +1,7 @@
 """The settings of native clients, which make wires and connections."""
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -36,6 +36,9 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         # The proxy's address may contain a password.
         return f"<ClientSettings {self.clocks} {self.retry}>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:  # msgspec's has the proxy's password
+        return [("clocks", self.clocks), ("retry", self.retry)]
 
     def __post_init__(self) -> None:
         if self.proxy is not None:

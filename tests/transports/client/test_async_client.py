@@ -383,7 +383,7 @@ def test_cancelled_in_a_pause_it_asks_again_later(
         client: Any = loop.client(retry=Retry(attempts=2))
         async with client, client.open(hello(url)) as answer:
             await cancelled_at(paused, answer.__anext__)
-            network = client._network
+            network = client._home[0]
             later = network.now() + 50
             monkeypatch.setattr(network, "now", lambda: later)
             assert (await answer.read()).text == "Hi"

@@ -294,6 +294,16 @@ BEFORE: dict[str, tuple[Callable[[], Exception], type[TokenwireError], str]] = {
         "too long",
     ),
     "a hook that reads": (lambda: httpx.DecodingError("zlib"), Malformed, "zlib"),
+    "another loop": (
+        lambda: RuntimeError("Event loop is closed"),
+        LocalProtocolError,
+        r"of another event loop \(Event loop is closed\): make a new client",
+    ),
+    "another loop of trio": (
+        lambda: RuntimeError("must be called from async context"),
+        LocalProtocolError,
+        "of another event loop",
+    ),
     "closed client": (lambda: RuntimeError("has been closed"), LocalProtocolError, "closed"),
     "a scheme": (lambda: httpx.UnsupportedProtocol("ftp"), LocalProtocolError, "ftp"),
     "a header": (lambda: httpx.LocalProtocolError("illegal"), LocalProtocolError, "illegal"),

@@ -89,6 +89,7 @@ def test_what_is_no_proxy(url: str, words: str) -> None:
 def test_no_repr_has_the_password() -> None:
     proxy = Proxy.of(f"http://us:{PASSWORD}@a.example")
     assert repr(proxy) == "<Proxy http://a.example:80>"
+    assert PASSWORD not in str(proxy.__rich_repr__())
 
 
 HTTP = Origin("http", "api.example", 80)

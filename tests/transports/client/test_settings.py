@@ -55,6 +55,7 @@ def test_a_wrong_proxy_is_refused_at_once_and_not_shown() -> None:
     assert PASSWORD not in str(caught.value)
     settings = ClientSettings(proxy=f"http://us:{PASSWORD}@p.example")
     assert PASSWORD not in repr(settings) + repr(connect(settings))
+    assert PASSWORD not in str(settings.__rich_repr__())
 
 
 def test_a_wrong_environment_is_refused_at_the_question(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,13 @@
 """The way through a SOCKS proxy."""
 
 from collections import deque
+from collections.abc import Iterable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.cutting import every_way
+from tests.cutting import bytewise, every_way
 from tokenwire.protocols.errors import ConnectFailed
 from tokenwire.protocols.toolkit.http import Origin
 from tokenwire.transports.client.proxy import Proxy
@@ -114,3 +117,23 @@ def test_a_name_that_is_too_long() -> None:
     with pytest.raises(ConnectFailed, match="takes names of up to 255 bytes") as caught:
         socks.receive(b"\5\0")
     assert caught.value.lasting
+
+
+ANSWERS = st.lists(
+    st.sampled_from((b"\5\0", b"\5\2", b"\1\0", b"\5\0\0", b"\5\0\0\3\2", FROM))
+    | st.binary(max_size=5)
+).map(b"".join)
+
+
+@given(ANSWERS, st.sampled_from((OPEN, NAMED)))
+def test_whatever_a_proxy_says(said: bytes, url: str) -> None:
+    def outcome(pieces: Iterable[bytes]) -> tuple[bool, bytes, str]:
+        socks, rest = way(url), b""
+        try:
+            for piece in pieces:
+                rest += piece if socks.established else socks.receive(piece)
+        except ConnectFailed as error:
+            return False, b"", str(error)
+        return socks.established, rest, ""
+
+    assert outcome([said]) == outcome(bytewise(said))
