@@ -4,7 +4,6 @@ An error is printed on stderr as one line, and its kind is the exit code. This m
 the extras, so that it can say which one is missing.
 """
 
-import io
 import os
 import sys
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from ..protocols.errors import (
     TokenwireError,
     Truncated,
 )
+from .streams import StreamFailed, prepare_streams
 
 __all__ = [
     "EXIT_CODES",
@@ -88,36 +88,26 @@ class ServerFailed(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments` (None: those of the process). Returns the exit code."""
     settings = Settings()
-    closed = _prepare_streams()
+    closed = prepare_streams()
+    code: int = Exit.OK
     try:
-        code = _end(_run(sys.argv[1:] if arguments is None else arguments, settings))
+        code = _run(sys.argv[1:] if arguments is None else arguments, settings)
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        code = _end(Exit.INTERRUPTED)
+        code = Exit.INTERRUPTED
     except BrokenPipeError:
-        code = _end(Exit.CLOSED_PIPE)
+        code = code or Exit.CLOSED_PIPE
     except Exception as error:  # noqa: BLE001  the last line of defence
         complain(error, settings)
-        code = _end(exit_code(error))
+        code = exit_code(error)
+    _drop_output()
     return code or (Exit.CLOSED_PIPE if closed else Exit.OK)
-
-
-def _prepare_streams() -> bool:
-    """UTF-8 whatever the locale, as answers are. A stream that was closed is the null device (a
-    service may have none). Returns whether that is stdout."""
-    closed = sys.stdout is None  # pyright: ignore[reportUnnecessaryComparison]
-    for name in ("stdin", "stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None and name != "stdin":
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-        elif isinstance(stream, io.TextIOWrapper):  # else it is replaced
-            stream.reconfigure(encoding="utf-8", errors="replace")
-    return closed
 
 
 def exit_code(error: Exception) -> Exit:
     """The exit code for `error`."""
     match error:
-        case LocalProtocolError():
+        case LocalProtocolError() | StreamFailed():
             return Exit.USAGE
         case Refused():
             return Exit.REFUSED
@@ -142,7 +132,7 @@ def complain(error: Exception, settings: Settings) -> None:
     notes = getattr(error, "__notes__", ())
     if isinstance(error, RemoteProtocolError) and notes:
         text = error.message  # the notes have the bytes
-    elif isinstance(error, TokenwireError | ServerFailed):
+    elif isinstance(error, TokenwireError | ServerFailed | StreamFailed):
         text = str(error)
     elif settings.own_provider:
         text = f"a bug in {settings.own_provider} or in tokenwire: {error!r}"
@@ -195,14 +185,12 @@ def _run(arguments: Sequence[str], settings: Settings) -> int:
         raise LocalProtocolError(message) from error
 
 
-def _end(code: int) -> int:
-    """`code`, after all output was written. A stdout that was closed is replaced by the null
-    device, because Python flushes it again at exit and would print another error."""
+def _drop_output() -> None:
+    """Drop what can't be written to stdout, because Python flushes it again at exit and would print
+    another error."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, StreamFailed):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
-        return code or Exit.CLOSED_PIPE
-    return code

@@ -14,6 +14,7 @@ from ..protocols.provider import Provider
 from ..protocols.registry import PROVIDERS
 from . import EXIT_CODES, Exit, Settings
 from .named import find_answer, find_provider
+from .streams import as_utf8
 
 __all__ = ["run"]
 
@@ -128,7 +129,7 @@ def tokenwire(context: click.Context) -> None:
 
 
 @tokenwire.command(short_help="Ask a question, or have a conversation.")
-@click.argument("question", nargs=-1)
+@click.argument("question", nargs=-1, type=as_utf8)
 @_provider_option("-p", "--provider")
 @click.option(
     "-m",
@@ -137,7 +138,14 @@ def tokenwire(context: click.Context) -> None:
     shell_complete=_complete_model,
     help="The model, or an alias of one. [default: the provider's]",
 )
-@click.option("-s", "--system", default="", help="A system message to put before the question.")
+@click.option(
+    "-s",
+    "--system",
+    default="",
+    type=as_utf8,
+    metavar="TEXT",
+    help="A system message to put before the question.",
+)
 @click.option(
     "-i",
     "--image",

@@ -108,13 +108,15 @@ class Question(msgspec.Struct, frozen=True):
     def _request(
         self, method: str, path: str, headers: Mapping[str, str], content: bytes
     ) -> Request:
-        endpoint = self.provider.path or self.provider.dialect.endpoints[0].path
-        url = join_url(self.base_url, _with_query(path, self.provider.query), endpoint)
+        provider = self.provider
+        chat = provider.path or provider.dialect.endpoints[0].path
+        path = _with_query(path, provider.query)
+        url = join_url(self.base_url, path, chat, provider.whole_path)
         pairs = [
             *_COMMON.items(),
-            *self.provider.dialect.headers.items(),
+            *provider.dialect.headers.items(),
             *headers.items(),
-            *self.provider.headers.items(),
+            *provider.headers.items(),
             *self.headers.items(),
         ]
         return Request(method, url, make_headers((n.lower(), v) for n, v in pairs), content)

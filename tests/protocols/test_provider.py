@@ -31,6 +31,7 @@ from tokenwire.protocols.formats.openai_chat import OpenAIChat
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.provider import Provider
 from tokenwire.protocols.question import Question
+from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.step import Step
 from tokenwire.protocols.toolkit.http import Request, get_header
 
@@ -130,6 +131,18 @@ def test_an_exchange_has_what_was_given_or_what_the_provider_brings() -> None:
 def test_what_no_exchange_can_be_made_of(given: dict[str, Any], words: str) -> None:
     with pytest.raises(LocalProtocolError, match=words):
         PROVIDER.exchange(CHAT, **given)
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_a_base_url_that_ends_in_the_endpoint(name: str) -> None:
+    provider = PROVIDERS[name]
+    chat = as_chat("hi", model=provider.default_model or "any")
+    path = (provider.path or provider.dialect.endpoints[0].path).replace("{model}", "another")
+
+    def url(base_url: str) -> str:
+        return provider.exchange(chat, base_url=base_url, random=Random(1)).request.url
+
+    assert url(f"https://a.test/x{path}?y=1") == url("https://a.test/x?y=1")
 
 
 class Remembering(OpenAIChat):

@@ -37,6 +37,7 @@ _CREDENTIALS = re.compile(rb"auth|cookie|cred|key|pass|secret|session|sign|token
 _TOKEN = re.compile("[-!#$%&'*+.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 _HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-_~")  # RFC 3986's unreserved ones
+_PLACEHOLDER = re.compile(r"\{\w+\}")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -210,16 +211,20 @@ def check_url(url: str, what: str = "URL") -> str:
 
 
 @lru_cache(64)
-def join_url(base: str, path: str, endpoint: str = "") -> str:
+def join_url(base: str, path: str, *endpoints: str) -> str:
     """`path` below `base`, whose own path and query are kept (Azure's `?api-version=`).
 
-    A `/v1` that both have is written once, as some services document their base URL with it; and
-    `endpoint` at the end of the base URL is left out, as others print the address of the chat.
-    Raises LocalProtocolError if `base` is not an http(s) URL.
+    A `/v1` that both have is written once, as some services document their base URL with it. One of
+    the `endpoints` at the end of `base` is left out, as others show the whole address of the chat;
+    a placeholder in it (`{model}`) is any text without a slash. Raises LocalProtocolError if `base`
+    is not an http(s) URL.
     """
     parts = _split(base, "base_url")
     path, _, query = path.partition("?")
-    below = parts.path.rstrip("/").removesuffix(endpoint)
+    below = parts.path.rstrip("/")
+    for endpoint in endpoints:
+        pattern = "[^/]+".join(map(re.escape, _PLACEHOLDER.split(endpoint.rstrip("/"))))
+        below = re.sub(rf"(?:{pattern})\Z", "", below)
     if path.startswith("/v1/"):
         below = below.removesuffix("/v1")
     return parts._replace(

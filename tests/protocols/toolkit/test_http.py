@@ -296,6 +296,23 @@ def test_join_url(base: str, path: str, url: str) -> None:
     assert join_url(base, path) == url
 
 
+@pytest.mark.parametrize(
+    ("base", "path", "url"),
+    [
+        ("https://a.b/v1/chat/completions", "/chat/completions", "/v1/chat/completions"),
+        ("https://a.b/v1/chat/completions/", "/models", "/v1/models"),
+        ("https://a.b/chat/completions?x=1", "/chat/completions", "/chat/completions?x=1"),
+        ("https://a.b/xchat/completions", "/c", "/xchat/completions/c"),
+        ("https://a.b/v1/m/claude-x:stream", "/m/y:stream", "/v1/m/y:stream"),
+        ("https://a.b/v1/m/a/b:stream", "/m/y:stream", "/v1/m/a/b:stream/m/y:stream"),
+        ("https://a.b/v1/m/x:whole", "/m/y:stream", "/v1/m/y:stream"),
+    ],
+)
+def test_a_base_url_that_ends_in_the_endpoint(base: str, path: str, url: str) -> None:
+    endpoints = ("/chat/completions", "/m/{model}:stream", "/m/{model}:whole", "")
+    assert join_url(base, path, *endpoints) == f"https://a.b{url}"
+
+
 @given(st.text() | st.text("htps:/@[].a1#?%\\").map("http://".__add__))
 def test_any_url_can_be_used_or_is_refused(url: str) -> None:
     try:
