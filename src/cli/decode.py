@@ -120,6 +120,7 @@ class Recording:
         try:
             request = self._exchange.next_request()
         except TokenwireError as error:
+            error.asked = ""  # nobody was
             for note in self._around(error):
                 error.add_note(note)
             raise

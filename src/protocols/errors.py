@@ -48,10 +48,20 @@ _REDACTED = 64 * 1024
 class TokenwireError(Exception):
     """The base of all errors that tokenwire raises.
 
-    `answer` is what was received before the error, if the failed call was to return a whole answer.
+    `message` says what happened. `answer` is what was received before the error, if the failed call
+    was to return a whole answer. `asked` is the method and address of the request, without a query,
+    if the address may be what is wrong; else empty.
     """
 
     answer: "Reply | None" = None
+    asked: str = ""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.message}; the request was {self.asked}" if self.asked else self.message
 
     @property
     def outcome(self) -> str:
@@ -73,7 +83,6 @@ class RemoteProtocolError(TokenwireError):
 
     def __init__(self, message: str, *, data: bytes = b"") -> None:
         super().__init__(message)
-        self.message = message
         self.data = data
         self.status: int | None = None
         self.headers: list[tuple[bytes, bytes]] = []
@@ -92,7 +101,8 @@ class RemoteProtocolError(TokenwireError):
         self.args = (self.message,)
 
     def __str__(self) -> str:
-        return f"{self.message}: {self.data!r}" if self.data else self.message
+        said = super().__str__()
+        return f"{said}: {self.data!r}" if self.data else said
 
 
 class Malformed(RemoteProtocolError):
@@ -145,7 +155,7 @@ class Refused(RemoteProtocolError):
 
     def __str__(self) -> str:
         # The message has the service's words already; its bytes would repeat them.
-        return self.message
+        return TokenwireError.__str__(self)
 
 
 class AuthenticationFailed(Refused):
@@ -212,7 +222,7 @@ class TimedOut(TransportError):
         self.clock: Clock = clock
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (str(self), self.clock), self.__dict__
+        return type(self), (self.message, self.clock), self.__dict__
 
 
 # Anything that looks like a credential is removed even if it is not the one that was sent: servers

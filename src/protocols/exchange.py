@@ -26,11 +26,15 @@ from .errors import (
     Clock,
     Disconnected,
     LocalProtocolError,
+    Redirected,
     Refused,
     RemoteProtocolError,
     TimedOut,
     TokenwireError,
+    TransportError,
     Truncated,
+    UnexpectedContent,
+    redact,
 )
 from .events import End, Event, Evidence, proves
 from .limits import Limits
@@ -87,6 +91,9 @@ _KEPT_HEADERS = frozenset(
         *(b"retry-after", b"retry-after-ms", b"x-ms-retry-after-ms"),
     )
 )
+_ASTRAY = (Redirected, TransportError, UnexpectedContent)
+"""Errors that a wrong address may cause; a refusal with status 404 or 405 is another."""
+
 # The headers that are needed once the body has begun. A service sends twenty, and a body may take
 # hours.
 _REMEMBERED = _FRAMING | _KEPT_HEADERS
@@ -153,8 +160,7 @@ class Exchange:
         self._earlier: tuple[Request, ...] = ()  # of the steps before this one
 
     def __repr__(self) -> str:
-        where = self.request.url.partition("?")[0]  # a query may hold a key
-        return f"<Exchange {self._state.name} {self.request.method} {where}>"
+        return f"<Exchange {self._state.name} {self.request.method} {self.request.address}>"
 
     @property
     def request(self) -> Request:
@@ -331,8 +337,8 @@ class Exchange:
         if self._ignored(call):
             return events
         if self._state is State.SENT or self._body is None or self._coding is None:
-            self.error = reason
-            self._state = State.FAILED
+            assert reason is not None  # the body, whose end has none, has not begun
+            self._give_up(reason)
             return events
         try:
             if evidence is not None and self._coding.whole:
@@ -355,8 +361,7 @@ class Exchange:
         if found is not None and proven:
             self._end(found, events)
         elif isinstance(reason, TimedOut):
-            self.error = reason
-            self._state = State.FAILED
+            self._give_up(reason)
         else:
             self._fail(Truncated(self._unfinished(found)))
         return self._hand_out(events)
@@ -390,8 +395,19 @@ class Exchange:
             error.request_id = self.request_id
         asked = (*self._earlier, self.request)
         error.redact(secret for request in asked for secret in request.secrets())
+        self._give_up(error)
+
+    def _give_up(self, error: TokenwireError) -> None:
+        self.name_address(error)
         self.error = error
         self._state = State.FAILED
+
+    def name_address(self, error: TokenwireError) -> None:
+        """Let `error` name the address that was asked, if that may be what is wrong: nobody is
+        there, or somebody else is."""
+        request = self.request
+        if isinstance(error, _ASTRAY) or getattr(error, "status", None) in (404, 405):
+            error.asked = redact(f"{request.method} {request.address}", request.secrets())
 
     def _ignored(self, call: str) -> bool:
         """Whether `call` is about a response that is settled. Raises if it is out of order."""

@@ -280,9 +280,8 @@ def error_fields(error: RemoteProtocolError | LocalProtocolError) -> dict[str, A
     """The fields of an error object in OpenAI's form."""
     code = error.code if isinstance(error, Refused) else None
     type_ = error.type if isinstance(error, Refused) else None
-    message = error.message if isinstance(error, RemoteProtocolError) else str(error)
     return {
-        "message": message,
+        "message": error.message,
         "type": type_ or _TYPES.get(type(error), "server_error"),
         "param": None,
         "code": code,
@@ -337,8 +336,7 @@ def refusal_of_upstream(error: RemoteProtocolError | TransportError) -> Refused:
     as it is, a clock that ran out as 504, any other failure as 502."""
     if isinstance(error, Refused):
         return error
-    message = error.message if isinstance(error, RemoteProtocolError) else str(error)
-    return refuse(Overloaded, 504 if isinstance(error, TimedOut) else 502, message)
+    return refuse(Overloaded, 504 if isinstance(error, TimedOut) else 502, error.message)
 
 
 def read_json(request: Request, decoder: "msgspec.json.Decoder[_T]") -> _T:

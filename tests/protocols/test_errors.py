@@ -57,6 +57,7 @@ REMOTE: list[type[RemoteProtocolError]] = [
 def everything(error: TokenwireError) -> TokenwireError:
     """`error` with all its attributes set."""
     error.answer = Reply()
+    error.asked = "POST https://a.b/c"
     if isinstance(error, RemoteProtocolError):
         error.status = 429
         error.headers = [(b"retry-after", b"3")]
@@ -126,6 +127,14 @@ def test_what_they_say() -> None:
     assert (str(timeout), timeout.clock) == ("too late", "first_event")
     assert Redirected("moved").location == ""
     assert TokenwireError().answer is None
+    for error, words in (
+        (ConnectFailed("no"), "no; the request was GET http://a"),
+        (Malformed("not JSON", data=b"{"), "not JSON; the request was GET http://a: b'{'"),
+        (Refused("no", data=b"{}"), "no; the request was GET http://a"),
+    ):
+        assert error.asked == ""
+        error.asked = "GET http://a"
+        assert (str(error), error.message) == (words, words.partition(";")[0])
 
 
 # Secrets

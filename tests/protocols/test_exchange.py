@@ -577,8 +577,32 @@ def test_disconnect_and_timeout_before_a_response() -> None:
         for state in ("SENT", "SENT, the second"):
             exchange = in_state(state)
             assert CALLS[call](exchange) == []
-            with pytest.raises(kind, match=f"^{words}$"):
+            with pytest.raises(kind, match=f"^{words}; the request was "):
                 exchange.next_request()
+
+
+def test_an_error_names_the_address_if_that_may_be_wrong() -> None:
+    page, error, none = b"<html>", b'{"error": {"message": "no"}}', b""
+    for status, body, named in (
+        (404, error, True),
+        (405, none, True),
+        (302, none, True),
+        (200, page, True),
+        (200, none, True),
+        (200, b'{"a": 1}', True),
+        (400, error, False),
+        (401, error, False),
+        (503, page, False),
+        (200, b"data: {\n\n", False),
+    ):
+        exchange = ask("openai", key=KEY, base_url=f"https://a.test/{KEY}/v1?k={KEY}")
+        response = Response(body, status, SSE if body[:4] == b"data" else JSON)
+        failed = drive(exchange, response).error
+        assert isinstance(failed, RemoteProtocolError)
+        asked = "POST https://a.test/[secret]/v1/chat/completions"
+        assert failed.asked == (asked if named else "")
+        assert (f"; the request was {asked}" in str(failed)) is named
+        assert "the request" not in failed.message  # which a server half passes on
 
 
 def test_timeout_names_its_clock() -> None:

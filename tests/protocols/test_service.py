@@ -10,6 +10,7 @@ import pytest
 
 from tests.cutting import bytewise
 from tests.driving import JSON, Response, drive
+from tests.subjects import EACH_FORMAT
 from tokenwire.protocols.auth import Bearer, Header, Query
 from tokenwire.protocols.chat import Chat, as_chat
 from tokenwire.protocols.dialect import Dialect, Endpoint
@@ -413,6 +414,16 @@ def test_what_an_upstream_did(error: Any, kind: type[Refused], status: int) -> N
     assert (type(refusal), refusal.status) == (kind, status)
     assert "secret" not in str(refusal)
     assert str(error).startswith(refusal.message)
+
+
+@pytest.mark.parametrize("name", EACH_FORMAT)
+def test_where_an_upstream_is_stays_here(name: str) -> None:
+    error = with_status(BadRequest("no such path"), 404)
+    error.asked = "POST https://upstream.internal/v1"
+    service = Service(PROVIDERS[name])
+    assert b"no such path" in service.responder().fail(error)
+    assert b"internal" not in service.responder().fail(error)
+    assert b"internal" not in service.responder().fail_midway(error)
 
 
 def test_a_message_has_one_prefix_however_many_hops() -> None:

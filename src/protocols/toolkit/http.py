@@ -78,6 +78,11 @@ class Request(msgspec.Struct, frozen=True, gc=False):
         return _origin(self.url)
 
     @property
+    def address(self) -> str:
+        """The URL without what may be a secret: its query."""
+        return self.url.partition("?")[0]
+
+    @property
     def target(self) -> str:
         """The path and query, as a request line has them."""
         parts = urlsplit(self.url)
@@ -111,9 +116,9 @@ class Request(msgspec.Struct, frozen=True, gc=False):
             (name, b"[secret]" if _CREDENTIALS.search(name) else value)
             for name, value in self.headers
         ]
-        url = self.url.partition("?")
+        query = "?..." if "?" in self.url else ""
         return (
-            f"Request({self.method} {url[0]}{'?...' if url[1] else ''}, headers={headers}, "
+            f"Request({self.method} {self.address}{query}, headers={headers}, "
             f"body of {len(self.body)} bytes, server_chosen={self.server_chosen})"
         )
 

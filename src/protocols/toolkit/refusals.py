@@ -213,8 +213,13 @@ def refusal_of_response(
     """The error for a response whose status is not 2xx. `body` may be truncated."""
     error: Refused
     if 300 <= status < 400:
-        redirected = Redirected(f"the service redirects (status {status}), which is not followed")
-        redirected.location = get_header(headers, b"location") or ""
+        location = get_header(headers, b"location") or ""
+        where = brief(location.partition("?")[0])  # a query may hold a key
+        to = f" to {where}" if where else ""
+        redirected = Redirected(
+            f"the service redirects{to} (status {status}), which is not followed"
+        )
+        redirected.location = location
         error = redirected
     elif _is_challenge(headers, body):
         error = Challenged(

@@ -125,6 +125,7 @@ class Driver:
         except TokenwireError as error:
             if isinstance(error, RemoteProtocolError):
                 error.redact(self.secrets)  # the exchange has redacted those of its own requests
+            self._exchange.name_address(error)
             self._failure = error
             pause = None if self._over else self._pause_after(error, now)
             if pause is None:

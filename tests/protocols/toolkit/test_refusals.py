@@ -264,18 +264,22 @@ def test_an_unexpected_page() -> None:
 
 # Redirects, and headers
 
-LOCATIONS: list[tuple[Headers, str]] = [
-    ([(b"location", b"https://login.test/")], "https://login.test/"),
-    ([], ""),
+LOCATIONS: list[tuple[Headers, str, str]] = [
+    (
+        [(b"location", b"https://login.test/?k=1")],
+        "https://login.test/?k=1",
+        " to https://login.test/",
+    ),
+    ([], "", ""),
 ]
 
 
-@pytest.mark.parametrize(("headers", "location"), LOCATIONS)
-def test_a_redirect_is_not_followed(headers: Headers, location: str) -> None:
+@pytest.mark.parametrize(("headers", "location", "to"), LOCATIONS)
+def test_a_redirect_is_not_followed(headers: Headers, location: str, to: str) -> None:
     error = alike(question(), Response(b"<p>moved", 302, headers)).error
     assert type(error) is Redirected
     assert error.location == location
-    assert str(error) == "the service redirects (status 302), which is not followed"
+    assert error.message == f"the service redirects{to} (status 302), which is not followed"
 
 
 @pytest.mark.parametrize(

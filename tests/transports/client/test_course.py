@@ -240,7 +240,7 @@ BEFORE: dict[str, tuple[Callable[[], Exception], type[TokenwireError], str]] = {
     "refused 2": (lambda: httpx2.ConnectError("refused"), ConnectFailed, "refused"),
     "no words": (lambda: httpx.ConnectError(""), ConnectFailed, "peer.example: ConnectError"),
     "untrusted": (untrusted, ConnectFailed, "is not trusted .*self-signed.*verify="),
-    "the proxy": (lambda: httpx.ProxyError("407 No"), ConnectFailed, "the proxy refused: 407$"),
+    "the proxy": (lambda: httpx.ProxyError("407 No"), ConnectFailed, "the proxy refused: 407;"),
     "a long name": (lambda: UnicodeError("label too long"), ConnectFailed, "label too long"),
     "reset": (lambda: httpx.ReadError("reset"), Disconnected, "before a response: reset"),
     "reset in sending": (lambda: httpx.WriteError(""), Disconnected, "WriteError"),

@@ -518,7 +518,9 @@ def test_the_error_is_raised_again_and_again() -> None:
     wire.next(0)
     wire.failed(ConnectFailed("no"), 0)
     for now in (0, 1, 2):
-        with pytest.raises(ConnectFailed, match=r"^no$"):
+        with pytest.raises(
+            ConnectFailed, match=r"^no; the request was POST http://peer.example/chat$"
+        ):
             wire.next(now)
 
 

@@ -150,8 +150,7 @@ class AnthropicResponder(Responder):
         return encode_sse(self.write_error(error), type="error")
 
     def write_error(self, error: RemoteProtocolError | LocalProtocolError) -> bytes:
-        message = error.message if isinstance(error, RemoteProtocolError) else str(error)
-        said = {"type": _error_type(error), "message": message}
+        said = {"type": _error_type(error), "message": error.message}
         return msgspec.json.encode({"type": "error", "error": said, "request_id": self._request_id})
 
     @property

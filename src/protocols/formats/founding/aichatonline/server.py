@@ -51,4 +51,4 @@ class AiChatOnlineResponder(Responder):
                 return b""
 
     def fail_midway(self, error: RemoteProtocolError | LocalProtocolError) -> bytes:
-        return msgspec.json.encode({"code": status_of(error), "message": str(error)}) + b"\n"
+        return msgspec.json.encode({"code": status_of(error), "message": error.message}) + b"\n"

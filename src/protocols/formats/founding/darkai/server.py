@@ -38,7 +38,7 @@ class DarkAIResponder(Responder):
                 return _line({"event": "stream-end", "data": {}})
 
     def fail_midway(self, error: RemoteProtocolError | LocalProtocolError) -> bytes:
-        detail = msgspec.json.encode({"data": {"detail": str(error)}})
+        detail = msgspec.json.encode({"data": {"detail": error.message}})
         return b"event: error\ndata: " + detail + b"\n\n"
 
 
