@@ -36,7 +36,7 @@ COMMAND = [sys.executable, "-m", "tokenwire"]
 CLEAN = {
     name: value
     for name, value in os.environ.items()
-    if not name.lower().endswith("_proxy")
+    if not name.lower().endswith(("_proxy", "_ca_bundle"))
     and name not in ("TOKENWIRE_KEY", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
 }
 WIDTH, HEIGHT = 60, 24

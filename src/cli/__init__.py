@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from ..protocols.errors import (
     LocalProtocolError,
@@ -18,6 +19,9 @@ from ..protocols.errors import (
     Truncated,
 )
 from .streams import StreamFailed, prepare_streams
+
+if TYPE_CHECKING:
+    from ..protocols.provider import Provider
 
 __all__ = [
     "EXIT_CODES",
@@ -64,11 +68,12 @@ EXIT_CODES = {
 class Settings:
     """Settings of the whole command.
 
-    `traceback`: whether to print tracebacks of errors. `own_provider`: the `module:NAME` that the
-    user gave as the provider, if any; a bug may be in there.
+    `traceback`: whether to print tracebacks of errors. `provider`: the one that was given, for
+    advice. `own_provider`: its `module:NAME`, if it is one of the user's own, which may have a bug.
     """
 
     traceback = False
+    provider: "Provider | None" = None
     own_provider = ""
 
 
@@ -132,7 +137,11 @@ def complain(error: Exception, settings: Settings) -> None:
     notes = getattr(error, "__notes__", ())
     if isinstance(error, RemoteProtocolError) and notes:
         text = error.message  # the notes have the bytes
-    elif isinstance(error, TokenwireError | ServerFailed | StreamFailed):
+    elif isinstance(error, TokenwireError):
+        from .advice import in_command_words
+
+        text = in_command_words(error, settings.provider)
+    elif isinstance(error, ServerFailed | StreamFailed):
         text = str(error)
     elif settings.own_provider:
         text = f"a bug in {settings.own_provider} or in tokenwire: {error!r}"

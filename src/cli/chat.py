@@ -7,18 +7,17 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from ..highlevel import make_exchange
-from ..protocols.chat import Chat, ImagePart, Message, Part, TextPart
-from ..protocols.clocks import Clocks
+from ..protocols.chat import Chat, ImagePart, Message, Part, TextPart, as_chat
 from ..protocols.errors import LocalProtocolError, TokenwireError
 from ..protocols.events import Event
 from ..protocols.provider import Provider
 from ..protocols.reply import Reply
 from . import ServerFailed, Settings, complain
+from .asking import AskOptions
+from .options import chat_options, read_file, read_schema, read_tools
 from .server import embedded_server, key_for
 from .show import is_terminal, saver, show
 from .transports import Ask, open_transport
@@ -30,35 +29,36 @@ __all__ = ["ChatOptions", "run_chat"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChatOptions:
+class ChatOptions(AskOptions):
     """The options of `tokenwire chat`."""
 
-    provider: Provider
     model: str
     system: str
     images: tuple[Path, ...]
     output: Path
     as_json: bool
-    base_url: str | None
-    proxy: str | None
-    timeout: float | None
-    first_event: float | None
-    idle: float | None
-    headers: tuple[tuple[str, str], ...]
+    options: tuple[str, ...]
+    tools: tuple[Path, ...]
+    schema: Path | None
+    allow_private_addresses: bool
     transport: str
-    embedded: bool
+
+    def client_options(self) -> dict[str, Any]:
+        allowed = {"allow_private_addresses": self.allow_private_addresses}
+        return {**super().client_options(), **allowed}
 
 
 def run_chat(words: tuple[str, ...], options: ChatOptions, settings: Settings) -> None:
     """Ask, and show the answer. Raises any error, and KeyboardInterrupt."""
     session = Session(options, settings)
     question = _question(words)
+    if question is None and options.tools:
+        raise LocalProtocolError("--tool: give a question, as a conversation can't answer calls")
+    client_options = options.client_options()
     with ExitStack() as stack:
         if options.embedded:
             session.use(stack.enter_context(_embedded(options, settings)))
-        session.ask_by = stack.enter_context(
-            open_transport(options.transport, proxy=options.proxy, trust_env=not options.embedded)
-        )
+        session.ask_by = stack.enter_context(open_transport(options.transport, **client_options))
         if question is None:
             session.converse()
         else:
@@ -78,14 +78,11 @@ class Session:
         self._pictures = [_picture(path) for path in options.images]
         self._save = saver(options.output)
         self._model = _model(self._provider, options)
-        self._clocks = self._provider.clocks
-        if (total := options.timeout) is not None:
-            # The time for all of it is meant: a clock for a part of it would be a surprise.
-            self._clocks = Clocks(connect=total, first_event=total, idle=total, total=total)
-        own = {"first_event": options.first_event, "idle": options.idle}
-        own = {name: seconds for name, seconds in own.items() if seconds is not None}
-        self._clocks = msgspec.structs.replace(self._clocks, **own)
-        self._headers = dict(options.headers)
+        self._fields = chat_options(options.options)
+        if options.tools:
+            self._fields["tools"] = read_tools(options.tools)
+        if options.schema is not None:
+            self._fields["schema"] = read_schema(options.schema)
         self._base_url = options.base_url
         self._server: Server | None = None
 
@@ -100,7 +97,8 @@ class Session:
         if self._pictures:
             content = (TextPart(question), *self._pictures)
         system = (Message("system", self._options.system),) if self._options.system else ()
-        return Chat(messages=(*system, Message("user", content)), model=self._model)
+        messages = (*system, Message("user", content))
+        return as_chat(messages, model=self._model, **self._fields)
 
     def ask(self, chat: Chat, reply: Reply) -> None:
         """Ask, show the events as they arrive, and add them to `reply`.
@@ -112,8 +110,8 @@ class Session:
             chat,
             key=self._key,
             base_url=self._base_url,
-            clocks=self._clocks,
-            headers=self._headers,
+            clocks=self._options.clocks,
+            headers=dict(self._options.headers),
         )
 
         def take(event: Event) -> None:
@@ -163,8 +161,6 @@ def _model(provider: Provider, options: ChatOptions) -> str:
 @contextmanager
 def _embedded(options: ChatOptions, settings: Settings) -> "Generator[Server]":
     """An embedded server. Errors in it that `Session.ask` has not raised are printed at the end."""
-    if options.base_url is not None or options.proxy is not None:
-        raise LocalProtocolError("--embedded needs no network: leave out --base-url and --proxy")
     server = embedded_server()(options.provider)
     try:
         with server:
@@ -178,10 +174,7 @@ def _picture(path: Path) -> ImagePart:
     media_type = mimetypes.guess_type(path.name)[0] or ""
     if not media_type.startswith("image/"):
         raise LocalProtocolError(f"{path} is not named like a picture (.png, .jpg, ...)")
-    try:
-        return ImagePart.of_bytes(path.read_bytes(), media_type)
-    except OSError as error:
-        raise LocalProtocolError(f"{path} can't be read: {error}") from None
+    return ImagePart.of_bytes(read_file(path), media_type)
 
 
 def _question(words: tuple[str, ...]) -> str | None:

@@ -14,6 +14,7 @@ from ..protocols.provider import Provider
 from ..protocols.registry import PROVIDERS
 from . import EXIT_CODES, Exit, Settings
 from .named import find_answer, find_provider
+from .options import OPTIONS
 from .streams import as_utf8
 
 __all__ = ["run"]
@@ -60,9 +61,10 @@ _traceback = click.option(
 
 
 def _find_provider(context: click.Context, _: click.Parameter, name: str) -> Provider:
-    provider = find_provider(name)
+    settings = context.ensure_object(Settings)
+    settings.provider = provider = find_provider(name)
     if ":" in name:
-        context.ensure_object(Settings).own_provider = name
+        settings.own_provider = name
     return provider
 
 
@@ -100,6 +102,67 @@ def _complete_model(context: click.Context, _: click.Parameter, part: str) -> li
     provider: Provider | None = context.params["provider"]  # None: it was not found
     names = (*provider.models, *provider.aliases) if provider else ()
     return [CompletionItem(name) for name in names if name.startswith(part)]
+
+
+def _complete_option(_: click.Context, __: click.Parameter, part: str) -> list[CompletionItem]:
+    return [CompletionItem(f"{name}=") for name in OPTIONS if name.startswith(part)]
+
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _clock(name: str, what: str) -> Callable[[_F], _F]:
+    return click.option(
+        name,
+        type=click.FloatRange(0, min_open=True),
+        metavar="SECONDS",
+        help=f"The time limit for {what}. [default: the provider's]",
+    )
+
+
+_ASKING: tuple[Callable[[Any], Any], ...] = (
+    click.option(
+        "--base-url",
+        metavar="URL",
+        help="The address of the service, to which the key is sent. [default: the provider's]",
+    ),
+    click.option(
+        "-H",
+        "--header",
+        "headers",
+        metavar="NAME:VALUE",
+        multiple=True,
+        callback=_split_headers,
+        help="A header to send with each request. May be repeated.",
+    ),
+    click.option(
+        "--proxy",
+        metavar="URL",
+        help="A proxy, as http://host:port. [default: from HTTPS_PROXY, HTTP_PROXY, NO_PROXY]",
+    ),
+    click.option(
+        "--ca-file",
+        type=_FILE,
+        help="The certificates of the authorities to trust, instead of the system's. "
+        "[default: from REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE, SSL_CERT_DIR]",
+    ),
+    _clock("--timeout", "a whole answer, instead of all others"),
+    _clock("--connect", "each connection"),
+    _clock("--first-event", "the beginning of an answer"),
+    _clock("--idle", "each silence inside an answer"),
+    click.option(
+        "--embedded",
+        is_flag=True,
+        help="Ask the provider's embedded server: no network, no key.",
+    ),
+)
+
+
+def _asking(command: _F) -> _F:
+    """The options of a command that asks a service: see `AskOptions`."""
+    for option in reversed(_ASKING):
+        command = option(command)
+    return command
 
 
 _CODES = "\n".join(f"  {code:>3}  {words}" for code, words in EXIT_CODES.items())
@@ -151,7 +214,7 @@ def tokenwire(context: click.Context) -> None:
     "--image",
     "images",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=_FILE,
     help="A picture to send with the first question. May be repeated.",
 )
 @click.option(
@@ -163,41 +226,28 @@ def tokenwire(context: click.Context) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print each event as a line of JSON.")
 @click.option(
-    "--base-url",
-    metavar="URL",
-    help="The address of the service, to which the key is sent. [default: the provider's]",
-)
-@click.option(
-    "--proxy",
-    metavar="URL",
-    help="A proxy, as http://host:port. [default: from HTTPS_PROXY, HTTP_PROXY, NO_PROXY]",
-)
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0, min_open=True),
-    metavar="SECONDS",
-    help="The time limit for a whole answer, in place of all others. [default: the provider's]",
-)
-@click.option(
-    "--first-event",
-    type=click.FloatRange(0, min_open=True),
-    metavar="SECONDS",
-    help="The time limit for the beginning of an answer. [default: the provider's]",
-)
-@click.option(
-    "--idle",
-    type=click.FloatRange(0, min_open=True),
-    metavar="SECONDS",
-    help="The time limit for each silence inside an answer. [default: the provider's]",
-)
-@click.option(
-    "-H",
-    "--header",
-    "headers",
-    metavar="NAME:VALUE",
+    "-O",
+    "--option",
+    "options",
+    metavar="NAME=VALUE",
     multiple=True,
-    callback=_split_headers,
-    help="A header to send with each request. May be repeated.",
+    type=as_utf8,
+    shell_complete=_complete_option,
+    help="An option of the chat, such as temperature=0.2. May be repeated.",
+)
+@click.option(
+    "--tool",
+    "tools",
+    multiple=True,
+    type=_FILE,
+    help="A JSON file with a tool, or a list of them, that the model may call. May be repeated.",
+)
+@click.option("--schema", type=_FILE, help="A JSON file with the JSON Schema of the answer.")
+@_asking
+@click.option(
+    "--allow-private-addresses",
+    is_flag=True,
+    help="Follow the service to an address in a private network, for a picture.",
 )
 @click.option(
     "-t",
@@ -206,11 +256,6 @@ def tokenwire(context: click.Context) -> None:
     default="sync",
     show_default=True,
     help="The HTTP client to use; the answer is the same with each.",
-)
-@click.option(
-    "--embedded",
-    is_flag=True,
-    help="Ask the provider's embedded server: no network, no key.",
 )
 @_traceback
 @click.pass_obj
@@ -377,15 +422,7 @@ def providers(verbose: bool, as_json: bool) -> None:
 @tokenwire.command(short_help="List the models of a service.")
 @_provider_option("-p", "--provider")
 @click.option("--json", "as_json", is_flag=True, help="Print each model as a line of JSON.")
-@click.option(
-    "--base-url",
-    metavar="URL",
-    help="The address of the service, to which the key is sent. [default: the provider's]",
-)
-@click.option("--proxy", metavar="URL", help="A proxy, as http://host:port. [default: as for chat]")
-@click.option(
-    "--embedded", is_flag=True, help="Ask the provider's embedded server: no network, no key."
-)
+@_asking
 @_traceback
 def models(**options: Any) -> None:
     """Ask a service which models it has, and print their ids, one on a line.

@@ -7,21 +7,17 @@ import click
 import msgspec
 
 from ..highlevel import models
-from ..protocols.provider import Provider
 from ..transports.sync import Client
+from .asking import AskOptions
 from .server import embedded_server, key_for
 
 __all__ = ["ModelsOptions", "run_models"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelsOptions:
+class ModelsOptions(AskOptions):
     """The options of `tokenwire models`."""
 
-    provider: Provider
-    base_url: str | None
-    proxy: str | None
-    embedded: bool
     as_json: bool
 
 
@@ -30,11 +26,18 @@ def run_models(options: ModelsOptions) -> None:
     that the service says of it."""
     with ExitStack() as stack:
         key, base_url = key_for(options.provider), options.base_url
+        client = stack.enter_context(Client(**options.client_options()))
         if options.embedded:
             key = ""
             base_url = stack.enter_context(embedded_server()(options.provider)).url
-        client = stack.enter_context(Client(proxy=options.proxy, trust_env=not options.embedded))
-        found = models(options.provider, client=client, key=key, base_url=base_url)
+        found = models(
+            options.provider,
+            client=client,
+            key=key,
+            base_url=base_url,
+            headers=dict(options.headers),
+            clocks=options.clocks,
+        )
     for model in found:
         if options.as_json:
             click.echo(msgspec.json.encode(model.raw))

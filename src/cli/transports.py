@@ -3,11 +3,14 @@
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..protocols.errors import LocalProtocolError
 from ..protocols.events import Event
 from ..protocols.exchange import Exchange
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["Ask", "open_transport"]
 
@@ -16,20 +19,33 @@ Ask: TypeAlias = Callable[[Exchange, Callable[[Event], None]], None]
 
 
 @contextmanager
-def open_transport(name: str, *, proxy: str | None, trust_env: bool) -> Generator[Ask]:
-    """The transport `name`. Raises LocalProtocolError if it is not installed."""
-    options = {"proxy": proxy, "trust_env": trust_env}
+def open_transport(
+    name: str,
+    *,
+    proxy: str | None = None,
+    trust_env: bool = False,
+    ssl_context: "ssl.SSLContext | None" = None,
+    allow_private_addresses: bool = False,
+) -> Generator[Ask]:
+    """The transport `name`; the options are those of a native client. Raises LocalProtocolError if
+    it is not installed."""
+    options: dict[str, Any] = {"proxy": proxy, "trust_env": trust_env}
+    allowed = {"allow_private_addresses": allow_private_addresses}
     client_type = _load(f"..transports.{name}", name).Client
     if name in ("sync", "httpx"):
         with ExitStack() as stack:
             if name == "sync":
-                client = client_type(**options)
+                client = client_type(ssl_context=ssl_context, **options, **allowed)
             else:
-                http = stack.enter_context(_load("httpx", name).Client(**options))
-                client = client_type(http)
+                from ..transports.client.tls import default_context
+
+                context = ssl_context or default_context()  # the same as on other transports
+                http = _load("httpx", name).Client(verify=context, **options)
+                client = client_type(stack.enter_context(http), **allowed)
             stack.enter_context(client)
             yield lambda exchange, show: _ask(client, exchange, show)
         return
+    options |= {"ssl_context": ssl_context, **allowed}
     run = _load(name, name).run
 
     async def ask(exchange: Exchange, show: Callable[[Event], None]) -> None:

@@ -1,0 +1,52 @@
+"""What to do about an error, for users of the command: the library's advice is for Python code."""
+
+import re
+
+from ..protocols.errors import AuthenticationFailed, Clock, Redirected, TimedOut, TokenwireError
+from ..protocols.provider import Provider
+
+__all__ = ["PHRASES", "in_command_words"]
+
+_TRUST = "give its authority's file with --ca-file, or in SSL_CERT_FILE"
+PHRASES = {
+    "give a context that trusts it with ssl_context=": _TRUST,
+    "give the HTTP client a context that trusts it with verify=": _TRUST,
+    "give allow_private_addresses=True": "use --allow-private-addresses",
+    "give credentials by key= or headers=": "give a key in TOKENWIRE_KEY, or a --header",
+    "give it with the chat": "give it with -O",
+    "give a schema": "give one with --schema",
+}
+"""What the library's messages say, and what the command says instead."""
+
+_PARAMS = re.compile(r"give params=\{.*?\}(, or set)?")
+_OPTIONS: dict[Clock, str] = {
+    "connect": "--connect",
+    "first_event": "--first-event",
+    "idle": "--idle",
+    "total": "--timeout",
+}
+
+
+def in_command_words(error: TokenwireError, provider: Provider | None) -> str:
+    """The message of `error`, with the options and variables of the command. `provider` is the one
+    that was asked."""
+    text = str(error)
+    for phrase, ours in PHRASES.items():
+        text = text.replace(phrase, ours)
+    text = _PARAMS.sub(lambda found: "set" if found[1] else "give the address by --base-url", text)
+    advice = _advice(error, provider)
+    return f"{text}; {advice}" if advice else text
+
+
+def _advice(error: TokenwireError, provider: Provider | None) -> str:
+    match error:
+        case TimedOut():
+            return f"{_OPTIONS[error.clock]} sets this limit"
+        case Redirected():
+            return "if the service has moved, give its new address by --base-url"
+        case AuthenticationFailed(status=407):
+            return "the proxy's user and password are part of --proxy"
+        case AuthenticationFailed() if provider is not None and provider.key_place is not None:
+            return f"the key is read from {' or '.join(('TOKENWIRE_KEY', *provider.env))}"
+        case _:
+            return ""
