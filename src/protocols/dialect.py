@@ -108,7 +108,7 @@ class Dialect:
     """Its finish reasons, and what they mean."""
     ignores: ClassVar[frozenset[str]] = frozenset()
     """Keys of its answers that hold no content."""
-    endpoints: ClassVar[tuple[Endpoint, ...]]
+    endpoints: ClassVar[tuple[Endpoint, ...]] = ()
     """The requests that its server half answers. The chat comes first."""
     ping: ClassVar[bytes] = b""
     """The bytes of a keep-alive inside an answer, if the format has one."""
@@ -124,7 +124,7 @@ class Dialect:
     def endpoints_of(self, provider: "Provider") -> tuple[Endpoint, ...]:
         """`endpoints`, with the provider's own paths of the chat if it has some."""
         own = [path for path in (provider.path, provider.whole_path) if path]
-        if not own:
+        if not (own and self.endpoints):
             return self.endpoints
         chat, *others = self.endpoints
         return (*(msgspec.structs.replace(chat, path=path) for path in own), *others)

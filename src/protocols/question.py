@@ -109,9 +109,8 @@ class Question(msgspec.Struct, frozen=True):
         self, method: str, path: str, headers: Mapping[str, str], content: bytes
     ) -> Request:
         provider = self.provider
-        chat = provider.path or provider.dialect.endpoints[0].path
-        path = _with_query(path, provider.query)
-        url = join_url(self.base_url, path, chat, provider.whole_path)
+        chat = (e.path for e in provider.dialect.endpoints_of(provider) if e.does == "chat")
+        url = join_url(self.base_url, _with_query(path, provider.query), *chat)
         pairs = [
             *_COMMON.items(),
             *provider.dialect.headers.items(),

@@ -104,6 +104,7 @@ def test_what_a_format_has_to_write() -> None:
 def test_a_provider_may_have_the_chat_elsewhere() -> None:
     assert Plain().endpoints_of(PROVIDER) is Plain.endpoints
     elsewhere = PROVIDER.replace(path="/ask")
+    assert Dialect().endpoints_of(elsewhere) == ()  # a client half alone
     assert Plain().endpoints_of(elsewhere) == (Endpoint("chat", "POST", "/ask"), Plain.endpoints[1])
 
 

@@ -44,8 +44,8 @@ class SSEDecoder:
     forget it, and the finish reason would be lost. The caller decides whether its payload is whole.
 
     `usual` is the type of most events, which are decoded fastest. `apart`: a `data` line after one
-    that is a whole JSON object begins another event, as some servers leave the blank lines out. The
-    standard would join them to what is no JSON.
+    that is a whole JSON object begins another event, as some servers leave the blank lines out
+    (quirk 11). By the standard both would be one event, which is not JSON.
     """
 
     __slots__ = (
