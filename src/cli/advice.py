@@ -15,6 +15,7 @@ PHRASES = {
     "give credentials by key= or headers=": "give a key in TOKENWIRE_KEY, or a --header",
     "give it with the chat": "give it with -O",
     "give a schema": "give one with --schema",
+    "or None for no limit": "or inf for no limit",
 }
 """What the library's messages say, and what the command says instead."""
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,14 +36,23 @@ class AskOptions:
 
     @property
     def clocks(self) -> Clocks:
-        """The provider's clocks, but for those that are given. `timeout` replaces all of them: a
-        limit for a part of the time would be a surprise."""
+        """The provider's clocks, but for those that are given; infinite ones are none. `timeout`
+        replaces all of them: a limit for a part of the time would be a surprise."""
         clocks = self.provider.clocks
         if self.timeout is not None:
-            clocks = Clocks(connect=None, first_event=None, idle=None, total=self.timeout)
-        given = {"connect": self.connect, "first_event": self.first_event, "idle": self.idle}
-        given = {name: seconds for name, seconds in given.items() if seconds is not None}
-        return msgspec.structs.replace(clocks, **given)
+            clocks = Clocks(connect=None, first_event=None, idle=None)
+        given = {
+            "connect": self.connect,
+            "first_event": self.first_event,
+            "idle": self.idle,
+            "total": self.timeout,
+        }
+        changes = {
+            name: None if seconds == inf else seconds
+            for name, seconds in given.items()
+            if seconds is not None
+        }
+        return msgspec.structs.replace(clocks, **changes)
 
     def client_options(self) -> dict[str, Any]:
         """The arguments of a client. Raises LocalProtocolError."""

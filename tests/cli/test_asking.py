@@ -1,6 +1,7 @@
 """What the commands that ask a service have in common."""
 
 import ssl
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,9 @@ def test_clocks() -> None:
     assert options(timeout=300).clocks == Clocks(
         connect=None, first_event=None, idle=None, total=300
     )
+    assert options(timeout=inf, idle=inf).clocks == Clocks(
+        connect=None, first_event=None, idle=None, total=None
+    )
     assert options(timeout=300, connect=1, first_event=2, idle=3).clocks == Clocks(
         connect=1, first_event=2, idle=3, total=300
     )
@@ -49,6 +53,12 @@ def test_clocks_run_out(option: str) -> None:
         outcome = run("chat", *arguments, "Hello")
     assert outcome.code == Exit.TIMED_OUT
     assert f"{option} sets this limit\n" in outcome.err
+
+
+def test_a_clock_that_is_no_number() -> None:
+    outcome = run("chat", "--embedded", "--idle", "nan", "Hello")
+    assert outcome.code == Exit.USAGE
+    assert outcome.err == "tokenwire: clock idle=nan: give seconds above 0, or inf for no limit\n"
 
 
 def test_headers() -> None:

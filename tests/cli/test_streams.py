@@ -95,17 +95,36 @@ def test_nothing_is_wrong_with_tokenwire(state: str) -> None:
 FULL = "tokenwire: stdout can't be written: No space left on device\n"
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+needs_full = pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="this system has no /dev/full"
+)
+
+
+@needs_full
 @pytest.mark.parametrize(
-    "arguments", [ASK, (*ASK, "--json"), ("providers",), ("--help",), ("completion", "bash")]
+    "arguments",
+    [
+        ASK,
+        (*ASK, "--json"),
+        (*ASK, "-t", "trio"),
+        ("models", "--embedded"),
+        ("providers",),
+        ("serve",),
+        ("--help",),
+        ("completion", "bash"),
+    ],
+    ids=" ".join,
 )
 def test_a_full_disk(arguments: tuple[str, ...]) -> None:
     done = shell(">/dev/full", *arguments)
     assert (done.returncode, done.stderr.decode()) == (Exit.USAGE, FULL)
-    done = shell("2>/dev/full", *arguments)
-    assert (done.returncode, done.stderr) == (Exit.OK, b"")
-    done = shell(">/dev/full 2>/dev/full", *arguments)
-    assert done.returncode == Exit.USAGE
+
+
+@needs_full
+def test_an_error_on_a_full_disk() -> None:
+    done = shell("2>/dev/full", "chat", "Hello")
+    assert (done.returncode, done.stderr) == (Exit.USAGE, b"")
+    assert shell(">/dev/full 2>/dev/full", *ASK).returncode == Exit.USAGE
 
 
 def test_utf8_whatever_the_locale() -> None:

@@ -43,8 +43,10 @@ class _Stream(NamedTuple):
     last_comment: bytes = b""
 
 
-def _decode_sse(pieces: Iterable[bytes], limit: int, usual: str = "message") -> _Stream:
-    decoder = SSEDecoder(limit, usual)
+def _decode_sse(
+    pieces: Iterable[bytes], limit: int, usual: str = "message", *, apart: bool = False
+) -> _Stream:
+    decoder = SSEDecoder(limit, usual, apart=apart)
     items: list[SSEItem] = []
     count = -1
     try:
@@ -63,6 +65,8 @@ def _fuzz_sse(data: bytes) -> None:
     whole = _decode_sse([body], limit)
     assert _decode_sse(cut_by(choices[1:])(body), limit) == whole
     assert _decode_sse(cut_by(choices[1:])(body), limit, "x") == whole
+    apart = _decode_sse([body], limit, apart=True)
+    assert _decode_sse(cut_by(choices[1:])(body), limit, apart=True) == apart
     for item in whole.items:
         assert len(item.data if isinstance(item, ServerSentEvent) else item.line) <= limit
     events = [item for item in whole.items if isinstance(item, ServerSentEvent)]
@@ -105,7 +109,17 @@ SSE = Target(
         for seed in _SSE_SEEDS
         for end in (_ZEROS, b"\x08" + _ZEROS[1:], b"\0\x40" + _ZEROS[2:])
     ],
-    [*LINE_WORDS, b"data", b"data:", b"event: ", b"id: ", b"retry: ", b":", b"\n\ndata: "],
+    [
+        *LINE_WORDS,
+        b"data",
+        b"data:",
+        b"event: ",
+        b"id: ",
+        b"retry: ",
+        b":",
+        b"\n\ndata: ",
+        b"data: {}\n",
+    ],
     max_len=300,
 )
 

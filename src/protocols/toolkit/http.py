@@ -79,8 +79,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def address(self) -> str:
-        """The URL without what may be a secret: its query."""
-        return self.url.partition("?")[0]
+        """The URL without what may be a secret: user, password and query."""
+        return re.sub("//[^/]*@", "//", self.url.partition("?")[0])
 
     @property
     def target(self) -> str:

@@ -122,6 +122,7 @@ def test_repr_shows_neither_credentials_nor_query_nor_body() -> None:
     assert repr(Request("GET", "https://a.b/", [], server_chosen=True)) == (
         "Request(GET https://a.b/, headers=[], body of 0 bytes, server_chosen=True)"
     )
+    assert Request("GET", "https://u:p@a.b/c/d@e?f=/@g", []).address == "https://a.b/c/d@e"
     assert "https://a.b/c?..., " in repr(Request("GET", "https://a.b/c?", []))
 
 
