@@ -132,6 +132,7 @@ _ASKING: tuple[Callable[[Any], Any], ...] = (
         "headers",
         metavar="NAME:VALUE",
         multiple=True,
+        type=as_utf8,
         callback=_split_headers,
         help="A header to send with each request. May be repeated.",
     ),

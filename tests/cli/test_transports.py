@@ -66,6 +66,23 @@ def test_ctrl_c_is_itself_even_in_a_group(error: BaseException) -> None:
         ask(question(), lambda _: None)
 
 
+@pytest.mark.parametrize("transport", ["sync", "asyncio", "anyio", "trio", "httpx"])
+@pytest.mark.parametrize("allowed", [True, False])
+def test_private_addresses_are_allowed_on_request(transport: str, allowed: bool) -> None:
+    given: list[bool] = []
+
+    class Client:
+        def __init__(self, *_: object, allow_private_addresses: bool, **__: object) -> None:
+            given.append(allow_private_addresses)
+            raise LocalProtocolError("enough")
+
+    words = ["--allow-private-addresses"] if allowed else []
+    with patch(f"tokenwire.transports.{transport}.Client", Client):
+        outcome = run("chat", "--embedded", "-t", transport, *words, "Hello")
+    assert outcome.err == "tokenwire: enough\n"
+    assert given == [allowed]
+
+
 def test_a_proxy_that_can_be_none_is_told_at_once() -> None:
     with (
         pytest.raises(LocalProtocolError),
