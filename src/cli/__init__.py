@@ -18,10 +18,9 @@ from ..protocols.errors import (
     TokenwireError,
     Truncated,
 )
+from ..protocols.provider import Provider
+from .advice import in_command_words
 from .streams import StreamFailed, prepare_streams
-
-if TYPE_CHECKING:
-    from ..protocols.provider import Provider
 
 __all__ = [
     "EXIT_CODES",
@@ -73,7 +72,7 @@ class Settings:
     """
 
     traceback = False
-    provider: "Provider | None" = None
+    provider: Provider | None = None
     own_provider = ""
 
 
@@ -138,8 +137,6 @@ def complain(error: Exception, settings: Settings) -> None:
     if isinstance(error, RemoteProtocolError) and notes:
         text = error.message  # the notes have the bytes
     elif isinstance(error, TokenwireError):
-        from .advice import in_command_words
-
         text = in_command_words(error, settings.provider)
     elif isinstance(error, ServerFailed | StreamFailed):
         text = str(error)
