@@ -13,8 +13,6 @@ If the answer is not streamed it is one JSON document, whatever the base: `docum
 
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
-from msgspec.structs import replace
-
 from .errors import LimitExceeded, Malformed, RemoteProtocolError, Truncated
 from .events import Event, Evidence, Unrecognized
 from .limits import Limits
@@ -177,7 +175,7 @@ class EventStep(_StreamStep):
 
     def __init__(self, request: Request, limits: Limits) -> None:
         super().__init__(request)
-        self._sse = SSEDecoder(limits.event, self.usual)
+        self._sse = SSEDecoder(limits.event, self.usual, apart=True)
         self._unknown = UnknownLines(limits.error_body, self.errors)
         self._elements: Elements | None = None
 
@@ -258,9 +256,8 @@ class EventStep(_StreamStep):
         if self._elements is not None:
             self._partial(self._elements.rest, "its JSON array", events)
             return None
-        found: list[SSEItem] = []
-        self._sse.eof(found)
-        items = _apart(found)
+        items: list[SSEItem] = []
+        self._sse.eof(items)
         try:
             half = items.pop() if items and _is_half(items[-1]) else None
             self._take_items(items, events)
@@ -299,27 +296,13 @@ class EventStep(_StreamStep):
             self._take_items(items, events)
 
     def _take_items(self, items: list[SSEItem], events: list[Event]) -> None:
-        for item in _apart(items):
+        for item in items:
             if isinstance(item, UnknownLine):
                 self._unknown.take(item.line, events)
             elif not self.is_ping(item.data, item.type):
                 self.event(item.data, item.type, events)
                 if self.evidence == "terminator":
                     return
-
-
-def _apart(items: list[SSEItem]) -> list[SSEItem]:
-    """`items`, where an event each of whose lines is one is as many: some servers leave the blank
-    lines out. JSON over several lines is one event."""
-    found: list[SSEItem] = []
-    for item in items:
-        if isinstance(item, ServerSentEvent) and b"\n" in item.data:
-            lines = item.data.split(b"\n")
-            if lines[0][:1] == b"{" and is_whole_json(lines[0]):
-                found += [replace(item, data=line) for line in lines if line]
-                continue
-        found.append(item)
-    return found
 
 
 def _is_half(item: SSEItem) -> bool:

@@ -575,7 +575,11 @@ def test_the_read_timeout_is_the_longest_of_two_clocks(
     seconds = {"first_event": 15, "idle": 15} | {clock: 5}
     clocks = Clocks(**seconds)
     now = 1000.0
-    monkeypatch.setattr("tokenwire.transports.httpx._BlockingReading._now", lambda _: now)
+
+    def tell(_: object) -> float:
+        return now
+
+    monkeypatch.setattr("tokenwire.transports.httpx._BlockingReading._now", tell)
 
     class Stalling(Body):
         def __iter__(self) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from .json import is_whole_json
 from .lines import CR, LF, Lines
 
 __all__ = ["SSEDecoder", "SSEItem", "ServerSentEvent", "UnknownLine", "encode_sse"]
@@ -44,14 +45,17 @@ class SSEDecoder:
     One difference: `eof` also dispatches a last event without its blank line, since some services
     forget it, and the finish reason would be lost. The caller decides whether its payload is whole.
 
-    `usual` is the type of most events, which are decoded fastest.
+    `usual` is the type of most events, which are decoded fastest. `apart`: an event each of whose
+    lines is one by itself, a whole JSON object, is as many: some servers leave the blank lines out.
     """
 
     __slots__ = (
+        "_apart",
         "_border",
         "_data",
         "_head",
         "_id",
+        "_lines",
         "_size",
         "_type",
         "last_comment",
@@ -61,13 +65,17 @@ class SSEDecoder:
         "usual",
     )
 
-    def __init__(self, limit: int = 16 * 1024 * 1024, usual: str = "message") -> None:
+    def __init__(
+        self, limit: int = 16 * 1024 * 1024, usual: str = "message", *, apart: bool = False
+    ) -> None:
         self.usual = usual
+        self._apart = apart
         self._head = b"data: " if usual == "message" else f"event: {usual}\ndata: ".encode()
         self._border = b"\n\n" + self._head
         self.lines = Lines(limit)
         """The first step of `feed`."""
         self._data = bytearray()  # each of its lines with a line end
+        self._lines = 0  # how many; -1: each is an event
         self._size = 0
         self._type = ""
         self._id = ""
@@ -176,8 +184,12 @@ class SSEDecoder:
             value = value[1:] if value[:1] == b" " else value
         if name in _EVENT_FIELDS:
             self._size += len(line)
+            if self._apart and self._lines and name == b"data" and self._stands_alone():
+                self._dispatch_data(items)
+                self._size = len(line)
             self.lines.check(self._size)
         if name == b"data":
+            self._lines += self._lines >= 0
             self._data += value
             self._data += b"\n"
         elif name == b"event":
@@ -192,15 +204,28 @@ class SSEDecoder:
         else:
             items.append(UnknownLine(line))
 
+    def _stands_alone(self) -> bool:
+        """Whether the data so far are an event, though no blank line has come. The first line tells
+        that of all others; JSON over several lines is one event."""
+        if self._lines == 1 and self._data.startswith(b"{") and is_whole_json(bytes(self._data)):
+            self._lines = -1
+        return self._lines < 0
+
     def _dispatch(self, items: list[SSEItem]) -> None:
         self.last_event_id = self._id
-        if self._data:
-            del self._data[-1:]
-            data = bytes(self._data)
-            self._data.clear()
-            items.append(ServerSentEvent(data, self._type or "message", self.last_event_id))
+        self._dispatch_data(items)
+        self._lines = 0
         self._size = 0
         self._type = ""
+
+    def _dispatch_data(self, items: list[SSEItem]) -> None:
+        if not self._data or (self._lines < 0 and len(self._data) == 1):
+            self._data.clear()
+            return
+        del self._data[-1:]
+        data = bytes(self._data)
+        self._data.clear()
+        items.append(ServerSentEvent(data, self._type or "message", self._id))
 
 
 def encode_sse(data: bytes, *, type: str = "") -> bytes:

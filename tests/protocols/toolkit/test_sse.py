@@ -203,6 +203,44 @@ def test_nothing_is_known_at_the_start() -> None:
     assert decoder.partial == 0
 
 
+APART: list[tuple[bytes, list[tuple[bytes, str]]]] = [
+    (b"data: {}\ndata: {}\ndata: [DONE]\n\n", [(b"{}", ""), (b"{}", ""), (b"[DONE]", "")]),
+    (b'data: {\ndata: "a": 1}\ndata: {}\n\n', [(b'{\n"a": 1}\n{}', "")]),
+    (b"event: x\ndata: {}\nid: 7\ndata: {}\n\n", [(b"{}", "x"), (b"{}", "x")]),
+    (b"data: {}\ndata:\ndata: {}\ndata\n\n", [(b"{}", ""), (b"{}", "")]),
+    (b"data: {}\ndata: {}\n\ndata: a\ndata: b\n\n", [(b"{}", ""), (b"{}", ""), (b"a\nb", "")]),
+    (b"data: a\ndata: {}\n\n", [(b"a\n{}", "")]),
+]
+
+
+@pytest.mark.parametrize(("body", "said"), APART)
+def test_events_without_blank_lines_between_them(
+    body: bytes, said: list[tuple[bytes, str]]
+) -> None:
+    for pieces in every_way(body):
+        decoder, items = SSEDecoder(100, apart=True), list[SSEItem]()
+        for piece in pieces:
+            decoder.feed(piece, items)
+        found = [(e.data, e.type) for e in items if isinstance(e, ServerSentEvent)]
+        assert found == [(data, type or "message") for data, type in said]
+
+
+def test_such_an_event_comes_with_the_next_line() -> None:
+    decoder, items = SSEDecoder(apart=True), list[SSEItem]()
+    for count, line in enumerate((b"data: {}\n", b"data: {}\n", b"data: {}\n")):
+        decoder.feed(line, items)
+        assert len(items) == count
+    assert decoder.partial == 3
+
+
+def test_the_limit_is_for_each_of_such_events() -> None:
+    items: list[SSEItem] = []
+    SSEDecoder(20, apart=True).feed(b"data: {}\n" * 50 + b"\n", items)
+    assert len(items) == 50
+    with pytest.raises(LimitExceeded):
+        SSEDecoder(20).feed(b"data: {}\n" * 50 + b"\n", [])
+
+
 @pytest.mark.parametrize(
     ("body", "partial"),
     [
