@@ -85,8 +85,9 @@ QUICK_FIRST_EVENT = Clocks(connect=20, first_event=0.2, idle=0.2, total=20)
 QUICK_IDLE = Clocks(connect=20, first_event=20, idle=0.3, total=20)
 QUICK_TOTAL = Clocks(connect=20, first_event=20, idle=20, total=0.5)
 
+BLOCKING_HTTPX = ("httpx sync", "httpx2 sync")
 HTTPX_FIRST_EVENT = 2.0
-"""httpx waits as long as the longer of both clocks; `idle` is only checked after that."""
+"""They wait as long as the longer of both clocks; `idle` is only checked after that."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def observe(case: Case, transport: str) -> Outcome:
     """The outcome of `case`. It leaves nothing behind, and asks no more than once."""
     but = case.but(transport)
     clocks = (but and but.clocks) or case.clocks
-    if "httpx" in transport and clocks is QUICK_IDLE:
+    if transport in BLOCKING_HTTPX and clocks is QUICK_IDLE:
         clocks = msgspec.structs.replace(clocks, first_event=HTTPX_FIRST_EVENT)
     with nothing_left(), case.setting() as asking:
 
@@ -188,7 +189,7 @@ A_DATE = "Fri, 31 Dec 1999 23:59:59 GMT"
 CHALLENGE = "<!doctype html><title>Just a moment...</title>"
 
 BLOCKED = But(
-    ("sync", "httpx sync", "httpx2 sync"),
+    ("sync", *BLOCKING_HTTPX),
     NO_CONNECTION,
     "Raised only once the system's resolver answers: nothing can stop a thread waiting for it.",
 )
@@ -198,7 +199,7 @@ OUT_OF_REACH = But(
     "Not tested: uvloop resolves names by itself, where no test can slow it down.",
 )
 AFTER_THE_HEAD = But(
-    ("httpx sync", "httpx2 sync"),
+    BLOCKING_HTTPX,
     NO_EVENT,
     "Raised only once the head is complete: httpx has a timeout for each read only, and nothing "
     "else can stop a blocking client.",

@@ -9,9 +9,15 @@ Use it for what your client is set up for: HTTP/2, mounts, hooks. You close the 
 yourself. Its headers, cookies and auth are added to the requests of the question, but not to those
 for an address that a server chose. Some things can't be as exact as on the other transports:
 
-- The read timeout is fixed for a response: the longer of the clocks `first_event` and `idle` (None
-  is forever), or what is left of `total`. Clocks are checked when something is received, or when
-  that timeout ends. `connect` is for each step of connecting.
+- `Client` can't end a call of a blocking HTTP client. Its clocks are checked when a part of the
+  body is received, or when a read takes longer than the read timeout, which is fixed for a
+  response: the longer of the clocks `first_event` and `idle` (None is forever), or what is left of
+  `total`. So no clock ends a response whose head, or the sizes of whose chunks, arrive byte by
+  byte. `AsyncClient` ends each call in time. With both, `connect` is for each step of connecting.
+- The HTTP client takes bytes that a server sends after one response for the next one, which may be
+  the answer to another question. Native transports close such a connection. If you don't trust the
+  server, or what is in between, give `keep_connections=False`: each request then has a connection
+  of its own (it says `connection: close`; HTTP/2 has no such bytes).
 - Of the addresses that a server chooses, only IP addresses are checked, not those of host names.
 - A connection is kept only if its response ended before the answer did; `AsyncClient` waits a
   little for that. One that its server closes just as it is used again is not replaced.
@@ -28,6 +34,7 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from math import inf
 from threading import Event as Flag
 from typing import Any, Generic, Protocol, TypeVar, assert_never
 
@@ -42,7 +49,7 @@ from .client.answer import NOT_CLOSED, Answer, AsyncAnswer, Reading
 from .client.clients import AnyClient, BlockingClient
 from .client.course import Course, Leave, Receive, Send, Sleep
 from .client.driver import DRAIN_BYTES, DRAIN_SECONDS
-from .client.loops import soon
+from .client.loops import Soon, clock, soon
 
 __all__ = ["Answer", "AsyncAnswer", "AsyncClient", "AsyncHTTPClient", "Client", "HTTPClient"]
 
@@ -77,11 +84,13 @@ class AsyncHTTPClient(_Builder, Protocol):
 
 
 HTTP = TypeVar("HTTP", bound=_Builder)
+_T = TypeVar("_T")
 
 
 class _Client(AnyClient, Generic[HTTP]):
     """`clocks`: without them those of the provider. `retry`: when to ask again.
-    `allow_private_addresses`: follow a server to an address in a private network."""
+    `allow_private_addresses`: follow a server to an address in a private network.
+    `keep_connections`: False gives each request a connection of its own."""
 
     def __init__(
         self,
@@ -90,9 +99,11 @@ class _Client(AnyClient, Generic[HTTP]):
         clocks: Clocks | None = None,
         retry: Retry | None = None,
         allow_private_addresses: bool = False,
+        keep_connections: bool = True,
     ) -> None:
         super().__init__()
         self._http = http
+        self._keep_connections = keep_connections
         self._course = partial(
             Course, clocks=clocks, retry=retry, allow_private_addresses=allow_private_addresses
         )
@@ -102,10 +113,10 @@ class _Client(AnyClient, Generic[HTTP]):
         """Whether no more answers can be opened, as this client or its HTTP client is closed."""
         return self._closed or self._http.is_closed
 
-    def _begun(self, exchange: Exchange) -> Callable[[], Course]:
-        return lambda: self._course(
+    def _begun(self, exchange: Exchange) -> Callable[[float], Course]:
+        return lambda now: self._course(
             exchange,
-            now=time.monotonic(),
+            now=now,
             wall_clock=time.time(),
             jitter=random.random(),  # noqa: S311  no secret
         )
@@ -115,30 +126,35 @@ class Client(_Client[HTTPClient], BlockingClient):
     """Asks by an `httpx.Client`. May be used from several threads at once."""
 
     def _reading(self, exchange: Exchange) -> Reading:
-        return _BlockingReading(self._http, self._begun(exchange))
+        return _BlockingReading(self._http, self._begun(exchange), self._keep_connections)
 
 
 class AsyncClient(_Client[AsyncHTTPClient], clients.AsyncClient):
     """Asks by an `httpx.AsyncClient`, on asyncio or trio."""
 
     def _reading(self, exchange: Exchange) -> Reading:
-        return _AsyncReading(self._http, self._begun(exchange))
+        return _AsyncReading(self._http, self._begun(exchange), self._keep_connections)
 
 
 class _Reading(Reading, Generic[HTTP]):
     """Does what a course asks for. The abstract methods differ by the kind of client."""
 
-    def __init__(self, http: HTTP, begin: Callable[[], Course]) -> None:
+    _now = staticmethod(time.monotonic)
+
+    def __init__(
+        self, http: HTTP, begin: Callable[[float], Course], keep_connections: bool
+    ) -> None:
         super().__init__()
         self._http = http
         self._begin = begin
+        self._keep_connections = keep_connections
         self._course: Course | None = None
         self._response: Any = None
         self._aborted = Flag()
 
     async def fill(self) -> list[Event]:
         if self._course is None:
-            self._course = self._begin()
+            self._course = self._start()
             if self.keeps_raw:
                 self._course.exchange.keep_raw()
         course = self._course
@@ -149,14 +165,14 @@ class _Reading(Reading, Generic[HTTP]):
                         await self._leave(answered=False)
                         return []
                     raise TransportError("the answer was closed, or aborted")
-                action = course.next(time.monotonic())
+                action = course.next(self._now())
                 match action:
                     case Receive():
-                        await self._receive(course)
+                        await self._receive(course, action)
                     case Send():
                         await self._send(course, action)
                     case Sleep():
-                        await self._sleep(max(action.until - time.monotonic(), 0))
+                        await self._sleep(max(action.until - self._now(), 0))
                     case Leave():
                         await self._leave(answered=action.answered)
                     case None:
@@ -164,7 +180,7 @@ class _Reading(Reading, Generic[HTTP]):
                     case _:
                         assert_never(action)
         finally:
-            course.pause(time.monotonic())
+            course.pause(self._now())
         events, course.events = course.events, []
         return events
 
@@ -183,28 +199,18 @@ class _Reading(Reading, Generic[HTTP]):
             self._course.leave()
         self.ready.clear()
 
-    def abort(self) -> None:
-        self._aborted.set()
-        response = self._response
-        # An HTTP/2 connection is shared with other requests, and so may be one that was given back.
-        if response is None or response.is_closed or response.http_version == "HTTP/2":
-            return
-        stream = response.extensions.get("network_stream")
-        raw = stream and stream.get_extra_info("socket")
-        if raw:
-            # Through a copy, as the sockets of asyncio and ssl can't be shut down like this.
-            with suppress(OSError), socket.fromfd(raw.fileno(), socket.AF_INET, 1) as copy:
-                copy.shutdown(socket.SHUT_RDWR)
-
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
         if self._response is not None:  # the generators of httpx close it
             warn(NOT_CLOSED.format("an answer"), ResourceWarning, source=self)
+
+    def _start(self) -> Course:
+        return self._begin(self._now())
 
     async def _send(self, course: Course, action: Send) -> None:
         try:
             request, options = self._built(action)
             course.secrets = _secrets(request)
-            response = await self._respond(request, options)
+            response = await self._respond(request, options, action.deadline)
         except BaseException as error:
             if not self._failed(course, error):
                 raise
@@ -220,9 +226,9 @@ class _Reading(Reading, Generic[HTTP]):
         course.responded(response.status_code, headers, http2=http2)
         self._read(response, raw=raw)
 
-    async def _receive(self, course: Course) -> None:
+    async def _receive(self, course: Course, action: Receive) -> None:
         try:
-            data = await self._piece()
+            data = await self._piece(action.deadline)
         except BaseException as error:
             if not self._failed(course, error):
                 raise
@@ -232,12 +238,15 @@ class _Reading(Reading, Generic[HTTP]):
         if data is None:
             course.ended()
         else:
-            course.received(data, time.monotonic())
+            course.received(data, self._now())
 
     def _built(self, action: Send) -> tuple[Any, dict[str, Any]]:
         """The request, and how to send it."""
         request, extensions = action.request, {"timeout": action.timeouts}
-        how = {"content": request.body, "headers": request.headers, "extensions": extensions}
+        headers = list(request.headers)
+        if not self._keep_connections:
+            headers.append((b"connection", b"close"))
+        how = {"content": request.body, "headers": headers, "extensions": extensions}
         built = self._http.build_request(request.method, request.url, **how)
         options: dict[str, Any] = {"stream": True, "follow_redirects": False}
         if request.server_chosen:  # without headers, cookies and auth of the client
@@ -247,22 +256,24 @@ class _Reading(Reading, Generic[HTTP]):
 
     def _failed(self, course: Course, error: BaseException) -> bool:
         """Whether the course takes `error` for a failure of the request. If not, all is lost."""
-        if isinstance(error, Exception) and course.failed(error, time.monotonic()):
+        if isinstance(error, Exception) and course.failed(error, self._now()):
             return True
         self._aborted.set()
         return False
 
     @abstractmethod
-    async def _respond(self, request: Any, options: dict[str, Any]) -> Any:
-        """The response to `request`, its body unread; None if the answer was aborted meanwhile."""
+    async def _respond(self, request: Any, options: dict[str, Any], deadline: float | None) -> Any:
+        """The response to `request`, its body unread; None if the answer was aborted meanwhile.
+        Raises TimeoutError if it can end this at `deadline`."""
 
     @abstractmethod
     def _read(self, response: Any, *, raw: bool) -> None:
         """Begin to read the body: `raw`, or decoded."""
 
     @abstractmethod
-    async def _piece(self) -> bytes | None:
-        """A piece of the body; None at its end."""
+    async def _piece(self, deadline: float | None) -> bytes | None:
+        """A piece of the body; None at its end, or if the answer was aborted meanwhile. Raises
+        TimeoutError if it can end this at `deadline`."""
 
     @abstractmethod
     async def _sleep(self, seconds: float) -> None:
@@ -283,13 +294,26 @@ class _BlockingReading(_Reading[HTTPClient]):
 
     _chunks: Iterator[bytes] = iter(())
 
-    async def _respond(self, request: Any, options: dict[str, Any]) -> Any:
+    def abort(self) -> None:
+        self._aborted.set()
+        response = self._response
+        # An HTTP/2 connection is shared with other requests, and so may be one that was given back.
+        if response is None or response.is_closed or response.http_version == "HTTP/2":
+            return
+        stream = response.extensions.get("network_stream")
+        raw = stream and stream.get_extra_info("socket")
+        if raw:
+            # Through a copy, as the sockets of ssl can't be shut down like this.
+            with suppress(OSError), socket.fromfd(raw.fileno(), socket.AF_INET, 1) as copy:
+                copy.shutdown(socket.SHUT_RDWR)
+
+    async def _respond(self, request: Any, options: dict[str, Any], deadline: float | None) -> Any:
         return self._http.send(request, **options)
 
     def _read(self, response: Any, *, raw: bool) -> None:
         self._chunks = response.iter_raw() if raw else response.iter_bytes()
 
-    async def _piece(self) -> bytes | None:
+    async def _piece(self, deadline: float | None) -> bytes | None:
         return next(self._chunks, None)
 
     async def _sleep(self, seconds: float) -> None:
@@ -306,38 +330,50 @@ class _AsyncReading(_Reading[AsyncHTTPClient]):
     """Reads with an async client."""
 
     _chunks: AsyncIterator[bytes]
-    _cancel: Callable[[], object] | None = None
+    _soon: Soon | None = None
+    _scope: Any = None  # of the call that is waiting
 
     def abort(self) -> None:
-        super().abort()
-        if self._cancel is not None:
+        self._aborted.set()
+        if self._soon is not None:
             with suppress(RuntimeError):  # the event loop has ended
-                self._cancel()
+                self._soon(self._wake)
 
-    async def _until_aborted(self, call: Callable[[], Awaitable[Any]]) -> Any:
-        """The result of `call()`; None if the answer is aborted before there is one."""
+    def _wake(self) -> None:
+        if self._scope is not None:
+            self._scope.cancel()
+
+    def _start(self) -> Course:
+        self._soon, self._now = soon(), clock()
+        return super()._start()
+
+    async def _until(self, deadline: float | None, call: Callable[[], Awaitable[_T]]) -> _T | None:
+        """The result of `call()`; None if the answer is aborted before there is one. Raises
+        TimeoutError."""
         import anyio  # httpx needs it too
 
-        with anyio.CancelScope() as scope:
-            self._cancel = partial(soon(), scope.cancel)
+        with anyio.CancelScope(deadline=inf if deadline is None else deadline) as scope:
+            self._scope = scope
             if self._aborted.is_set():  # just before there was a scope to cancel
                 scope.cancel()
             return await call()
-        return None
+        if self._aborted.is_set():
+            return None
+        raise TimeoutError
 
-    async def _respond(self, request: Any, options: dict[str, Any]) -> Any:
-        return await self._until_aborted(lambda: self._http.send(request, **options))
+    async def _respond(self, request: Any, options: dict[str, Any], deadline: float | None) -> Any:
+        return await self._until(deadline, lambda: self._http.send(request, **options))
 
     def _read(self, response: Any, *, raw: bool) -> None:
         self._chunks = response.aiter_raw() if raw else response.aiter_bytes()
 
-    async def _piece(self) -> bytes | None:
-        return await anext(self._chunks, None)
+    async def _piece(self, deadline: float | None) -> bytes | None:
+        return await self._until(deadline, lambda: anext(self._chunks, None))
 
     async def _sleep(self, seconds: float) -> None:
         import anyio
 
-        await self._until_aborted(lambda: anyio.sleep(seconds))
+        await self._until(None, lambda: anyio.sleep(seconds))
 
     async def _leave(self, *, answered: bool) -> None:
         response, self._response = self._response, None

@@ -7,10 +7,8 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -20,6 +18,8 @@ import pytest
 import trio
 
 from tests.every_transport import LOOPS
+from tests.settings import dripping
+from tests.transports.client.test_async_client import peer, says
 from tests.transports.test_sync import CHUNK, EVENT, HEAD, Peer
 from tests.transports.test_transports import QUESTION, ask
 from tests.waiting import cancelled_while_it_waits, in_a_thread, when_all_wait
@@ -39,13 +39,12 @@ from tokenwire import (
 )
 from tokenwire.server import serve
 from tokenwire.server.faults import CloseAfter, Linger, RefuseWith, StallAfter
-from tokenwire.transports import httpx as httpx_transport
 from tokenwire.transports.client.driver import DRAIN_BYTES
-from tokenwire.transports.client.loops import Soon, soon
 from tokenwire.transports.httpx import AsyncAnswer, AsyncClient, Client
 
 SSE = {"content-type": "text/event-stream", "content-length": "9"}
 WHOLE = EVENT + b"data: [DONE]\n\n"
+LAST_CHUNKS = b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
 MODULES = pytest.mark.parametrize("module", [httpx, httpx2], ids=["httpx", "httpx2"])
 
 Loop = Callable[[Callable[[], Awaitable[Any]]], Any]
@@ -521,17 +520,18 @@ def test_abort_where_there_is_no_socket() -> None:
                 next(answer)
 
 
-def test_abort_just_before_a_request_is_sent(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_abort_just_before_a_request_is_sent(loop: Loop) -> None:
     """It finds no scope to cancel yet, but the next one is cancelled at once."""
     answers: list[AsyncAnswer] = []
 
-    def aborting() -> Soon:
-        answers[0].abort()
-        return soon()
+    class Aborting(httpx.AsyncClient):
+        def build_request(self, *arguments: Any, **options: Any) -> httpx.Request:
+            answers[0].abort()
+            return super().build_request(*arguments, **options)
 
     async def main() -> None:
         async with (
-            httpx.AsyncClient(trust_env=False) as http,
+            Aborting(trust_env=False) as http,
             AsyncClient(http).open(ask(server)) as answer,
         ):
             answers.append(answer)
@@ -539,7 +539,6 @@ def test_abort_just_before_a_request_is_sent(loop: Loop, monkeypatch: pytest.Mon
                 await anext(answer)
             answer.abort()  # once more does no harm
 
-    monkeypatch.setattr("tokenwire.transports.httpx.soon", aborting)
     with serve("ylokh") as server:
         loop(main)
     assert server.requests == []
@@ -574,14 +573,17 @@ def test_an_async_retry(loop: Loop) -> None:
 
 @pytest.mark.parametrize("clock", ["first_event", "idle"])
 def test_the_read_timeout_is_the_longest_of_two_clocks(
-    loop: Loop, clock: str, monkeypatch: pytest.MonkeyPatch
+    clock: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So where the shorter one runs out, it is told late."""
     seconds = {"first_event": 15, "idle": 15} | {clock: 5}
     clocks = Clocks(**seconds)
     now = 1000.0
-    times = SimpleNamespace(monotonic=lambda: now, time=time.time)
-    monkeypatch.setattr(httpx_transport, "time", times)
+
+    def tell(_: object) -> float:
+        return now
+
+    monkeypatch.setattr("tokenwire.transports.httpx._BlockingReading._now", tell)
 
     class Stalling(Body):
         def __iter__(self) -> Iterator[bytes]:
@@ -600,13 +602,78 @@ def test_the_read_timeout_is_the_longest_of_two_clocks(
         Client(http, clocks=clocks, retry=NO_RETRY).read(hello())
     assert caught.value.clock == clock
 
-    async def main() -> None:
-        async with httpx.AsyncClient(transport=transport) as http:
-            with pytest.raises(TimedOut) as caught:
-                await AsyncClient(http, clocks=clocks, retry=NO_RETRY).read(hello())
-            assert caught.value.clock == clock
 
-    loop(main)
+@pytest.mark.parametrize(
+    ("begin", "clock"),
+    [
+        (HEAD[:-2] + b"x-padding: ", "first_event"),
+        (HEAD[:-2] + b"x-padding: ", "total"),
+        (HEAD + CHUNK + b"5;padding", "idle"),
+        (HEAD + CHUNK + b"5;padding", "total"),
+    ],
+)
+@MODULES
+def test_clocks_of_an_async_client_hold_whatever_drips(
+    loop: Loop, module: Any, begin: bytes, clock: str
+) -> None:
+    clocks = Clocks(**{"first_event": 30, "idle": 30, "total": 30} | {clock: 0.2})
+
+    async def main() -> None:
+        async with module.AsyncClient(trust_env=False) as http:
+            client = AsyncClient(http, clocks=clocks, retry=NO_RETRY)
+            with pytest.raises(TimedOut) as caught:
+                await client.read(asking.exchange)
+            assert caught.value.clock == clock
+            assert caught.value.answer is not None
+            assert caught.value.answer.text == ("Hi" if CHUNK in begin else "")
+
+    with dripping(begin, b"y", provider="ylokh")() as asking:
+        loop(main)
+
+
+# Connections
+
+
+GLUED = HEAD + CHUNK.replace(b"Hi", b"Ho") + LAST_CHUNKS
+
+
+def test_bytes_after_a_response_are_the_next_answer_unless_connections_are_not_kept(
+    loop: Loop,
+) -> None:
+    """A limitation of httpcore; native transports close such a connection."""
+    whole = HEAD + CHUNK + LAST_CHUNKS
+
+    async def texts(url: str, **options: Any) -> list[str]:
+        async with (
+            httpx.AsyncClient(trust_env=False) as http,
+            AsyncClient(http, **options) as client,
+        ):
+            return [(await client.read(hello(url))).text for _ in range(2)]
+
+    with peer(says(whole + GLUED)) as url:
+        assert loop(lambda: texts(url)) == ["Hi", "Ho"]
+    with peer(says(whole + GLUED), says(whole)) as url:
+        assert loop(lambda: texts(url, keep_connections=False)) == ["Hi", "Hi"]
+    with (
+        peer(says(whole + GLUED), says(whole)) as url,
+        httpx.Client(trust_env=False) as http,
+        Client(http, keep_connections=False) as client,
+    ):
+        assert [client.read(hello(url)).text for _ in range(2)] == ["Hi", "Hi"]
+
+
+@MODULES
+def test_a_request_with_a_connection_of_its_own_says_so(module: Any) -> None:
+    said: list[str] = []
+
+    def handle(request: Any) -> Any:
+        said.append(request.headers["connection"])
+        return module.Response(200, headers=SSE, content=WHOLE)
+
+    with module.Client(transport=module.MockTransport(handle)) as http:
+        for keep in (True, False):
+            assert Client(http, keep_connections=keep).read(hello()).text == "Hi"
+    assert said == ["keep-alive", "close"]
 
 
 # Foreign errors

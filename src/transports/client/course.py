@@ -4,8 +4,8 @@ A transport asks `next(now)` what to do, does it with its HTTP client, and repor
 
 | action | what to do | what to report |
 |---|---|---|
-| `Send` | send the request, and wait for the head of its response | `responded`, `failed` |
-| `Receive` | wait for a piece of the body | `received`, `ended`, `failed` |
+| `Send` | send the request, and wait for the head until `deadline` | `responded`, `failed` |
+| `Receive` | wait for a piece of the body until `deadline` | `received`, `ended`, `failed` |
 | `Sleep` | wait until `until`, or if that is now, let others run | nothing |
 | `Leave` | close the response; if `answered`, you may read a little of its rest first | nothing |
 | None | nothing: the answer is over | |
@@ -52,14 +52,18 @@ _OTHER_LOOP = re.compile("(?i)event loop|different loop|async context")
 
 
 class Send(msgspec.Struct, frozen=True):
-    """Send `request`, with the `timeouts` that httpx calls connect, read, write and pool."""
+    """Send `request`, with the `timeouts` that httpx calls connect, read, write and pool. They are
+    for each step of it; code that can end all of it at `deadline` (None: never) does so."""
 
     request: Request
     timeouts: dict[str, float | None]
+    deadline: float | None
 
 
 class Receive(msgspec.Struct, frozen=True):
-    """Wait for a piece of the body."""
+    """Wait for a piece of the body. Code that can do so ends this at `deadline` (None: never)."""
+
+    deadline: float | None
 
 
 class Leave(msgspec.Struct, frozen=True):
@@ -110,7 +114,7 @@ class Course(Driver):
                 # Before each piece, so that neither keep-alives nor endless events stop a clock.
                 expired = self._timer.expired(now)
                 if expired is None and not self._exchange.has_more:
-                    return Receive()
+                    return Receive(self._timer.deadline())
                 if expired is None:
                     self.received(b"", now)
                     return Sleep(now)
@@ -122,7 +126,8 @@ class Course(Driver):
             return asked
         self._request = asked
         self._home = self._home or asked.origin.host
-        return Send(asked, self._timeouts(now))
+        deadline = self._timer.deadline()  # without the clock connect: httpx says no end of that
+        return Send(asked, self._timeouts(now), deadline)
 
     def responded(self, status: int, headers: Headers, *, http2: bool = False) -> None:
         """The head of the response. With HTTP/2 the protocol itself marks the end of each body."""
@@ -146,12 +151,13 @@ class Course(Driver):
         self.events += self._exchange.receive_eof(self._framed)
 
     def failed(self, error: Exception, now: float) -> bool:
-        """The client raised `error`. Returns False if it is about neither the network nor the
-        request. Classes are recognized by their names, which httpx and httpx2 share."""
+        """The client raised `error`, or it is the TimeoutError of a deadline. Returns False if it
+        is about neither the network nor the request. Classes are recognized by their names, which
+        httpx and httpx2 share."""
         assert self._request is not None
         names = {kind.__name__ for kind in type(error).__mro__}
         said = redact(_words(error), [*self._request.secrets(), *self.secrets])
-        if "TimeoutException" in names:
+        if names & {"TimeoutException", "TimeoutError"}:
             connecting = bool(names & {"ConnectTimeout", "PoolTimeout"})
             if not connecting:
                 self._timer.connected()

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 from ...protocols.errors import LocalProtocolError
 
-__all__ = ["Soon", "running_library", "soon"]
+__all__ = ["Soon", "clock", "running_library", "soon"]
 
 Soon: TypeAlias = Callable[[Callable[[], object]], Any]
 """Has something called in an event loop, from any thread. RuntimeError: the loop has ended."""
@@ -25,6 +25,17 @@ def running_library() -> Literal["asyncio", "trio"]:
         else:
             return "asyncio"
     raise LocalProtocolError("no event loop is running: use ask() and stream(), which need none")
+
+
+def clock() -> Callable[[], float]:
+    """The clock of the event loop that is running here. Raises LocalProtocolError if none is."""
+    if running_library() == "trio":
+        import trio
+
+        return trio.current_time
+    import asyncio
+
+    return asyncio.get_running_loop().time
 
 
 def soon() -> Soon:

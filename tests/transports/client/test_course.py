@@ -62,7 +62,7 @@ def begin(course: Course, headers: Any = FRAMED, status: int = 200) -> Course:
     """Up to the head of the response."""
     send(course)
     course.responded(status, headers)
-    assert course.next(100) == Receive()
+    assert isinstance(course.next(100), Receive)
     return course
 
 
@@ -156,7 +156,7 @@ def test_keep_alives_do_not_stop_a_clock() -> None:
     course = begin(course_of())
     for now in range(101, 120):
         course.received(b": keep-alive\n\n", now)
-        assert course.next(now) == Receive()
+        assert course.next(now) == Receive(120)
     course.received(b": keep-alive\n\n", 120)
     error = run_out(course, 120)
     assert isinstance(error, TimedOut)
@@ -186,16 +186,16 @@ def test_a_batch_without_events_is_followed_by_the_next() -> None:
     course.responded(200, [*FRAMED, (b"content-encoding", b"gzip")])
     course.received(gzip.compress(b": hm\n" * 10_000), 100)
     assert (course.next(101), course.events) == (Sleep(101), [])
-    assert (course.next(102), course.events) == (Receive(), [])
+    assert (course.next(102), course.events) == (Receive(120), [])
 
 
 def test_idle_after_an_event() -> None:
     course = begin(course_of())
     course.received(TEXT, 105)
     course.events.clear()
-    assert course.next(105) == Receive()
+    assert course.next(105) == Receive(115)
     course.received(b": keep-alive\n\n", 112)
-    assert course.next(114.9) == Receive()
+    assert course.next(114.9) == Receive(115)
     error = run_out(course, 115)
     assert isinstance(error, TimedOut)
     assert error.clock == "idle"
@@ -205,7 +205,7 @@ def test_no_clock_but_total_runs_while_the_reader_is_busy() -> None:
     course = begin(course_of(clocks=Clocks(idle=10, total=1000)))
     course.received(TEXT, 100)
     course.pause(100)
-    assert course.next(900) == Receive()
+    assert course.next(900) == Receive(910)
     course.received(TEXT, 901)
     course.pause(901)
     error = run_out(course, 1100)
@@ -506,3 +506,14 @@ def test_events_are_the_readers_to_take() -> None:
     course.ended()
     assert taken == [Text("a")]
     assert all(event != Text("a") for event in course.events)
+
+
+def test_the_deadline_before_the_response_leaves_out_the_clock_connect() -> None:
+    assert send(course_of()).deadline == 120
+    assert send(course_of(clocks=Clocks(connect=1, first_event=20, total=5))).deadline == 105
+    course = course_of()
+    send(course)
+    assert course.failed(TimeoutError(), 120)
+    error = fails(course, 120)
+    assert isinstance(error, TimedOut)
+    assert error.clock == "first_event"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.every_transport import LOOPS
 from tokenwire import LocalProtocolError, ask_async, stream_async
-from tokenwire.transports.client.loops import Soon, running_library, soon
+from tokenwire.transports.client.loops import Soon, clock, running_library, soon
 
 
 @pytest.mark.parametrize("name", sorted(LOOPS))
@@ -38,6 +38,15 @@ def test_soon_is_called_in_the_loop(name: str) -> None:
     run(main)
     with pytest.raises(RuntimeError):
         over[0](print)
+
+
+@pytest.mark.parametrize("name", sorted(LOOPS))
+def test_the_clock_of_the_loop(name: str) -> None:
+    async def main() -> None:
+        assert clock()() <= anyio.current_time() <= clock()()
+
+    run, _ = LOOPS[name]
+    run(main)
 
 
 def test_outside_of_any_loop() -> None:
