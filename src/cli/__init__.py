@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
 from ..protocols.errors import (
     LocalProtocolError,

@@ -524,7 +524,7 @@ def test_every_address_of_a_name_is_tried(loop: Loop, monkeypatch: pytest.Monkey
     if loop.name == "uvloop":
         pytest.skip("uvloop resolves by itself")
 
-    with serve("ylokh") as server:
+    with serve("ylokh", public_url="http://two.example") as server:
         port = int(server.origin.rpartition(":")[2])
 
         def resolve(host: Any, port: Any, *args: Any, **how: Any) -> list[Any]:
