@@ -301,7 +301,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
                 )
 
     def _check_message(self, message: Message, takes: frozenset[str]) -> None:
-        if message.name and "name" not in takes:
+        if message.name and not ("name" in takes or (message.role == "tool" and "named" in takes)):
             raise self._refuse("a message's name")
         if message.extra and "extra" not in takes:
             raise self._refuse(f"{', '.join(message.extra)} of a message")

@@ -20,6 +20,7 @@ _FORMATS: dict[str, tuple[str, ...]] = {
         *("openrouter-anthropic", "ollama-anthropic", "lmstudio-anthropic"),
         *("llamacpp-anthropic", "vllm-anthropic"),
     ),
+    "gemini": ("gemini", "gemini-vertex", "gemini-vertex-global", "gemini-vertex-express"),
     "founding.darkai": ("darkai",),
     "founding.aichats": ("aichats",),
     "founding.aichatonline": ("aichatonline",),

@@ -155,6 +155,8 @@ def _messages(draw: st.DrawFn, takes: frozenset[str]) -> Message:
         content = (*Message(role, content).parts, *calls) if calls else content
     if role == "tool":
         more = {"tool_call_id": draw(_texts_), "failed": draw(st.booleans())}
+        if "named" in takes:
+            more["name"] = draw(_texts_)
     if "name" in takes:
         more["name"] = draw(st.just("") | _texts_)
     return Message(role, content, **more)
@@ -304,7 +306,8 @@ def _choices(
         interleaves = provider.dialect.interleaves
         means = None if finish is None else finish.kind
         for number in reversed(range(draw(st.integers(0, 2)))):
-            start, *deltas, end = draw(_calls(number, index, means))
+            whole = provider.dialect.whole_calls
+            start, *deltas, end = draw(_calls(number, index, means, whole))
             rest = draw(_merged([deltas, calling])) if interleaves else [*deltas, *calling]
             calling = [start, *rest]  # they begin in their order
             ends.insert(0, end)
@@ -322,12 +325,15 @@ _OF = ["content", "refusal", "reasoning"]
 
 
 @st.composite
-def _calls(draw: st.DrawFn, number: int, index: int, kind: FinishKind | None) -> list[Event]:
-    """A tool call with the pieces of its arguments: an object, one that is truncated, or
-    nothing."""
+def _calls(
+    draw: st.DrawFn, number: int, index: int, kind: FinishKind | None, only_whole: bool
+) -> list[Event]:
+    """A tool call with the pieces of its arguments: an object, one that is truncated, or nothing.
+    `only_whole`: always an object."""
     id, name = draw(st.sampled_from(["c1", "c2"])), draw(_texts_)
     whole = _json_text(draw(_objects))
-    arguments = draw(st.just(whole) | st.integers(0, len(whole) - 1).map(lambda to: whole[:to]))
+    parts = st.integers(0, len(whole) - 1).map(lambda to: whole[:to])
+    arguments = draw(st.just(whole) if only_whole else st.just(whole) | parts)
     proven = kind in (None, "stop", "tool_call")
     complete = arguments == whole or (not arguments and proven)
     end = ToolCallEnd(number, id, name, arguments or "{}", complete, index=index)

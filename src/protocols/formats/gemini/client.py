@@ -1,0 +1,284 @@
+"""The client half of generateContent and streamGenerateContent.
+
+Sources: the API reference (ai.google.dev/api/generate-content), its guides, and recordings. A
+stream has no end mark: it is complete if the last word of each candidate is a finish reason.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from ...errors import (
+    AuthenticationFailed,
+    BadRequest,
+    ContentFiltered,
+    Overloaded,
+    RateLimited,
+    Refused,
+    UnexpectedContent,
+)
+from ...events import Event, Start, Text, Unrecognized, Usage
+from ...limits import Parts
+from ...question import Question
+from ...step import EventStep, Step
+from ...toolkit.citations import Citations
+from ...toolkit.json import decode_json, is_list, is_object
+from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object
+from .candidate import CandidateReader
+from .request import encode_chat, model_path
+from .wire import candidates, chunks, decode_plain
+
+__all__ = ["ERRORS", "STREAM", "WHOLE", "GeminiStep", "usage_of"]
+
+STREAM = ":streamGenerateContent"
+"""What follows the model in the path of a chat that is streamed."""
+WHOLE = ":generateContent"
+"""The same for one that is not."""
+
+_VERSION = re.compile(r"/v\d")
+_value = msgspec.json.Decoder()
+
+
+def _read_error(value: Any) -> tuple[str | None, str | None, str] | None:
+    """Code, type and message of a google.rpc.Status: the reason of its ErrorInfo, or the number;
+    and its word. It may come in a list."""
+    error = _error_of(value)
+    if error is None:
+        return None
+    code, word, message = error.get("code"), error.get("status"), error.get("message")
+    if not (isinstance(word, str) and isinstance(message, str)):
+        return None
+    reasons = (detail.get("reason") for detail in _details(error))
+    reason = next((reason for reason in reasons if isinstance(reason, str) and reason), None)
+    return reason or (str(code) if isinstance(code, int) else None), word, message
+
+
+def _is_lasting(value: Any) -> bool:
+    """Whether a quota is one of a day, or of nothing."""
+    error = _error_of(value)
+    if error is None:
+        return False
+    quotas = [v for detail in _details(error) if is_list(v := detail.get("violations"))]
+    ids = (str(each.get("quotaId")) for quota in quotas for each in quota if is_object(each))
+    return any("PerDay" in id for id in ids) or "limit: 0" in str(error.get("message"))
+
+
+def _error_of(value: Any) -> dict[str, Any] | None:
+    if is_list(value):
+        value = next(iter(value), None)
+    error = value.get("error") if is_object(value) else None
+    return error if is_object(error) else None
+
+
+def _details(error: dict[str, Any]) -> list[dict[str, Any]]:
+    details = error.get("details")
+    return [each for each in details if is_object(each)] if is_list(details) else []
+
+
+ERRORS = ErrorTable(
+    codes={"API_KEY_INVALID": AuthenticationFailed},
+    words={
+        "invalid_argument": BadRequest,
+        "failed_precondition": BadRequest,
+        "out_of_range": BadRequest,
+        "unauthenticated": AuthenticationFailed,
+        "permission_denied": AuthenticationFailed,
+        "resource_exhausted": RateLimited,
+        "rate_limit_error": RateLimited,  # of aimock
+        "cancelled": Refused,
+        "internal": Refused,
+        "unavailable": Overloaded,
+        "deadline_exceeded": Overloaded,
+    },
+    read=_read_error,
+    lasting=_is_lasting,
+)
+
+
+class GeminiStep(EventStep):
+    """One answer, streamed or not."""
+
+    elements = True
+    unfinished = "the stream ended before a finishReason for every candidate"
+    errors = ERRORS
+
+    def __init__(self, question: Question) -> None:
+        chat = question.chat
+        path = model_path(question.model) + (f"{STREAM}?alt=sse" if chat.stream else WHOLE)
+        if not _VERSION.search(question.base_url):  # as the SDKs' variables have it
+            path = f"/v1beta{path}"
+        accept = "text/event-stream" if chat.stream else "application/json"
+        request = question.post(path, encode_chat(chat, question.model), {"accept": accept})
+        super().__init__(request, question.limits)
+        config = chat.extra.get("generationConfig")
+        n = config.get("candidateCount", chat.n) if is_object(config) else chat.n
+        self._expected = n if isinstance(n, int) else 1
+        self._limits = question.limits
+        self._finishes = question.finishes
+        self._readers: dict[int, CandidateReader] = {}
+        self._open: set[int] = set()  # candidates whose last word is no finish reason
+        self._parts = Parts(question.limits.parts)
+        self._citations = Citations(self._parts)
+        self._begun = False
+        self._usage: dict[str, Any] = {}
+        self._told = msgspec.Raw()  # the usage of the last chunk
+        self._plain: CandidateReader | None = None  # the first candidate, if its text goes on
+
+    def payloads(self, payloads: list[bytes], events: list[Event]) -> None:
+        plain = self._plain
+        for payload in payloads:
+            if plain is not None:  # it may well go on
+                try:
+                    chunk = decode_plain(payload)
+                except (ValueError, RecursionError):
+                    pass
+                else:
+                    if text := chunk.candidates[0].content.parts[0].text:
+                        plain.spoken.pieces.append(text)
+                        events.append(Text(text, plain.numbers.last))
+                    if chunk.usage_metadata != self._told:
+                        self._take_usage(chunk.usage_metadata, events)
+                    continue
+            self.event(payload, "message", events)
+            plain = self._plain
+
+    def event(self, data: bytes, type: str, events: list[Event]) -> None:
+        begin = data.lstrip()[:1]
+        if begin == b"{":
+            self._take_chunk(data, type, events)
+        elif begin == b"[" or type == "error":
+            value = decode_json(_value, data) if begin == b"[" else data.decode(errors="replace")
+            if type == "error" or is_refusal(value, self.errors):
+                raise refusal_of_object(value, self.errors, data=data)
+            events.append(Unrecognized(data))
+        elif data.strip() != b"[DONE]":  # of a gateway: here it means nothing
+            events.append(Unrecognized(data))
+
+    def document(self, body: bytes, events: list[Event]) -> Step | None:
+        value = decode_json(_value, body)
+        known = is_object(value) and ("candidates" in value or "promptFeedback" in value)
+        if not known or value.get("error"):
+            if is_refusal(value, self.errors):
+                raise refusal_of_object(value, self.errors, data=body)
+            raise UnexpectedContent("a JSON document without candidates", data=body)
+        self._take_chunk(body, "message", events)
+        self.array_over()
+        return None
+
+    def array_over(self) -> None:
+        # The last brace or bracket shows that it is whole; without the reasons it is half an
+        # answer.
+        if self.evidence == "finish":
+            self.evidence = "terminator"
+
+    def settle(self, proven: bool, events: list[Event]) -> None:
+        super().settle(proven, events)
+        for _, reader in sorted(self._readers.items()):
+            reader.settle(proven, events)
+            self.failure = self.failure or reader.failure
+
+    def _take_chunk(self, data: bytes, type: str, events: list[Event]) -> None:
+        chunk, _ = chunks.decode(data)
+        usage = bytes(chunk.usage_metadata)
+        failed = bool(chunk.error) or type == "error"
+        id, model = str(chunk.response_id or ""), str(chunk.model_version or "")
+        if not (chunk.candidates or chunk.prompt_feedback or usage or id or model or failed):
+            if is_refusal(decode_json(_value, data), self.errors):
+                failed = True
+            elif chunk.candidates is None:
+                events.append(Unrecognized(data))
+                return
+        if not self._begun and (id or model):
+            events.append(Start(id, model))
+        self._begun = True
+        self._take_candidates(chunk.candidates or [], events)
+        if usage:
+            self._take_usage(chunk.usage_metadata, events)
+        if failed:
+            raise refusal_of_object(decode_json(_value, data), self.errors, data=data)
+        if chunk.prompt_feedback:
+            _check_prompt(chunk.prompt_feedback, data)
+
+    def _take_candidates(self, raws: list[msgspec.Raw], events: list[Event]) -> None:
+        for number, raw in enumerate(map(bytes, raws)):
+            if raw[:1] != b"{":
+                events.append(Unrecognized(raw, f"candidates[{number}]"))
+                continue
+            candidate, unknown = candidates.decode(raw)
+            index = candidate.index or 0
+            reader = self._readers.get(index)
+            if reader is None:
+                self._parts.add()
+                reader = CandidateReader(
+                    index, self._citations, self._parts, self._finishes, self._limits
+                )
+                self._readers[index] = reader
+            reader.take(candidate, unknown, events)
+            if reader.finished:
+                self._open.discard(index)
+            else:
+                self._open.add(index)
+        whole = len(self._readers) >= max(self._expected, 1) and not self._open
+        self.evidence = "finish" if whole else None
+        first = self._readers.get(0)
+        goes_on = first is not None and first.numbers.kind == "text" and not first.finished
+        self._plain = first if goes_on else None
+
+    def _take_usage(self, raw: msgspec.Raw, events: list[Event]) -> None:
+        """The counts so far. A later chunk may lack some; nothing is added up."""
+        self._told = raw
+        told = decode_json(_value, bytes(raw) or b"null")
+        if not is_object(told):
+            return
+        self._usage = self._usage | {k: v for k, v in told.items() if v is not None}
+        usage = usage_of(self._usage)
+        if any(key in told for key in _COUNTS):
+            events.append(usage)
+
+
+_COUNTS = (
+    "promptTokenCount",
+    "candidatesTokenCount",
+    "totalTokenCount",
+    "thoughtsTokenCount",
+    "toolUsePromptTokenCount",
+    "cachedContentTokenCount",
+)
+
+
+def _check_prompt(feedback: dict[str, Any], data: bytes) -> None:
+    """Raises ContentFiltered if the prompt was blocked."""
+    reason, message = feedback.get("blockReason"), feedback.get("blockReasonMessage")
+    if not reason or reason == "BLOCK_REASON_UNSPECIFIED":
+        return
+    words = f"the prompt was blocked: {reason}"
+    if isinstance(message, str) and message:
+        words = f"{words}: {message[:2000]}"
+    raise ContentFiltered(f"the service refused: {words}", data=data, code=str(reason))
+
+
+def usage_of(told: dict[str, Any]) -> Usage:
+    """A `usageMetadata`, with OpenTelemetry's names. On the wire the input excludes what tools of
+    the service read, and the output excludes thoughts."""
+
+    def count(name: str) -> int | None:
+        value = told.get(name)
+        if isinstance(value, str) and value.isdecimal():  # as protobuf writes large ones
+            value = int(value[:20])
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    prompt, tools = count("promptTokenCount"), count("toolUsePromptTokenCount")
+    said, thoughts = count("candidatesTokenCount"), count("thoughtsTokenCount")
+    return Usage(
+        input_tokens=_sum(prompt, tools),
+        output_tokens=_sum(said, thoughts),
+        total_tokens=count("totalTokenCount"),
+        cache_read_input_tokens=count("cachedContentTokenCount"),
+        reasoning_output_tokens=thoughts,
+        raw=told,
+    )
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None and other is None else (one or 0) + (other or 0)

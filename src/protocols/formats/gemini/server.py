@@ -1,0 +1,3 @@
+from ...service import Responder
+class GeminiResponder(Responder):
+    pass

@@ -1,0 +1,25 @@
+"""The sources of an answer: one that says nothing of the text that it supports is reported once."""
+
+from ..events import Citation, Event
+from ..limits import Parts
+
+__all__ = ["Citations"]
+
+
+class Citations:
+    """The sources that were reported. `parts` bounds them."""
+
+    __slots__ = ("_cited", "_parts")
+
+    def __init__(self, parts: Parts) -> None:
+        self._cited: dict[str, None] = {}  # smaller than a set
+        self._parts = parts
+
+    def cite(self, citation: Citation, events: list[Event]) -> None:
+        """Report a source, unless it was. Raises LimitExceeded."""
+        name = citation.url or citation.source
+        if citation.start is None and name in self._cited:
+            return
+        self._parts.add()
+        self._cited[name] = None
+        events.append(citation)
