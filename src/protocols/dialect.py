@@ -78,7 +78,8 @@ class Dialect:
 
     `stream`: answers that are not streamed, too; `history`: several messages, each with its role;
     with it `empty`: messages without content, not only results of tools; `any_start`: chats that do
-    not begin with the user, after the system; `images`, `files`: such parts in messages of the
+    not begin with the user, after the system; `system_first`: the system's messages precede all
+    others, of which there is at least one; `images`, `files`: such parts in messages of the
     user; `name`, `extra`: of a message; `named`: results of tools need the name of the function,
     unless its call precedes them; `cache`: cache marks; `strict`: of a tool; `custom`: tool
     calls with free text.

@@ -18,7 +18,9 @@ __all__ = ["Arguments"]
 _DEEPEST = 64
 """How deep arguments may be nested: a path is short, and what it means need not be."""
 
-_STEP = re.compile(r"""\.([^.\[\]]+)|\[(\d{1,9})\]|\['((?:[^'\\]|\\.)*)'\]|\["((?:[^"\\]|\\.)*)"\]""")
+_STEP = re.compile(
+    r"""\.([^.\[\]]+)|\[(\d{1,9})\]|\['((?:[^'\\]|\\.)*)'\]|\["((?:[^"\\]|\\.)*)"\]"""
+)
 _ESCAPE = re.compile(r"\\(.)")
 
 _Key: TypeAlias = str | int

@@ -320,7 +320,7 @@ class CandidateReader:
         for citation in found:
             if citation.url or citation.source or citation.title or citation.quote:
                 self._citations.cite(citation, events)
-        if key == "groundingMetadata" and said:
+        if key == "groundingMetadata" and not _is_plain(said):
             # It has what must be shown beside the answer (`searchEntryPoint`), and the queries.
             self._hand_on(raw, key, events)
 
@@ -412,6 +412,14 @@ def _source_of(said: dict[str, Any]) -> Citation:
         title=text("title"),
         source=text("documentName", "placeId"),
         quote=text("text"),
+    )
+
+
+def _is_plain(said: dict[str, Any]) -> bool:
+    """Whether grounding metadata is nothing but addresses with their titles."""
+    pages = (chunk.get("web") for chunk in _objects(said, "groundingChunks"))
+    return said.keys() <= {"groundingChunks"} and all(
+        is_object(page) and page.keys() <= {"uri", "title", "domain"} for page in pages
     )
 
 

@@ -29,7 +29,7 @@ from .candidate import CandidateReader
 from .request import encode_chat, model_path
 from .wire import candidates, chunks, decode_plain
 
-__all__ = ["ERRORS", "STREAM", "WHOLE", "GeminiStep", "usage_of"]
+__all__ = ["COUNTS", "ERRORS", "STREAM", "WHOLE", "GeminiStep", "usage_of"]
 
 STREAM = ":streamGenerateContent"
 """What follows the model in the path of a chat that is streamed."""
@@ -233,11 +233,11 @@ class GeminiStep(EventStep):
             return
         self._usage = self._usage | {k: v for k, v in told.items() if v is not None}
         usage = usage_of(self._usage)
-        if any(key in told for key in _COUNTS):
+        if any(key in told for key in COUNTS):
             events.append(usage)
 
 
-_COUNTS = (
+COUNTS = (
     "promptTokenCount",
     "candidatesTokenCount",
     "totalTokenCount",
@@ -245,6 +245,7 @@ _COUNTS = (
     "toolUsePromptTokenCount",
     "cachedContentTokenCount",
 )
+"""The counts of tokens in a usage; what else it has is of no count."""
 
 
 def _check_prompt(feedback: dict[str, Any], data: bytes) -> None:

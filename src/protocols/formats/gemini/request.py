@@ -129,10 +129,6 @@ class _Contents:
                 results = []
             match role:
                 case "system" | "developer":
-                    if turns:
-                        raise LocalProtocolError(
-                            f"a message of the {role} after others: put it first"
-                        )
                     system += self._parts(message)
                 case "tool":
                     results.append(self._result(message))
@@ -145,8 +141,6 @@ class _Contents:
                         turns.append((side, parts))
         if results:
             turns.append(("tool", _in_order(results)))
-        if not turns:
-            raise LocalProtocolError("a chat needs a message that is not the system's")
         roles = {"tool": "user"}
         return system, [{"role": roles.get(side, side), "parts": p} for side, p in turns]
 

@@ -32,7 +32,9 @@ __all__ = [
 Fields: TypeAlias = dict[str, msgspec.Raw]
 """A JSON object whose values are bytes, as they came: a part."""
 
-MODIFIERS = words("thought mediaResolution media_resolution videoMetadata partMetadata audioMetadata")
+MODIFIERS = words(
+    "thought mediaResolution media_resolution videoMetadata partMetadata audioMetadata"
+)
 """Keys that say something about a part and are none by themselves."""
 
 _NOTHING = msgspec.Raw()
