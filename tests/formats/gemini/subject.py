@@ -45,7 +45,6 @@ __all__ = ["SUBJECTS"]
 
 GEMINI = PROVIDERS["gemini"]
 AS_ARRAY = GEMINI.replace(
-    name="gemini-array",
     path="/models/{model}:streamGenerateContent",
     whole_path="/models/{model}:generateContent",
 )
@@ -325,8 +324,10 @@ def repeats(provider: Provider, chat: Chat, events: list[Event]) -> list[Event] 
 SHORT: list[Event] = [
     *(Start("r-7", "m"), Reasoning("so"), Text("h\u20ac", part=1)),
     *(ToolCallStart(0, "c", "f", part=2), ToolCallDelta(0, '{"a":1}'), Usage(3, 2)),
-    *(ToolCallEnd(0, "c", "f", '{"a":1}', True), Finish("STOP", "tool_call")),
-    *(Text("i", index=1), Finish("MAX_TOKENS", "length", index=1), End("finish")),
+    *(ToolCallEnd(0, "c", "f", '{"a":1}', True), Finish("STOP", "tool_call"), End("finish")),
+]
+TWO: list[Event] = [
+    *(*SHORT[:-1], Text("i", index=1), Finish("MAX_TOKENS", "length", index=1), End("finish")),
 ]
 SIGNED: list[Event] = [
     Start("r-7", "m"),
@@ -342,8 +343,7 @@ SIGNED: list[Event] = [
     *(ToolCallStart(0, "c", "f", part=3), ToolCallDelta(0, '{"a":1}')),
     Native("gemini", b'{"text":"","thoughtSignature":"c2ln"}', 4),
     ToolCallEnd(0, "c", "f", '{"a":1}', True),
-    *(Finish("STOP", "tool_call"), Text("i", index=1), Finish("STOP", "stop", index=1)),
-    End("finish"),
+    *(Finish("STOP", "tool_call"), End("finish")),
 ]
 EXAMPLES: tuple[list[Event], ...] = (
     [Text("h\u20ac"), Text(" i\n"), Finish("STOP", "stop"), End("finish")],
@@ -388,32 +388,35 @@ SEEDS = (
 )
 WORDS = tuple(
     (
-        b'"candidates":[{ "content":{ "parts":[{ "text":"t" "thought":true "thoughtSignature":"cw==" '
-        b'"finishReason":"STOP" "finishReason":"SAFETY" "finishMessage":"m" "index":1 "role":"model" '
-        b'"functionCall":{"name":"f","args":{}} "willContinue":true "partialArgs":[{ "jsonPath":"$.a" '
-        b'"stringValue":"s" "numberValue":1 "boolValue":true "nullValue":"NULL_VALUE" "inlineData":{ '
+        b'"candidates":[{ "content":{ "parts":[{ "text":"t" "thought":true '
+        b'"thoughtSignature":"cw==" "finishReason":"STOP" "finishReason":"SAFETY" '
+        b'"finishMessage":"m" "index":1 "role":"model" "functionCall":{"name":"f","args":{}} '
+        b'"willContinue":true "partialArgs":[{ "jsonPath":"$.a" "stringValue":"s" '
+        b'"numberValue":1 "boolValue":true "nullValue":"NULL_VALUE" "inlineData":{ '
         b'"executableCode":{} "usageMetadata":{"promptTokenCount":1} "promptFeedback":{ '
-        b'"blockReason":"SAFETY" "groundingMetadata":{ "groundingChunks":[{"web":{"uri":"u"}}] '
-        b'"groundingSupports":[{ "segment":{"endIndex":1} "groundingChunkIndices":[0] '
+        b'"blockReason":"SAFETY" "groundingMetadata":{ '
+        b'"groundingChunks":[{"web":{"uri":"u"}}] "groundingSupports":[{ '
+        b'"segment":{"endIndex":1} "groundingChunkIndices":[0] '
         b'"citationMetadata":{"citations":[{"uri":"u","endIndex":1}]} "logprobsResult":{ '
-        b'"chosenCandidates":[{"token":"t","logProbability":-1}] "topCandidates":[] "modelVersion":"m" '
-        b'"responseId":"i" "error":{"code":500,"message":"m","status":"INTERNAL"} "contents":[{ '
+        b'"chosenCandidates":[{"token":"t","logProbability":-1}] "topCandidates":[] '
+        b'"modelVersion":"m" "responseId":"i" '
+        b'"error":{"code":500,"message":"m","status":"INTERNAL"} "contents":[{ '
         b'"system_instruction":{ "generation_config":{"top_k":3.0} "tools":[{ '
-        b'"function_declarations":[{"name":"f"}] "googleSearch":{} "toolConfig":{ "mode":"ANY" '
-        b'"functionResponse":{"name":"f","response":{"output":"o"}} "thinkingConfig":{ '
-        b'"thinkingLevel":"HIGH" "thinkingBudget":0 "responseSchema":{"type":"OBJECT"}'
+        b'"function_declarations":[{"name":"f"}] "googleSearch":{} "toolConfig":{ '
+        b'"mode":"ANY" "functionResponse":{"name":"f","response":{"output":"o"}} '
+        b'"thinkingConfig":{ "thinkingLevel":"HIGH" "thinkingBudget":0 '
+        b'"responseSchema":{"type":"OBJECT"}'
     ).split()
 )
 
 
 @st.composite
-def questions(draw: st.DrawFn, **fields: Any) -> Chat:
+def questions(draw: st.DrawFn, /, **fields: Any) -> Chat:
     return as_chat("hi", model="m", n=draw(st.none() | st.integers(1, 3)), **fields)
 
 
 def _subjects() -> Iterator[tuple[str, Subject]]:
     known: dict[str, Any] = {
-        "short": SHORT,
         "understands": understands,
         "signed": SIGNED,
         "seeds": tuple((seed,) for seed in SEEDS),
@@ -426,9 +429,10 @@ def _subjects() -> Iterator[tuple[str, Subject]]:
         Subject(
             **known,
             provider=GEMINI,
+            short=SHORT,
             questions=questions(),
             hears=hears_stream,
-            asked={"stream": True, "model": "m", "n": 2},
+            asked={"stream": True, "model": "m"},
             form=(b'data: {"candidates":[{"content":{"parts":[{"text":"', b'"}]}}]}'),
             unrecognized=st.sampled_from([b'{"note":1}', b"{}", b"[]", b'"x"', b"~x"]),
         ),
@@ -438,6 +442,7 @@ def _subjects() -> Iterator[tuple[str, Subject]]:
         Subject(
             **known,
             provider=AS_ARRAY,
+            short=TWO,
             questions=questions(),
             hears=lambda chat, answer: hears_stream(chat, answer, array=True),
             asked={"stream": True, "model": "m", "n": 2},
@@ -448,6 +453,7 @@ def _subjects() -> Iterator[tuple[str, Subject]]:
         Subject(
             **known,
             provider=GEMINI,
+            short=TWO,
             questions=questions(stream=False),
             hears=hears_whole,
             asked={"stream": False, "model": "m", "n": 2},

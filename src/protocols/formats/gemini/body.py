@@ -239,12 +239,12 @@ def _part(raw: bytes, sealer: Sealer | None) -> Part:
         case {"text": str(text), **others}:
             native = native or _further(raw, others)
             return Opaque(native) if native is not None and not text else TextPart(text, "", native)
-        case {"functionCall": {"name": str(name), **said}, **others}:
-            id = said.pop("id", None)
-            said.pop("args", None)
-            native = native or _further(raw, others | said)
+        case {"functionCall": {"name": str(name), **call}, **others}:
+            id = call.get("id")
+            further = {key: each for key, each in call.items() if key not in ("id", "args")}
+            native = native or _further(raw, others or further)
             return ToolCall(id if isinstance(id, str) else "", name, _args(raw), native=native)
-        case {"inlineData": {**blob}, **others} | {"fileData": {**blob}, **others}:
+        case {"inlineData": blob, **others} | {"fileData": blob, **others} if is_object(blob):
             media = _camel(blob, _MEDIA)
             part = _media(media, native or _further(raw, others))
             if part is not None:
@@ -259,10 +259,10 @@ def _media(media: dict[str, Any], native: Native | None) -> Part | None:
         case {"mimeType": str(kind), "data": str(data)}:
             url = f"data:{kind};base64,{_standard(data)}"
         case {"fileUri": str(url)}:
-            kind = media.get("mimeType")
+            told = media.get("mimeType")
+            kind = told if isinstance(told, str) else ""
         case _:
             return None
-    kind = kind if isinstance(kind, str) else ""
     if kind.startswith("image/"):
         return ImagePart(url, native=native)
     name = media.get("displayName")
@@ -286,7 +286,7 @@ def _native(raw: bytes, fields: dict[str, Any], thought: bool, signature: str) -
     return Native(DIALECT, msgspec.json.encode(form))
 
 
-def _further(raw: bytes, others: dict[str, Any]) -> Native | None:
+def _further(raw: bytes, others: object) -> Native | None:
     """The native form of a part that has further keys."""
     return Native(DIALECT, raw) if others else None
 

@@ -120,6 +120,18 @@ class CandidateReader:
         for key, value in unknown:
             self._hand_on(value, key, events)
 
+    def say(self, text: str, events: list[Event]) -> None:
+        """A piece of text, of which a chunk has nothing more."""
+        if not text:
+            return
+        self.finished = False
+        before = self.numbers.last
+        part = self.numbers.of("text")
+        if part != before:
+            self.spoken.begin(part)
+        self.spoken.pieces.append(text)
+        events.append(Text(text, part, self._index))
+
     def settle(self, proven: bool, events: list[Event]) -> None:
         """The answer is over: the ends of calls, if it is `proven` complete, and the Finish, if
         there was a reason. See `Step.settle`."""
@@ -186,23 +198,19 @@ class CandidateReader:
         self, text: str, thought: bool, raw: bytes, plain: bool, events: list[Event]
     ) -> bool:
         if plain:
-            if not text:
-                return False
-            before = self.numbers.last
-            part = self.numbers.of("reasoning" if thought else "text")
-            new = part != before
-        else:
-            part, new = self.numbers.new(), True
-            self._keep(raw, part, events)
-        if not text:
-            return True
-        if thought:
+            if thought and text:
+                events.append(Reasoning(text, self.numbers.of("reasoning"), self._index))
+            elif not thought:
+                self.say(text, events)
+            return bool(text)
+        part = self.numbers.new()
+        self._keep(raw, part, events)
+        if text and thought:
             events.append(Reasoning(text, part, self._index))
-            return True
-        if new:
+        elif text:
             self.spoken.begin(part)
-        self.spoken.pieces.append(text)
-        events.append(Text(text, part, self._index))
+            self.spoken.pieces.append(text)
+            events.append(Text(text, part, self._index))
         return True
 
     # Calls

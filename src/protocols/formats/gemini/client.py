@@ -13,6 +13,7 @@ from ...errors import (
     AuthenticationFailed,
     BadRequest,
     ContentFiltered,
+    Malformed,
     Overloaded,
     RateLimited,
     Refused,
@@ -24,10 +25,10 @@ from ...question import Question
 from ...step import EventStep, Step
 from ...toolkit.citations import Citations
 from ...toolkit.json import decode_json, is_list, is_object
-from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object
+from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object, refusal_of_text
 from .candidate import CandidateReader
 from .request import encode_chat, model_path
-from .wire import candidates, chunks, decode_plain
+from .wire import candidates, chunks, plain_chunks
 
 __all__ = ["COUNTS", "ERRORS", "STREAM", "WHOLE", "GeminiStep", "usage_of"]
 
@@ -37,6 +38,7 @@ WHOLE = ":generateContent"
 """The same for one that is not."""
 
 _VERSION = re.compile(r"/v\d")
+_decode_plain = plain_chunks.decode
 _value = msgspec.json.Decoder()
 
 
@@ -130,11 +132,11 @@ class GeminiStep(EventStep):
         for payload in payloads:
             if plain is not None:  # it may well go on
                 try:
-                    chunk = decode_plain(payload)
+                    chunk = _decode_plain(payload)
                 except (ValueError, RecursionError):
                     pass
                 else:
-                    if text := chunk.candidates[0].content.parts[0].text:
+                    if text := chunk.text:
                         plain.spoken.pieces.append(text)
                         events.append(Text(text, plain.numbers.last))
                     if chunk.usage_metadata != self._told:
@@ -145,13 +147,13 @@ class GeminiStep(EventStep):
 
     def event(self, data: bytes, type: str, events: list[Event]) -> None:
         begin = data.lstrip()[:1]
+        if type == "error":
+            raise refusal_of_text(data, self.errors)
         if begin == b"{":
-            self._take_chunk(data, type, events)
-        elif begin == b"[" or type == "error":
-            value = decode_json(_value, data) if begin == b"[" else data.decode(errors="replace")
-            if type == "error" or is_refusal(value, self.errors):
-                raise refusal_of_object(value, self.errors, data=data)
-            events.append(Unrecognized(data))
+            if not self._take_plain(data, events):
+                self._take_chunk(data, events)
+        elif begin == b"[" and is_refusal(value := decode_json(_value, data), self.errors):
+            raise refusal_of_object(value, self.errors, data=data)
         elif data.strip() != b"[DONE]":  # of a gateway: here it means nothing
             events.append(Unrecognized(data))
 
@@ -162,7 +164,7 @@ class GeminiStep(EventStep):
             if is_refusal(value, self.errors):
                 raise refusal_of_object(value, self.errors, data=body)
             raise UnexpectedContent("a JSON document without candidates", data=body)
-        self._take_chunk(body, "message", events)
+        self._take_chunk(body, events)
         self.array_over()
         return None
 
@@ -178,20 +180,30 @@ class GeminiStep(EventStep):
             reader.settle(proven, events)
             self.failure = self.failure or reader.failure
 
-    def _take_chunk(self, data: bytes, type: str, events: list[Event]) -> None:
+    def _take_plain(self, data: bytes, events: list[Event]) -> bool:
+        """A chunk with nothing but text, if it is one."""
+        try:
+            chunk = decode_json(plain_chunks, data)
+        except Malformed:
+            return False
+        self._begin(chunk.response_id or "", chunk.model_version or "", events)
+        reader = self._reader(0)
+        reader.say(chunk.text, events)
+        self._note(0, reader)
+        if chunk.usage_metadata != self._told:
+            self._take_usage(chunk.usage_metadata, events)
+        return True
+
+    def _take_chunk(self, data: bytes, events: list[Event]) -> None:
         chunk, _ = chunks.decode(data)
-        usage = bytes(chunk.usage_metadata)
-        failed = bool(chunk.error) or type == "error"
+        usage, failed = bytes(chunk.usage_metadata), bool(chunk.error)
         id, model = str(chunk.response_id or ""), str(chunk.model_version or "")
         if not (chunk.candidates or chunk.prompt_feedback or usage or id or model or failed):
-            if is_refusal(decode_json(_value, data), self.errors):
-                failed = True
-            elif chunk.candidates is None:
+            failed = is_refusal(decode_json(_value, data), self.errors)
+            if chunk.candidates is None and not failed:
                 events.append(Unrecognized(data))
                 return
-        if not self._begun and (id or model):
-            events.append(Start(id, model))
-        self._begun = True
+        self._begin(id, model, events)
         self._take_candidates(chunk.candidates or [], events)
         if usage:
             self._take_usage(chunk.usage_metadata, events)
@@ -207,23 +219,35 @@ class GeminiStep(EventStep):
                 continue
             candidate, unknown = candidates.decode(raw)
             index = candidate.index or 0
-            reader = self._readers.get(index)
-            if reader is None:
-                self._parts.add()
-                reader = CandidateReader(
-                    index, self._citations, self._parts, self._finishes, self._limits
-                )
-                self._readers[index] = reader
+            reader = self._reader(index)
             reader.take(candidate, unknown, events)
-            if reader.finished:
-                self._open.discard(index)
-            else:
-                self._open.add(index)
+            self._note(index, reader)
+
+    def _begin(self, id: str, model: str, events: list[Event]) -> None:
+        if not self._begun and (id or model):
+            events.append(Start(id, model))
+        self._begun = True
+
+    def _reader(self, index: int) -> CandidateReader:
+        reader = self._readers.get(index)
+        if reader is None:
+            self._parts.add()
+            reader = self._readers[index] = CandidateReader(
+                index, self._citations, self._parts, self._finishes, self._limits
+            )
+        return reader
+
+    def _note(self, index: int, reader: CandidateReader) -> None:
+        """A candidate has said something: what that means for the whole."""
+        if reader.finished:
+            self._open.discard(index)
+        else:
+            self._open.add(index)
         whole = len(self._readers) >= max(self._expected, 1) and not self._open
         self.evidence = "finish" if whole else None
-        first = self._readers.get(0)
-        goes_on = first is not None and first.numbers.kind == "text" and not first.finished
-        self._plain = first if goes_on else None
+        if index == 0:
+            goes_on = reader.numbers.kind == "text" and not reader.finished
+            self._plain = reader if goes_on else None
 
     def _take_usage(self, raw: msgspec.Raw, events: list[Event]) -> None:
         """The counts so far. A later chunk may lack some; nothing is added up."""

@@ -25,8 +25,8 @@ __all__ = [
     "contents",
     "decode_fields",
     "decode_logprobs",
-    "decode_plain",
     "partial_args",
+    "plain_chunks",
 ]
 
 Fields: TypeAlias = dict[str, msgspec.Raw]
@@ -64,10 +64,17 @@ class PlainChunk(msgspec.Struct, gc=False, kw_only=True, rename="camel"):
     candidates: tuple[_PlainCandidate]
     prompt_feedback: None = None
     usage_metadata: msgspec.Raw = _NOTHING
+    model_version: str | None = None
+    response_id: str | None = None
     error: None = None
 
+    @property
+    def text(self) -> str:
+        """The piece of text."""
+        return self.candidates[0].content.parts[0].text
 
-decode_plain = msgspec.json.Decoder(PlainChunk).decode
+
+plain_chunks = msgspec.json.Decoder(PlainChunk)
 decode_fields = msgspec.json.Decoder(Fields)
 
 
