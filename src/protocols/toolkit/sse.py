@@ -8,7 +8,7 @@ from typing import TypeAlias
 import msgspec
 
 from .json import is_whole_json
-from .lines import CR, LF, Lines
+from .lines import CR, LF, Lines, with_line_feeds
 
 __all__ = ["SSEDecoder", "SSEItem", "ServerSentEvent", "UnknownLine", "encode_sse"]
 
@@ -100,6 +100,8 @@ class SSEDecoder:
         `EventStep` does the same without making items of payloads.
         """
         text = self.lines.feed(data)
+        if CR in text:
+            text = with_line_feeds(text)
         payloads = self.payloads(text)
         runs = self.runs(text) if payloads is None else [(payloads, list[bytes]())]
         del text  # it may be as large as an event may be, and so is its line

@@ -69,7 +69,8 @@ class Gemini(Dialect):
     name = "gemini"
     takes = words(
         "temperature top_p top_k max_tokens stop tools tool_choice n seed presence_penalty "
-        "frequency_penalty logprobs effort schema stream history any_start system_first images files named"
+        "frequency_penalty logprobs effort schema stream history any_start system_first images "
+        "files named"
     )
     efforts = frozenset(("none", "minimal", "low", "medium", "high"))
     says = frozenset(

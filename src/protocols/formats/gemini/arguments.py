@@ -5,6 +5,7 @@ A path is a normal one of RFC 9535 (`$.a.b[0]`, `$['a']`); texts at the same pat
 """
 
 import re
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import msgspec
@@ -57,7 +58,7 @@ class Arguments:
 
     def _put(self, path: list[_Key], value: Any) -> bool:
         at: Any = self._value
-        for key, following in zip(path, path[1:], strict=False):
+        for key, following in pairwise(path):
             below = _get(at, key)
             if below is None:
                 self._parts.add()

@@ -152,9 +152,11 @@ class GeminiStep(EventStep):
         if begin == b"{":
             if not self._take_plain(data, events):
                 self._take_chunk(data, events)
+        elif data.strip() == b"[DONE]":
+            pass  # of a gateway: here it means nothing
         elif begin == b"[" and is_refusal(value := decode_json(_value, data), self.errors):
             raise refusal_of_object(value, self.errors, data=data)
-        elif data.strip() != b"[DONE]":  # of a gateway: here it means nothing
+        else:
             events.append(Unrecognized(data))
 
     def document(self, body: bytes, events: list[Event]) -> Step | None:
