@@ -16,7 +16,7 @@ LF, CR = b"\n\r"
 
 
 def with_line_feeds(text: bytes) -> bytes:
-    """`text`, if its lines all end with LF or CRLF, with LF only, which is faster to look through."""
+    """`text` with LF only, if its lines end with LF or CRLF: that is looked through faster."""
     changed = text.replace(b"\r\n", b"\n")
     return text if CR in changed else changed
 
