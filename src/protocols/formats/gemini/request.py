@@ -9,8 +9,6 @@ from mimetypes import guess_type
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
-import msgspec
-
 from ...chat import (
     Chat,
     FilePart,
@@ -23,7 +21,7 @@ from ...chat import (
     Tool,
     ToolCall,
 )
-from ...encoding import data_of, parts_to_write, tools_to_write
+from ...encoding import data_of, parts_to_write, raw_arguments, tools_to_write
 from ...errors import LocalProtocolError
 from ...toolkit.json import is_object
 from .candidate import DIALECT
@@ -44,7 +42,6 @@ _CONFIG = {
 }
 """Options of the chat, as `generationConfig` has them."""
 _MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
-_object = msgspec.json.Decoder(dict[str, Any])
 
 
 def model_path(model: str) -> str:
@@ -230,7 +227,7 @@ def _part(part: Part, role: str) -> dict[str, Any] | None:
             return None  # only signatures matter
         case ToolCall() if role == "assistant":
             call: dict[str, Any] = {"id": part.id} if part.id else {}
-            return {"functionCall": {**call, "name": part.name, "args": _arguments(part)}}
+            return {"functionCall": {**call, "name": part.name, "args": raw_arguments(part)}}
         case ImagePart() if role != "system" and role != "developer":
             return _media(part.url, "")
         case FilePart() if role != "system" and role != "developer":
@@ -238,19 +235,6 @@ def _part(part: Part, role: str) -> dict[str, Any] | None:
         case _:
             kind = type(part).__name__
             raise LocalProtocolError(f"{kind} has no place in {role} messages: leave it out")
-
-
-def _arguments(call: ToolCall) -> msgspec.Raw:
-    """The arguments of a call, which go out as they are. Raises LocalProtocolError if they are not
-    one object."""
-    try:
-        raw = (call.arguments.strip() or "{}").encode()
-        _object.decode(raw)
-    except (ValueError, RecursionError):
-        raise LocalProtocolError(
-            f"the call {call.name!r} ({call.id}) has arguments that are not one JSON object"
-        ) from None
-    return msgspec.Raw(raw)
 
 
 def _media(url: str, media_type: str) -> dict[str, Any]:
