@@ -209,7 +209,7 @@ def test_thoughts() -> None:
 
 
 def test_empty_chunks_say_nothing() -> None:
-    nothing = (
+    nothing: Any = (
         {"candidates": []},
         {"candidates": [{}]},
         {"candidates": [{"content": {}}]},
@@ -373,7 +373,6 @@ def test_arguments_are_handed_on_byte_for_byte() -> None:
     body = chunk(call("f", "ARGS")).replace(b'"ARGS"', args.encode())
     reply = receive(body, OVER).succeeded().reply
     assert reply.tool_calls[0].arguments == args
-    request = ask().fresh()
     chat = as_chat("hi", model="m").then(reply, reply.tool_calls[0].result("42"))
     request = GEMINI.exchange(chat).next_request()
     assert request is not None
@@ -419,7 +418,7 @@ def test_a_call_with_further_keys() -> None:
 def test_a_call_that_is_not_understood() -> None:
     for part in ({"functionCall": 1}, call("", {"a": 1}), {"functionCall": {"id": "x"}}):
         assert shown(said(chunk(part))) == [native(part)]
-    signed = {"functionCall": {}, "thoughtSignature": "cw=="}
+    signed: Any = {"functionCall": {}, "thoughtSignature": "cw=="}
     assert shown(said(chunk(signed))) == [native(signed)]
     assert said(chunk({"functionCall": {}})) == []
 
@@ -653,7 +652,8 @@ def test_log_probabilities() -> None:
     alternatives = [TokenLogProb("a", -0.5)]
     tokens = [TokenLogProb("a", -0.5, None, alternatives), TokenLogProb("b", float("-inf"))]
     assert said(chunk(text("ab"), logprobsResult=result)) == [Text("ab"), LogProbs(tokens)]
-    tops = {**result, "topCandidates": [{}, {}]}
+    nothing: dict[str, Any] = {}
+    tops = {**result, "topCandidates": [nothing, nothing]}
     assert said(chunk(logprobsResult=tops))[0] == LogProbs(
         [TokenLogProb("a", -0.5, None, []), TokenLogProb("b", float("-inf"), None, [])]
     )
@@ -738,7 +738,7 @@ def test_places_in_a_long_text() -> None:
 
 
 def test_sources_of_all_kinds() -> None:
-    chunks = [
+    chunks: Any = [
         {"retrievedContext": {"uri": "gs://d", "title": "D", "text": "its words"}},
         {"retrievedContext": {"documentName": "doc-1", "text": "more"}},
         {"maps": {"uri": "https://maps.test", "title": "M", "placeId": "p"}},
@@ -861,7 +861,8 @@ def test_documents_that_are_no_success() -> None:
     assert isinstance(whole({"candidates": [candidate(text("a"))]}).error, Truncated)
     assert isinstance(whole({"promptFeedback": {}}).error, Truncated)
     whole({"promptFeedback": {"blockReason": "SAFETY"}}).refused_by(ContentFiltered)
-    for other in ({"totalTokens": 3}, {"predictions": []}):
+    others: Any = ({"totalTokens": 3}, {"predictions": []})
+    for other in others:
         assert isinstance(whole(other).error, UnexpectedContent)
     error = {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}
     whole({"error": error}).refused_by(RateLimited, "slow down")

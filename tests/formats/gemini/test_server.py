@@ -188,7 +188,7 @@ def test_calls() -> None:
 
 def test_native_forms() -> None:
     """One of ours is written as it is, and nothing else of its part."""
-    signed = {"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "c2ln"}
+    signed: Any = {"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "c2ln"}
     picture = {"inlineData": {"mimeType": "image/png", "data": "iQ=="}, "new": 1}
     thought = {"text": "so", "thought": True, "thoughtSignature": "c2ln"}
     said: list[Event] = [
@@ -236,6 +236,7 @@ def test_pictures_and_log_probabilities() -> None:
     picture, *rest = stream(Image(b"\x89", "image/png"), LogProbs(tokens), LogProbs([]), END)
     blob = {"inlineData": {"mimeType": "image/png", "data": "iQ=="}}
     assert picture == {"candidates": [content(blob)]}
+    nothing: list[Any] = []
     result = {
         "chosenCandidates": [
             {"token": "a", "logProbability": -0.5},
@@ -243,7 +244,7 @@ def test_pictures_and_log_probabilities() -> None:
         ],
         "topCandidates": [
             {"candidates": [{"token": "b", "logProbability": -1.0}]},
-            {"candidates": []},
+            {"candidates": nothing},
         ],
     }
     assert rest[0] == {"candidates": [{"index": 0, "logprobsResult": result}]}
@@ -252,7 +253,7 @@ def test_pictures_and_log_probabilities() -> None:
 
 def test_the_last_chunk() -> None:
     source = Citation("https://a.test", "A")
-    raw = {"promptTokenCount": 3, "promptTokensDetails": []}
+    raw: Any = {"promptTokenCount": 3, "promptTokensDetails": []}
     said: list[Event] = [source, STOP, Usage(3, raw=raw), Text("b", index=1)]
     finish = Finish("MAX_TOKENS", "length", "so it is", index=1)
     *_, last = stream(*said, finish, END, n=3)

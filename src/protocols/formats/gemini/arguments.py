@@ -12,6 +12,7 @@ import msgspec
 
 from ...errors import LimitExceeded
 from ...limits import Limits, Parts
+from ...toolkit.json import is_list, is_object
 from .wire import PartialArg
 
 __all__ = ["Arguments"]
@@ -27,8 +28,11 @@ _ESCAPE = re.compile(r"\\(.)")
 _Key: TypeAlias = str | int
 
 
-class _Pieces(list[str]):
+class _Pieces:
     """A text that may go on."""
+
+    def __init__(self, text: str) -> None:
+        self.texts = [text]
 
 
 class Arguments:
@@ -59,16 +63,16 @@ class Arguments:
     def _put(self, path: list[_Key], value: Any) -> bool:
         at: Any = self._value
         for key, following in pairwise(path):
-            below = _get(at, key)
+            below: Any = _get(at, key)
             if below is None:
                 self._parts.add()
-                below = [] if isinstance(following, int) else {}
+                below = list[Any]() if isinstance(following, int) else dict[str, Any]()
                 if not _set(at, key, below):
                     return False
             at = below
         there = _get(at, path[-1])
         if isinstance(there, _Pieces) and isinstance(value, _Pieces):
-            there += value
+            there.texts += value.texts
             return True
         return _set(at, path[-1], value)
 
@@ -92,7 +96,7 @@ def _keys(path: str) -> list[_Key]:
 
 def _value_of(piece: PartialArg) -> Any:
     if piece.string_value is not None:
-        return _Pieces((piece.string_value,))
+        return _Pieces(piece.string_value)
     if bytes(piece.number_value):
         return piece.number_value  # as it is spelled
     if piece.bool_value is not None:
@@ -101,18 +105,18 @@ def _value_of(piece: PartialArg) -> Any:
 
 
 def _get(at: Any, key: _Key) -> Any:
-    if type(at) is dict:
+    if is_object(at) and isinstance(key, str):
         return at.get(key)
-    if type(at) is list and isinstance(key, int) and key < len(at):
+    if is_list(at) and isinstance(key, int) and key < len(at):
         return at[key]
     return None
 
 
 def _set(at: Any, key: _Key, value: Any) -> bool:
     """Put `value` there; whether there is such a place. An array grows by one at a time."""
-    if type(at) is dict and isinstance(key, str):
+    if is_object(at) and isinstance(key, str):
         at[key] = value
-    elif type(at) is list and isinstance(key, int) and key <= len(at):
+    elif is_list(at) and isinstance(key, int) and key <= len(at):
         at[key : key + 1] = [value]
     else:
         return False
@@ -120,8 +124,8 @@ def _set(at: Any, key: _Key, value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    if type(value) is dict:
+    if is_object(value):
         return {key: _plain(item) for key, item in value.items()}
-    if type(value) is list:
+    if is_list(value):
         return [_plain(item) for item in value]
-    return "".join(value) if isinstance(value, _Pieces) else value
+    return "".join(value.texts) if isinstance(value, _Pieces) else value

@@ -280,9 +280,11 @@ def _args(raw: bytes) -> str:
 def _native(raw: bytes, fields: dict[str, Any], thought: bool, signature: str) -> Native:
     """The native form of a signed part: as it came, but for the alphabet of the signature, and the
     case of keys."""
-    form = {**fields, **({"thought": True} if thought else {}), "thoughtSignature": signature}
-    if is_object(form.get("functionCall")) and "args" in form["functionCall"]:
-        form["functionCall"] = {**form["functionCall"], "args": msgspec.Raw(_args(raw).encode())}
+    form = {**fields, **({"thought": True} if thought else {})}
+    form["thoughtSignature"] = signature
+    call = fields.get("functionCall")
+    if is_object(call) and "args" in call:
+        form["functionCall"] = {**call, "args": msgspec.Raw(_args(raw).encode())}
     return Native(DIALECT, msgspec.json.encode(form))
 
 
@@ -331,7 +333,7 @@ def _options(extra: dict[str, Any]) -> dict[str, Any]:
         value = config.pop(name, None)
         if value is not None:
             found[option] = _number(name, value, kind)
-    stops = config.pop("stopSequences", None) or []
+    stops: Any = config.pop("stopSequences", None) or []
     if not is_list(stops) or not all(isinstance(stop, str) for stop in stops):
         raise _refuse("stopSequences is a list of strings")
     found["stop"] = tuple(stops)
@@ -391,8 +393,7 @@ def _effort(thinking: dict[str, Any]) -> Effort | None:
         elif word in _EFFORTS:
             del thinking["thinkingLevel"]
             return _EFFORTS[word]
-    budget = thinking.get("thinkingBudget")
-    if budget == 0 and budget is not False and "thinkingLevel" not in thinking:
+    if thinking.get("thinkingBudget") == 0 and "thinkingLevel" not in thinking:
         del thinking["thinkingBudget"]
         return "none"
     return None
@@ -450,7 +451,7 @@ def _choice(extra: dict[str, Any]) -> str | None:
     config = _camel(config, _CHOICE) if is_object(config) else {}
     calling = config.get("functionCallingConfig")
     said = _camel(calling, _CHOICE) if is_object(calling) else {}
-    names = said.get("allowedFunctionNames") or []
+    names: Any = said.get("allowedFunctionNames") or []
     mode = str(said.get("mode") or "").upper()
     if said.keys() - {"mode", "allowedFunctionNames"} or mode not in _MODES:
         return None

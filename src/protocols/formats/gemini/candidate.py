@@ -340,7 +340,8 @@ class CandidateReader:
         sources: list[Citation] = []
         for chunk in _objects(said, "groundingChunks"):
             inner = (chunk.get(kind) for kind in _SOURCES)
-            sources.append(_source_of(next(filter(is_object, inner), {})))
+            known = next(filter(is_object, inner), None)
+            sources.append(Citation() if known is None else _source_of(known))
         used: set[int] = set()
         for support in _objects(said, "groundingSupports"):
             segment, numbers = support.get("segment"), support.get("groundingChunkIndices")

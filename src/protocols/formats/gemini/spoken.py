@@ -46,10 +46,13 @@ class Spoken:
         for base in bases:
             if 0 <= start <= end and base + end <= len(self._data) and self._parts:
                 there = base + start
-                same = said is None or len(said) == end - start
-                if same and (said is None or self._data[there : base + end] == said):
+                # Compared only if they are as long, so that it costs no more than to read it.
+                if said is None or (len(said) == end - start and self._holds(said, there)):
                     return self._place(there, base + end)
         return None
+
+    def _holds(self, said: bytes, place: int) -> bool:
+        return self._data.startswith(said, place)
 
     def _place(self, start: int, end: int) -> Span:
         number = max(bisect_right(self._starts, start) - 1, 0)
