@@ -621,7 +621,7 @@ def test_usage() -> None:
         "totalTokenCount": 1702,
         "toolUsePromptTokenCount": 1355,
         "thoughtsTokenCount": 170,
-        "cachedContentTokenCount": "12",
+        "cachedContentTokenCount": 12.0,
         "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 132}],
     }
     usage = receive(chunk(finish="STOP", usage=told)).succeeded().reply.usage

@@ -24,7 +24,7 @@ from ...limits import Parts
 from ...question import Question
 from ...step import EventStep, Step
 from ...toolkit.citations import Citations
-from ...toolkit.json import decode_json, is_list, is_object
+from ...toolkit.json import count_in, decode_json, is_list, is_object
 from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object, refusal_of_text
 from .candidate import CandidateReader
 from .request import encode_chat, model_path
@@ -288,20 +288,13 @@ def _check_prompt(feedback: dict[str, Any], data: bytes) -> None:
 def usage_of(told: dict[str, Any]) -> Usage:
     """A `usageMetadata`, with OpenTelemetry's names. On the wire the input excludes what tools of
     the service read, and the output excludes thoughts."""
-
-    def count(name: str) -> int | None:
-        value = told.get(name)
-        if isinstance(value, str) and value.isdecimal():  # as protobuf writes large ones
-            value = int(value[:20])
-        return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-    prompt, tools = count("promptTokenCount"), count("toolUsePromptTokenCount")
-    said, thoughts = count("candidatesTokenCount"), count("thoughtsTokenCount")
+    prompt, tools = count_in(told, "promptTokenCount"), count_in(told, "toolUsePromptTokenCount")
+    said, thoughts = count_in(told, "candidatesTokenCount"), count_in(told, "thoughtsTokenCount")
     return Usage(
         input_tokens=_sum(prompt, tools),
         output_tokens=_sum(said, thoughts),
-        total_tokens=count("totalTokenCount"),
-        cache_read_input_tokens=count("cachedContentTokenCount"),
+        total_tokens=count_in(told, "totalTokenCount"),
+        cache_read_input_tokens=count_in(told, "cachedContentTokenCount"),
         reasoning_output_tokens=thoughts,
         raw=told,
     )
