@@ -83,11 +83,11 @@ def payloads(body: bytes) -> list[tuple[int, Any]]:
 
 def parts_of(values: list[Any]) -> list[Any]:
     """The parts of the first candidate."""
-    nothing: dict[str, Any] = {}
     found: list[Any] = []
     for value in values:
         for candidate in value.get("candidates") or ():
-            found += (candidate.get("content") or nothing).get("parts") or ()
+            content: Any = candidate.get("content") or {}
+            found += content.get("parts") or ()
     return found
 
 
@@ -100,7 +100,7 @@ def as_sent(parts: list[Any]) -> list[Any]:
     texts; neighbours of unsigned text are one; calls in pieces are joined."""
     sent: list[Any] = []
     for part in parts:
-        before = sent[-1] if sent else {}
+        before: Any = sent[-1] if sent else {}
         call = part.get("functionCall")
         if call is not None and "name" not in call:
             joined = before["functionCall"]
@@ -166,7 +166,7 @@ def test_stream_beside_the_sdk(file: str) -> None:
     for call, told in zip(reply.tool_calls, named, strict=True):
         if "args" in told:
             assert json.loads(call.arguments) == told["args"]
-    used = said["usage"] or {}
+    used: Any = said["usage"] or {}
     usage = reply.usage or Usage()
     thoughts = used.get("thoughts_token_count")
     assert usage.reasoning_output_tokens == thoughts
