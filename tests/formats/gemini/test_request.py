@@ -611,6 +611,8 @@ def test_schemas() -> None:
         "properties": {"type": {"type": "string", "nullable": True}},
         "anyOf": [{"type": "array"}, 1],
     }
+    assert schema(responseJsonSchema={"type": "OBJECT"}) == {"type": "object"}
+    assert schema(responseJsonSchema={"type": "Odd"}) == {"type": "Odd"}
     assert schema(responseJsonSchema=1) == {}
     deep: Any = {"type": "OBJECT"}
     for _ in range(70):

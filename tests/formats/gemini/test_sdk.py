@@ -102,7 +102,8 @@ def server() -> Generator[Server]:
 @contextmanager
 def client(server: Server, **how: Any) -> Generator[Any]:
     options = {"base_url": server.url, **how.pop("http_options", {})}
-    with genai.Client(**{"api_key": "sesame", "http_options": options, **how}) as asking:
+    known: Any = {"api_key": "sesame", "http_options": options, **how}
+    with genai.Client(**known) as asking:
         yield asking
 
 

@@ -152,8 +152,9 @@ def test_the_head_of_a_stream() -> None:
 
 def test_the_example_of_the_sdk() -> None:
     dialect = GEMINI.dialect
-    lines = dialect.sdk_example("http://x", "m", "os.environ['K']").splitlines()
+    lines = dialect.sdk_example("http://x/v1beta", "m", "os.environ['K']").splitlines()
     assert "import os" in lines
+    assert "'base_url': 'http://x'}" in "".join(lines), "the SDK adds a version by itself"
     compile("\n".join(lines), "example", "exec")
     assert "import os" not in dialect.sdk_example("http://x", "m", "'k'")
 

@@ -110,12 +110,13 @@ class Gemini(Dialect):
         return GeminiResponder(service)
 
     def sdk_example(self, url: str, model: str, key: str) -> str:
+        base = url.removesuffix("/v1beta")  # the SDK adds a version
         return "\n".join(
             [
                 "# the google-genai SDK, in Python",
                 *(["import os"] if "os." in key else []),
                 "from google import genai",
-                f"client = genai.Client(api_key={key}, http_options={{'base_url': {url!r}}})",
+                f"client = genai.Client(api_key={key}, http_options={{'base_url': {base!r}}})",
                 f"for chunk in client.models.generate_content_stream(model={model!r}, "
                 'contents="Hello"):',
                 '    print(chunk.text, end="")',

@@ -87,6 +87,7 @@ _EFFORTS: dict[Any, Effort] = {
 _MODES = {"AUTO": "auto", "NONE": "none", "ANY": "required"}
 _JSON = "application/json"
 _DEEPEST = 64
+_TYPES = words("OBJECT ARRAY STRING NUMBER INTEGER BOOLEAN NULL")
 
 
 def chat_of(body: bytes, model: str, sealer: Sealer | None, *, stream: bool) -> Chat:
@@ -343,7 +344,8 @@ def _options(extra: dict[str, Any]) -> dict[str, Any]:
         del config["responseMimeType"]
         schema = config.pop("responseJsonSchema", None)
         if schema is None:
-            schema = _lowered(config.pop("responseSchema", None))
+            schema = config.pop("responseSchema", None)
+        schema = _lowered(schema)
         found["schema"] = schema if is_object(schema) else {}
     thinking = config.pop("thinkingConfig", None)
     if is_object(thinking):
@@ -400,7 +402,8 @@ def _effort(thinking: dict[str, Any]) -> Effort | None:
 
 
 def _lowered(schema: Any, depth: int = 0) -> Any:
-    """A schema in the words of OpenAPI, which writes types in upper case, as JSON Schema."""
+    """A schema in the words of OpenAPI, which writes types in upper case, as JSON Schema. Gemini CLI
+    has them in the field for the latter, too."""
     if depth > _DEEPEST:
         return schema
     if is_list(schema):
@@ -408,7 +411,7 @@ def _lowered(schema: Any, depth: int = 0) -> Any:
     if not is_object(schema):
         return schema
     lowered = {key: _lowered(value, depth + 1) for key, value in schema.items()}
-    if isinstance(kind := lowered.get("type"), str):
+    if isinstance(kind := lowered.get("type"), str) and kind in _TYPES:
         lowered["type"] = kind.lower()
     return lowered
 
@@ -433,8 +436,7 @@ def _function(function: Any) -> Tool:
         case {"name": str(name), **others}:
             described, schema = others.pop("description", None), others.pop("parameters", None)
             parameters = others.pop("parametersJsonSchema", None)
-            if parameters is None:
-                parameters = _lowered(schema)
+            parameters = _lowered(schema if parameters is None else parameters)
             return Tool(
                 name,
                 described if isinstance(described, str) else "",
