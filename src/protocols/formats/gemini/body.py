@@ -402,8 +402,8 @@ def _effort(thinking: dict[str, Any]) -> Effort | None:
 
 
 def _lowered(schema: Any, depth: int = 0) -> Any:
-    """A schema in the words of OpenAPI, which writes types in upper case, as JSON Schema. Gemini CLI
-    has them in the field for the latter, too."""
+    """A schema in the words of OpenAPI, which writes types in upper case, as JSON Schema. Gemini
+    CLI has them in the field for the latter, too."""
     if depth > _DEEPEST:
         return schema
     if is_list(schema):
