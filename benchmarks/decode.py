@@ -13,7 +13,15 @@ import sys
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from benchmarks.decoders import DECODERS, EVENTSOURCE, EVERY_DIALECT, NODE, OF_ANTHROPIC, PARSER
+from benchmarks.decoders import (
+    DECODERS,
+    EVENTSOURCE,
+    EVERY_DIALECT,
+    NODE,
+    OF_ANTHROPIC,
+    OF_GEMINI,
+    PARSER,
+)
 from benchmarks.rounds import Contestant, Figure, Table, play
 from benchmarks.streams import STREAMS
 
@@ -33,6 +41,7 @@ CUTS = {
 EVENTS = {
     "anthropic": 5000,
     "anthropic stream()": 3000,
+    "google-genai": 3000,
     "openai": 5000,
     "openai 2": 5000,
     "langchain-openai": 3000,
@@ -87,7 +96,7 @@ def tables(
     """Those of `cuts` and `dialects`, and the goals for which everything was measured."""
     names, left_out = lineup(only)
     found: list[Table] = []
-    figures: dict[str, dict[str, Figures]] = {"openai": {}, "anthropic": {}}
+    figures: dict[str, dict[str, Figures]] = {"openai": {}, "anthropic": {}, "gemini": {}}
     large: dict[str, list[float]] = {}
     for how in cuts:
         if how == "large":
@@ -117,6 +126,8 @@ def decodes(name: str, dialect: str) -> bool:
     """Whether a contestant takes part in the decoding of a dialect."""
     if name in EVERY_DIALECT:
         return True
+    if name in OF_GEMINI:
+        return dialect == "gemini"
     return dialect == ("anthropic" if name in OF_ANTHROPIC else "openai")
 
 
@@ -188,9 +199,11 @@ def goals(
         ("openai", "httpx-sse", "tokenwire", False, {"65536": 5, "event": 3.3}),
         ("anthropic", "tokenwire", "floor", True, {"65536": 1.5, "event": 2.0}),
         ("anthropic", "anthropic stream()", "tokenwire", False, {"65536": 20, "event": 20}),
+        ("gemini", "tokenwire", "floor", True, {"65536": 1.5, "event": 2.0}),
+        ("gemini", "google-genai", "tokenwire", False, {"65536": 20, "event": 20}),
     ):
         for how, bound in goal.items():
-            if (found := ratio(figures[dialect].get(how, {}), name, to)) is not None:
+            if (found := ratio(figures.get(dialect, {}).get(how, {}), name, to)) is not None:
                 rows[f"{dialect}: {name} / {to}, {CUTS[how]}"] = judge(found, bound, at_most)
     if ours := large.get("tokenwire"):
         size = 2 ** (len(ours) - 1)

@@ -28,7 +28,7 @@ from typing import Any
 from benchmarks.loops import BY_HAND, FLOOR, Decode
 from benchmarks.streams import STREAMS, Stream, cut, sized
 
-__all__ = ["DECODERS", "EVERY_DIALECT", "OF_ANTHROPIC", "pieces_of", "stream_of"]
+__all__ = ["DECODERS", "EVERY_DIALECT", "OF_ANTHROPIC", "OF_GEMINI", "pieces_of", "stream_of"]
 
 SECONDS = 0.3  # of CPU time, for passes
 NODE = shutil.which("node")
@@ -167,6 +167,21 @@ def _anthropic() -> tuple[Any, Callable[[Iterable[bytes]], None]]:
     return anthropic.Anthropic(api_key="k", base_url=URL, http_client=http), serve
 
 
+def by_genai(dialect: str) -> Decode:
+    """google-genai: `generate_content_stream` of the sync client, over the same."""
+    genai: Any = importlib.import_module("google.genai")
+    http, serve = client_of("httpx")
+    options = {"httpx_client": http, "base_url": URL}
+    client = genai.Client(api_key="k", http_options=options)
+
+    def decode(pieces: Iterable[bytes]) -> str:
+        serve(pieces)
+        stream = client.models.generate_content_stream(model="m", contents="q")
+        return "".join([chunk.candidates[0].content.parts[0].text for chunk in stream])
+
+    return decode
+
+
 def by_langchain(dialect: str) -> Decode:
     """langchain-openai: `ChatOpenAI(http_client=...).stream()`, with tracing off."""
     os.environ["LANGSMITH_TRACING"] = "false"
@@ -222,6 +237,7 @@ DECODERS: dict[str, Callable[[str], Decode]] = {
     "litellm": by_litellm,
     "anthropic": by_anthropic,
     "anthropic stream()": by_anthropic_helper,
+    "google-genai": by_genai,
 }
 """By contestant, the function that makes its decoder for a dialect."""
 
@@ -229,6 +245,7 @@ EVERY_DIALECT = ("floor", "tokenwire", "by hand")
 """Those that decode every dialect."""
 
 OF_ANTHROPIC = ("anthropic", "anthropic stream()")
+OF_GEMINI = ("google-genai",)
 """Those that decode only that one. All others decode openai's."""
 
 

@@ -54,9 +54,26 @@ class AnthropicEvent(msgspec.Struct):
     delta: AnthropicDelta | None = None
 
 
+class GeminiPart(msgspec.Struct):
+    text: str
+
+
+class GeminiContent(msgspec.Struct):
+    parts: list[GeminiPart]
+
+
+class GeminiCandidate(msgspec.Struct):
+    content: GeminiContent
+
+
+class GeminiResponse(msgspec.Struct):
+    candidates: list[GeminiCandidate]
+
+
 decode_anthropic = msgspec.json.Decoder(AnthropicEvent).decode
 decode_chunk = msgspec.json.Decoder(Chunk).decode
 decode_dark = msgspec.json.Decoder(DarkEvent).decode
+decode_gemini = msgspec.json.Decoder(GeminiResponse).decode
 decode_line = msgspec.json.Decoder(Line).decode
 
 
@@ -84,6 +101,16 @@ def floor_anthropic(pieces: Iterable[bytes]) -> str:
                 parts.append(said.delta.text)
             elif said.type == "message_stop":
                 return "".join(parts)
+    return "".join(parts)
+
+
+def floor_gemini(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        *events, rest = (rest + piece).split(b"\r\n\r\n")
+        for event in events:
+            parts.append(decode_gemini(event[6:]).candidates[0].content.parts[0].text)
     return "".join(parts)
 
 
@@ -147,6 +174,17 @@ def hand_anthropic(pieces: Iterable[bytes]) -> str:
     return "".join(parts)
 
 
+def hand_gemini(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        *events, rest = (rest + piece).split(b"\r\n\r\n")
+        for event in events:
+            said = json.loads(event.removeprefix(b"data: "))
+            parts.append(said["candidates"][0]["content"]["parts"][0]["text"])
+    return "".join(parts)
+
+
 def hand_darkai(pieces: Iterable[bytes]) -> str:
     parts: list[str] = []
     rest = b""
@@ -184,6 +222,7 @@ def hand_aichatonline(pieces: Iterable[bytes]) -> str:
 FLOOR: dict[str, Decode] = {
     "openai": floor_openai,
     "anthropic": floor_anthropic,
+    "gemini": floor_gemini,
     "darkai": floor_darkai,
     "aichats": floor_aichats,
     "aichatonline": floor_aichatonline,
@@ -191,6 +230,7 @@ FLOOR: dict[str, Decode] = {
 BY_HAND: dict[str, Decode] = {
     "openai": hand_openai,
     "anthropic": hand_anthropic,
+    "gemini": hand_gemini,
     "darkai": hand_darkai,
     "aichats": hand_aichats,
     "aichatonline": hand_aichatonline,

@@ -18,7 +18,7 @@ from .events import Event, Evidence, Unrecognized
 from .limits import Limits
 from .toolkit.http import Headers, Request
 from .toolkit.json import is_whole_json
-from .toolkit.lines import BOM, CR, Lines, with_line_feeds
+from .toolkit.lines import BOM, Lines
 from .toolkit.refusals import STANDARD, ErrorTable, refusal_of_document
 from .toolkit.sse import ServerSentEvent, SSEDecoder, SSEItem, UnknownLine
 from .toolkit.unknown import UnknownLines
@@ -217,8 +217,6 @@ class EventStep(_StreamStep):
         text = sse.lines.feed(data)
         if not text:
             return
-        if CR in text:
-            text = with_line_feeds(text)
         payloads = sse.payloads(text)
         if payloads is None:
             runs = sse.runs(text)

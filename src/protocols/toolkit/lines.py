@@ -7,18 +7,12 @@ its end.
 
 from ..errors import LimitExceeded
 
-__all__ = ["BOM", "CR", "LF", "Lines", "with_line_feeds"]
+__all__ = ["BOM", "CR", "LF", "Lines"]
 
 BOM = b"\xef\xbb\xbf"
 """The byte order mark, as UTF-8 has it."""
 LF, CR = b"\n\r"
 """Numbers, as bytes are searched for a number faster than for bytes."""
-
-
-def with_line_feeds(text: bytes) -> bytes:
-    """`text` with LF only, if its lines end with LF or CRLF: that is looked through faster."""
-    changed = text.replace(b"\r\n", b"\n")
-    return text if CR in changed else changed
 
 
 class Lines:

@@ -28,7 +28,7 @@ from ...toolkit.json import count_in, decode_json, is_list, is_object
 from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object, refusal_of_text
 from .candidate import CandidateReader
 from .request import encode_chat, model_path
-from .wire import candidates, chunks, plain_chunks
+from .wire import Counts, candidates, chunks, decode_plain, named_chunks, usages
 
 __all__ = ["COUNTS", "ERRORS", "STREAM", "WHOLE", "GeminiStep", "usage_of"]
 
@@ -38,7 +38,7 @@ WHOLE = ":generateContent"
 """The same for one that is not."""
 
 _VERSION = re.compile(r"/v\d")
-_decode_plain = plain_chunks.decode
+_DIGITS = b"0123456789"
 _value = msgspec.json.Decoder()
 
 
@@ -124,26 +124,40 @@ class GeminiStep(EventStep):
         self._citations = Citations(self._parts)
         self._begun = False
         self._usage: dict[str, Any] = {}
-        self._told = msgspec.Raw()  # the usage of the last chunk
+        self._told = b""  # that of the last chunk
+        # While text comes, counts that differ only in their numbers are held back: the next ones
+        # replace them. This is what they look like without, and the last of them.
+        self._shape = b""
+        self._held = b""
         self._plain: CandidateReader | None = None  # the first candidate, if its text goes on
 
     def payloads(self, payloads: list[bytes], events: list[Event]) -> None:
         plain = self._plain
+        pieces, part = ([], 0) if plain is None else (plain.spoken.pieces, plain.numbers.last)
+        shape = self._shape
         for payload in payloads:
             if plain is not None:  # it may well go on
                 try:
-                    chunk = _decode_plain(payload)
+                    chunk = decode_plain(payload)
                 except (ValueError, RecursionError):
                     pass
                 else:
-                    if text := chunk.text:
-                        plain.spoken.pieces.append(text)
-                        events.append(Text(text, plain.numbers.last))
-                    if chunk.usage_metadata != self._told:
-                        self._take_usage(chunk.usage_metadata, events)
+                    text = chunk.candidates[0].content.parts[0].text
+                    if text:
+                        pieces.append(text)
+                        events.append(Text(text, part))
+                    usage = bytes(chunk.usage_metadata)
+                    if text and usage.translate(None, _DIGITS) == shape:
+                        self._held = usage
+                    elif usage != self._told:
+                        self._take_usage(usage, events)
+                        shape = self._shape
                     continue
             self.event(payload, "message", events)
             plain = self._plain
+            if plain is not None:
+                pieces, part = plain.spoken.pieces, plain.numbers.last
+                shape = self._shape
 
     def event(self, data: bytes, type: str, events: list[Event]) -> None:
         begin = data.lstrip()[:1]
@@ -178,6 +192,9 @@ class GeminiStep(EventStep):
 
     def settle(self, proven: bool, events: list[Event]) -> None:
         super().settle(proven, events)
+        held, self._held = self._held, b""
+        if held and held != self._told:
+            self._take_usage(held, events)
         for _, reader in sorted(self._readers.items()):
             reader.settle(proven, events)
             self.failure = self.failure or reader.failure
@@ -185,15 +202,19 @@ class GeminiStep(EventStep):
     def _take_plain(self, data: bytes, events: list[Event]) -> bool:
         """A chunk with nothing but text, if it is one."""
         try:
-            chunk = decode_json(plain_chunks, data)
+            chunk = decode_json(named_chunks, data)
         except Malformed:
             return False
         self._begin(chunk.response_id or "", chunk.model_version or "", events)
         reader = self._reader(0)
-        reader.say(chunk.text, events)
+        text = chunk.candidates[0].content.parts[0].text
+        reader.say(text, events)
         self._note(0, reader)
-        if chunk.usage_metadata != self._told:
-            self._take_usage(chunk.usage_metadata, events)
+        usage = bytes(chunk.usage_metadata)
+        if text and usage.translate(None, _DIGITS) == self._shape:
+            self._held = usage
+        elif usage != self._told:
+            self._take_usage(usage, events)
         return True
 
     def _take_chunk(self, data: bytes, events: list[Event]) -> None:
@@ -208,7 +229,7 @@ class GeminiStep(EventStep):
         self._begin(id, model, events)
         self._take_candidates(chunk.candidates or [], events)
         if usage:
-            self._take_usage(chunk.usage_metadata, events)
+            self._take_usage(usage, events)
         if failed:
             raise refusal_of_object(decode_json(_value, data), self.errors, data=data)
         if chunk.prompt_feedback:
@@ -251,26 +272,22 @@ class GeminiStep(EventStep):
             goes_on = reader.numbers.kind == "text" and not reader.finished
             self._plain = reader if goes_on else None
 
-    def _take_usage(self, raw: msgspec.Raw, events: list[Event]) -> None:
+    def _take_usage(self, raw: bytes, events: list[Event]) -> None:
         """The counts so far. A later chunk may lack some; nothing is added up."""
-        self._told = raw
-        told = decode_json(_value, bytes(raw) or b"null")
-        if not is_object(told):
-            return
-        self._usage = self._usage | {k: v for k, v in told.items() if v is not None}
-        usage = usage_of(self._usage)
-        if any(key in told for key in COUNTS):
-            events.append(usage)
+        self._told, self._shape = raw, raw.translate(None, _DIGITS)
+        for each in (self._held, raw):
+            try:
+                told = usages.decode(each)
+            except (ValueError, RecursionError):
+                continue  # it has none, or something else
+            self._usage = self._usage | {k: v for k, v in told.items() if v is not None}
+            if each is raw and not COUNTS.isdisjoint(told):
+                events.append(usage_of(self._usage))
+        self._held = b""
 
 
-COUNTS = (
-    "promptTokenCount",
-    "candidatesTokenCount",
-    "totalTokenCount",
-    "thoughtsTokenCount",
-    "toolUsePromptTokenCount",
-    "cachedContentTokenCount",
-)
+_FIELDS = msgspec.structs.fields(Counts)
+COUNTS = frozenset(field.encode_name for field in _FIELDS)
 """The counts of tokens in a usage; what else it has is of no count."""
 
 
@@ -288,17 +305,18 @@ def _check_prompt(feedback: dict[str, Any], data: bytes) -> None:
 def usage_of(told: dict[str, Any]) -> Usage:
     """A `usageMetadata`, with OpenTelemetry's names. On the wire the input excludes what tools of
     the service read, and the output excludes thoughts."""
-    prompt, tools = count_in(told, "promptTokenCount"), count_in(told, "toolUsePromptTokenCount")
-    said, thoughts = count_in(told, "candidatesTokenCount"), count_in(told, "thoughtsTokenCount")
+    try:
+        counts = msgspec.convert(told, Counts)
+    except msgspec.ValidationError:  # one of them is a float, or none at all
+        counts = Counts(*(count_in(told, field.encode_name) for field in _FIELDS))
+    asked, tools = counts.prompt_token_count, counts.tool_use_prompt_token_count
+    said, thoughts = counts.candidates_token_count, counts.thoughts_token_count
     return Usage(
-        input_tokens=_sum(prompt, tools),
-        output_tokens=_sum(said, thoughts),
-        total_tokens=count_in(told, "totalTokenCount"),
-        cache_read_input_tokens=count_in(told, "cachedContentTokenCount"),
-        reasoning_output_tokens=thoughts,
-        raw=told,
+        asked if tools is None else tools + (asked or 0),
+        said if thoughts is None else thoughts + (said or 0),
+        counts.total_token_count,
+        counts.cached_content_token_count,
+        None,
+        thoughts,
+        told,
     )
-
-
-def _sum(one: int | None, other: int | None) -> int | None:
-    return None if one is None and other is None else (one or 0) + (other or 0)

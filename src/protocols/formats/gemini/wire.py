@@ -15,6 +15,7 @@ from ...toolkit.json import Lenient
 __all__ = [
     "MODIFIERS",
     "Candidate",
+    "Counts",
     "Fields",
     "PartialArg",
     "WireCall",
@@ -25,8 +26,10 @@ __all__ = [
     "contents",
     "decode_fields",
     "decode_logprobs",
+    "decode_plain",
+    "named_chunks",
     "partial_args",
-    "plain_chunks",
+    "usages",
 ]
 
 Fields: TypeAlias = dict[str, msgspec.Raw]
@@ -62,19 +65,32 @@ class PlainChunk(msgspec.Struct, gc=False, kw_only=True, rename="camel"):
     """What most chunks are: some text of the first candidate, and the usage so far."""
 
     candidates: tuple[_PlainCandidate]
-    prompt_feedback: None = None
     usage_metadata: msgspec.Raw = _NOTHING
-    model_version: str | None = None
-    response_id: str | None = None
+    prompt_feedback: None = None
     error: None = None
 
-    @property
-    def text(self) -> str:
-        """The piece of text."""
-        return self.candidates[0].content.parts[0].text
+
+class NamedChunk(PlainChunk):
+    """The same, with what a first one has, too."""
+
+    model_version: str | None = None
+    response_id: str | None = None
 
 
-plain_chunks = msgspec.json.Decoder(PlainChunk)
+class Counts(msgspec.Struct, gc=False, rename="camel"):
+    """The counts of tokens in a `usageMetadata`."""
+
+    prompt_token_count: int | None = None
+    candidates_token_count: int | None = None
+    total_token_count: int | None = None
+    thoughts_token_count: int | None = None
+    tool_use_prompt_token_count: int | None = None
+    cached_content_token_count: int | None = None
+
+
+decode_plain = msgspec.json.Decoder(PlainChunk).decode
+named_chunks = msgspec.json.Decoder(NamedChunk)
+usages = msgspec.json.Decoder(dict[str, Any])
 decode_fields = msgspec.json.Decoder(Fields)
 
 
