@@ -6,10 +6,10 @@ from functools import lru_cache
 
 __all__ = ["is_ip", "is_private"]
 
-# A table of our own, as that of `ipaddress` differs from one Python to the next, and leaves out some
-# of it: the IPv4 and IPv6 Special-Purpose Address Registries of IANA (RFC 6890), all entries, as of
+# A table of our own, as that of `ipaddress` differs from one Python to the next, and leaves things
+# out: the IPv4 and IPv6 Special-Purpose Address Registries of IANA (RFC 6890), all entries, as of
 # November 2026; multicast (RFC 5771); and the address at which Azure serves a machine's metadata.
-# Those of the other clouds (192.0.0.192, 169.254.169.254, fd00:ec2::254, ...) are in the registries.
+# Those of other clouds (192.0.0.192, 169.254.169.254, fd00:ec2::254) are in the registries.
 _SPECIAL_IPV4 = """
     0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24
     192.0.2.0/24 192.31.196.0/24 192.52.193.0/24 192.88.99.0/24 192.168.0.0/16 192.175.48.0/24
