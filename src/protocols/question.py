@@ -23,6 +23,11 @@ __all__ = ["Question", "RandomSource"]
 
 _COMMON = {"user-agent": f"tokenwire/{VERSION}", "accept-encoding": "identity"}
 
+_SHOWN = frozenset(
+    ("accept", "accept-language", "alt-used", "cache-control", "origin", "pragma", "referer")
+)
+"""Headers of a provider that are no secrets, as presets have them. Others may be a user's key."""
+
 
 class RandomSource(Protocol):
     """A source of random strings: `random.SystemRandom()`, or `random.Random(1)` in a test."""
@@ -118,7 +123,10 @@ class Question(msgspec.Struct, frozen=True):
             *provider.headers.items(),
             *self.headers.items(),
         ]
-        return Request(method, url, make_headers((n.lower(), v) for n, v in pairs), content)
+        written = make_headers((name.lower(), value) for name, value in pairs)
+        names = {*map(str.lower, provider.headers)} - _SHOWN | {*map(str.lower, self.headers)}
+        given = frozenset(map(str.encode, names))
+        return Request(method, url, written, content, given=given)
 
 
 def _with_query(path: str, query: Mapping[str, str]) -> str:
