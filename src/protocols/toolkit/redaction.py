@@ -98,12 +98,12 @@ class _Finder:
     def __init__(self, secrets: Iterable[str]) -> None:
         self._runs: dict[int, set[str]] = {}  # by their size
         for secret in {*secrets}:
-            for form in _forms(secret):
+            for form, run in _forms(secret):
                 for reading in _readings(form):
-                    self._add(_folded(reading.text))
+                    self._add(_folded(reading.text), run)
 
-    def _add(self, form: str) -> None:
-        size = min(RUN, len(form))
+    def _add(self, form: str, run: int) -> None:
+        size = min(run, len(form))
         if size >= SHORTEST:
             runs = (form[start : start + size] for start in range(len(form) - size + 1))
             self._runs.setdefault(size, set()).update(runs)
@@ -114,22 +114,27 @@ class _Finder:
         spans = _merged(span for reading in _readings(text) for span in self._spans(reading))
         if not spans:
             return pieces
-        ends = [end for _, end in spans]
         left: list[str] = []
         start = 0
         for piece in pieces:
-            first, last = bisect_right(ends, start), bisect_left(spans, (start + len(piece), 0))
-            left.append(_blanked(piece, [(a - start, b - start) for a, b in spans[first:last]]))
+            within = _within(spans, start, start + len(piece))
+            left.append(_blanked(piece, [(a - start, b - start) for a, b in within]))
             start += len(piece)
         return left
 
     def _spans(self, reading: "_Reading") -> list[Span]:
-        found = [match.span(1) for match in _CREDENTIAL.finditer(reading.text)]
         text = _folded(reading.text)
+        found: list[Span] = []
         for size, runs in self._runs.items():
             places = range(len(text) - size + 1)
             found += [(at, at + size) for at in places if text[at : at + size] in runs]
-        return [reading.origin(*span) for span in _merged(found)]
+        found = _merged(found)
+        alike = [
+            match.span(1)
+            for match in _CREDENTIAL.finditer(reading.text)
+            if not _within(found, *match.span())  # it would take what follows a secret, too
+        ]
+        return [reading.origin(*span) for span in (*found, *alike)]
 
 
 def _merged(spans: Iterable[Span]) -> list[Span]:
@@ -141,6 +146,12 @@ def _merged(spans: Iterable[Span]) -> list[Span]:
         else:
             merged.append((start, end))
     return merged
+
+
+def _within(spans: list[Span], start: int, stop: int) -> list[Span]:
+    """Those of `spans`, which are merged, that have something between `start` and `stop`."""
+    first = bisect_right(spans, start, key=lambda span: span[1])
+    return spans[first : bisect_left(spans, stop, key=lambda span: span[0])]
 
 
 def _blanked(piece: str, spans: list[Span]) -> str:
@@ -235,16 +246,16 @@ def _folded(text: str) -> str:
     return lower.replace("+", " ")
 
 
-def _forms(secret: str) -> Iterator[str]:
-    """`secret`, and how it may be encoded as a whole."""
+def _forms(secret: str) -> Iterator[tuple[str, int]]:
+    """`secret`, and how it may be encoded as a whole; and how long a run of each may be."""
     data = secret.encode(errors="replace")
-    yield secret
-    yield data.decode("latin-1")  # bytes that were read as Latin-1
-    yield data.hex()
+    yield secret, RUN
+    yield data.decode("latin-1"), RUN  # bytes that were read as Latin-1
+    yield data.hex(), RUN * 2
     for encode in (b64encode, urlsafe_b64encode):
         for before in range(3):  # bytes in front of it: a user, say
             coded = encode(bytes(before) + data).decode()
-            yield coded[(before * 8 + 5) // 6 : (before + len(data)) * 8 // 6]
+            yield coded[(before * 8 + 5) // 6 : (before + len(data)) * 8 // 6], RUN * 4 // 3
 
 
 def _change(thing: Any, finder: _Finder) -> None:
@@ -285,7 +296,7 @@ def _walk(value: Any, place: tuple[str, ...], leaf: _Leaf) -> Any:
         case dict():
             pairs: Any = value
             return {
-                _walk(key, (*place, ""), leaf): _walk(
+                _walk(key, (*place, "", ""), leaf): _walk(
                     item, (*place, key if isinstance(key, str) else ""), leaf
                 )
                 for key, item in pairs.items()
