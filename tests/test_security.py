@@ -567,13 +567,53 @@ def _error(text: str) -> bytes:
     return text.encode()
 
 
+def each(form: str) -> Callable[[str], str]:
+    """Every character in the `form`."""
+    return lambda text: "".join(form % ord(c) for c in text)
+
+
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "JSON's escapes": each("\\u%04x"),
+    "JSON's escapes, upper case": each("\\u%04X"),
+    "JSON in JSON": each("\\\\u%04x"),
+    "a URL": each("%%%02x"),
+    "HTML": each("&#%d;"),
+    "HTML in hex": each("&#x%X;"),
+    "HTML by name": lambda text: text.replace("_", "&lowbar;").replace(".", "&period;"),
+    "base64": lambda text: base64.b64encode(f"me:{text}".encode()).decode(),
+}
+EVENTS = "content-type: text/event-stream"
+SPELT: dict[str, Callable[[str], bytes]] = {
+    "a message": lambda key: http(_error(BODY.replace("%s", key)), status="401 No"),
+    "a page, 403": lambda key: http(f"<html>{key}".encode(), status="403 No"),
+    "a page": lambda key: http(f"<html>{key}".encode(), "content-type: text/html"),
+    "an error event": lambda key: http(
+        b"data: " + _error(BODY.replace("%s", key)) + b"\n\n", EVENTS
+    ),
+    "a comment": lambda key: http(f": {key}\n\n".encode(), EVENTS),
+    "a comment that is cut": lambda key: http(f": {'z' * 66}{key}\n\n".encode(), EVENTS),
+    "what is not understood": lambda key: http(f'data: {{"{key}": 1}}\n\n'.encode(), EVENTS),
+    "a line that is not understood": lambda key: http(f"{key}\n\n".encode(), EVENTS),
+    "halves": lambda key: http(
+        "".join(
+            f'data: {{"choices":[{{"index":0,"delta":{{"content":"{half}","x":"{half}"}}}}]}}\n\n'
+            for half in (key[: len(key) // 2], key[len(key) // 2 :])
+        ).encode(),
+        EVENTS,
+    ),
+}
+
+
 def everything_of(error: BaseException | None) -> str:
     """All that a report of `error` may show."""
     said = ""
     while error is not None:
         said += f"{error} {error!r} {error.args} {vars(error)}"
+        reply = getattr(error, "answer", None)
+        if reply is not None:
+            said += f"{reply.text} {vars(reply)} {[vars(c) for c in reply.choices.values()]}"
         said += "".join(traceback.format_exception(error))
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        error = error.__cause__ or error.__context__
     return said
 
 
@@ -582,26 +622,50 @@ def test_a_server_that_sends_the_key_back(
     run: Run, echo: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    with Recorder(*(ECHOES[echo](form) for form in (SECRET, SECRET.upper()))) as server:
-        exchanges = [
-            make_exchange(
-                "openai", "hi", model="m", key=SECRET, base_url=f"http://127.0.0.1:{server.port}"
-            )
-            for _ in range(2)
-        ]
-        outcomes = run(*exchanges, retry=NO_RETRY)
-    assert len(server.heard) == 2
-    for outcome in outcomes:
-        assert isinstance(outcome.error, TokenwireError)
-        assert not secret_in(everything_of(outcome.error)), everything_of(outcome.error)
+    check_echoes(run, [ECHOES[echo](form) for form in (SECRET, SECRET.upper())], key=SECRET)
     # What httpcore logs is its own affair.
     records = [record for record in caplog.records if not record.name.startswith("http")]
     assert not secret_in("".join(record.getMessage() for record in records))
 
 
-def secret_in(text: str) -> bool:
-    """Whether half of the key is in it."""
-    return SECRET[: len(SECRET) // 2].lower() in text.lower()
+@pytest.mark.parametrize("echo", SPELT)
+def test_a_server_that_spells_the_key_in_another_way(run: Run, echo: str) -> None:
+    check_echoes(run, [SPELT[echo](spell(SECRET)) for spell in SPELLINGS.values()], key=SECRET)
+
+
+@pytest.mark.parametrize(
+    "value", [SECRET, f"Bearer {SECRET}", f"https://a.example/?a={SECRET}", f"a={SECRET}; b=c"]
+)
+def test_a_server_that_sends_a_header_of_the_caller_back(run: Run, value: str) -> None:
+    """Whatever its name."""
+    names = ("x-jwt", "X-Bearer", "x-team", "user-agent", "accept", "content-type", "referer")
+    for name in names:
+        answers = [SPELT["a message"](SECRET), SPELT["a comment that is cut"](SECRET)]
+        check_echoes(run, answers, headers={name: value})
+
+
+def check_echoes(run: Run, answers: list[bytes], **how: Any) -> None:
+    """No error shows the secret after these `answers`, nor does what was received before it."""
+    with Recorder(*answers) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        exchanges = [make_exchange("openai", "hi", model="m", base_url=url, **how) for _ in answers]
+        requests = [exchange.fresh().next_request() for exchange in exchanges]
+        outcomes = run(*exchanges, retry=NO_RETRY)
+    assert len(server.heard) == len(answers)
+    assert SECRET.encode() in server.heard[0]
+    assert not secret_in(f"{requests} {[*map(repr, exchanges)]}")
+    for outcome in outcomes:
+        assert isinstance(outcome.error, TokenwireError)
+        shown = everything_of(outcome.error)
+        assert not secret_in(shown), shown
+
+
+def secret_in(text: str, secret: str = SECRET) -> bool:
+    """Whether eight characters of it that follow each other are in `text`, in any spelling."""
+    runs = [secret[at : at + 8] for at in range(len(secret) - 7)]
+    by_character = [spell for name, spell in SPELLINGS.items() if name != "base64"]
+    forms = [spell(run) for run in runs for spell in (str, *by_character)]
+    return any(form.lower() in text.lower() for form in (*forms, SPELLINGS["base64"](secret)))
 
 
 @pytest.mark.parametrize("module", [httpx, httpx2], ids=["httpx", "httpx2"])
@@ -626,19 +690,28 @@ def test_a_server_that_sends_back_what_the_http_client_added(module: Any) -> Non
         assert secret not in shown
 
 
-def test_a_proxy_that_sends_its_password_back(run: Run) -> None:
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("status", ["407 No", "502 No", "200 OK"])
+def test_a_proxy_that_sends_its_password_back(run: Run, scheme: str, status: str) -> None:
+    """In all spellings: when it forwards a request, and when it refuses a tunnel."""
     coded = base64.b64encode(f"me:{PROXY_SECRET}".encode()).decode()
-    refusal = http(b"", status=f"407 {coded} me:{PROXY_SECRET} {PROXY_SECRET}")
+    spelt = [coded, *(spell(PROXY_SECRET) for spell in (str, *SPELLINGS.values()))]
+    body = _error(BODY.replace("%s", " ".join(spelt)))
+    if status == "200 OK" and scheme == "https":
+        body = b"SSH-" + coded.encode()
+    refusal = http(body, f"server: {coded}", status=f"{status} {coded} me:{PROXY_SECRET}")
     with Recorder(refusal) as proxy:
         url = f"http://me:{PROXY_SECRET}@127.0.0.1:{proxy.port}"
-        exchange = make_exchange("ylokh", "hi", base_url="https://far.example/v1")
+        exchange = make_exchange("ylokh", "hi", base_url=f"{scheme}://far.example/v1")
         (outcome,) = run(exchange, proxy=url, retry=NO_RETRY)
     assert coded.encode() in proxy.heard[0]
-    assert isinstance(outcome.error, ConnectFailed)
-    assert "407" in str(outcome.error)
+    assert isinstance(outcome.error, TokenwireError)
+    if scheme == "https" and status != "200 OK":
+        assert isinstance(outcome.error, ConnectFailed)
+        assert status[:3] in str(outcome.error)
     shown = everything_of(outcome.error)
-    assert PROXY_SECRET not in shown
-    assert coded not in shown
+    assert not secret_in(shown, PROXY_SECRET), shown
+    assert coded[4:14] not in shown
 
 
 @pytest.mark.parametrize(
