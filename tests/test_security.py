@@ -4,6 +4,7 @@ astray, addresses that a server chooses, and secrets that are shown.
 See test_http, test_errors, test_addresses and test_wire for each part by itself.
 """
 
+import asyncio
 import base64
 import logging
 import socket
@@ -29,6 +30,7 @@ from tests.transports.test_transports import QUESTION, ask, port_of
 from tokenwire import (
     NO_RETRY,
     PROVIDERS,
+    AuthenticationFailed,
     Chat,
     ConnectFailed,
     Exchange,
@@ -37,19 +39,23 @@ from tokenwire import (
     LocalProtocolError,
     Malformed,
     Message,
+    Observer,
     Provider,
     Redirected,
     RemoteProtocolError,
+    Retry,
     TokenwireError,
     Tool,
     UnexpectedContent,
     make_exchange,
 )
+from tokenwire.compat import Chunks
 from tokenwire.protocols.formats.openai_chat import OpenAIChat
 from tokenwire.protocols.question import Question
 from tokenwire.protocols.toolkit.http import Origin, Request, check_url
 from tokenwire.server import serve
 from tokenwire.server.faults import RefuseWith
+from tokenwire.transports import asyncio as asyncio_transport
 from tokenwire.transports import httpx as httpx_transport
 from tokenwire.transports.client.connection import Route
 from tokenwire.transports.client.http1 import HTTP1
@@ -582,6 +588,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "HTML by name": lambda text: text.replace("_", "&lowbar;").replace(".", "&period;"),
     "base64": lambda text: base64.b64encode(f"me:{text}".encode()).decode(),
 }
+EVERY_SPELLING: list[Callable[[str], str]] = [str, *SPELLINGS.values()]
 EVENTS = "content-type: text/event-stream"
 SPELT: dict[str, Callable[[str], bytes]] = {
     "a message": lambda key: http(_error(BODY.replace("%s", key)), status="401 No"),
@@ -622,7 +629,8 @@ def test_a_server_that_sends_the_key_back(
     run: Run, echo: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    check_echoes(run, [ECHOES[echo](form) for form in (SECRET, SECRET.upper())], key=SECRET)
+    answers = [ECHOES[echo](form) for form in (SECRET, SECRET.upper())]
+    check_echoes(run, answers, [{"key": SECRET}] * len(answers))
     # What httpcore logs is its own affair.
     records = [record for record in caplog.records if not record.name.startswith("http")]
     assert not secret_in("".join(record.getMessage() for record in records))
@@ -630,29 +638,146 @@ def test_a_server_that_sends_the_key_back(
 
 @pytest.mark.parametrize("echo", SPELT)
 def test_a_server_that_spells_the_key_in_another_way(run: Run, echo: str) -> None:
-    check_echoes(run, [SPELT[echo](spell(SECRET)) for spell in SPELLINGS.values()], key=SECRET)
+    answers = [SPELT[echo](spell(SECRET)) for spell in SPELLINGS.values()]
+    check_echoes(run, answers, [{"key": SECRET}] * len(answers))
 
 
-@pytest.mark.parametrize(
-    "value", [SECRET, f"Bearer {SECRET}", f"https://a.example/?a={SECRET}", f"a={SECRET}; b=c"]
-)
-def test_a_server_that_sends_a_header_of_the_caller_back(run: Run, value: str) -> None:
+GIVEN = {
+    "x-jwt": SECRET,
+    "X-Bearer": f"Bearer {SECRET}",
+    "x-team": f"a={SECRET}; b=c",
+    "referer": f"https://a.example/?a={SECRET}",
+    "user-agent": SECRET,
+    "accept": SECRET,
+    "content-type": SECRET,
+}
+
+
+def test_a_server_that_sends_a_header_of_the_caller_back(run: Run) -> None:
     """Whatever its name."""
-    names = ("x-jwt", "X-Bearer", "x-team", "user-agent", "accept", "content-type", "referer")
-    for name in names:
-        answers = [SPELT["a message"](SECRET), SPELT["a comment that is cut"](SECRET)]
-        check_echoes(run, answers, headers={name: value})
+    answers = [SPELT["a comment that is cut"](SECRET)] * len(GIVEN)
+    check_echoes(run, answers, [{"headers": {name: value}} for name, value in GIVEN.items()])
 
 
-def check_echoes(run: Run, answers: list[bytes], **how: Any) -> None:
+@pytest.mark.parametrize("name", GIVEN)
+@pytest.mark.parametrize("value", GIVEN.values())
+@pytest.mark.parametrize("spelling", EVERY_SPELLING, ids=["plain", *SPELLINGS])
+def test_whatever_header_the_caller_gave(
+    name: str, value: str, spelling: Callable[[str], str]
+) -> None:
+    exchange = make_exchange("openai", "hi", model="m", headers={name: value})
+    assert not secret_in(f"{exchange!r} {exchange.next_request()!r}")
+    exchange.receive_response(401, [])
+    exchange.receive_data(_error(BODY.replace("%s", spelling(SECRET))))
+    exchange.receive_eof()
+    assert isinstance(exchange.error, TokenwireError)
+    assert not secret_in(everything_of(exchange.error))
+
+
+def test_a_header_of_a_provider_of_ones_own() -> None:
+    exchange = own(headers={"X-JWT": SECRET, "Referer": "https://a.example/chat"})
+    request = exchange.next_request()
+    assert SECRET not in repr(request)
+    assert "https://a.example/chat" in repr(request)
+    exchange.receive_response(500, [(b"server", SECRET.encode())])
+    exchange.receive_eof()
+    assert isinstance(exchange.error, RemoteProtocolError)
+    assert exchange.error.headers == [(b"server", b"[secret]")]
+
+
+READERS: dict[str, Callable[[Exchange], object]] = {
+    "sync": lambda exchange: Client(retry=NO_RETRY).read(exchange),
+    "asyncio": lambda exchange: asyncio.run(
+        asyncio_transport.Client(retry=NO_RETRY).read(exchange)
+    ),
+    "httpx": lambda exchange: httpx_transport.Client(httpx.Client(), retry=NO_RETRY).read(exchange),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("echo", ["halves", "a line that is not understood", "a comment"])
+def test_what_was_received_before_an_error(reader: str, echo: str) -> None:
+    with Recorder(*(SPELT[echo](spell(SECRET)) for spell in EVERY_SPELLING)) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        for _ in EVERY_SPELLING:
+            exchange = make_exchange("openai", "hi", model="m", key=SECRET, base_url=url)
+            with pytest.raises(TokenwireError) as caught:
+                READERS[reader](exchange)
+            assert caught.value.answer is not None
+            shown = everything_of(caught.value)
+            assert not secret_in(shown), shown
+
+
+def test_what_was_received_before_an_error_of_the_first_interface() -> None:
+    """Which folds the answer itself."""
+    with Recorder(SPELT["halves"](SECRET)) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        exchange = make_exchange("openai", "hi", model="m", key=SECRET, base_url=url)
+
+        async def read() -> None:
+            client = asyncio_transport.Client(retry=NO_RETRY)
+            async for _ in Chunks(client.open(exchange), lambda event: event):
+                pass
+
+        with pytest.raises(TokenwireError) as caught:
+            asyncio.run(read())
+    assert caught.value.answer is not None
+    assert not secret_in(everything_of(caught.value))
+
+
+def test_an_observer_that_raises_what_it_was_told() -> None:
+    class Careless(Observer):
+        def requested(self, request: Request) -> None:
+            raise ValueError(request.headers)
+
+        def __repr__(self) -> str:
+            return f"<Careless {SECRET}>"
+
+    exchange = make_exchange("openai", "hi", model="m", key=SECRET, observers=(Careless(),))
+    with pytest.warns(RuntimeWarning, match=r"an observer raised ValueError\(.*secret") as told:
+        exchange.next_request()
+    assert not secret_in(str(told[0].message))
+
+
+def test_a_key_of_an_earlier_attempt() -> None:
+    """A function may give another key for each request."""
+    keys = iter([SECRET, "another-key-12345"])
+    answers = [http(b"{}", status="503 No"), SPELT["a message"](SECRET)]
+    with Recorder(*answers) as server, Client(retry=Retry(first_pause=0)) as client:
+        url = f"http://127.0.0.1:{server.port}"
+        exchange = make_exchange("openai", "hi", model="m", key=lambda: next(keys), base_url=url)
+        with pytest.raises(AuthenticationFailed) as caught:
+            client.read(exchange)
+    assert len(server.heard) == 2
+    assert not secret_in(everything_of(caught.value))
+
+
+@pytest.mark.parametrize("link", ["__cause__", "__context__"])
+@pytest.mark.parametrize("secret", [SECRET, PROXY_SECRET])
+def test_secrets_in_the_errors_that_an_error_came_of(link: str, secret: str) -> None:
+    """Whatever a transport reports."""
+    settings = ClientSettings(proxy=f"http://me:{PROXY_SECRET}@proxy.example:8080", retry=NO_RETRY)
+    exchange = make_exchange("openai", "hi", model="m", key=SECRET, base_url="http://far.example")
+    wire = settings.wire(exchange, now=0, wall_clock=0, jitter=0)
+    wire.next(0)
+    error, inner = ConnectFailed(f"no {secret}"), Malformed(secret, data=secret.encode())
+    inner.__context__ = ValueError(secret)
+    setattr(error, link, inner)
+    wire.failed(error, 0)
+    with pytest.raises(ConnectFailed) as caught:
+        wire.next(0)
+    assert getattr(caught.value, link) is inner
+    assert not secret_in(everything_of(caught.value), secret)
+
+
+def check_echoes(run: Run, answers: list[bytes], options: list[dict[str, Any]]) -> None:
     """No error shows the secret after these `answers`, nor does what was received before it."""
     with Recorder(*answers) as server:
         url = f"http://127.0.0.1:{server.port}"
-        exchanges = [make_exchange("openai", "hi", model="m", base_url=url, **how) for _ in answers]
+        exchanges = [make_exchange("openai", "hi", model="m", base_url=url, **o) for o in options]
         requests = [exchange.fresh().next_request() for exchange in exchanges]
         outcomes = run(*exchanges, retry=NO_RETRY)
-    assert len(server.heard) == len(answers)
-    assert SECRET.encode() in server.heard[0]
+    assert [SECRET.encode() in heard for heard in server.heard] == [True] * len(answers)
     assert not secret_in(f"{requests} {[*map(repr, exchanges)]}")
     for outcome in outcomes:
         assert isinstance(outcome.error, TokenwireError)
@@ -663,8 +788,8 @@ def check_echoes(run: Run, answers: list[bytes], **how: Any) -> None:
 def secret_in(text: str, secret: str = SECRET) -> bool:
     """Whether eight characters of it that follow each other are in `text`, in any spelling."""
     runs = [secret[at : at + 8] for at in range(len(secret) - 7)]
-    by_character = [spell for name, spell in SPELLINGS.items() if name != "base64"]
-    forms = [spell(run) for run in runs for spell in (str, *by_character)]
+    by_character = [spell for spell in EVERY_SPELLING if spell is not SPELLINGS["base64"]]
+    forms = [spell(run) for run in runs for spell in by_character]
     return any(form.lower() in text.lower() for form in (*forms, SPELLINGS["base64"](secret)))
 
 
@@ -695,7 +820,7 @@ def test_a_server_that_sends_back_what_the_http_client_added(module: Any) -> Non
 def test_a_proxy_that_sends_its_password_back(run: Run, scheme: str, status: str) -> None:
     """In all spellings: when it forwards a request, and when it refuses a tunnel."""
     coded = base64.b64encode(f"me:{PROXY_SECRET}".encode()).decode()
-    spelt = [coded, *(spell(PROXY_SECRET) for spell in (str, *SPELLINGS.values()))]
+    spelt = [coded, *(spell(PROXY_SECRET) for spell in EVERY_SPELLING)]
     body = _error(BODY.replace("%s", " ".join(spelt)))
     if status == "200 OK" and scheme == "https":
         body = b"SSH-" + coded.encode()

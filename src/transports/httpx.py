@@ -328,7 +328,10 @@ class _BlockingReading(_Reading[HTTPClient]):
                 copy.shutdown(socket.SHUT_RDWR)
 
     def _trace(self, course: Course) -> Callable[..., Any]:
-        return lambda name, info: _noted(course, info)
+        def trace(name: str, info: Mapping[str, Any]) -> None:
+            _noted(course, info)
+
+        return trace
 
     async def _respond(self, request: Any, options: dict[str, Any], deadline: float | None) -> Any:
         return self._http.send(request, **options)

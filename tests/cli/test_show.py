@@ -60,8 +60,9 @@ def test_json_has_all(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
-ACTIVE = "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F)))
-ACTIVE += "".join(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
+CONTROLS = (*range(0x20), *range(0x7F, 0xA0))
+BIDI = (0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+ACTIVE = "".join(map(chr, (*CONTROLS, *BIDI)))
 HARMLESS = "\u00a0\u00e9\u05d0\u0627\u200b\u2028\U0001f600~"
 
 

@@ -8,8 +8,8 @@ read again and again, each time with one layer of escapes undone, and no reading
 import re
 from base64 import b64encode, urlsafe_b64encode
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias, cast
 
 import msgspec
 
@@ -273,10 +273,8 @@ def _change(thing: Any, finder: _Finder) -> None:
 
 
 def _walk_attributes(thing: Any, place: tuple[str, ...], leaf: _Leaf) -> None:
-    names = list(getattr(thing, "__slots__", ()) or vars(thing))
-    if isinstance(thing, BaseException):
-        names.append("args")
-    for name in names:
+    own = cast(Iterable[str], getattr(thing, "__slots__", ()) or vars(thing))
+    for name in (*own, "args") if isinstance(thing, BaseException) else (*own,):
         setattr(thing, name, _walk(getattr(thing, name), (*place, name), leaf))
 
 
@@ -290,17 +288,15 @@ def _walk(value: Any, place: tuple[str, ...], leaf: _Leaf) -> Any:
         case bytes():
             return leaf(place, value.decode("latin-1")).encode("latin-1")
         case list() | tuple():
-            items: Any = value
+            items = cast(Sequence[Any], value)
             walked = [_walk(item, (*place, ""), leaf) for item in items]
             return walked if isinstance(value, list) else tuple(walked)
         case dict():
-            pairs: Any = value
-            return {
-                _walk(key, (*place, "", ""), leaf): _walk(
-                    item, (*place, key if isinstance(key, str) else ""), leaf
-                )
-                for key, item in pairs.items()
-            }
+            found: dict[Any, Any] = {}
+            for key, item in cast(Mapping[Any, Any], value).items():
+                name = key if isinstance(key, str) else ""
+                found[_walk(key, (*place, "", ""), leaf)] = _walk(item, (*place, name), leaf)
+            return found
         case msgspec.Struct():
             fields = value.__struct_fields__
             changes = {name: _walk(getattr(value, name), (*place, name), leaf) for name in fields}

@@ -30,7 +30,7 @@ def _has_authorities(context: ssl.SSLContext) -> bool:
     if context.cert_store_stats()["x509_ca"]:
         return True
     folder = ssl.get_default_verify_paths().capath  # is read when a certificate is verified
-    return folder is not None and bool(glob.glob(f"{glob.escape(folder)}/*.[0-9]"))
+    return bool(folder and glob.glob(f"{glob.escape(folder)}/*.[0-9]"))
 
 
 RECORD = 16 * 1024

@@ -4,7 +4,7 @@ import html
 import json
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, quote_plus
 
 import msgspec
@@ -351,9 +351,10 @@ def every(value: Any) -> str:
     if isinstance(value, msgspec.Struct):
         value = {name: getattr(value, name) for name in value.__struct_fields__}
     if isinstance(value, dict):
-        return " ".join(f"{every(k)} {every(v)}" for k, v in value.items())
+        pairs = cast(dict[Any, Any], value)
+        return " ".join(f"{every(key)} {every(item)}" for key, item in pairs.items())
     if isinstance(value, list | tuple):
-        return " ".join(map(every, value))
+        return " ".join(map(every, cast(list[Any], value)))
     if hasattr(value, "__slots__"):
         return every({name: getattr(value, name) for name in value.__slots__})
     return every(vars(value)) if hasattr(value, "__dict__") else f"{value}"
