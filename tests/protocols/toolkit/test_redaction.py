@@ -3,7 +3,7 @@
 import html
 import json
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 from urllib.parse import quote, quote_plus
 
@@ -351,7 +351,7 @@ def every(value: Any) -> str:
     if isinstance(value, msgspec.Struct):
         value = {name: getattr(value, name) for name in value.__struct_fields__}
     if isinstance(value, dict):
-        pairs = cast(dict[Any, Any], value)
+        pairs = cast(Mapping[Any, Any], value)
         return " ".join(f"{every(key)} {every(item)}" for key, item in pairs.items())
     if isinstance(value, list | tuple):
         return " ".join(map(every, cast(list[Any], value)))
