@@ -8,7 +8,7 @@ import msgspec
 
 from ..errors import Malformed
 
-__all__ = ["Lenient", "decode_json", "is_list", "is_object", "is_whole_json"]
+__all__ = ["Lenient", "count_in", "decode_json", "is_list", "is_object", "is_whole_json"]
 
 _T = TypeVar("_T")
 _S = TypeVar("_S", bound=msgspec.Struct)
@@ -91,6 +91,19 @@ def _whole_character(escape: "re.Match[bytes]") -> bytes:
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
     """Whether a decoded JSON value is an object."""
     return isinstance(value, dict)
+
+
+def count_in(fields: object, *names: str) -> int | None:
+    """The first of these `names` that is a whole number in `fields`; `1.0` is one, too."""
+    if not is_object(fields):
+        return None
+    for name in names:
+        value = fields.get(name)
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    return None
 
 
 def is_list(value: object) -> TypeGuard[list[Any]]:
