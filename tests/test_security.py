@@ -6,6 +6,7 @@ See test_http, test_errors, test_addresses and test_wire for each part by itself
 
 import asyncio
 import base64
+import io
 import logging
 import socket
 import threading
@@ -22,6 +23,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
+from rich.pretty import Pretty
 
 from tests.certificates import client_context, server_context
 from tests.driving import Outcome
@@ -49,7 +52,9 @@ from tokenwire import (
     UnexpectedContent,
     make_exchange,
 )
+from tokenwire.cli.models import ModelsOptions
 from tokenwire.compat import Chunks
+from tokenwire.protocols.auth import AwsKey
 from tokenwire.protocols.formats.openai_chat import OpenAIChat
 from tokenwire.protocols.question import Question
 from tokenwire.protocols.toolkit.http import Origin, Request, check_url
@@ -529,11 +534,33 @@ def test_no_object_shows_a_secret() -> None:
             client.open(exchange.fresh()),
             httpx_transport.Client(by_httpx).open(exchange.fresh()),
             serve(provider, key=key),
+            AwsKey("id", key, key),
+            ModelsOptions(
+                provider=provider,
+                base_url=None,
+                headers=(("x-jwt", key),),
+                proxy=proxy_url,
+                ca_file=None,
+                timeout=None,
+                connect=None,
+                first_event=None,
+                idle=None,
+                embedded=False,
+                as_json=False,
+            ),
         ]
-    text = "\n".join(f"{thing!r} {thing!s}" for thing in shown)
+    console = Console(file=io.StringIO(), width=1000)
+    text = "\n".join(f"{thing!r} {thing!s} {render(console, thing)}" for thing in shown)
     coded = base64.b64encode(f"me:{password}".encode()).decode()
     for secret in (key, password, coded):
         assert secret not in text
+
+
+def render(console: Console, thing: object) -> str:
+    """What rich, which looks into objects, shows of it."""
+    with console.capture() as capture:
+        console.print(Pretty(thing))
+    return capture.get()
 
 
 BODY = '{"error":{"message":"Incorrect key %s","code":"%s","type":"%s"}}'
@@ -707,6 +734,16 @@ def test_what_was_received_before_an_error(reader: str, echo: str) -> None:
             assert caught.value.answer is not None
             shown = everything_of(caught.value)
             assert not secret_in(shown), shown
+
+
+def test_the_id_of_a_request_that_failed() -> None:
+    answer = http(b"no", f"x-request-id: a {SECRET}", status="500 No")
+    with Recorder(answer) as server, Client(retry=NO_RETRY) as client:
+        url = f"http://127.0.0.1:{server.port}"
+        with pytest.raises(RemoteProtocolError) as caught:
+            client.read(make_exchange("openai", "hi", model="m", key=SECRET, base_url=url))
+    assert caught.value.answer is not None
+    assert caught.value.answer.request_id == "a [secret]"
 
 
 def test_what_was_received_before_an_error_of_the_first_interface() -> None:

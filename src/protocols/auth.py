@@ -28,6 +28,9 @@ class AwsKey(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return "<AwsKey>"
 
+    def __rich_repr__(self) -> list[str]:  # msgspec's has all of it
+        return [repr(self)]
+
 
 Key: TypeAlias = str | AwsKey
 """What identifies the customer of a service."""

@@ -54,6 +54,9 @@ class Question(msgspec.Struct, frozen=True):
         # Shortened: headers and address may contain keys.
         return f"<Question to {self.provider.name} {self.model}>"
 
+    def __rich_repr__(self) -> list[str]:  # msgspec's has all of it
+        return [repr(self)]
+
     def ask(self) -> Step:
         """The first step of its exchange."""
         return self.provider.dialect.ask(self)

@@ -129,7 +129,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
         )
         return redact(shown, self.secrets())
 
-    def __rich_repr__(self) -> list[Any]:  # msgspec's has all of it
+    def __rich_repr__(self) -> list[str]:  # msgspec's has all of it
         return [repr(self)]
 
     def _is_secret(self, name: bytes) -> bool:

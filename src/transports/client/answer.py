@@ -108,14 +108,13 @@ class Reading(ABC):
         except TokenwireError as error:
             self.hand_out(error, reply)
             raise
-        finally:
-            reply.request_id = self.request_id
-        reply.headers = self.headers
+        reply.request_id, reply.headers = self.request_id, self.headers
         return reply
 
     def hand_out(self, error: TokenwireError, reply: Reply) -> None:
         """Let `error` have what was received before it, without secrets."""
         error.answer = reply
+        reply.request_id = self.request_id
         if (driver := self.driver()) is not None:
             driver.conceal(error)
 
