@@ -54,8 +54,8 @@ class Question(msgspec.Struct, frozen=True):
         # Shortened: headers and address may contain keys.
         return f"<Question to {self.provider.name} {self.model}>"
 
-    def __rich_repr__(self) -> list[str]:  # msgspec's has all of it
-        return [repr(self)]
+    def __rich_repr__(self) -> list[tuple[str, Any]]:  # msgspec's has all of it
+        return [("provider", self.provider.name), ("model", self.model)]
 
     def ask(self) -> Step:
         """The first step of its exchange."""

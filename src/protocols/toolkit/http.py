@@ -129,8 +129,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
         )
         return redact(shown, self.secrets())
 
-    def __rich_repr__(self) -> list[str]:  # msgspec's has all of it
-        return [repr(self)]
+    def __rich_repr__(self) -> list[tuple[str, Any]]:  # msgspec's has all of it
+        return [("method", self.method), ("address", redact(self.address, self.secrets()))]
 
     def _is_secret(self, name: bytes) -> bool:
         return name in self.given or _CREDENTIALS.search(name) is not None
