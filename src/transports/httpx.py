@@ -306,7 +306,8 @@ def _noted(course: Course, info: Mapping[str, Any]) -> None:
     for name, value in getattr(info.get("request"), "headers", ()):
         if name.lower() == b"proxy-authorization":
             course.secrets += Request("", "", [(b"proxy-authorization", value)]).secrets()
-    course.secrets += [part.decode() for part in info.get("auth") or ()]  # of a SOCKS proxy
+    _, *passwords = info.get("auth") or ("",)  # with the user of a SOCKS proxy before it
+    course.secrets += [password.decode(errors="replace") for password in passwords]
 
 
 class _BlockingReading(_Reading[HTTPClient]):

@@ -802,7 +802,7 @@ def test_the_password_of_a_socks_proxy(module: Any) -> None:
         pytest.raises(ConnectFailed) as caught,
     ):
         client.read(hello())
-    assert "no: [secret], [secret]" in str(caught.value)
+    assert "no: mighty-me, [secret]" in str(caught.value)
 
 
 def test_a_proxy_that_wants_no_password() -> None:

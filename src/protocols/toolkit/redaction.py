@@ -41,11 +41,11 @@ _CREDENTIAL = re.compile(r"(?i)\b(?:bearer\s+|sk-)([A-Za-z0-9._~+/=-]{8,})")
 # One escaped character: of JSON, Python and JavaScript, of a URL, of HTML. All the backslashes in
 # front of one count as one, since JSON in JSON doubles them.
 _ESCAPE = re.compile(
-    r"""\\+ (?: u\{ (?P<braced>[0-9a-f]{1,6}) \} | u (?P<long>000[0-9a-f]{5})
+    r"""\\+ (?: u\{ (?P<braced>[0-9a-f]{1,32}) \} | u (?P<long>000[0-9a-f]{5})
               | u (?P<four>[0-9a-f]{4}) | x (?P<two>[0-9a-f]{2}) | (?P<octal>[0-3][0-7]{2})
               | (?P<plain>.) )
       | % (?P<percent>[0-9a-f]{2})
-      | & (?: \#[0-9]{1,8} | \#x[0-9a-f]{1,8} | [a-z][a-z0-9]{1,31} ) ;?""",
+      | & (?: \#[0-9]{1,32} | \#x[0-9a-f]{1,32} | [a-z][a-z0-9]{1,31} ) ;?""",
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
 

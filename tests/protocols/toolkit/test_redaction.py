@@ -127,7 +127,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "a URL in a URL": lambda text: quote(quote(quote(text, safe=""), safe=""), safe=""),
     "HTML": html.escape,
     "HTML in decimal": each("&#%d;"),
-    "HTML in decimal, padded": each("&#%07d;"),
+    "HTML in decimal, padded": each("&#%020d;"),
     "HTML in hex": each("&#x%x;"),
     "HTML in hex, upper case": each("&#X%X;"),
     "HTML in HTML": lambda text: html.escape(each("&#x%x;")(text)),
