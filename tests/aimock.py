@@ -1,27 +1,20 @@
-"""A server of others to test clients against: npm's @copilotkit/aimock, started here when node is
-there. It speaks several formats."""
+"""npm's @copilotkit/aimock, a server of others that speaks several formats, if node is there."""
 
 import json
-import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-__all__ = ["FIXTURES", "NEEDS_NODE", "aimock_at"]
+from tests.node import npm_package
+
+__all__ = ["running_aimock"]
 
 VERSION = "1.43.0"
-HOME = Path(__file__).parents[1] / ".venv" / "aimock"
-PROGRAM = HOME / "node_modules" / "@copilotkit" / "aimock" / "dist" / "cli.js"
-
-NEEDS_NODE = pytest.mark.skipif(
-    shutil.which("node") is None or shutil.which("npm") is None,
-    reason="node and npm are not on this machine: aimock can't be started",
-)
 
 FIXTURES: list[dict[str, Any]] = [
     {
@@ -50,12 +43,10 @@ FIXTURES: list[dict[str, Any]] = [
 
 
 @contextmanager
-def aimock_at(folder: Path) -> Iterator[str]:
-    """The address of a running aimock, whose fixtures are written to `folder`."""
-    if not PROGRAM.exists():
-        package = f"@copilotkit/aimock@{VERSION}"
-        install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(HOME), package]
-        subprocess.run(install, check=True, capture_output=True)
+def running_aimock(folder: Path) -> Generator[str]:
+    """The base URL of a running aimock; `folder` takes its fixtures."""
+    package = "@copilotkit/aimock"
+    program = npm_package(package, VERSION) / "node_modules" / package / "dist" / "cli.js"
     fixtures = folder / "fixtures.json"
     fixtures.write_text(json.dumps({"fixtures": FIXTURES}), encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -63,7 +54,7 @@ def aimock_at(folder: Path) -> Iterator[str]:
     # With latency the chunks are on the wire before the connection is destroyed.
     options = ["-p", str(port), "-f", str(fixtures), "-c", "7", "-l", "20"]
     with subprocess.Popen(
-        ["node", str(PROGRAM), *options],
+        ["node", str(program), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -75,6 +66,6 @@ def aimock_at(folder: Path) -> Iterator[str]:
                     break
             else:
                 pytest.fail("aimock did not start")
-            yield f"http://127.0.0.1:{port}"
+            yield f"http://127.0.0.1:{port}/v1"
         finally:
             process.kill()

@@ -128,6 +128,17 @@ def accepted_id(id: str, accepts: "re.Pattern[str]") -> str:
     return f"tw_{b32encode(digest).decode().lower()[:20]}"
 
 
+def data_of(url: str) -> tuple[str, str | None]:
+    """The media type and the base64 of a `data:` URL (RFC 2397); None: it is an address."""
+    head, comma, data = url.partition(",")
+    scheme, _, kind = head.partition(":")
+    if scheme.lower() != "data" or not comma:
+        return "", None
+    if not kind.lower().endswith(";base64"):
+        data = b64encode(unquote_to_bytes(data)).decode()
+    return kind.partition(";")[0].lower(), data
+
+
 def result_text(message: Message, text: str) -> str:
     """The text of a tool's result, for a format that has no flag for one that failed."""
     return f"Error: {text}" if message.failed and not text.startswith("Error: ") else text
@@ -144,17 +155,6 @@ def raw_arguments(call: ToolCall) -> msgspec.Raw:
             f"the call {call.name!r} ({call.id}) has arguments that are not one JSON object"
         ) from None
     return msgspec.Raw(raw)
-
-
-def data_of(url: str) -> tuple[str, str | None]:
-    """The media type and the base64 of a `data:` URL (RFC 2397); None: it is an address."""
-    head, comma, data = url.partition(",")
-    scheme, _, kind = head.partition(":")
-    if scheme.lower() != "data" or not comma:
-        return "", None
-    if not kind.lower().endswith(";base64"):
-        data = b64encode(unquote_to_bytes(data)).decode()
-    return kind.partition(";")[0].lower(), data
 
 
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

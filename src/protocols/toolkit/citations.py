@@ -1,4 +1,4 @@
-"""The sources of an answer: one that says nothing of the text that it supports is reported once."""
+"""Reports the sources of an answer."""
 
 from ..events import Citation, Event
 from ..limits import Parts
@@ -7,7 +7,8 @@ __all__ = ["Citations"]
 
 
 class Citations:
-    """The sources that were reported. `parts` bounds them."""
+    """The sources of an answer. One that says nothing of the text that it supports is reported once
+    for each address, or id of a document."""
 
     __slots__ = ("_cited", "_parts")
 
@@ -17,9 +18,9 @@ class Citations:
 
     def cite(self, citation: Citation, events: list[Event]) -> None:
         """Report a source, unless it was. Raises LimitExceeded."""
-        name = citation.url or citation.source
-        if citation.start is None and name in self._cited:
+        source = citation.url or citation.source
+        if citation.start is None and source in self._cited:
             return
         self._parts.add()
-        self._cited[name] = None
+        self._cited[source] = None
         events.append(citation)

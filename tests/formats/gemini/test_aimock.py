@@ -5,19 +5,20 @@ from typing import Any
 
 import pytest
 
-from tests.aimock import NEEDS_NODE, aimock_at
+from tests.aimock import running_aimock
 from tests.every_transport import TRANSPORTS
+from tests.node import needs_node
 from tokenwire import NO_RETRY, Exchange, RateLimited, Tool, Truncated, make_exchange
 
-pytestmark = NEEDS_NODE
+pytestmark = needs_node
 run = TRANSPORTS["sync"]
 
 
 @pytest.fixture(scope="module")
 def aimock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running aimock, as the variables of the SDKs have it."""
-    with aimock_at(tmp_path_factory.mktemp("aimock")) as url:
-        yield url
+    with running_aimock(tmp_path_factory.mktemp("aimock")) as url:
+        yield url.removesuffix("/v1")
 
 
 def ask(url: str, question: str, **how: Any) -> Exchange:

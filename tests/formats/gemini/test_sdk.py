@@ -2,8 +2,6 @@
 there."""
 
 import json
-import shutil
-import subprocess
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
+from tests.node import needs_node, npm_package, run_script
 from tokenwire import (
     Chat,
     Citation,
@@ -277,31 +276,11 @@ def test_a_blocked_prompt() -> None:
 
 # The SDK for node
 
-VERSION = "3.3.0"
-HOME = Path(__file__).parents[3] / ".venv" / "gemini-node"
-SCRIPT = Path(__file__).with_name("sdk.mjs")
 
-
-@pytest.mark.skipif(
-    shutil.which("node") is None or shutil.which("npm") is None,
-    reason="node and npm are not on this machine: the SDK for node can't be run",
-)
+@needs_node
 def test_the_sdk_for_node(server: Server) -> None:
-    if not (HOME / "node_modules" / "@google" / "genai").exists():
-        package = f"@google/genai@{VERSION}"
-        install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(HOME), package]
-        subprocess.run(install, check=True, capture_output=True)
-    script = HOME / SCRIPT.name  # where node finds the SDK
-    script.write_text(SCRIPT.read_text())
-    ran = subprocess.run(
-        ["node", str(script), server.url, "sesame"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    said = json.loads(ran.stdout)
+    home = npm_package("@google/genai", "3.3.0")
+    said = run_script(Path(__file__).with_name("sdk.mjs"), home, server.url, "sesame")
     *parts, _ = said["first"]["parts"]
     thought = {"text": "I look.", "thought": True}
     assert parts == [

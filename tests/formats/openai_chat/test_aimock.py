@@ -1,12 +1,13 @@
-"""Us against a server of others: npm's @copilotkit/aimock."""
+"""Us against a server of others: npm's @copilotkit/aimock, started here when node is there."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.aimock import NEEDS_NODE, aimock_at
+from tests.aimock import running_aimock
 from tests.every_transport import TRANSPORTS, Run
+from tests.node import needs_node
 from tokenwire import (
     NO_RETRY,
     Exchange,
@@ -18,14 +19,13 @@ from tokenwire import (
     make_exchange,
 )
 
-pytestmark = NEEDS_NODE
+pytestmark = needs_node
 
 
 @pytest.fixture(scope="module")
 def aimock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The base URL of a running aimock."""
-    with aimock_at(tmp_path_factory.mktemp("aimock")) as url:
-        yield f"{url}/v1"
+    with running_aimock(tmp_path_factory.mktemp("aimock")) as url:
+        yield url
 
 
 @pytest.fixture(params=sorted(TRANSPORTS))
