@@ -988,3 +988,31 @@ def test_errors_of_others() -> None:
     ):
         response = Response(json.dumps(body).encode(), 500, JSON)
         assert isinstance(alike(ask(), response).error, kind)
+
+
+# What is hostile
+
+
+def test_very_many_parts() -> None:
+    """They are read in linear time, and bounded if they are to be kept."""
+    nothing = b"data: " + b'{"candidates":[{"content":{"parts":[%b{}]}}]}' % (b"{}," * 100_000)
+    assert drive(ask(), nothing + b"\r\n\r\n" + OVER).succeeded().events == [STOP, END]
+    many = b'data: {"candidates":[{"content":{"parts":[%b{}]}}]}\n\n' % (b'{"new":1},' * 70_000)
+    outcome = drive(ask(), many).refused_by(LimitExceeded, "more than 65536")
+    assert len(outcome.events) == 65535  # the candidate is one, too
+
+
+def test_an_array_that_never_ends() -> None:
+    element = json.dumps(FIRST).encode()
+    endless = b"[" + b",".join([element] * 50)
+    outcome = receive(endless, limits=Limits(response=2000))
+    outcome.refused_by(LimitExceeded, "a body of more than 2000 bytes")
+    outcome = receive(b'[{"candidates":"' + b"x" * 3000, limits=Limits(event=1000))
+    outcome.refused_by(LimitExceeded, "an element of more than 1000 bytes")
+
+
+def test_a_path_that_is_very_deep() -> None:
+    begin, end = chunk(call("f", willContinue=True)), chunk({"functionCall": {}})
+    for path in ("$" + ".a" * 10_000, "$" + "[0]" * 10_000, "$.a[999999999]", "$['" + "\\'" * 9999):
+        found = said(begin, chunk(partial(piece(path, stringValue="a"))), end)
+        assert any(isinstance(event, Unrecognized) for event in found)
