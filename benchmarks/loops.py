@@ -1,12 +1,14 @@
 """Plain loops over an answer's bytes, one for each dialect, as one would write them by hand.
 
 `FLOOR` splits, and decodes the one field that is needed with msgspec: the least that Python can do.
+Gemini tells the usage so far in every chunk, so there that is decoded, too.
 `BY_HAND` splits, and decodes everything with `json.loads`. Neither checks anything: given an error,
 a comment, a missing field or a truncated stream, they return nonsense.
 """
 
 import json
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 
@@ -68,6 +70,7 @@ class GeminiCandidate(msgspec.Struct):
 
 class GeminiResponse(msgspec.Struct):
     candidates: list[GeminiCandidate]
+    usageMetadata: dict[str, Any] = {}
 
 
 decode_anthropic = msgspec.json.Decoder(AnthropicEvent).decode

@@ -641,24 +641,17 @@ def test_the_last_count_of_each_kind_counts() -> None:
     assert said(event({"usageMetadata": 1, "responseId": "r"})) == [Start("r", "")]
 
 
-def test_counts_that_only_grow_are_told_once() -> None:
-    """While text comes, and at the end, whatever that is."""
+def test_counts_that_grow() -> None:
     begin = {"promptTokenCount": 25, "cachedContentTokenCount": 5, "candidatesTokenCount": 1}
-    body = [chunk(text("a"), usage={**begin, "candidatesTokenCount": n}) for n in range(1, 20)]
+    body = [chunk(text("a"), usage={**begin, "candidatesTokenCount": n}) for n in range(1, 9)]
+    body += [chunk(text("a"), usage={"candidatesTokenCount": 9, "promptTokenCount": None})]
+    body += [chunk(text("a"), usage={"serviceTier": "standard"}), *body[:1]]
     for end in (b"\r\n", b"\n"):
         stream = b"".join(body).replace(b"\r\n", end)
-        for outcome in (receive(stream, OVER), receive(stream)):
-            usages = [e for e in outcome.events if isinstance(e, Usage)]
-            assert [usage.output_tokens for usage in usages] == [1, 19]
-        over = chunk(finish="STOP", usage={"promptTokenCount": 26})
-        usages = [e for e in receive(stream, over).events if isinstance(e, Usage)]
-        last = Usage(
-            26, 19, None, 5, raw={**begin, "promptTokenCount": 26, "candidatesTokenCount": 19}
-        )
-        assert usages[1:] == [last], "what it lacks is known from the one before"
-        thinks = chunk(text(""), usage={**begin, "candidatesTokenCount": 20})
-        usages = [e for e in receive(stream, thinks).events if isinstance(e, Usage)]
-        assert [usage.output_tokens for usage in usages] == [1, 20], "without text it is told"
+        usages = [e for e in receive(stream, OVER).events if isinstance(e, Usage)]
+        assert [usage.output_tokens for usage in usages] == [*range(1, 10), 1]
+        assert {(u.input_tokens, u.cache_read_input_tokens) for u in usages} == {(25, 5)}
+        assert usages[-1].raw == {**begin, "serviceTier": "standard"}
 
 
 def test_log_probabilities() -> None:

@@ -38,7 +38,7 @@ WHOLE = ":generateContent"
 """The same for one that is not."""
 
 _VERSION = re.compile(r"/v\d")
-_DIGITS = b"0123456789"
+_decode_usage = usages.decode
 _value = msgspec.json.Decoder()
 
 
@@ -124,17 +124,13 @@ class GeminiStep(EventStep):
         self._citations = Citations(self._parts)
         self._begun = False
         self._usage: dict[str, Any] = {}
-        self._told = b""  # that of the last chunk
-        # While text comes, counts that differ only in their numbers are held back: the next ones
-        # replace them. This is what they look like without, and the last of them.
-        self._shape = b""
-        self._held = b""
+        self._told = msgspec.Raw()  # that of the last chunk
+        self._keys: list[str] = []  # of the last usage, if it had counts and all that was told
         self._plain: CandidateReader | None = None  # the first candidate, if its text goes on
 
     def payloads(self, payloads: list[bytes], events: list[Event]) -> None:
         plain = self._plain
         pieces, part = ([], 0) if plain is None else (plain.spoken.pieces, plain.numbers.last)
-        shape = self._shape
         for payload in payloads:
             if plain is not None:  # it may well go on
                 try:
@@ -142,22 +138,16 @@ class GeminiStep(EventStep):
                 except (ValueError, RecursionError):
                     pass
                 else:
-                    text = chunk.candidates[0].content.parts[0].text
-                    if text:
+                    if text := chunk.candidates[0].content.parts[0].text:
                         pieces.append(text)
                         events.append(Text(text, part))
-                    usage = bytes(chunk.usage_metadata)
-                    if text and usage.translate(None, _DIGITS) == shape:
-                        self._held = usage
-                    elif usage != self._told:
-                        self._take_usage(usage, events)
-                        shape = self._shape
+                    if chunk.usage_metadata != self._told:
+                        self._take_usage(chunk.usage_metadata, events)
                     continue
             self.event(payload, "message", events)
             plain = self._plain
             if plain is not None:
                 pieces, part = plain.spoken.pieces, plain.numbers.last
-                shape = self._shape
 
     def event(self, data: bytes, type: str, events: list[Event]) -> None:
         begin = data.lstrip()[:1]
@@ -192,9 +182,6 @@ class GeminiStep(EventStep):
 
     def settle(self, proven: bool, events: list[Event]) -> None:
         super().settle(proven, events)
-        held, self._held = self._held, b""
-        if held and held != self._told:
-            self._take_usage(held, events)
         for _, reader in sorted(self._readers.items()):
             reader.settle(proven, events)
             self.failure = self.failure or reader.failure
@@ -207,14 +194,9 @@ class GeminiStep(EventStep):
             return False
         self._begin(chunk.response_id or "", chunk.model_version or "", events)
         reader = self._reader(0)
-        text = chunk.candidates[0].content.parts[0].text
-        reader.say(text, events)
+        reader.say(chunk.candidates[0].content.parts[0].text, events)
         self._note(0, reader)
-        usage = bytes(chunk.usage_metadata)
-        if text and usage.translate(None, _DIGITS) == self._shape:
-            self._held = usage
-        elif usage != self._told:
-            self._take_usage(usage, events)
+        self._take_usage(chunk.usage_metadata, events)
         return True
 
     def _take_chunk(self, data: bytes, events: list[Event]) -> None:
@@ -228,8 +210,7 @@ class GeminiStep(EventStep):
                 return
         self._begin(id, model, events)
         self._take_candidates(chunk.candidates or [], events)
-        if usage:
-            self._take_usage(usage, events)
+        self._take_usage(chunk.usage_metadata, events)
         if failed:
             raise refusal_of_object(decode_json(_value, data), self.errors, data=data)
         if chunk.prompt_feedback:
@@ -272,18 +253,23 @@ class GeminiStep(EventStep):
             goes_on = reader.numbers.kind == "text" and not reader.finished
             self._plain = reader if goes_on else None
 
-    def _take_usage(self, raw: bytes, events: list[Event]) -> None:
+    def _take_usage(self, raw: msgspec.Raw, events: list[Event]) -> None:
         """The counts so far. A later chunk may lack some; nothing is added up."""
-        self._told, self._shape = raw, raw.translate(None, _DIGITS)
-        for each in (self._held, raw):
-            try:
-                told = usages.decode(each)
-            except (ValueError, RecursionError):
-                continue  # it has none, or something else
-            self._usage = self._usage | {k: v for k, v in told.items() if v is not None}
-            if each is raw and not COUNTS.isdisjoint(told):
-                events.append(usage_of(self._usage))
-        self._held = b""
+        if raw == self._told:
+            return
+        self._told = raw
+        try:
+            told = _decode_usage(raw)
+        except (ValueError, RecursionError):
+            return  # it has none, or something else
+        keys, counts = list(told), True
+        if keys != self._keys or None in told.values():  # else it replaces all that is known
+            counts = not COUNTS.isdisjoint(keys)
+            told = self._usage | {key: value for key, value in told.items() if value is not None}
+            self._keys = keys if counts and len(told) == len(keys) else []
+        self._usage = told
+        if counts:
+            events.append(usage_of(told))
 
 
 _FIELDS = msgspec.structs.fields(Counts)
