@@ -20,6 +20,7 @@ _FORMATS: dict[str, tuple[str, ...]] = {
         *("openrouter-anthropic", "ollama-anthropic", "lmstudio-anthropic"),
         *("llamacpp-anthropic", "vllm-anthropic"),
     ),
+    "ollama": ("ollama", "ollama-cloud"),
     "founding.darkai": ("darkai",),
     "founding.aichats": ("aichats",),
     "founding.aichatonline": ("aichatonline",),

@@ -25,7 +25,7 @@ from ...events import (
 )
 from ...question import Question
 from ...step import EventStep, Step
-from ...toolkit.json import decode_json, is_list, is_object
+from ...toolkit.json import as_count, decode_json, is_list, is_object
 from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object, refusal_of_text
 from ...toolkit.toolcalls import is_json_object
 from .request import encode_chat
@@ -480,10 +480,7 @@ def usage_of(usage: dict[str, Any], final: bool) -> Usage:
     cache was involved in. `final`: the output is counted, not a placeholder."""
 
     def count(name: str, of: Any = usage) -> int | None:
-        value = of.get(name) if is_object(of) else None
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        return value if isinstance(value, int) and not isinstance(value, bool) else None
+        return as_count(of.get(name)) if is_object(of) else None
 
     fresh, said = count("input_tokens"), count("output_tokens") if final else None
     read, written = count("cache_read_input_tokens"), count("cache_creation_input_tokens")

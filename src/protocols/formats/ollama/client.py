@@ -1,0 +1,231 @@
+"""The client half of Ollama's own format.
+
+Sources: its documentation and types (github.com/ollama/ollama: docs/api.md, api/types.go,
+server/routes.go), and recordings. A call comes whole, on a line of its own or with others; `index`
+begins anew on each line (quirk 62), so that calls are told apart by their order.
+"""
+
+from base64 import b64decode
+from typing import Any
+
+import msgspec
+
+from ...errors import Refused, UnexpectedContent
+from ...events import (
+    Event,
+    Image,
+    LogProbs,
+    Reasoning,
+    Start,
+    Text,
+    Unrecognized,
+    Usage,
+)
+from ...limits import Parts
+from ...question import Question
+from ...step import LineStep, Step
+from ...toolkit.finish import failure_of, finish_of
+from ...toolkit.json import as_count, decode_json, is_object
+from ...toolkit.media import media_type_of
+from ...toolkit.parts import PartNumbers
+from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object
+from ...toolkit.toolcalls import ToolCalls
+from .request import encode_chat
+from .wire import DURATIONS, calls, decode_plain, functions, lines, messages
+
+__all__ = ["COUNTS", "ERRORS", "PATH", "OllamaStep", "WholeOllamaStep"]
+
+PATH = "/api/chat"
+"""Where chats are asked, below the base URL."""
+
+COUNTS = ("prompt_eval_count", "prompt_eval_cached_count", "eval_count")
+
+_value = msgspec.json.Decoder()
+
+
+def _remote_error(value: Any) -> tuple[str | None, str | None, str] | None:
+    """An error of the cloud, as old local servers passed it on: with its status beside it."""
+    if not is_object(value):
+        return None
+    status, said = value.get("StatusCode"), value.get("error")
+    if not (isinstance(status, int) and isinstance(said, str)):
+        return None
+    return str(status), None, said
+
+
+ERRORS = ErrorTable(read=_remote_error)
+
+_STATUSES = {
+    "busy": 503,
+    "overloaded": 503,
+    "usage limit": 429,
+    "too many": 429,
+    "unauthorized": 401,
+}
+"""By words of an error inside a stream, the status it would have had before."""
+
+
+class OllamaStep(LineStep):
+    """One chat, as a stream of lines."""
+
+    framing = "lines"
+    errors = ERRORS
+    unfinished = "the stream ended before a line with done: true"
+
+    def __init__(self, question: Question) -> None:
+        accept = "application/x-ndjson" if question.chat.stream else "application/json"
+        body = encode_chat(question.chat, question.model)
+        super().__init__(question.post(PATH, body, {"accept": accept}), question.limits)
+        self._finishes = question.finishes
+        self._started = False
+        self._reason = ""
+        self._numbers = PartNumbers()
+        self._parts = Parts(question.limits.parts)
+        self._calls = ToolCalls(0, self._parts, self._numbers.new)
+        self._called = 0
+
+    def line(self, line: bytes, events: list[Event]) -> None:
+        if self._started:
+            try:
+                said = decode_plain(line)
+            except (ValueError, RecursionError):
+                pass
+            else:
+                if not said.done:
+                    message = said.message
+                    if text := message.thinking:
+                        events.append(Reasoning(text, self._numbers.of("reasoning")))
+                    if text := message.content:
+                        events.append(Text(text, self._numbers.of("text")))
+                    return
+        self._take(line, events)
+
+    def settle(self, proven: bool, events: list[Event]) -> None:
+        reason = self._reason
+        finish = finish_of(reason, self._finishes, bool(self._called))
+        if proven:
+            # Without a reason a call may lack what it has not: the server's model went away.
+            self._calls.settle(finish.kind if reason else "", events)
+        if reason:
+            self.failure = failure_of(finish)
+            events.append(finish)
+
+    def _take(self, line: bytes, events: list[Event]) -> None:
+        """A line of any kind."""
+        if line.lstrip()[:1] != b"{":
+            if line.strip():
+                decode_json(_value, line)
+                events.append(Unrecognized(line))
+            return
+        said, unknown = lines.decode(line)
+        if said.error:
+            self._take_contents(said, events)
+            raise _refusal(said.error, line)
+        contents = (said.response, said.thinking, said.tool_calls, said.done, said.done_reason)
+        if not bytes(said.message) and contents == (None,) * len(contents):
+            events.append(Unrecognized(line))
+            return
+        if not self._started:
+            self._started = True
+            if said.model:
+                events.append(Start("", said.model))
+        self._take_contents(said, events)
+        events += [Unrecognized(value, key) for key, value in unknown]
+        self._take_usage(said, events)
+        self._reason = said.done_reason or self._reason
+        if said.done:
+            self.evidence = "terminator"
+
+    def _take_contents(self, said: Any, events: list[Event]) -> None:
+        raw = bytes(said.message)
+        if raw[:1] == b"{":
+            message, unknown = messages.decode(raw)
+            self._say(message.thinking, message.content, events)
+            self._call(message.tool_calls, "message.", events)
+            self._show(message.images, "message.", events)
+            events += [Unrecognized(value, f"message.{key}") for key, value in unknown]
+        elif raw:
+            events.append(Unrecognized(raw, "message"))
+        self._say(said.thinking, said.response, events)
+        self._call(said.tool_calls, "", events)
+        self._show(said.images, "", events)
+        if said.logprobs:
+            events.append(LogProbs(said.logprobs))
+
+    def _say(self, thought: str | None, text: str | None, events: list[Event]) -> None:
+        if thought:
+            events.append(Reasoning(thought, self._numbers.of("reasoning")))
+        if text:
+            events.append(Text(text, self._numbers.of("text")))
+
+    def _call(self, said: list[msgspec.Raw] | None, place: str, events: list[Event]) -> None:
+        for number, each in enumerate(said or ()):
+            where, raw = f"{place}tool_calls[{number}]", bytes(each)
+            if raw[:1] != b"{":
+                events.append(Unrecognized(raw, where))
+                continue
+            call, unknown = calls.decode(raw)
+            odd = [Unrecognized(value, f"{where}.{key}") for key, value in unknown]
+            name, arguments = "", ""
+            inner = bytes(call.function)
+            if inner[:1] == b"{":
+                function, unknown = functions.decode(inner)
+                odd += [Unrecognized(value, f"{where}.function.{key}") for key, value in unknown]
+                name, arguments = function.name, _arguments(bytes(function.arguments))
+            elif inner:
+                odd.append(Unrecognized(inner, f"{where}.function"))
+            begun = self._calls.fragment(self._called, call.id, name, arguments, events)
+            begun.broken = not name
+            self._called += 1
+            events += odd
+
+    def _show(self, images: list[str] | None, place: str, events: list[Event]) -> None:
+        for number, coded in enumerate(images or ()):
+            try:
+                data = b64decode(coded, validate=True)
+            except ValueError:
+                raw = msgspec.json.encode(coded)
+                events.append(Unrecognized(raw, f"{place}images[{number}]"))
+                continue
+            self._parts.add()
+            events.append(Image(data, media_type_of(data), part=self._numbers.new()))
+
+    def _take_usage(self, said: Any, events: list[Event]) -> None:
+        told = {name: getattr(said, name) for name in (*COUNTS, *DURATIONS)}
+        told = {name: value for name, value in told.items() if value is not None}
+        if not told:
+            return
+        asked, cached, answered = (as_count(told.get(name)) for name in COUNTS)
+        total = None if asked is None or answered is None else asked + answered
+        events.append(Usage(asked, answered, total, cache_read_input_tokens=cached, raw=told))
+
+
+class WholeOllamaStep(OllamaStep):
+    """One chat, whose answer is one object: a line, but larger, and perhaps pretty-printed."""
+
+    framing = "document"
+    unfinished = "the answer has no done: true"
+
+    def document(self, body: bytes, events: list[Event]) -> Step | None:
+        value = decode_json(_value, body)
+        if not is_object(value) or not {"message", "response"} & value.keys():
+            if is_refusal(value, self.errors):
+                raise _refusal(value, body)
+            raise UnexpectedContent("a JSON document that is no answer", data=body)
+        self._take(body, events)
+        return None
+
+
+def _refusal(said: Any, data: bytes) -> Refused:
+    """The error that a line reports."""
+    value = decode_json(_value, data)
+    words = said.lower() if isinstance(said, str) else ""
+    status = next((status for word, status in _STATUSES.items() if word in words), None)
+    return refusal_of_object(value, ERRORS, status=status, data=data)
+
+
+def _arguments(raw: bytes) -> str:
+    """The arguments of a call, as they came; some servers write them as a string."""
+    if raw[:1] == b'"':
+        return str(decode_json(_value, raw))
+    return raw.decode(errors="replace")
