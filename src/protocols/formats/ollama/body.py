@@ -104,13 +104,8 @@ def chat_of(request: Request) -> Chat:
     Refused (400, 413) for what a real service refuses."""
     body = read_json(request, _chat, labelled=False)
     fields = read_json(request, _dict, labelled=False)
-    further = [each.keys() - _MESSAGE for each in fields.get("messages") or ()]
-    messages = [
-        _message(message, {key: said[key] for key in keys if said[key] is not None})
-        for message, said, keys in zip(
-            body.messages or (), fields.get("messages") or (), further, strict=True
-        )
-    ]
+    both = zip(body.messages or (), fields.get("messages") or (), strict=True)
+    messages = [_message(*each) for each in both]
     return _asked(body, fields, messages).replace(tools=tuple(map(_tool, body.tools or ())))
 
 
@@ -161,7 +156,7 @@ def _refuse(message: str) -> Exception:
     return refuse(BadRequest, 400, message)
 
 
-def _message(message: _Message, further: dict[str, Any]) -> Message:
+def _message(message: _Message, fields: dict[str, Any]) -> Message:
     role = next((role for role in _ROLES if role == message.role.lower()), None)
     if role is None:
         raise _refuse(f"a message's role is {', '.join(_ROLES)}, not {message.role[:80]!r}")
@@ -175,7 +170,7 @@ def _message(message: _Message, further: dict[str, Any]) -> Message:
         content,
         tool_call_id=message.tool_call_id or "",
         name=message.tool_name or "",
-        extra=further,
+        extra={k: v for k, v in fields.items() if k not in _MESSAGE and v is not None},
     )
 
 

@@ -121,7 +121,7 @@ class OllamaResponder(Responder):
             case Reasoning():
                 return self._line(thinking=event.text) if event.text else b""
             case LogProbs():
-                return self._line(logprobs=event.tokens)
+                return self._line(logprobs=event.tokens) if event.tokens else b""
             case ToolCallStart():
                 self._calls[event.call] = CollectedToolCall(event.id, event.name)
                 return b""
