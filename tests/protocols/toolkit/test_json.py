@@ -12,6 +12,7 @@ from tests.protocols.toolkit.soup import BOM
 from tokenwire.protocols.errors import Malformed
 from tokenwire.protocols.toolkit.json import (
     Lenient,
+    as_count,
     decode_json,
     is_list,
     is_object,
@@ -87,6 +88,17 @@ def test_decode_json_raises_nothing_but_malformed(payload: bytes) -> None:
     for decoder in (ANY, POINT):
         with suppress(Malformed):
             decode_json(decoder, payload)
+
+
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [
+        *((0, 0), (7, 7), (7.0, 7), (2**70, 2**70)),
+        *((-1, None), (-1.0, None), (7.5, None), (True, None), ("7", None), (None, None)),
+    ],
+)
+def test_a_count(value: object, count: int | None) -> None:
+    assert as_count(value) == count
 
 
 def test_kinds_of_json_values() -> None:

@@ -120,9 +120,11 @@ class OllamaStep(LineStep):
         said, unknown = lines.decode(line)
         if said.error:
             self._take_contents(said, events)
-            raise _refusal(said.error, line)
+            raise _refusal(line)
         contents = (said.response, said.thinking, said.tool_calls, said.done, said.done_reason)
         if not bytes(said.message) and contents == (None,) * len(contents):
+            if is_refusal(decode_json(_value, line), self.errors):  # a proxy's
+                raise _refusal(line)
             events.append(Unrecognized(line))
             return
         if not self._started:
@@ -160,24 +162,21 @@ class OllamaStep(LineStep):
 
     def _call(self, said: list[msgspec.Raw] | None, place: str, events: list[Event]) -> None:
         for number, each in enumerate(said or ()):
-            where, raw = f"{place}tool_calls[{number}]", bytes(each)
-            if raw[:1] != b"{":
-                events.append(Unrecognized(raw, where))
+            where = f"{place}tool_calls[{number}]"
+            try:
+                call, further = calls.decode(bytes(each))
+                function, unknown = functions.decode(bytes(call.function))
+            except Malformed:  # no object, or of a function that is none
+                events.append(Unrecognized(bytes(each), where))
                 continue
-            call, unknown = calls.decode(raw)
-            odd = [Unrecognized(value, f"{where}.{key}") for key, value in unknown]
-            name, arguments = "", ""
-            inner = bytes(call.function)
-            if inner[:1] == b"{":
-                function, unknown = functions.decode(inner)
-                odd += [Unrecognized(value, f"{where}.function.{key}") for key, value in unknown]
-                name, arguments = function.name, _arguments(bytes(function.arguments))
-            elif inner:
-                odd.append(Unrecognized(inner, f"{where}.function"))
-            begun = self._calls.fragment(self._called, call.id, name, arguments, events)
-            begun.broken = not name
+            if not function.name:
+                events.append(Unrecognized(bytes(each), where))
+                continue
+            arguments = _arguments(bytes(function.arguments))
+            self._calls.fragment(self._called, call.id, function.name, arguments, events)
             self._called += 1
-            events += odd
+            further += [(f"function.{key}", value) for key, value in unknown]
+            events += [Unrecognized(value, f"{where}.{key}") for key, value in further]
 
     def _show(self, images: list[str] | None, place: str, events: list[Event]) -> None:
         for number, coded in enumerate(images or ()):
@@ -210,16 +209,16 @@ class WholeOllamaStep(OllamaStep):
         value = decode_json(_value, body)
         if not is_object(value) or not {"message", "response"} & value.keys():
             if is_refusal(value, self.errors):
-                raise _refusal(value, body)
+                raise _refusal(body)
             raise UnexpectedContent("a JSON document that is no answer", data=body)
         self._take(body, events)
         return None
 
 
-def _refusal(said: Any, data: bytes) -> Refused:
+def _refusal(data: bytes) -> Refused:
     """The error that a line reports."""
     value = decode_json(_value, data)
-    words = said.lower() if isinstance(said, str) else ""
+    words = str(value.get("error")).lower()
     status = next((status for word, status in _STATUSES.items() if word in words), None)
     return refusal_of_object(value, ERRORS, status=status, data=data)
 

@@ -5,7 +5,6 @@ What the clients depend on: each line is an object with `model`, `created_at` an
 The Python client takes U+0085, U+2028 and U+2029 for line ends (quirk 78), so they are escaped.
 """
 
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -29,6 +28,7 @@ from ...events import (
 )
 from ...reply import Choice, CollectedToolCall, Reply
 from ...service import Responder, Service, read_json, refuse
+from ...toolkit.dates import rfc3339
 from ...toolkit.http import Request
 from ...toolkit.json import as_count
 from ...toolkit.toolcalls import is_json_object
@@ -215,8 +215,7 @@ class OllamaResponder(Responder):
         }
 
     def _now(self) -> str:
-        now = datetime.fromtimestamp(self.service.now(), UTC)
-        return now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return rfc3339(self.service.now())
 
     # The models
 
