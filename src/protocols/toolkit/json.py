@@ -8,7 +8,7 @@ import msgspec
 
 from ..errors import Malformed
 
-__all__ = ["Lenient", "as_count", "decode_json", "is_list", "is_object", "is_whole_json"]
+__all__ = ["Lenient", "count_in", "decode_json", "is_list", "is_object", "is_whole_json"]
 
 _T = TypeVar("_T")
 _S = TypeVar("_S", bound=msgspec.Struct)
@@ -93,18 +93,22 @@ def is_object(value: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
 
 
+def count_in(fields: object, *names: str) -> int | None:
+    """The first of these `names` that is a whole number in `fields`; `1.0` is one, too."""
+    if not is_object(fields):
+        return None
+    for name in names:
+        value = fields.get(name)
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    return None
+
+
 def is_list(value: object) -> TypeGuard[list[Any]]:
     """Whether a decoded JSON value is an array."""
     return isinstance(value, list)
-
-
-def as_count(value: object) -> int | None:
-    """A decoded JSON value as a count, also if it is written as `7.0`; None if it is none."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        return None
-    return value
 
 
 class Lenient(Generic[_S]):

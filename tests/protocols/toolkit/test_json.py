@@ -12,7 +12,7 @@ from tests.protocols.toolkit.soup import BOM
 from tokenwire.protocols.errors import Malformed
 from tokenwire.protocols.toolkit.json import (
     Lenient,
-    as_count,
+    count_in,
     decode_json,
     is_list,
     is_object,
@@ -88,17 +88,6 @@ def test_decode_json_raises_nothing_but_malformed(payload: bytes) -> None:
     for decoder in (ANY, POINT):
         with suppress(Malformed):
             decode_json(decoder, payload)
-
-
-@pytest.mark.parametrize(
-    ("value", "count"),
-    [
-        *((0, 0), (7, 7), (7.0, 7), (2**70, 2**70)),
-        *((-1, None), (-1.0, None), (7.5, None), (True, None), ("7", None), (None, None)),
-    ],
-)
-def test_a_count(value: object, count: int | None) -> None:
-    assert as_count(value) == count
 
 
 def test_kinds_of_json_values() -> None:
@@ -199,3 +188,13 @@ def test_each_value_is_either_read_or_handed_on(value: dict[str, Any]) -> None:
         assert read or key in handed_on or key not in said or value[key] in ("", [])
         assert not (read and key in handed_on)
     assert ("new" in handed_on) == ("new" in said)
+
+
+def test_counts_are_whole_numbers_however_they_are_written() -> None:
+    fields = {"a": True, "b": "3", "c": None, "d": 1.5, "e": 2.0, "f": 4}
+    assert count_in(fields, "f", "e") == 4
+    assert count_in(fields, "a", "b", "c", "d", "missing", "e") == 2
+    assert type(count_in(fields, "e")) is int
+    assert count_in(fields, "a", "d") is None
+    assert count_in([1], "e") is None
+    assert count_in({"g": float("inf")}, "g") is None

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ...errors import Refused, UnexpectedContent
+from ...errors import Malformed, Refused, UnexpectedContent
 from ...events import (
     Event,
     Image,
@@ -25,7 +25,7 @@ from ...limits import Parts
 from ...question import Question
 from ...step import LineStep, Step
 from ...toolkit.finish import failure_of, finish_of
-from ...toolkit.json import as_count, decode_json, is_object
+from ...toolkit.json import count_in, decode_json, is_object
 from ...toolkit.media import media_type_of
 from ...toolkit.parts import PartNumbers
 from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object
@@ -194,7 +194,7 @@ class OllamaStep(LineStep):
         told = {name: value for name, value in told.items() if value is not None}
         if not told:
             return
-        asked, cached, answered = (as_count(told.get(name)) for name in COUNTS)
+        asked, cached, answered = (count_in(told, name) for name in COUNTS)
         total = None if asked is None or answered is None else asked + answered
         events.append(Usage(asked, answered, total, cache_read_input_tokens=cached, raw=told))
 

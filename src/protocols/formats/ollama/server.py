@@ -30,7 +30,7 @@ from ...reply import Choice, CollectedToolCall, Reply
 from ...service import Responder, Service, read_json, refuse
 from ...toolkit.dates import rfc3339
 from ...toolkit.http import Request
-from ...toolkit.json import as_count
+from ...toolkit.json import count_in
 from ...toolkit.toolcalls import is_json_object
 from .body import chat_of, completion_of
 from .wire import DURATIONS
@@ -277,7 +277,7 @@ def _counts(usage: Usage | None) -> dict[str, Any]:
     """The counts of a `Usage`, and how long what took if an Ollama said so."""
     if usage is None:
         return {}
-    durations = {name: as_count(usage.raw.get(name)) for name in DURATIONS}
+    durations = {name: count_in(usage.raw, name) for name in DURATIONS}
     counts = {
         "prompt_eval_count": usage.input_tokens,
         "prompt_eval_cached_count": usage.cache_read_input_tokens,
