@@ -22,6 +22,7 @@ from ...chat import (
     Tool,
     ToolCall,
 )
+from ...dialect import words
 from ...errors import BadRequest
 from ...events import Native
 from ...service import read_json, refuse
@@ -95,8 +96,8 @@ _dict = msgspec.json.Decoder(dict[str, Any])
 _ROLES: tuple[Role, ...] = get_args(Role)
 _EFFORTS: dict[str, Effort] = {"low": "low", "medium": "medium", "high": "high", "max": "max"}
 _MESSAGE = frozenset(_Message.__struct_fields__)
-_NOTHING: tuple[Any, ...] = (None, "", [], False)
-"""Values by which clients say that a field is not meant."""
+_OFTEN_EMPTY = words("suffix template context raw")
+"""Fields that clients send of which they mean nothing."""
 
 
 def chat_of(request: Request) -> Chat:
@@ -114,7 +115,7 @@ def completion_of(request: Request) -> Chat:
     Raises Refused, likewise."""
     body = read_json(request, _completion, labelled=False)
     fields = read_json(request, _dict, labelled=False)
-    fields = {key: value for key, value in fields.items() if value not in _NOTHING}
+    fields = {key: said for key, said in fields.items() if said or key not in _OFTEN_EMPTY}
     messages: list[Message] = []
     if body.prompt or body.images:
         if body.system:
@@ -224,8 +225,8 @@ def _effort(think: bool | str | None) -> Effort | None:
     if think is None or think is True or think == "":
         return None
     if think not in _EFFORTS:
-        words = '"high", "medium", "low", "max", true, or false'
-        raise _refuse(f"invalid think value: {think[:80]!r} (must be {words})")
+        known = '"high", "medium", "low", "max", true, or false'
+        raise _refuse(f"invalid think value: {think[:80]!r} (must be {known})")
     return _EFFORTS[think]
 
 

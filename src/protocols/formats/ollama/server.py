@@ -157,7 +157,7 @@ class OllamaResponder(Responder):
             text="".join(each.text for each in said if isinstance(each, Text | Refusal)),
             thinking=choice.reasoning,
             calls=[call for call in choice.tool_calls if self.complete or call.complete],
-            logprobs=tokens or None,
+            **({"logprobs": tokens} if tokens else {}),
             **self._over(),
         ).rstrip()
 
