@@ -207,9 +207,9 @@ WORDS = tuple(
         b'"done":true "done":false "done_reason":"stop" "done_reason":"length" "response":"a" '
         b'"error":"e" "logprobs":[{"token":"a","logprob":-1}] "eval_count":1 "prompt_eval_count":1 '
         b'"messages":[{ "role":"user" "role":"tool" "tool_name":"f" "tool_call_id":"c" '
-        b'"stream":false "options":{"num_predict":1,"stop":["x"],"num_ctx":9} "format":"json" "think":true '
-        b'"think":"high" "tools":[{ "type":"function" "parameters":{} "keep_alive":0 "prompt":"p" '
-        b'"system":"s" "top_logprobs":2 "logprobs":true'
+        b'"stream":false "options":{"num_predict":1,"stop":["x"],"num_ctx":9} '
+        b'"format":"json" "think":true "think":"high" "tools":[{ "type":"function" "parameters":{} '
+        b'"keep_alive":0 "prompt":"p" "system":"s" "top_logprobs":2 "logprobs":true'
     ).split()
 )
 

@@ -103,8 +103,10 @@ def test_a_plain_answer() -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [b"application/x-ndjson", b"application/json", b"application/json; charset=utf-8"]
-    + [b"text/plain", b"application/octet-stream"],
+    [
+        *(b"application/x-ndjson", b"application/json", b"application/json; charset=utf-8"),
+        *(b"text/plain", b"application/octet-stream"),
+    ],
 )
 def test_the_label_does_not_matter(kind: bytes) -> None:
     body = say("a") + over()
@@ -365,7 +367,7 @@ def test_the_words_of_a_truncated_stream() -> None:
 
 
 def test_usage() -> None:
-    told = {
+    told: dict[str, Any] = {
         "total_duration": 9,
         "load_duration": 1,
         "prompt_eval_count": 7,
@@ -482,11 +484,14 @@ def test_a_whole_answer_that_is_not_done() -> None:
     assert outcome.reply.text == "a"
 
 
+ENDINGS: tuple[Ending, ...] = ("eof", "disconnect")
+
+
 def test_a_whole_answer_that_was_cut() -> None:
     body = json.dumps(WHOLE).encode()
     for size in range(len(body)):
-        for ending in ("eof", "disconnect"):
-            cut = Response(body[:size], headers=JSON, ending=ending)  # type: ignore[arg-type]
+        for ending in ENDINGS:
+            cut = Response(body[:size], headers=JSON, ending=ending)
             outcome = drive(ask(stream=False), cut)
             assert isinstance(outcome.error, Truncated | UnexpectedContent)
             assert outcome.events == []

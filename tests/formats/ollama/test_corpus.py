@@ -9,7 +9,7 @@ import pytest
 from tests.corpus import corpus, sizes_to_try
 from tests.driving import Response, alike, drive
 from tokenwire import PROVIDERS, as_chat
-from tokenwire.protocols.chat import Message, ReasoningPart, TextPart, ToolCall
+from tokenwire.protocols.chat import Message, Part, ReasoningPart, TextPart, ToolCall
 from tokenwire.protocols.errors import (
     BadRequest,
     RateLimited,
@@ -66,7 +66,7 @@ def check(reply: Reply, said: dict[str, Any]) -> None:
         assert counts == (asked, answered, asked + answered)
         assert set(reply.usage.raw) == {key for key in said if "_count" in key or "_dur" in key}
     # What goes back is what came.
-    content = (
+    content: tuple[Part, ...] = (
         *([ReasoningPart(said["thinking"])] if said["thinking"] else []),
         *([TextPart(said["content"])] if said["content"] else []),
         *(ToolCall(id, call["name"], json.dumps(call["arguments"])) for id, call in told),

@@ -373,7 +373,7 @@ def test_arguments_stay_as_they_are() -> None:
 
 def test_results_without_ids_find_their_calls() -> None:
     """By name, then by order: what a client sends that keeps no ids is asked on as it was meant."""
-    calls = [{"function": {"name": name, "arguments": {}}} for name in ("f", "g", "f")]
+    calls: Any = [{"function": {"name": name, "arguments": {}}} for name in ("f", "g", "f")]
     results = [{"role": "tool", "tool_name": "g", "content": "1"}]
     results += [
         {"role": "tool", "content": "2"},

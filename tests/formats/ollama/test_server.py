@@ -104,7 +104,14 @@ def over(reason: str = "stop", **more: Any) -> Any:
 
 
 def test_a_stream() -> None:
-    said = [Start("id", ""), Reasoning("t"), Text("h\u20ac"), Refusal("no"), Usage(3, 2), FINISH]
+    said: list[Event] = [
+        Start("id", ""),
+        Reasoning("t"),
+        Text("h\u20ac"),
+        Refusal("no"),
+        Usage(3, 2),
+        FINISH,
+    ]
     assert stream(*said, END) == [
         {"message": message(thinking="t"), "done": False},
         {"message": message("h\u20ac"), "done": False},
@@ -141,9 +148,8 @@ def test_log_probabilities() -> None:
     tokens = [TokenLogProb("a", -0.5, [97], [TokenLogProb("b", -1)])]
     (line, _) = stream(LogProbs(tokens), END)
     assert line["message"] == message()
-    assert line["logprobs"][0]["top_logprobs"][0] == {
-        **{"token": "b", "logprob": -1, "bytes": None, "top_logprobs": None},
-    }
+    said = line["logprobs"][0]["top_logprobs"][0]
+    assert said == {"token": "b", "logprob": -1, "bytes": None, "top_logprobs": None}
 
 
 def test_a_line_of_another_kind() -> None:
@@ -168,7 +174,7 @@ def call(number: int, name: str, *pieces: str, id: str = "") -> list[Event]:
 
 def test_calls() -> None:
     """Whole, on a line of their own, numbered through the answer, each with an id."""
-    says = [*call(0, "f", '{"a"', ":1}", id="c1"), Text("a"), *call(3, "g")]
+    says: list[Event] = [*call(0, "f", '{"a"', ":1}", id="c1"), Text("a"), *call(3, "g")]
     assert stream(*says, Finish("tool_calls", "tool_call"), END) == [
         {"message": message(tool_calls=[written("c1", 0, "f", {"a": 1})]), "done": False},
         {"message": message("a"), "done": False},
@@ -208,7 +214,8 @@ def test_a_call_of_which_only_the_end_is_told() -> None:
 
 def test_calls_without_an_end() -> None:
     """The end of the answer is theirs."""
-    says = [ToolCallStart(0, "c", "f"), ToolCallDelta(0, '{"a":1}'), ToolCallStart(1, "d", "g")]
+    begun: list[Event] = [ToolCallStart(0, "c", "f"), ToolCallDelta(0, '{"a":1}')]
+    says = [*begun, ToolCallStart(1, "d", "g")]
     found = [written("c", 0, "f", {"a": 1}), written("d", 1, "g", {})]
     first, second, last = stream(*says, FINISH, END)
     assert [first["message"], second["message"]] == [message(tool_calls=[c]) for c in found]
@@ -222,7 +229,7 @@ def test_half_a_call_is_never_written() -> None:
     for how in (True, False):
         with pytest.raises(LocalProtocolError, match="can't say ToolCallEnd"):
             asked(stream=how).send(half)
-    says = [ToolCallStart(0, "c", "f"), ToolCallDelta(0, '{"a"')]
+    says: list[Event] = [ToolCallStart(0, "c", "f"), ToolCallDelta(0, '{"a"')]
     responder = asked()
     assert b"".join(map(responder.send, says)) == b""
     with pytest.raises(LocalProtocolError, match="the call 'f' is not complete"):
@@ -278,7 +285,7 @@ def test_reasons(finish: Finish | None, reason: str) -> None:
 def test_usage() -> None:
     raw = {"load_duration": 7, "eval_duration": "x", "prompt_eval_count": 99}
     usage = Usage(3, 2, 5, cache_read_input_tokens=0, raw=raw)
-    counts = {"load_duration": 7, "prompt_eval_count": 3}
+    counts: dict[str, Any] = {"load_duration": 7, "prompt_eval_count": 3}
     counts |= {"prompt_eval_cached_count": 0, "eval_count": 2}
     assert stream(Usage(1, 1), usage, END) == [over(**counts)]
     assert stream(Usage(None, 0), END) == [over(eval_count=0)]
@@ -312,7 +319,7 @@ def test_half_an_answer_is_none_at_the_other_end() -> None:
 
 
 def test_a_completion() -> None:
-    says = [Reasoning("t"), Text("a"), *call(0, "f", id="c"), FINISH, END]
+    says: list[Event] = [Reasoning("t"), Text("a"), *call(0, "f", id="c"), FINISH, END]
     assert lines(completing(), *says) == [
         {"response": "", "thinking": "t", "done": False},
         {"response": "a", "done": False},
@@ -320,11 +327,11 @@ def test_a_completion() -> None:
         {"response": "", "done": True, "done_reason": "stop"},
     ]
     responder = completing(stream=False)
-    for event in (Text("a"), END):
+    short: list[Event] = [Text("a"), END]
+    for event in short:
         responder.send(event)
-    assert plain(json.loads(responder.end())) == {
-        **{"response": "a", "done": True, "done_reason": "stop"},
-    }
+    said = plain(json.loads(responder.end()))
+    assert said == {"response": "a", "done": True, "done_reason": "stop"}
 
 
 @pytest.mark.parametrize(
@@ -420,7 +427,8 @@ def test_the_models() -> None:
 
 @pytest.mark.parametrize("name", ["model", "name"])
 def test_one_model(name: str) -> None:
-    shown = answered(post("/api/show", **{name: "m"}))
+    fields: dict[str, Any] = {name: "m"}
+    shown = answered(post("/api/show", **fields))
     assert shown["model_info"] == {}
     assert {"completion", "tools"} <= set(shown["capabilities"])
 

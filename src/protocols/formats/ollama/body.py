@@ -93,7 +93,7 @@ class _Completion(_Asked):
 _chat = msgspec.json.Decoder(_Chat)
 _completion = msgspec.json.Decoder(_Completion)
 _dict = msgspec.json.Decoder(dict[str, Any])
-_ROLES: tuple[Role, ...] = get_args(Role)
+_ROLES: dict[str, Role] = {role: role for role in get_args(Role)}
 _EFFORTS: dict[str, Effort] = {"low": "low", "medium": "medium", "high": "high", "max": "max"}
 _MESSAGE = frozenset(_Message.__struct_fields__)
 _OFTEN_EMPTY = words("suffix template context raw")
@@ -137,8 +137,11 @@ def _asked(body: _Asked, fields: dict[str, Any], messages: list[Message]) -> Cha
         raise _refuse(f"options: {error}") from None
     if known.num_predict is not None and known.num_predict <= 0:  # no end, or the context's
         known.num_predict = None
-    told = {name: getattr(known, theirs) for name, theirs in OPTIONS.items()}
-    said = {OPTIONS[name] for name, value in told.items() if value is not None}
+    told: dict[str, Any] = {}
+    for name, theirs in OPTIONS.items():
+        if (value := getattr(known, theirs)) is not None:
+            told[name] = tuple(value) if name == "stop" else value
+    said = {OPTIONS[name] for name in told}
     if rest := {key: value for key, value in options.items() if key not in said}:
         extra["options"] = rest
     return Chat(
@@ -149,7 +152,7 @@ def _asked(body: _Asked, fields: dict[str, Any], messages: list[Message]) -> Cha
         logprobs=(body.top_logprobs or 0) if body.logprobs else None,
         stream=body.stream is not False,
         extra=extra,
-        **{**told, "stop": tuple(known.stop or ())},
+        **told,
     )
 
 
@@ -158,7 +161,7 @@ def _refuse(message: str) -> Exception:
 
 
 def _message(message: _Message, fields: dict[str, Any]) -> Message:
-    role = next((role for role in _ROLES if role == message.role.lower()), None)
+    role = _ROLES.get(message.role.lower())
     if role is None:
         raise _refuse(f"a message's role is {', '.join(_ROLES)}, not {message.role[:80]!r}")
     content = _content(message.content, message.images)
@@ -202,20 +205,19 @@ def _call(call: _Call) -> ToolCall:
 
 def _tool(fields: dict[str, Any]) -> Tool:
     function = fields.get("function")
-    match function:
-        case {"name": str(name)}:
-            described, schema = function.get("description"), function.get("parameters")
-            further = fields.keys() - {"type", "function"}
-            further |= function.keys() - {"name", "description", "parameters"}
-            raw = Native(DIALECT, msgspec.json.encode(fields)) if further else None
-            return Tool(
-                name,
-                described if isinstance(described, str) else "",
-                schema if is_object(schema) else {},
-                native=raw,
-            )
-        case _:
-            raise _refuse("tools: a tool has a function with a name")
+    name = function.get("name") if is_object(function) else None
+    if not (is_object(function) and isinstance(name, str)):
+        raise _refuse("tools: a tool has a function with a name")
+    described, schema = function.get("description"), function.get("parameters")
+    further = fields.keys() - {"type", "function"}
+    further |= function.keys() - {"name", "description", "parameters"}
+    raw = Native(DIALECT, msgspec.json.encode(fields)) if further else None
+    return Tool(
+        name,
+        described if isinstance(described, str) else "",
+        schema if is_object(schema) else {},
+        native=raw,
+    )
 
 
 def _effort(think: bool | str | None) -> Effort | None:

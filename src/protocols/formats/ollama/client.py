@@ -6,7 +6,7 @@ begins anew on each line (quirk 62), so that calls are told apart by their order
 """
 
 from base64 import b64decode
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -23,7 +23,7 @@ from ...events import (
 )
 from ...limits import Parts
 from ...question import Question
-from ...step import LineStep, Step
+from ...step import Framing, LineStep, Step
 from ...toolkit.finish import failure_of, finish_of
 from ...toolkit.json import count_in, decode_json, is_object
 from ...toolkit.media import media_type_of
@@ -68,7 +68,7 @@ _STATUSES = {
 class OllamaStep(LineStep):
     """One chat, as a stream of lines."""
 
-    framing = "lines"
+    framing: ClassVar[Framing] = "lines"
     errors = ERRORS
     unfinished = "the stream ended before a line with done: true"
 
