@@ -232,8 +232,7 @@ def _subjects() -> Iterator[tuple[str, Subject]]:
             asked={"stream": True, "model": "m"},
             unrecognized=st.sampled_from([b'{"status":"pulling"}', b"[1]", b'"x"', b"null"]),
             form=(
-                b'{"model":"m","created_at":"2026-01-01T00:00:00Z","message":{"role":"assistant",'
-                b'"content":"',
+                b'{"message":{"role":"assistant","content":"',
                 b'"},"done":false}',
             ),
         ),

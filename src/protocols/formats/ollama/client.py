@@ -31,7 +31,7 @@ from ...toolkit.parts import PartNumbers
 from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object
 from ...toolkit.toolcalls import ToolCalls
 from .request import encode_chat
-from .wire import DURATIONS, calls, decode_plain, functions, lines, messages
+from .wire import DURATIONS, PlainLine, calls, functions, lines, messages, plain
 
 __all__ = ["COUNTS", "ERRORS", "PATH", "OllamaStep", "WholeOllamaStep"]
 
@@ -40,6 +40,7 @@ PATH = "/api/chat"
 
 COUNTS = ("prompt_eval_count", "prompt_eval_cached_count", "eval_count")
 
+_decode_plain = plain.decode
 _value = msgspec.json.Decoder()
 
 
@@ -85,20 +86,20 @@ class OllamaStep(LineStep):
         self._called = 0
 
     def line(self, line: bytes, events: list[Event]) -> None:
-        if self._started:
-            try:
-                said = decode_plain(line)
-            except (ValueError, RecursionError):
-                pass
-            else:
-                if not said.done:
-                    message = said.message
-                    if text := message.thinking:
-                        events.append(Reasoning(text, self._numbers.of("reasoning")))
-                    if text := message.content:
-                        events.append(Text(text, self._numbers.of("text")))
-                    return
-        self._take(line, events)
+        try:
+            said = _decode_plain(line)
+        except (ValueError, RecursionError):
+            said = _repaired(line)
+        if said is None or said.done:
+            self._take(line, events)
+            return
+        if not self._started:
+            self._start(said.model, events)
+        message = said.message
+        if text := message.thinking:
+            events.append(Reasoning(text, self._numbers.of("reasoning")))
+        if text := message.content:
+            events.append(Text(text, self._numbers.of("text")))
 
     def settle(self, proven: bool, events: list[Event]) -> None:
         reason = self._reason
@@ -128,9 +129,7 @@ class OllamaStep(LineStep):
             events.append(Unrecognized(line))
             return
         if not self._started:
-            self._started = True
-            if said.model:
-                events.append(Start("", said.model))
+            self._start(said.model, events)
         self._take_contents(said, events)
         events += [Unrecognized(value, key) for key, value in unknown]
         self._take_usage(said, events)
@@ -138,8 +137,13 @@ class OllamaStep(LineStep):
         if said.done:
             self.evidence = "terminator"
 
+    def _start(self, model: str, events: list[Event]) -> None:
+        self._started = True
+        if model:
+            events.append(Start("", model))
+
     def _take_contents(self, said: Any, events: list[Event]) -> None:
-        raw = bytes(said.message)
+        raw, said.message = bytes(said.message), None  # it may be large
         if raw[:1] == b"{":
             message, unknown = messages.decode(raw)
             self._say(message.thinking, message.content, events)
@@ -212,6 +216,14 @@ class WholeOllamaStep(OllamaStep):
                 raise _refusal(body)
             raise UnexpectedContent("a JSON document that is no answer", data=body)
         self._take(body, events)
+        return None
+
+
+def _repaired(line: bytes) -> PlainLine | None:
+    """A plain line in which not all is UTF-8; None if it is of another kind."""
+    try:
+        return decode_json(plain, line)
+    except Malformed:
         return None
 
 

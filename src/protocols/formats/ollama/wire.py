@@ -12,7 +12,7 @@ from ...dialect import words
 from ...events import TokenLogProb
 from ...toolkit.json import Lenient
 
-__all__ = ["DURATIONS", "calls", "decode_plain", "functions", "lines", "messages"]
+__all__ = ["DURATIONS", "PlainLine", "calls", "functions", "lines", "messages", "plain"]
 
 _NOTHING = msgspec.Raw()
 
@@ -29,14 +29,16 @@ class _PlainMessage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     thinking: str = ""
 
 
-class _PlainLine(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    model: str
-    created_at: str
+class PlainLine(msgspec.Struct, gc=False, forbid_unknown_fields=True, kw_only=True):
+    """What most lines are: some text, or some of a thought."""
+
+    model: str = ""
+    created_at: str = ""
     message: _PlainMessage
-    done: bool
+    done: bool = False
 
 
-decode_plain = msgspec.json.Decoder(_PlainLine).decode
+plain = msgspec.json.Decoder(PlainLine)
 
 
 class _Line(msgspec.Struct):
