@@ -95,7 +95,12 @@ def start(chat: Chat, answer: list[Event]) -> Event:
 
 def call(begun: ToolCallStart, over: ToolCallEnd, number: int) -> list[Event]:
     delta = ToolCallDelta(number, escaped(over.arguments))
-    return [ToolCallStart(number, over.id, over.name), delta]
+    return [ToolCallStart(number, id_of(over, number), over.name), delta]
+
+
+def id_of(over: ToolCallEnd, number: int) -> str:
+    """The id; one that is missing is made up."""
+    return over.id or f"call_1_{number}"
 
 
 def escaped(arguments: str) -> str:
@@ -116,8 +121,8 @@ def ends(answer: list[Event]) -> list[Event]:
         heard.append(Usage(asked, said, total, cached, raw=raw))
     over = [e for e in answer if isinstance(e, ToolCallEnd)]
     for number, event in enumerate(over):
-        arguments = escaped(event.arguments)
-        heard.append(msgspec.structs.replace(event, call=number, arguments=arguments))
+        id, arguments = id_of(event, number), escaped(event.arguments)
+        heard.append(msgspec.structs.replace(event, call=number, id=id, arguments=arguments))
     finish = next((e for e in answer if isinstance(e, Finish)), None)
     if finish is None:
         finish = Finish("stop", "tool_call" if over else "stop")
