@@ -31,7 +31,7 @@ from ...toolkit.parts import PartNumbers
 from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object
 from ...toolkit.toolcalls import ToolCalls
 from .request import encode_chat
-from .wire import DURATIONS, PlainLine, calls, functions, lines, messages, plain
+from .wire import DURATIONS, PlainLine, calls, decode_text, functions, lines, messages, plain
 
 __all__ = ["COUNTS", "ERRORS", "PATH", "OllamaStep", "WholeOllamaStep"]
 
@@ -40,7 +40,6 @@ PATH = "/api/chat"
 
 COUNTS = ("prompt_eval_count", "prompt_eval_cached_count", "eval_count")
 
-_decode_plain = plain.decode
 _value = msgspec.json.Decoder()
 
 
@@ -81,25 +80,38 @@ class OllamaStep(LineStep):
         self._started = False
         self._reason = ""
         self._numbers = PartNumbers()
+        self._text: int | None = None  # the part of a text that may go on
         self._parts = Parts(question.limits.parts)
         self._calls = ToolCalls(0, self._parts, self._numbers.new)
         self._called = 0
 
+    def lines(self, lines: list[bytes], events: list[Event]) -> None:
+        part, say = self._text, events.append
+        for line in lines:
+            if part is not None:  # it may well go on
+                try:
+                    said = decode_text(line)
+                except (ValueError, RecursionError):
+                    pass
+                else:
+                    if not said.done:
+                        if text := said.message.content:
+                            say(Text(text, part))
+                        continue
+            self.line(line, events)
+            if self.evidence == "terminator":
+                return
+            part = self._text
+
     def line(self, line: bytes, events: list[Event]) -> None:
-        try:
-            said = _decode_plain(line)
-        except (ValueError, RecursionError):
-            said = _repaired(line)
+        said = _plain(line)
         if said is None or said.done:
             self._take(line, events)
-            return
-        if not self._started:
+        else:
             self._start(said.model, events)
-        message = said.message
-        if text := message.thinking:
-            events.append(Reasoning(text, self._numbers.of("reasoning")))
-        if text := message.content:
-            events.append(Text(text, self._numbers.of("text")))
+            self._say(said.message.thinking, said.message.content, events)
+        numbers = self._numbers
+        self._text = numbers.last if numbers.kind == "text" else None
 
     def settle(self, proven: bool, events: list[Event]) -> None:
         reason = self._reason
@@ -128,8 +140,7 @@ class OllamaStep(LineStep):
                 raise _refusal(line)
             events.append(Unrecognized(line))
             return
-        if not self._started:
-            self._start(said.model, events)
+        self._start(said.model, events)
         self._take_contents(said, events)
         events += [Unrecognized(value, key) for key, value in unknown]
         self._take_usage(said, events)
@@ -138,9 +149,9 @@ class OllamaStep(LineStep):
             self.evidence = "terminator"
 
     def _start(self, model: str, events: list[Event]) -> None:
-        self._started = True
-        if model:
+        if model and not self._started:
             events.append(Start("", model))
+        self._started = True
 
     def _take_contents(self, said: Any, events: list[Event]) -> None:
         raw, said.message = bytes(said.message), None  # it may be large
@@ -219,8 +230,8 @@ class WholeOllamaStep(OllamaStep):
         return None
 
 
-def _repaired(line: bytes) -> PlainLine | None:
-    """A plain line in which not all is UTF-8; None if it is of another kind."""
+def _plain(line: bytes) -> PlainLine | None:
+    """A line of text or thought only; None if it is of another kind."""
     try:
         return decode_json(plain, line)
     except Malformed:

@@ -12,7 +12,16 @@ from ...dialect import words
 from ...events import TokenLogProb
 from ...toolkit.json import Lenient
 
-__all__ = ["DURATIONS", "PlainLine", "calls", "functions", "lines", "messages", "plain"]
+__all__ = [
+    "DURATIONS",
+    "PlainLine",
+    "calls",
+    "decode_text",
+    "functions",
+    "lines",
+    "messages",
+    "plain",
+]
 
 _NOTHING = msgspec.Raw()
 
@@ -23,6 +32,21 @@ DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_du
 # The fields are in the order of the wire, in which msgspec finds them soonest.
 
 
+class _TextMessage(
+    msgspec.Struct, gc=False, forbid_unknown_fields=True, tag_field="role", tag="assistant"
+):
+    content: str
+
+
+class _TextLine(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """What most lines are: some text."""
+
+    model: str
+    created_at: str
+    message: _TextMessage
+    done: bool
+
+
 class _PlainMessage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     role: str = ""
     content: str = ""
@@ -30,7 +54,7 @@ class _PlainMessage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 
 class PlainLine(msgspec.Struct, gc=False, forbid_unknown_fields=True, kw_only=True):
-    """What most lines are: some text, or some of a thought."""
+    """What most others are: some text, or some of a thought."""
 
     model: str = ""
     created_at: str = ""
@@ -38,6 +62,7 @@ class PlainLine(msgspec.Struct, gc=False, forbid_unknown_fields=True, kw_only=Tr
     done: bool = False
 
 
+decode_text = msgspec.json.Decoder(_TextLine).decode
 plain = msgspec.json.Decoder(PlainLine)
 
 
