@@ -153,6 +153,10 @@ def test_content_may_be_nothing(content: Any) -> None:
     assert said(line(message={"role": "assistant", "thinking": "t"})) == [Reasoning("t")]
 
 
+def test_a_line_of_nothing() -> None:
+    assert said(say(), say("a"), say(), say("b"), say()) == [Text("a"), Text("b")]
+
+
 def test_the_last_line_may_say_something() -> None:
     last = line(True, message={"content": "b", "tool_calls": [call()]}, done_reason="stop")
     events = receive(say("a"), last).succeeded().events
