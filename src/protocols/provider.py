@@ -118,6 +118,9 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         # Shortened: headers, fields and base URL of a user's own provider may contain a key.
         return f"<Provider {self.name}>"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:  # msgspec's has all of it
+        return [("name", self.name)]
+
     def replace(self, **changes: Any) -> "Provider":
         """A copy with `changes`."""
         return msgspec.structs.replace(self, **changes)
