@@ -190,7 +190,7 @@ def goals(
         ("anthropic", "tokenwire", "floor", True, {"65536": 1.5, "event": 2.0}),
         ("anthropic", "anthropic stream()", "tokenwire", False, {"65536": 20, "event": 20}),
         ("ollama", "tokenwire", "floor", True, {"65536": 1.5, "event": 2.0}),
-        ("ollama", "ollama", "tokenwire", False, {"65536": 10, "event": 10}),
+        ("ollama", "ollama", "tokenwire", False, {"65536": 5, "event": 4}),
     ):
         for how, bound in goal.items():
             if (found := ratio(figures.get(dialect, {}).get(how, {}), name, to)) is not None:
