@@ -13,15 +13,7 @@ import sys
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from benchmarks.decoders import (
-    DECODERS,
-    EVENTSOURCE,
-    EVERY_DIALECT,
-    NODE,
-    OF_ANTHROPIC,
-    OF_GEMINI,
-    PARSER,
-)
+from benchmarks.decoders import DECODERS, EVENTSOURCE, EVERY_DIALECT, NODE, OWN_DIALECT, PARSER
 from benchmarks.rounds import Contestant, Figure, Table, play
 from benchmarks.streams import STREAMS
 
@@ -42,6 +34,7 @@ EVENTS = {
     "anthropic": 5000,
     "anthropic stream()": 3000,
     "google-genai": 3000,
+    "ollama": 5000,
     "openai": 5000,
     "openai 2": 5000,
     "langchain-openai": 3000,
@@ -96,7 +89,9 @@ def tables(
     """Those of `cuts` and `dialects`, and the goals for which everything was measured."""
     names, left_out = lineup(only)
     found: list[Table] = []
-    figures: dict[str, dict[str, Figures]] = {"openai": {}, "anthropic": {}, "gemini": {}}
+    figures: dict[str, dict[str, Figures]] = {
+        name: {} for name in ("openai", "anthropic", "gemini", "ollama")
+    }
     large: dict[str, list[float]] = {}
     for how in cuts:
         if how == "large":
@@ -126,9 +121,7 @@ def decodes(name: str, dialect: str) -> bool:
     """Whether a contestant takes part in the decoding of a dialect."""
     if name in EVERY_DIALECT:
         return True
-    if name in OF_GEMINI:
-        return dialect == "gemini"
-    return dialect == ("anthropic" if name in OF_ANTHROPIC else "openai")
+    return dialect == OWN_DIALECT.get(name, "openai")
 
 
 def decoding(
@@ -201,6 +194,8 @@ def goals(
         ("anthropic", "anthropic stream()", "tokenwire", False, {"65536": 20, "event": 20}),
         ("gemini", "tokenwire", "floor", True, {"65536": 1.5, "event": 2.0}),
         ("gemini", "google-genai", "tokenwire", False, {"65536": 20, "event": 20}),
+        ("ollama", "tokenwire", "floor", True, {"65536": 1.5, "event": 2.0}),
+        ("ollama", "ollama", "tokenwire", False, {"65536": 5, "event": 4}),
     ):
         for how, bound in goal.items():
             if (found := ratio(figures.get(dialect, {}).get(how, {}), name, to)) is not None:

@@ -28,7 +28,7 @@ from typing import Any
 from benchmarks.loops import BY_HAND, FLOOR, Decode
 from benchmarks.streams import STREAMS, Stream, cut, sized
 
-__all__ = ["DECODERS", "EVERY_DIALECT", "OF_ANTHROPIC", "OF_GEMINI", "pieces_of", "stream_of"]
+__all__ = ["DECODERS", "EVERY_DIALECT", "OWN_DIALECT", "pieces_of", "stream_of"]
 
 SECONDS = 0.3  # of CPU time, for passes
 NODE = shutil.which("node")
@@ -182,6 +182,20 @@ def by_genai(dialect: str) -> Decode:
     return decode
 
 
+def by_ollama(dialect: str) -> Decode:
+    """`chat(stream=True)` of the sync client, over a transport that returns the pieces."""
+    ollama: Any = importlib.import_module("ollama")
+    transport, serve = transport_of("httpx")
+    client = ollama.Client(URL, transport=transport)
+
+    def decode(pieces: Iterable[bytes]) -> str:
+        serve(pieces)
+        parts = client.chat(model="m", messages=QUESTION, stream=True)
+        return "".join([part.message.content for part in parts])
+
+    return decode
+
+
 def by_langchain(dialect: str) -> Decode:
     """langchain-openai: `ChatOpenAI(http_client=...).stream()`, with tracing off."""
     os.environ["LANGSMITH_TRACING"] = "false"
@@ -238,15 +252,20 @@ DECODERS: dict[str, Callable[[str], Decode]] = {
     "anthropic": by_anthropic,
     "anthropic stream()": by_anthropic_helper,
     "google-genai": by_genai,
+    "ollama": by_ollama,
 }
 """By contestant, the function that makes its decoder for a dialect."""
 
 EVERY_DIALECT = ("floor", "tokenwire", "by hand")
 """Those that decode every dialect."""
 
-OF_ANTHROPIC = ("anthropic", "anthropic stream()")
-OF_GEMINI = ("google-genai",)
-"""Those that decode only that one. All others decode openai's."""
+OWN_DIALECT = {
+    "anthropic": "anthropic",
+    "anthropic stream()": "anthropic",
+    "google-genai": "gemini",
+    "ollama": "ollama",
+}
+"""Those that decode only this one. All others decode openai's."""
 
 
 def join(payloads: Iterable[str]) -> str:
@@ -273,6 +292,12 @@ def body_of(http: Any) -> Any:
 
 def client_of(library: str) -> tuple[Any, Callable[[Iterable[bytes]], None]]:
     """A client of httpx or httpx2, and a function that sets the body of its next response."""
+    transport, serve = transport_of(library)
+    return importlib.import_module(library).Client(transport=transport), serve
+
+
+def transport_of(library: str) -> tuple[Any, Callable[[Iterable[bytes]], None]]:
+    """The same, but only the transport of a client."""
     http: Any = importlib.import_module(library)
     body = body_of(http)
     bodies: list[Iterable[bytes]] = []
@@ -280,7 +305,7 @@ def client_of(library: str) -> tuple[Any, Callable[[Iterable[bytes]], None]]:
     def answer(request: object) -> Any:
         return http.Response(200, headers=SSE, stream=body(bodies.pop()))
 
-    return http.Client(transport=http.MockTransport(answer)), bodies.append
+    return http.MockTransport(answer), bodies.append
 
 
 def stream_of(dialect: str, events: int, size: int = 0) -> Stream:

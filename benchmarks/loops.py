@@ -73,6 +73,16 @@ class GeminiResponse(msgspec.Struct):
     usageMetadata: dict[str, Any] = {}
 
 
+class OllamaMessage(msgspec.Struct):
+    content: str = ""
+
+
+class OllamaLine(msgspec.Struct):
+    message: OllamaMessage
+    done: bool = False
+
+
+decode_ollama = msgspec.json.Decoder(OllamaLine).decode
 decode_anthropic = msgspec.json.Decoder(AnthropicEvent).decode
 decode_chunk = msgspec.json.Decoder(Chunk).decode
 decode_dark = msgspec.json.Decoder(DarkEvent).decode
@@ -114,6 +124,19 @@ def floor_gemini(pieces: Iterable[bytes]) -> str:
         *events, rest = (rest + piece).split(b"\r\n\r\n")
         for event in events:
             parts.append(decode_gemini(event[6:]).candidates[0].content.parts[0].text)
+    return "".join(parts)
+
+
+def floor_ollama(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            said = decode_ollama(line)
+            parts.append(said.message.content)
+            if said.done:
+                return "".join(parts)
     return "".join(parts)
 
 
@@ -188,6 +211,19 @@ def hand_gemini(pieces: Iterable[bytes]) -> str:
     return "".join(parts)
 
 
+def hand_ollama(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            said = json.loads(line)
+            parts.append(said["message"]["content"])
+            if said["done"]:
+                return "".join(parts)
+    return "".join(parts)
+
+
 def hand_darkai(pieces: Iterable[bytes]) -> str:
     parts: list[str] = []
     rest = b""
@@ -226,6 +262,7 @@ FLOOR: dict[str, Decode] = {
     "openai": floor_openai,
     "anthropic": floor_anthropic,
     "gemini": floor_gemini,
+    "ollama": floor_ollama,
     "darkai": floor_darkai,
     "aichats": floor_aichats,
     "aichatonline": floor_aichatonline,
@@ -234,6 +271,7 @@ BY_HAND: dict[str, Decode] = {
     "openai": hand_openai,
     "anthropic": hand_anthropic,
     "gemini": hand_gemini,
+    "ollama": hand_ollama,
     "darkai": hand_darkai,
     "aichats": hand_aichats,
     "aichatonline": hand_aichatonline,

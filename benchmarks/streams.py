@@ -111,6 +111,33 @@ def anthropic(count: int) -> Stream:
     return Stream("text/event-stream; charset=utf-8", events, "".join(texts))
 
 
+def ollama(count: int) -> Stream:
+    """JSON lines of 122 to 128 bytes, as Ollama writes a chat (Go escapes U+2028); the last one has
+    the counts and no text."""
+    texts = words(count)
+    message = [{"role": "assistant", "content": text} for text in [*texts, ""]]
+    fields: list[dict[str, Any]] = [
+        {
+            "model": "qwen3:4b",
+            "created_at": f"2026-08-04T19:58:15.{number % 1_000_000:06}Z",
+            "message": said,
+            "done": number == count,
+        }
+        for number, said in enumerate(message)
+    ]
+    fields[-1] |= {
+        "done_reason": "stop",
+        "total_duration": 5645304708,
+        "load_duration": 55095250,
+        "prompt_eval_count": 307,
+        "prompt_eval_duration": 710671250,
+        "eval_count": count,
+        "eval_duration": 4466025455,
+    }
+    lines = [_json(each).replace("\u2028".encode(), rb"\u2028") + b"\n" for each in fields]
+    return Stream("application/x-ndjson", lines, "".join(texts))
+
+
 def _named(type: str, **fields: Any) -> bytes:
     return f"event: {type}\ndata: ".encode() + _json({"type": type, **fields}) + b"\n\n"
 
@@ -146,6 +173,7 @@ STREAMS: dict[str, Callable[[int], Stream]] = {
     "openai": openai,
     "anthropic": anthropic,
     "gemini": gemini,
+    "ollama": ollama,
     "darkai": darkai,
     "aichats": aichats,
     "aichatonline": aichatonline,
@@ -163,6 +191,11 @@ FORMS: dict[str, tuple[bytes, bytes]] = {
     "gemini": (
         b'data: {"candidates": [{"content": {"parts": [{"text": "',
         b'"}],"role": "model"},"index": 0}]}\r\n\r\n',
+    ),
+    "ollama": (
+        b'{"model":"m","created_at":"2026-08-04T19:58:15.000001Z",'
+        b'"message":{"role":"assistant","content":"',
+        b'"},"done":false}\n',
     ),
     "darkai": (b'data: {"event": "text-chunk", "data": {"text": "', b'"}}\n\n'),
     "aichats": (b"data: ", b"\n"),

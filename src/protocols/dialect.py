@@ -79,10 +79,11 @@ class Dialect:
     `stream`: answers that are not streamed, too; `history`: several messages, each with its role;
     with it `empty`: messages without content, not only results of tools; `any_start`: chats that do
     not begin with the user, after the system; `system_first`: the system's messages precede all
-    others, of which there is at least one; `images`, `files`: such parts in messages of the
-    user; `name`, `extra`: of a message; `named`: results of tools need the name of the function,
-    unless its call precedes them; `cache`: cache marks; `strict`: of a tool; `custom`: tool
-    calls with free text.
+    others, of which there is at least one; `images`, `files`: such parts in messages of the user,
+    `image_bytes`: pictures, but not by their addresses; `tools_off`: of `tool_choice` only `auto`
+    and `none`; `name`, `extra`: of a message; `named`: results of tools need the name of the
+    function, unless its call precedes them; `cache`: cache marks; `strict`: of a tool; `custom`:
+    tool calls with free text.
     """
     efforts: ClassVar[frozenset[str]] = frozenset()
     """The words of `Chat.effort` that it takes."""
@@ -90,12 +91,12 @@ class Dialect:
     """The types of events that its server half can write."""
     line_ends: ClassVar[bool] = True
     """Whether its text keeps line ends."""
+    whole_calls: ClassVar[bool] = False
+    """Whether its server half writes only whole calls: the arguments are one JSON object, and what
+    has none has `{}`. It can't say the end of another."""
     interleaves: ClassVar[bool] = False
     """Whether pieces of several parts may alternate: on the wire each says which part it is of, or
     has a kind of its own."""
-    whole_calls: ClassVar[bool] = False
-    """Whether the arguments of a call are an object on the wire: then its server half can't say a
-    call that is not complete."""
     knows: ClassVar[frozenset[str]] = frozenset()
     """Other fields that its requests may have, given in `Chat.extra`; `a.b` is the field `b` of the
     object `a`, or of each of several."""

@@ -21,6 +21,7 @@ _FORMATS: dict[str, tuple[str, ...]] = {
         *("llamacpp-anthropic", "vllm-anthropic"),
     ),
     "gemini": ("gemini", "gemini-vertex", "gemini-vertex-global", "gemini-vertex-express"),
+    "ollama": ("ollama", "ollama-cloud"),
     "founding.darkai": ("darkai",),
     "founding.aichats": ("aichats",),
     "founding.aichatonline": ("aichatonline",),

@@ -18,7 +18,6 @@ from tokenwire.protocols.chat import (
 from tokenwire.protocols.encoding import (
     add_piece,
     call_ids,
-    data_of,
     merge,
     one_prompt,
     parts_to_write,
@@ -235,14 +234,7 @@ def test_no_message() -> None:
         one_prompt((), "mine")
 
 
-# Files, arguments
-
-
-def test_the_data_of_an_address() -> None:
-    assert data_of("data:image/png;base64,iQ==") == ("image/png", "iQ==")
-    assert data_of("DATA:Text/Plain;charset=utf-8,a%20b") == ("text/plain", "YSBi")
-    for address in ("https://a.test/1.png", "data:image/png", "gs://a/b,c"):
-        assert data_of(address) == ("", None)
+# Arguments
 
 
 def test_arguments_go_out_as_they_are() -> None:

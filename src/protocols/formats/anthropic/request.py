@@ -23,10 +23,11 @@ from ...chat import (
     Tool,
     ToolCall,
 )
-from ...encoding import call_ids, data_of, parts_to_write, raw_arguments, tools_to_write
+from ...encoding import call_ids, parts_to_write, raw_arguments, tools_to_write
 from ...errors import LocalProtocolError
 from ...provider import Provider
 from ...toolkit.json import is_object
+from ...toolkit.media import data_of
 
 __all__ = ["DIALECT", "IDS", "IMPLIED", "encode_chat"]
 

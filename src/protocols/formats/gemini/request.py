@@ -21,9 +21,10 @@ from ...chat import (
     Tool,
     ToolCall,
 )
-from ...encoding import data_of, parts_to_write, raw_arguments, tools_to_write
+from ...encoding import parts_to_write, raw_arguments, tools_to_write
 from ...errors import LocalProtocolError
 from ...toolkit.json import is_object
+from ...toolkit.media import data_of
 from .candidate import DIALECT
 
 __all__ = ["encode_chat", "model_path"]
