@@ -101,6 +101,8 @@ class Gemini(Dialect):
         Endpoint("count", "POST", "/models/{model}:countTokens"),
         Endpoint("models", "GET", "/models"),
         Endpoint("model", "GET", "/models/{model}"),
+        # A method that is not here: it is missing, not forbidden.
+        Endpoint("unknown", "POST", "/models/{model}"),
     )
 
     def ask(self, question: Question) -> Step:

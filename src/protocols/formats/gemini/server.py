@@ -14,6 +14,7 @@ from ...chat import Chat
 from ...encoding import value_of
 from ...errors import (
     AuthenticationFailed,
+    BadRequest,
     ContentFiltered,
     LocalProtocolError,
     Overloaded,
@@ -41,7 +42,7 @@ from ...events import (
 )
 from ...reply import Choice, Reply
 from ...retry import seconds_of
-from ...service import Responder, Service, read_json, status_of
+from ...service import Responder, Service, read_json, refuse, status_of
 from ...toolkit.http import Request
 from ...toolkit.json import is_object
 from ...toolkit.sse import encode_sse
@@ -101,6 +102,8 @@ class GeminiResponder(Responder):
             self.service.check_model(found["model"])
             read_json(request, decode_request)
             return msgspec.json.encode({"totalTokens": count_of(request.body)})
+        if does == "unknown":
+            raise refuse(BadRequest, 404, f"there is no method at {request.target}")
         provider = self.service.provider
         if does == "model":
             return msgspec.json.encode(_model(self.service.check_model(found["model"])))
