@@ -505,6 +505,13 @@ def test_what_is_not_there() -> None:
     for path in ("/v1beta/files", "/v1beta/models/m:embedContent"):
         status, said = answer_to(post(path))
         assert (status, said["error"]["status"]) == (404, "NOT_FOUND")
+    for path in (STREAM, WHOLE, "/v1beta/models/m:countTokens"):
+        responder = Service(GEMINI).responder()
+        with pytest.raises(BadRequest, match="takes POST, not GET") as caught:
+            responder.receive_request(get(path))
+        responder.fail(caught.value)
+        status, headers = responder.head()
+        assert (status, dict(headers)[b"allow"]) == (405, b"POST")
 
 
 @pytest.mark.parametrize(

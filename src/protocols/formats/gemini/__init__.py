@@ -29,7 +29,7 @@ from ...events import (
 from ...question import Question
 from ...service import Responder, Service
 from ...step import Step
-from .client import ERRORS, STREAM, WHOLE, GeminiStep
+from .client import COUNT, ERRORS, STREAM, WHOLE, GeminiStep
 from .presets import presets
 from .server import GeminiResponder
 
@@ -98,7 +98,7 @@ class Gemini(Dialect):
         Endpoint("chat", "POST", f"/tunedModels/{{model}}{WHOLE}"),
         Endpoint("chat", "POST", f"/endpoints/{{model}}{STREAM}"),  # tuned ones of Vertex AI
         Endpoint("chat", "POST", f"/endpoints/{{model}}{WHOLE}"),
-        Endpoint("count", "POST", "/models/{model}:countTokens"),
+        Endpoint("count", "POST", f"/models/{{model}}{COUNT}"),
         Endpoint("models", "GET", "/models"),
         Endpoint("model", "GET", "/models/{model}"),
         # A method that is not here: it is missing, not forbidden.

@@ -30,12 +30,14 @@ from .candidate import CandidateReader
 from .request import encode_chat, model_path
 from .wire import Counts, candidates, chunks, decode_plain, named_chunks, usages
 
-__all__ = ["COUNTS", "ERRORS", "STREAM", "WHOLE", "GeminiStep", "usage_of"]
+__all__ = ["COUNT", "COUNTS", "ERRORS", "STREAM", "WHOLE", "GeminiStep", "usage_of"]
 
 STREAM = ":streamGenerateContent"
 """What follows the model in the path of a chat that is streamed."""
 WHOLE = ":generateContent"
 """The same for one that is not."""
+COUNT = ":countTokens"
+"""The same for a count of tokens."""
 
 _VERSION = re.compile(r"/v\d")
 _decode_usage = usages.decode

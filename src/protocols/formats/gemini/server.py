@@ -49,7 +49,7 @@ from ...toolkit.sse import encode_sse
 from ...toolkit.toolcalls import is_json_object
 from .body import chat_of, count_of, decode_request, sealed
 from .candidate import DIALECT
-from .client import COUNTS, STREAM
+from .client import COUNT, COUNTS, STREAM, WHOLE
 
 __all__ = ["GeminiResponder"]
 
@@ -102,6 +102,10 @@ class GeminiResponder(Responder):
             self.service.check_model(found["model"])
             read_json(request, decode_request)
             return msgspec.json.encode({"totalTokens": count_of(request.body)})
+        if does == "model" and found["model"].endswith((STREAM, WHOLE, COUNT)):
+            error = refuse(BadRequest, 405, f"{request.target} takes POST, not {request.method}")
+            error.headers = [(b"allow", b"POST")]
+            raise error
         if does == "unknown":
             raise refuse(BadRequest, 404, f"there is no method at {request.target}")
         provider = self.service.provider
