@@ -2,6 +2,11 @@
 
 Sources: the API reference (ai.google.dev/api/generate-content), its guides, and recordings. A
 stream has no end mark: it is complete if the last word of each candidate is a finish reason.
+
+Doubts. Between two rounds of code the service says STOP, and goes on: if the stream is cut just
+there, nothing shows it. Which of several `partialArgs` calls a fragment without a name is of is not
+told: it is taken for the last one. What a `partIndex` counts in a stream no page says: a place in
+the text is believed if the words there are those that are told.
 """
 
 import re
