@@ -20,6 +20,12 @@ _FORMATS: dict[str, tuple[str, ...]] = {
         *("openrouter-anthropic", "ollama-anthropic", "lmstudio-anthropic"),
         *("llamacpp-anthropic", "vllm-anthropic"),
     ),
+    "openai_responses": (
+        *("openai-responses", "azure-responses", "azure-dated-responses", "xai-responses"),
+        *("openrouter-responses", "deepseek-responses", "kimi-responses", "minimax-responses"),
+        *("zai-responses", "vercel-gateway-responses", "ollama-responses"),
+        *("lmstudio-responses", "vllm-responses", "llamacpp-responses"),
+    ),
     "founding.darkai": ("darkai",),
     "founding.aichats": ("aichats",),
     "founding.aichatonline": ("aichatonline",),

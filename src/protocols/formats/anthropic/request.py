@@ -4,10 +4,9 @@ Source: the API reference (platform.claude.com/docs/en/api/messages) and its gui
 """
 
 import re
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -24,7 +23,7 @@ from ...chat import (
     Tool,
     ToolCall,
 )
-from ...encoding import call_ids, parts_to_write, tools_to_write
+from ...encoding import call_ids, data_of, parts_to_write, tools_to_write
 from ...errors import LocalProtocolError
 from ...provider import Provider
 from ...toolkit.json import is_object
@@ -198,7 +197,7 @@ def _input(call: ToolCall) -> msgspec.Raw:
 
 
 def _image(part: ImagePart) -> dict[str, Any]:
-    media_type, data = _data(part.url)
+    media_type, data = data_of(part.url)
     if data is None:
         if not part.url.startswith(_WEB):
             raise LocalProtocolError("a picture is given by its bytes or an http(s) address")
@@ -210,7 +209,7 @@ def _image(part: ImagePart) -> dict[str, Any]:
 
 
 def _document(part: FilePart) -> dict[str, Any]:
-    given, data = _data(part.url)
+    given, data = data_of(part.url)
     media_type = part.media_type or given
     if data is None:
         if not part.url.startswith(_WEB) or media_type not in ("", "application/pdf"):
@@ -229,17 +228,6 @@ def _no_document(kind: str) -> LocalProtocolError:
     return LocalProtocolError(
         f"a file of type {kind[:80]!r}: give a PDF by its bytes or http(s) address, or plain text"
     )
-
-
-def _data(url: str) -> tuple[str, str | None]:
-    """The media type and the base64 of a `data:` URL (RFC 2397); None: it is an address."""
-    head, comma, data = url.partition(",")
-    scheme, _, kind = head.partition(":")
-    if scheme.lower() != "data" or not comma:
-        return "", None
-    if not kind.lower().endswith(";base64"):
-        data = b64encode(unquote_to_bytes(data)).decode()
-    return kind.partition(";")[0].lower(), data
 
 
 def _plain_text(data: str) -> str:

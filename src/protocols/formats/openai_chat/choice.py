@@ -27,6 +27,7 @@ from ...events import (
 )
 from ...limits import Parts
 from ...mappings import DIALECT
+from ...toolkit.citations import Citations
 from ...toolkit.finish import failure_of, finish_of
 from ...toolkit.json import Lenient, decode_json
 from ...toolkit.parts import PartNumbers
@@ -42,7 +43,7 @@ from .wire import (
     decode_fragment,
 )
 
-__all__ = ["ChoiceReader", "Citations"]
+__all__ = ["ChoiceReader"]
 
 
 class _ThinkingText(msgspec.Struct):
@@ -103,25 +104,6 @@ _LOGPROBS: dict[str, Literal["content", "refusal", "reasoning"]] = {
     "reasoning": "reasoning",
     "reasoning_content": "reasoning",
 }
-
-
-class Citations:
-    """The sources of an answer. One that says nothing of the text that it supports is reported
-    once."""
-
-    __slots__ = ("_cited", "_parts")
-
-    def __init__(self, parts: Parts) -> None:
-        self._cited: dict[str, None] = {}  # smaller than a set
-        self._parts = parts
-
-    def cite(self, citation: Citation, events: list[Event]) -> None:
-        """Report a source, unless it was. Raises LimitExceeded."""
-        if citation.start is None and citation.url in self._cited:
-            return
-        self._parts.add()
-        self._cited[citation.url] = None
-        events.append(citation)
 
 
 class ChoiceReader:

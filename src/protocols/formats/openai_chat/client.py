@@ -28,9 +28,10 @@ from ...events import (
 from ...limits import Parts
 from ...question import Question
 from ...step import EventStep
+from ...toolkit.citations import Citations
 from ...toolkit.json import decode_json, is_list, is_object
 from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object, refusal_of_text
-from .choice import ChoiceReader, Citations
+from .choice import ChoiceReader
 from .request import encode_chat
 from .wire import Chunk, WireChoice, decode_chunk, decode_loosely
 

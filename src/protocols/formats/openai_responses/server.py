@@ -1,0 +1,5 @@
+from ...service import Responder
+
+
+class ResponsesResponder(Responder):
+    pass
