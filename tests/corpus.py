@@ -51,7 +51,7 @@ def corpus(format: str) -> Corpus:
         if row["format"] == format:
             file = row["file"].removeprefix(f"{format}/")
             rows[file] = row
-            kinds[row["kind"].removesuffix("-stream")].append(file)  # an error as an event, too
+            kinds[row["kind"].removesuffix("-stream")].append(file)
     return Corpus(Path(folder) / format, rows, *kinds.values())
 
 

@@ -10,7 +10,7 @@ from ..errors import Malformed
 
 __all__ = [
     "Lenient",
-    "count_of",
+    "count_in",
     "decode_json",
     "is_list",
     "is_object",
@@ -102,28 +102,33 @@ def is_object(value: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
 
 
+def count_in(fields: object, *names: str) -> int | None:
+    """The first of these `names` that is a whole number in `fields`; `1.0` is one, too."""
+    if not is_object(fields):
+        return None
+    for name in names:
+        value = fields.get(name)
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    return None
+
+
 def is_list(value: object) -> TypeGuard[list[Any]]:
     """Whether a decoded JSON value is an array."""
     return isinstance(value, list)
+
+
+def objects_of(value: object) -> list[dict[str, Any]]:
+    """The objects in a JSON array; none if it is something else."""
+    return [each for each in value if is_object(each)] if is_list(value) else []
 
 
 def text_of(value: object, key: str) -> str:
     """The text that an object has by the name `key`; empty if there is none."""
     found = value.get(key) if is_object(value) else None
     return found if isinstance(found, str) else ""
-
-
-def count_of(value: object, key: str) -> int | None:
-    """The whole number that an object has by the name `key`; None if there is none."""
-    found = value.get(key) if is_object(value) else None
-    if isinstance(found, float) and found.is_integer():
-        return int(found)
-    return found if isinstance(found, int) and not isinstance(found, bool) else None
-
-
-def objects_of(value: object) -> list[dict[str, Any]]:
-    """The objects in a JSON array; none if it is something else."""
-    return [each for each in value if is_object(each)] if is_list(value) else []
 
 
 class Lenient(Generic[_S]):

@@ -12,6 +12,7 @@ from tests.protocols.toolkit.soup import BOM
 from tokenwire.protocols.errors import Malformed
 from tokenwire.protocols.toolkit.json import (
     Lenient,
+    count_in,
     decode_json,
     is_list,
     is_object,
@@ -187,3 +188,13 @@ def test_each_value_is_either_read_or_handed_on(value: dict[str, Any]) -> None:
         assert read or key in handed_on or key not in said or value[key] in ("", [])
         assert not (read and key in handed_on)
     assert ("new" in handed_on) == ("new" in said)
+
+
+def test_counts_are_whole_numbers_however_they_are_written() -> None:
+    fields = {"a": True, "b": "3", "c": None, "d": 1.5, "e": 2.0, "f": 4}
+    assert count_in(fields, "f", "e") == 4
+    assert count_in(fields, "a", "b", "c", "d", "missing", "e") == 2
+    assert type(count_in(fields, "e")) is int
+    assert count_in(fields, "a", "d") is None
+    assert count_in([1], "e") is None
+    assert count_in({"g": float("inf")}, "g") is None

@@ -25,7 +25,7 @@ from ...events import (
 )
 from ...question import Question
 from ...step import EventStep, Step
-from ...toolkit.json import count_of, decode_json, is_list, is_object
+from ...toolkit.json import count_in, decode_json, is_list, is_object
 from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object, refusal_of_text
 from ...toolkit.toolcalls import is_json_object
 from .request import encode_chat
@@ -478,10 +478,11 @@ def _citation(said: dict[str, Any], part: int) -> Citation:
 def usage_of(usage: dict[str, Any], final: bool) -> Usage:
     """A `usage` object, with OpenTelemetry's names. The wire's `input_tokens` are those that no
     cache was involved in. `final`: the output is counted, not a placeholder."""
-    fresh, said = count_of(usage, "input_tokens"), count_of(usage, "output_tokens")
-    said = said if final else None
-    read = count_of(usage, "cache_read_input_tokens")
-    written = count_of(usage, "cache_creation_input_tokens")
+    fresh, said = count_in(usage, "input_tokens"), None
+    if final:
+        said = count_in(usage, "output_tokens")
+    read = count_in(usage, "cache_read_input_tokens")
+    written = count_in(usage, "cache_creation_input_tokens")
     asked = None if fresh is None else fresh + (read or 0) + (written or 0)
     return Usage(
         input_tokens=asked,
@@ -489,6 +490,6 @@ def usage_of(usage: dict[str, Any], final: bool) -> Usage:
         total_tokens=None if asked is None or said is None else asked + said,
         cache_read_input_tokens=read,
         cache_write_input_tokens=written,
-        reasoning_output_tokens=count_of(usage.get("output_tokens_details"), "thinking_tokens"),
+        reasoning_output_tokens=count_in(usage.get("output_tokens_details"), "thinking_tokens"),
         raw=usage,
     )

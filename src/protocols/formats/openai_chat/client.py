@@ -29,7 +29,7 @@ from ...limits import Parts
 from ...question import Question
 from ...step import EventStep
 from ...toolkit.citations import Citations
-from ...toolkit.json import decode_json, is_list, is_object
+from ...toolkit.json import count_in, decode_json, is_list, is_object
 from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object, refusal_of_text
 from .choice import ChoiceReader
 from .request import encode_chat
@@ -284,30 +284,24 @@ def _may_be_plain(chunk: Chunk) -> bool:
 
 def _usage_of(usage: dict[str, Any]) -> Usage:
     """A `usage` object, with OpenTelemetry's names."""
-
-    def count(*names: str, of: Any = usage) -> int | None:
-        for name in names:
-            value = of.get(name) if is_object(of) else None
-            if isinstance(value, int) and not isinstance(value, bool):
-                return value
-        return None
-
     read, written = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
-    cached = count("cached_tokens", of=read)
-    asked, said = count("prompt_tokens"), count("completion_tokens")
-    total = count("total_tokens")
+    cached = count_in(read, "cached_tokens")
+    asked, said = count_in(usage, "prompt_tokens"), count_in(usage, "completion_tokens")
+    total = count_in(usage, "total_tokens")
     if total is None and asked is not None and said is not None:
         total = asked + said
     if cached is None:  # DeepSeek, Moonshot, Databricks
-        cached = count("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
+        cached = count_in(
+            usage, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"
+        )
     return Usage(
         input_tokens=asked,
         output_tokens=said,
         total_tokens=total,
         cache_read_input_tokens=cached,
-        cache_write_input_tokens=count(
-            "cache_write_tokens", "cache_creation_input_tokens", "cache_creation_tokens", of=read
+        cache_write_input_tokens=count_in(
+            read, "cache_write_tokens", "cache_creation_input_tokens", "cache_creation_tokens"
         ),
-        reasoning_output_tokens=count("reasoning_tokens", of=written),
+        reasoning_output_tokens=count_in(written, "reasoning_tokens"),
         raw=usage,
     )

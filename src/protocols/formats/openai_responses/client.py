@@ -39,7 +39,7 @@ from ...limits import Parts
 from ...question import Question
 from ...step import EventStep, Step
 from ...toolkit.citations import Citations
-from ...toolkit.json import count_of, decode_json, is_list, is_object, objects_of, text_of
+from ...toolkit.json import count_in, decode_json, is_list, is_object, objects_of, text_of
 from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object, refusal_of_text
 from .request import DIALECT, custom_names, encode_chat
 from .wire import (
@@ -217,7 +217,7 @@ class ResponsesStep(EventStep):
         """An event that is not one of the usual ones."""
         if data.lstrip()[:1] != b"{":
             if type == "error":
-                raise refusal_oftext_of(data, self.errors)
+                raise refusal_of_text(data, self.errors)
             if data.strip() != b"[DONE]":  # it comes after the end, or too early, and says nothing
                 out.append(Unrecognized(data))
             return
@@ -509,8 +509,8 @@ def _type_of(data: bytes) -> str:
 
 def usage_of(usage: dict[str, Any]) -> Usage:
     """A `usage` object, with OpenTelemetry's names."""
-    asked, said = count_of(usage, "input_tokens"), count_of(usage, "output_tokens")
-    total = count_of(usage, "total_tokens")
+    asked, said = count_in(usage, "input_tokens"), count_in(usage, "output_tokens")
+    total = count_in(usage, "total_tokens")
     if total is None and asked is not None and said is not None:
         total = asked + said
     read, written = usage.get("input_tokens_details"), usage.get("output_tokens_details")
@@ -518,8 +518,8 @@ def usage_of(usage: dict[str, Any]) -> Usage:
         input_tokens=asked,
         output_tokens=said,
         total_tokens=total,
-        cache_read_input_tokens=count_of(read, "cached_tokens"),
-        cache_write_input_tokens=count_of(read, "cache_write_tokens"),
-        reasoning_output_tokens=count_of(written, "reasoning_tokens"),
+        cache_read_input_tokens=count_in(read, "cached_tokens"),
+        cache_write_input_tokens=count_in(read, "cache_write_tokens"),
+        reasoning_output_tokens=count_in(written, "reasoning_tokens"),
         raw=usage,
     )

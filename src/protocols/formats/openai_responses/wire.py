@@ -149,10 +149,10 @@ responses = Lenient(
     # What it is about, and what was asked.
     words(
         "object created_at completed_at background billing content_filters context_management "
-        "conversation copilot_usage frequency_penalty instructions max_output_tokens max_tool_calls metadata "
-        "moderation output_text parallel_tool_calls presence_penalty previous_response_id prompt "
-        "prompt_cache_key prompt_cache_options prompt_cache_retention reasoning safety_identifier "
-        "service_tier store stream temperature text tool_choice tool_usage tools top_logprobs "
-        "top_p truncation user"
+        "conversation copilot_usage frequency_penalty instructions max_output_tokens "
+        "max_tool_calls metadata moderation output_text parallel_tool_calls presence_penalty "
+        "previous_response_id prompt prompt_cache_key prompt_cache_options "
+        "prompt_cache_retention reasoning safety_identifier service_tier store stream "
+        "temperature text tool_choice tool_usage tools top_logprobs top_p truncation user"
     ),
 )
