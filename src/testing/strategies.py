@@ -211,8 +211,10 @@ def answers(
 
     Raises LocalProtocolError if `provider` can't be asked `chat`.
     """
-    kinds = provider.dialect.says_to(responder_to(provider, chat).chat)
-    return _answers(provider, kinds, range(chat.n or 1), unrecognized)
+    responder = responder_to(provider, chat)
+    kinds = provider.dialect.says_to(responder.chat)
+    said = _answers(provider, kinds, range(chat.n or 1), unrecognized)
+    return said.map(lambda events: [event for event in events if responder.can_say(event)])
 
 
 @st.composite
