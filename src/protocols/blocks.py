@@ -236,7 +236,7 @@ class BlockWriter:
         self._next = 0
         self._open: Block | None = None
         self._key: _Key | None = None  # of the open block
-        self._text: _Key = (Text, 0)  # of the last text
+        self._text: _Key = (Text, -1)  # of the last text; before that of none
         self._busy: bool | None = False  # whether the open block is a call that goes on, if known
         self._held: dict[_Key, list[Event]] = {}
         self._written: set[int] = set()  # the parts that have a block

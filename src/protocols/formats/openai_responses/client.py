@@ -151,7 +151,7 @@ class ResponsesStep(EventStep):
         self._reader = BlockReader(DIALECT, question.limits, question.finishes)
         self._citations = Citations(Parts(question.limits.parts))
         self._custom = custom_names(chat)
-        self._items: dict[int | None, _Item] = {}
+        self._items: dict[int, _Item] = {}  # by their place
         self._order: list[_Item] = []
         self._started = False
         self._plain: _Plain | None = None
@@ -260,10 +260,10 @@ class ResponsesStep(EventStep):
             out.append(Unrecognized(data))
             return
         text = getattr(event, key) if done else event.delta
-        told = (channel, number) in item.told
-        if not done or not told:
+        if not done or (channel, number) not in item.told:
             self._say(item, channel, number, text, out)
-            self._take_logprobs(bytes(event.logprobs), out)
+        if not done or ("logprobs", number) not in item.told:
+            self._take_logprobs(item, number, bytes(event.logprobs), out)
         if done:
             return
         place = f"output[{item.block.number}]"
@@ -329,8 +329,10 @@ class ResponsesStep(EventStep):
             kind = ToolCallStart
         id = text_of(value, "call_id")
         block = reader.open(reader.next, kind, events, id=id, name=name, custom=custom)
-        item = self._items[place] = _Item(type, text_of(value, "id"), block)
+        item = _Item(type, text_of(value, "id"), block)
         self._order.append(item)
+        if place is not None:
+            self._items[place] = item
         return item
 
     def _item_of(
@@ -339,9 +341,7 @@ class ResponsesStep(EventStep):
         """The item that a piece is of; it may have begun before the stream did. None: it is of
         another type."""
         type = _TYPES[channel]
-        item = self._items.get(place)
-        if item is None and place is None:
-            item = self._find(id, type)
+        item = self._find(id, type) if place is None else self._items.get(place)
         if item is None:
             if type == "custom_tool_call":
                 return None  # without its name nobody knows whose call it is
@@ -364,10 +364,9 @@ class ResponsesStep(EventStep):
             events.append(Unrecognized(data))
             return
         type = text_of(value, "type")
-        if place is None:
-            item = self._find(text_of(value, "id"), type) if done else None
-        else:
-            item = self._items.get(place)
+        item = None if place is None else self._items.get(place)
+        if place is None and done:
+            item = self._find(text_of(value, "id"), type)
         if item is None or item.type != type or item.done:
             if item is not None and done and item.id and item.id == text_of(value, "id"):
                 return  # it is said twice
@@ -411,10 +410,12 @@ class ResponsesStep(EventStep):
         numbers = dict(enumerate(told)) if told and told[-1] >= len(content) else {}
         for number, part in enumerate(content):
             channel = "refusal" if part.get("type") == "refusal" else "text"
-            if (channel, numbers.get(number, number)) not in item.told:
+            number = numbers.get(number, number)
+            if (channel, number) not in item.told:
                 self._say(item, channel, number, text_of(part, channel), events)
-                if channel == "text" and part.get("logprobs"):
-                    self._take_logprobs(msgspec.json.encode(part["logprobs"]), events)
+            if part.get("logprobs") and ("logprobs", number) not in item.told:
+                raw = msgspec.json.encode(part["logprobs"])
+                self._take_logprobs(item, number, raw, events)
         if not item.cited:
             for annotation in (a for part in content for a in objects_of(part.get("annotations"))):
                 self._cite(item, msgspec.json.encode(annotation), events)
@@ -444,9 +445,10 @@ class ResponsesStep(EventStep):
                     self._reader.piece(block, text, events)
         item.told.add((channel, number))
 
-    def _take_logprobs(self, raw: bytes, events: list[Event]) -> None:
+    def _take_logprobs(self, item: _Item, number: int, raw: bytes, events: list[Event]) -> None:
         if raw in (b"", b"[]"):
             return
+        item.told.add(("logprobs", number))
         try:
             events.append(LogProbs(decode_json(_tokens, raw)))
         except Malformed:

@@ -75,6 +75,7 @@ class ResponsesResponder(Responder):
         self._image: Image | None = None  # it waits for its native form
         self._thoughts: set[int] = set()  # the parts that are thoughts
         self._told: set[int] = set()  # the calls that have arguments, or are closed
+        self._annotations = 0  # of the open item
         self._ends: dict[int, bool] = {}  # whether a call is complete
         self._sealed = 0
 
@@ -182,7 +183,7 @@ class ResponsesResponder(Responder):
         sealed: _Item = {"type": "reasoning", "encrypted_content": self.service.sealer.seal(native)}
         if part not in self._thoughts:
             self._sealed += 1
-            part = -self._sealed
+            part = -1 - self._sealed
             sealed["summary"] = []
         yield Native(DIALECT, msgspec.json.encode(sealed), part)
 
@@ -265,13 +266,14 @@ class ResponsesResponder(Responder):
                 yield self._event(
                     "response.output_item.added", output_index=block.number, item=self._start(block)
                 )
+                self._annotations = 0
                 if (group := _PARTS.get(block.kind)) is not None:
-                    part = _part_of(block, "")
+                    part = _part_of(Block(block.number, block.kind, block.part))
                     yield self._of(block, f"response.{group}.added", part=part)
             case "piece":
                 block.pieces.append(act.text)
                 if act.citation is not None:
-                    number = len(block.citations) - 1
+                    number, self._annotations = self._annotations, self._annotations + 1
                     annotation = _annotation(act.citation)
                     kind = "response.output_text.annotation.added"
                     yield self._of(block, kind, annotation_index=number, annotation=annotation)
@@ -294,8 +296,8 @@ class ResponsesResponder(Responder):
                         whole = {"name": item["name"], key: item[key]}
                     yield self._of(block, f"response.{group}.done", **whole)
                 if (group := _PARTS.get(block.kind)) is not None:
-                    part = _part_of(block, block.text)
-                    yield self._of(block, f"response.{group}.done", part=part)
+                    done = f"response.{group}.done"
+                    yield self._of(block, done, part=_part_of(block))
                 self._output.append(item)
                 yield self._event("response.output_item.done", output_index=block.number, item=item)
 
@@ -345,7 +347,7 @@ class ResponsesResponder(Responder):
         if native:
             own = {"id": item["id"]} if streamed else {}
             if block.kind is Reasoning and "summary" not in native:  # it is a sealed one
-                native = {**native, "summary": [_part_of(block, block.text)]}
+                native = {**native, "summary": [_part_of(block)]}
             return {"id": item["id"], **native, **own}
         if block.call is not None:
             _, key = _CALLS[block.call.custom]
@@ -355,8 +357,8 @@ class ResponsesResponder(Responder):
                 whole = block.call.custom or not text or is_json_object(text)
             return {**item, key: text, "status": "completed" if whole else "incomplete"}
         if block.kind is Reasoning:
-            return {**item, "summary": [_part_of(block, block.text)]}
-        return {**item, "status": "completed", "content": [_part_of(block, block.text)]}
+            return {**item, "summary": [_part_of(block)]}
+        return {**item, "status": "completed", "content": [_part_of(block)]}
 
 
 _PARTS: dict[Any, str] = {
@@ -389,8 +391,9 @@ def _kind_of(block: Block) -> BlockKind | bool:
     return True if block.call is not None and block.call.custom else block.kind
 
 
-def _part_of(block: Block, text: str) -> dict[str, Any]:
+def _part_of(block: Block) -> dict[str, Any]:
     """The only part of an item."""
+    text = block.text
     if block.kind is Refusal:
         return {"type": "refusal", "refusal": text}
     if block.kind is Reasoning:
