@@ -276,7 +276,7 @@ class BlockWriter:
                 return ToolCallStart, event.call
             case Citation():
                 return Text, event.part
-            case LogProbs():
+            case LogProbs() if event.tokens:
                 return self._text
             case Native() if event.dialect in ("", self._dialect):
                 if self._open is not None and self._open.part == event.part:

@@ -60,14 +60,14 @@ def hears_stream(chat: Chat, answer: list[Event]) -> list[Event]:
             if act.does == "open":
                 heard.extend(opening(act.block))
             elif act.does == "close":
-                heard.extend(closing(act.block))
+                heard.extend(closing(act.block, streamed=True))
                 if act.block.call is not None:
                     told.add(act.block.call.number)
             else:
                 act.block.pieces.append(act.text)
                 heard.extend(piece(act.block, act.text))
                 heard.extend(cited([act.citation] if act.citation else [], act.block.number))
-                if act.logprobs is not None and act.logprobs.tokens:
+                if act.logprobs is not None:
                     heard.append(act.logprobs)
 
     for event in pictured(answer):
@@ -109,7 +109,7 @@ def hears_whole(chat: Chat, answer: list[Event]) -> list[Event]:
         heard += piece(block, block.text)
         heard += [LogProbs(block.logprobs)] if block.logprobs else []
         heard += cited(block.citations, block.number)
-        heard += closing(block)
+        heard += closing(block, streamed=False)
     start = Start(said.id or "resp_1", said.model or chat.model)
     return [start, *heard, *ends(answer, heard, said.usage)]
 
@@ -154,7 +154,7 @@ def cited(citations: list[Citation], number: int) -> list[Event]:
     ]
 
 
-def closing(block: Block) -> list[Event]:
+def closing(block: Block, *, streamed: bool) -> list[Event]:
     """The native form of an item: its own, or the one that the server half writes."""
     n = block.number
     own = msgspec.json.decode(block.native.raw) if block.native is not None else {}
@@ -175,6 +175,8 @@ def closing(block: Block) -> list[Event]:
         item |= {"status": "completed", **own}
     else:
         return []
+    if streamed and block.kind is not Native:  # it keeps the id that it began with
+        item["id"] = f"{'rs' if block.kind is Reasoning else 'msg'}_1_{n}"
     native = Native(DIALECT, msgspec.json.encode(item), n)
     if item["type"] != "image_generation_call":
         return [native]
