@@ -193,8 +193,11 @@ class _Reader:
             return
         texts = [part.text for part in parts if isinstance(part, TextPart)]
         refused = [part.text for part in parts if isinstance(part, RefusalPart)]
-        kind = TextPart if texts or not refused else RefusalPart
-        self._parts.append(kind("".join((*texts, *refused)), native=_raw(item)))
+        if text := "".join((*texts, *refused)):
+            kind = TextPart if texts else RefusalPart
+            self._parts.append(kind(text, native=_raw(item)))
+        else:
+            self._parts.append(Opaque(_raw(item)))
 
     def _part(self, item: dict[str, Any], kind: str) -> Part:
         """The part of an assistant's message that an item is."""
