@@ -184,6 +184,17 @@ EMPTY = {
     "pings by name": b"event: ping\ndata: {}\n\n",
 }
 """Events with nothing in them, and what is in them."""
+FAILED = {
+    "a finish reason that means an error": b'"delta":{},"finish_reason":"error"',
+    "an error inside a choice": b'"delta":{},"error":{"message":"broke off"}',
+}
+"""Choices that say that the answer failed."""
+
+
+def _events(*chunks: bytes) -> bytes:
+    """Chunks of a chat completion, as the body of a response."""
+    return b"\r\n" + b"".join(b"data: %b\n\n" % chunk for chunk in chunks)
+
 
 A_DATE = "Fri, 31 Dec 1999 23:59:59 GMT"
 CHALLENGE = "<!doctype html><title>Just a moment...</title>"
@@ -252,6 +263,9 @@ def _cut() -> Iterator[Case]:
     yield case("an empty body", "`UnexpectedContent`", embedded(EndAfter(0)))
     case = partial(case, outcome="`Truncated`", text=FIRST)
     yield case("no terminator", setting=embedded(DropTerminator()), text=WHOLE)
+    gone_on = HEAD + _events(*OPENAI_CHUNKS, OPENAI_CHUNKS[0])
+    more = by_hand(gone_on, provider="ylokh")
+    yield case("more text after the finish reason", setting=more, text="Hällo" * 2)
     short = by_hand(HEAD + b"content-length: 999\r\n\r\n" + HELLO)
     yield case("shorter than its content length", setting=short)
     short = by_hand(HEAD + CHUNKED + b"%x\r\n" % (len(HELLO) + 9) + HELLO)
@@ -328,6 +342,10 @@ def _refusals() -> Iterator[Case]:
         yield case(f"{status} to another path", "`Redirected`", embedded(redirect))
     yield case("an error object with status 200", "`Refused`", embedded(ErrorObject()))
     yield case("an error mid-answer", "`Refused`", embedded(answer=said_and_refused), FIRST)
+    for name, choice in FAILED.items():
+        chunk = b'{"choices":[{"index":0,%b}]}' % choice
+        failed = by_hand(HEAD + _events(OPENAI_CHUNKS[0], chunk, b"[DONE]"), provider="ylokh")
+        yield case(name, "`Refused`", failed, "Hällo")
 
 
 def _other_content() -> Iterator[Case]:

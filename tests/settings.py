@@ -108,6 +108,7 @@ def embedded(
     certificate: ssl.SSLContext | None = None,
     trusting: bool = True,
     limits: Limits | None = None,
+    public_url: str | None = None,
 ) -> Setting:
     """The embedded server."""
 
@@ -115,7 +116,7 @@ def embedded(
     def setting() -> Generator[Asking]:
         answers = answer or (hello_world if provider == "darkai" else finishing)
         how: dict[str, Any] = {"fault": fault, "cutting": cutting, "ssl_context": certificate}
-        with serve(provider, answers, **how) as server:
+        with serve(provider, answers, public_url=public_url, **how) as server:
             exchange = make_exchange(provider, "Hello", base_url=server.url, limits=limits)
             options = {"ssl_context": client_context()} if certificate and trusting else {}
             port = int(server.origin.rpartition(":")[2])
@@ -139,7 +140,9 @@ def subject_asked(subject: Subject, *faults: Faults, cutting: Cutting | None = N
     return setting
 
 
-def by_hand(*pieces: bytes, stay: bool = False, scheme: str = "http") -> Setting:
+def by_hand(
+    *pieces: bytes, stay: bool = False, scheme: str = "http", provider: str = "darkai"
+) -> Setting:
     """A server that receives a request and sends `pieces`; then it closes, or stays open until the
     client leaves."""
 
@@ -154,7 +157,7 @@ def by_hand(*pieces: bytes, stay: bool = False, scheme: str = "http") -> Setting
     def setting() -> Generator[Asking]:
         with listening(talk) as port:
             url = f"{scheme}://127.0.0.1:{port}"
-            yield Asking(make_exchange("darkai", "Hello", base_url=url), port)
+            yield Asking(make_exchange(provider, "Hello", base_url=url), port)
 
     return setting
 
@@ -217,7 +220,8 @@ def through_a_proxy(
 
     @contextmanager
     def setting() -> Generator[Asking]:
-        with embedded(certificate=server_context("far.example") if tls else None)() as there:
+        certificate = server_context("far.example") if tls else None
+        with embedded(certificate=certificate, public_url="http://far.example")() as there:
             origin = f"far.example:{there.port}"
             with proxy_of(kind, {origin: there.port} if known else {}) as proxy:
                 url = f"{'https' if tls else 'http'}://{origin}"

@@ -241,8 +241,8 @@ def test_the_timeout_is_for_the_whole_answer(at: At, loop: Loop) -> None:
 
 
 def test_a_proxy(at: At, loop: Loop) -> None:
-    with serve("darkai") as server:
-        port = int(server.url.rpartition(":")[2])
+    with serve("darkai", public_url="http://darkai.test") as server:
+        port = int(server.origin.rpartition(":")[2])
         at(DarkAI, "http://darkai.test")
         with TestProxy({"darkai.test": port}) as proxy:
             chunks = DarkAI.create_async_generator("gpt-4o", HELLO, proxy.url)
@@ -367,9 +367,10 @@ def test_grab_token(at: At, loop: Loop) -> None:
 
 
 def test_grab_token_by_a_proxy(at: At, loop: Loop) -> None:
-    with serve("aichatonline") as server:
+    with serve("aichatonline", public_url="http://aichatonline.test") as server:
+        port = int(server.origin.rpartition(":")[2])
         at(AiChatOnline, "http://aichatonline.test")
-        with TestProxy({"aichatonline.test": int(server.url.rpartition(":")[2])}) as proxy:
+        with TestProxy({"aichatonline.test": port}) as proxy:
             assert loop(lambda: AiChatOnline.grab_token(None, proxy.url)) == "unique-1"
 
 

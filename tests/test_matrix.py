@@ -74,7 +74,7 @@ def test_cut_everywhere(cut: Cut, transport: str) -> None:
 
 @transports
 def test_retry_after_is_seen_and_honoured(transport: str) -> None:
-    pauses = {401: None, 429: 7.0, 500: None, 503: 7.0, 529: None}
+    pauses = {401: None, 429: 7.0, 500: 7.0, 501: None, 503: 7.0, 529: 7.0}
     asked = [(status, after) for status in pauses for after in ("7", A_DATE)]
     wall_clock = parsedate_to_datetime(A_DATE).timestamp() - 7
     with serve("darkai", faults=[RefuseWith(*each) for each in asked]) as server:

@@ -273,7 +273,8 @@ PROXY_SECRET = "pass_Word-of.the~proxy"
 def test_for_https_a_proxy_hears_nothing_of_the_request(run: Run) -> None:
     """And the server behind it nothing of the proxy's password."""
     authorization = base64.b64encode(f"me:{PROXY_SECRET}".encode()).decode()
-    with serve("openai", ssl_context=server_context("far.example")) as server:
+    certificate = server_context("far.example")
+    with serve("openai", ssl_context=certificate, public_url="https://far.example") as server:
         port = port_of(server)
         with Between(port) as proxy:
             exchange = make_exchange(

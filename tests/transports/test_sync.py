@@ -270,8 +270,9 @@ def test_a_refusal_in_the_midst_of_a_large_request_is_read() -> None:
 
 def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name whose first address is dead: the server listens at the second alone."""
-    with serve("ylokh") as server, Client(trust_env=False) as client:
-        port = int(server.url.rpartition(":")[2].partition("/")[0])
+    there = serve("ylokh", public_url="http://two.example")
+    with there as server, Client(trust_env=False) as client:
+        port = int(server.origin.rpartition(":")[2])
         tcp = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
         asked: list[str] = []
 

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Generator, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -270,16 +271,17 @@ def port_of(server: Server) -> int:
 
 def elsewhere(server: Server, host: str) -> str:
     """The server's base URL with another host, which only the proxy knows."""
-    return server.url.replace("127.0.0.1", host)
+    return server.origin.replace("127.0.0.1", host) + urlsplit(server.url).path
 
 
 PROXIES = ("http", "https", "socks5")
+FAR = "http://far.example"
 
 
 @pytest.mark.parametrize("password", ["", "sesame"])
 @pytest.mark.parametrize("kind", PROXIES)
 def test_plain_http_through_a_proxy(run: Run, kind: str, password: str) -> None:
-    with serve("ylokh") as server:
+    with serve("ylokh", public_url=FAR) as server:
         authority = f"far.example:{port_of(server)}"
         with proxy_of(kind, {authority: port_of(server)}, password=password) as proxy:
             exchange = make_exchange("ylokh", QUESTION, base_url=elsewhere(server, "far.example"))
@@ -296,7 +298,8 @@ def test_plain_http_through_a_proxy(run: Run, kind: str, password: str) -> None:
 @pytest.mark.parametrize("password", ["", "sesame"])
 @pytest.mark.parametrize("kind", PROXIES)
 def test_tls_through_a_proxy(run: Run, kind: str, password: str) -> None:
-    with serve("ylokh", ssl_context=server_context("far.example")) as server:
+    certificate = server_context("far.example")
+    with serve("ylokh", ssl_context=certificate, public_url=FAR) as server:
         authority = f"far.example:{port_of(server)}"
         with proxy_of(kind, {authority: port_of(server)}, password=password) as proxy:
             base_url = elsewhere(server, "far.example")
@@ -337,13 +340,14 @@ def test_a_proxy_over_tls_that_is_not_trusted(run: Run) -> None:
 def test_the_proxy_of_the_environment(
     run: Run, monkeypatch: pytest.MonkeyPatch, kind: str, variable: str
 ) -> None:
-    with serve("ylokh") as server:
+    with serve("ylokh", public_url=FAR) as server:
         authority = f"far.example:{port_of(server)}"
         with proxy_of(kind, {authority: port_of(server)}) as proxy:
             monkeypatch.setenv(variable, proxy.url)
             monkeypatch.setenv("no_proxy", "127.0.0.1")
             far = make_exchange("ylokh", QUESTION, base_url=elsewhere(server, "far.example"))
-            outcomes = run(far, ask(server), trust_env=True)
+            near = make_exchange("ylokh", QUESTION, base_url=elsewhere(server, "127.0.0.1"))
+            outcomes = run(far, near, trust_env=True)
     assert [outcome.error for outcome in outcomes] == [None, None]
     assert len(proxy.requests) == 1
 
@@ -351,17 +355,20 @@ def test_the_proxy_of_the_environment(
 @pytest.mark.parametrize("allowed", [False, True])
 def test_a_server_elsewhere_can_not_send_us_into_our_network(run: Run, allowed: bool) -> None:
     """AiChats answers from far away that its picture is on 127.0.0.1."""
-    with serve("aichats") as server:
-        authority, here = f"far.example:{port_of(server)}", f"127.0.0.1:{port_of(server)}"
-        with TestProxy({authority: port_of(server), here: port_of(server)}) as proxy:
-            exchange = make_exchange(
-                "aichats",
-                QUESTION,
-                model="dalle",
-                base_url=elsewhere(server, "far.example"),
-                headers={"cookie": "session=sesame"},
-            )
-            (outcome,) = run(exchange, proxy=proxy.url, allow_private_addresses=allowed)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    authority, here = f"far.example:{port}", f"127.0.0.1:{port}"
+    # On all addresses, it answers to any host.
+    there = serve("aichats", host="0.0.0.0", port=port, public_url=f"http://{here}")
+    with there as server, TestProxy({authority: port, here: port}) as proxy:
+        exchange = make_exchange(
+            "aichats",
+            QUESTION,
+            model="dalle",
+            base_url=f"http://{authority}",
+            headers={"cookie": "session=sesame"},
+        )
+        (outcome,) = run(exchange, proxy=proxy.url, allow_private_addresses=allowed)
     if allowed:
         assert outcome.reply.images
         assert proxy.requests[1].startswith(f"GET http://{here}/pictures/")
