@@ -284,9 +284,6 @@ class ResponsesStep(EventStep):
         status = response.status or type.rpartition(".")[2].replace("done", "completed")
         if response.error and not is_object(response.error):
             response.error = {"message": str(response.error)}
-        if status in _FAILED or response.error:
-            error = {"error": response.error or {"code": status}}
-            raise refusal_of_object(error, self.errors, data=raw)
         if not type and status in _UNDER_WAY:
             raise UnexpectedContent(f"the answer {id} is {status}: it was asked in the background")
         output = list(map(bytes, response.output or ()))
@@ -300,6 +297,9 @@ class ResponsesStep(EventStep):
             events.append(Unrecognized(value, f"response.{key}" if type else key))
         if response.usage is not None:
             events.append(usage_of(response.usage))
+        if status in _FAILED or response.error:
+            error = {"error": response.error or {"code": status}}
+            raise refusal_of_object(error, self.errors, data=raw)
         reason = response.incomplete_details and response.incomplete_details.reason
         self._reader.finish_reason = reason or status
         self.evidence = "terminator"
