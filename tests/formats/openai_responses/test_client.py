@@ -301,6 +301,8 @@ def test_log_probabilities() -> None:
     assert said(hear(delta(0, "a"), {**late, "logprobs": [token]}, done(0, text), over())) == [
         *(Text("a"), LogProbs(tokens)),
     ]
+    both = hear(delta(0, "a", logprobs=[token]), {**late, "logprobs": [token]}, over())
+    assert said(both) == [Text("a"), LogProbs(tokens)]
     odd = hear(delta(0, "a", logprobs=["?"]), over())
     assert said(odd) == [Text("a"), Unrecognized(b'["?"]', "logprobs")]
 
@@ -599,6 +601,22 @@ def test_what_is_not_understood() -> None:
     ]
     odd = hear(b"data: [DONE]\n\n", b"data: wait\n\n", over())
     assert said(odd) == [Unrecognized(b"wait")]
+
+
+def test_texts_that_come_together() -> None:
+    """As most of a stream does, in pieces of the network: all that may be among them."""
+    token = {"token": "c", "logprob": -1.0}
+    body = sse(
+        *(delta(0, "a"), delta(0, "b"), delta(0, ""), delta(0, "c", logprobs=[token])),
+        *(delta(0, "d"), delta(0, "e", content_index=1), delta(1, "f"), delta(0, "g")),
+    )
+    # What it is, its data says.
+    body += b"event: response.output_text.delta\ndata: " + json.dumps(over()).encode() + b"\n\n"
+    outcome = alike(ask(), body + sse(delta(0, "x"))).succeeded()
+    assert said(outcome) == [
+        *(Text("a"), Text("b"), Text("c"), LogProbs([TokenLogProb("c", -1.0)])),
+        *(Text("d"), Text("e"), Text("f", part=1), Text("g")),
+    ]
 
 
 def test_other_types_of_values() -> None:

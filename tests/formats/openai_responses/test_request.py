@@ -164,6 +164,11 @@ def test_the_words_of_a_provider_for_effort() -> None:
     assert "reasoning" not in body
 
 
+def test_a_tool_that_is_no_object_is_left_to_the_service() -> None:
+    body = body_of(as_chat("hi", model="m", tools=[Opaque(own("?"))], tool_choice="f"))
+    assert body["tools"] == ["?"]
+
+
 def test_plain_text_is_the_usual_format() -> None:
     assert read({"text": {"format": {"type": "text"}}}).extra == {}
     odd = {"format": {"type": "grammar"}}
