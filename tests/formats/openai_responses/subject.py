@@ -149,7 +149,14 @@ def piece(block: Block, text: str) -> list[Event]:
 
 def cited(citations: list[Citation], number: int) -> list[Event]:
     return [
-        Citation(c.url, c.title, "" if c.url else c.source, "", c.start, c.end, number)
+        Citation(
+            url=c.url,
+            title=c.title,
+            source="" if c.url else c.source,
+            start=c.start,
+            end=None if c.start is None else c.end,
+            part=number,
+        )
         for c in citations
     ]
 
@@ -157,18 +164,15 @@ def cited(citations: list[Citation], number: int) -> list[Event]:
 def closing(block: Block, *, streamed: bool) -> list[Event]:
     """The native form of an item: its own, or the one that the server half writes."""
     n = block.number
-    own = msgspec.json.decode(block.native.raw) if block.native is not None else {}
+    own: Any = msgspec.json.decode(block.native.raw) if block.native is not None else {}
+    item: Any
     if block.kind is Native:
         item = {"id": f"item_1_{n}", **own}
     elif block.kind is Reasoning:
         summary = [{"type": "summary_text", "text": block.text}]
         item = {"id": f"rs_1_{n}", "type": "reasoning", "summary": summary, **own}
     elif block.citations:
-        annotations = [
-            {"type": "url_citation", "url": c.url, "title": c.title}
-            | ({} if c.start is None else {"start_index": c.start, "end_index": c.end})
-            for c in block.citations
-        ]
+        annotations = list(map(annotation, block.citations))
         text = {"type": "output_text", "text": block.text, "annotations": annotations}
         content = [{**text, "logprobs": block.logprobs}]
         item = {"id": f"msg_1_{n}", "type": "message", "role": "assistant", "content": content}
@@ -186,6 +190,16 @@ def closing(block: Block, *, streamed: bool) -> list[Event]:
     return [Image(data, media_type, prompt=item.get("revised_prompt", ""), part=n), native]
 
 
+def annotation(c: Citation) -> dict[str, Any]:
+    where = {} if c.start is None else {"start_index": c.start, "end_index": c.end}
+    if not (c.source and not c.url):
+        return {"type": "url_citation", "url": c.url, "title": c.title, **where}
+    file = {"file_id": c.source, "filename": c.title}
+    if where:
+        return {"type": "container_file_citation", "container_id": "", **file, **where}
+    return {"type": "file_citation", **file, "index": c.end or 0}
+
+
 def ends(answer: list[Event], heard: list[Event], usage: Usage | None) -> list[Event]:
     """The usage, the ends of the calls, the finish."""
     starts = {e.call: e for e in heard if isinstance(e, ToolCallStart)}
@@ -193,7 +207,10 @@ def ends(answer: list[Event], heard: list[Event], usage: Usage | None) -> list[E
     finish = next((e for e in answer if isinstance(e, Finish)), None)
     if finish is None:
         finish = Finish("completed", "tool_call" if calls else "stop")
-    closed = (msgspec.structs.replace(call, id=starts[call.call].id) for call in calls)
+    closed: list[Event] = []
+    for call in calls:
+        start = starts[call.call]
+        closed.append(msgspec.structs.replace(call, id=start.id, name=start.name))
     return [usage_of(usage or Usage()), *closed, finish, End("terminator")]
 
 

@@ -45,7 +45,7 @@ from tokenwire.protocols.registry import PROVIDERS
 
 RESPONSES = PROVIDERS["openai-responses"]
 DIALECT = "openai_responses"
-CREATED = {"type": "response.created", "response": {"id": "r", "model": "m", "status": "x"}}
+CREATED: Any = {"type": "response.created", "response": {"id": "r", "model": "m", "status": "x"}}
 STARTED: list[Event] = [Start("r", "m")]
 COMPLETED: list[Event] = [Finish("completed", "stop"), End("terminator")]
 
@@ -88,7 +88,7 @@ def delta(place: int, text: Any, kind: str = "output_text", **more: Any) -> Any:
 
 
 def over(status: str = "completed", **response: Any) -> Any:
-    told = {"id": "r", "model": "m", "status": status, **response}
+    told: Any = {"id": "r", "model": "m", "status": status, **response}
     return {"type": f"response.{status}", "response": told}
 
 
@@ -191,7 +191,7 @@ def test_an_item_that_only_the_end_has() -> None:
 
 def test_items_that_the_end_counts_otherwise() -> None:
     """Its list has no gaps, the numbers of the events may have; and ids may be others there."""
-    item = {**message(written("a"), phase="p"), "id": "other"}
+    item: Any = {**message(written("a"), phase="p"), "id": "other"}
     outcome = hear(CREATED, done(3, item), over(output=[{**item, "id": "new"}])).succeeded()
     assert said(outcome) == [Text("a")]
     assert natives(outcome) == [item]
@@ -222,7 +222,7 @@ def test_several_contents() -> None:
 
 def test_ids_that_rotate() -> None:
     """Copilot's: an item is known by its place."""
-    thought = {"type": "reasoning", "id": "b", "summary": [], "encrypted_content": "last"}
+    thought: Any = {"type": "reasoning", "id": "b", "summary": [], "encrypted_content": "last"}
     outcome = hear(
         CREATED,
         added(0, {**thought, "id": "a", "encrypted_content": "first"}),
@@ -291,13 +291,13 @@ def test_a_queued_answer() -> None:
 
 
 def test_log_probabilities() -> None:
-    token = {"token": "a", "logprob": -1, "top_logprobs": [{"token": "b", "logprob": "-2"}]}
+    token: Any = {"token": "a", "logprob": -1, "top_logprobs": [{"token": "b", "logprob": "-2"}]}
     tokens = [TokenLogProb("a", -1.0, None, [TokenLogProb("b", -2.0)])]
     text = message(written("a", logprobs=[token]))
     streamed = hear(delta(0, "a", logprobs=[token]), done(0, text), over())
     assert said(streamed) == [Text("a"), LogProbs(tokens)]
     assert said(hear(done(0, text), over())) == [Text("a"), LogProbs(tokens)]
-    late = {"type": "response.output_text.done", "output_index": 0, "text": "a"}
+    late: Any = {"type": "response.output_text.done", "output_index": 0, "text": "a"}
     assert said(hear(delta(0, "a"), {**late, "logprobs": [token]}, done(0, text), over())) == [
         *(Text("a"), LogProbs(tokens)),
     ]
@@ -376,7 +376,11 @@ def test_a_call() -> None:
 
 def test_arguments_only_when_done() -> None:
     """LM Studio's."""
-    finished = {"type": "response.function_call_arguments.done", "name": "f", "output_index": 0}
+    finished: Any = {
+        "type": "response.function_call_arguments.done",
+        "name": "f",
+        "output_index": 0,
+    }
     outcome = hear(
         added(0, call("")),
         {**finished, "arguments": '{"a":1}'},
@@ -417,7 +421,7 @@ def test_a_call_with_more_has_a_native_form() -> None:
     assert part.native is not None
 
 
-CUSTOM = {"type": "custom_tool_call", "id": "x", "call_id": "c", "name": "patch", "input": ""}
+CUSTOM: Any = {"type": "custom_tool_call", "id": "x", "call_id": "c", "name": "patch", "input": ""}
 
 
 @pytest.mark.parametrize(
@@ -453,7 +457,7 @@ def test_a_custom_call(options: Any) -> None:
 def test_a_custom_call_that_nobody_asked_for() -> None:
     """xAI's own searches: they are never for the client to run."""
     tools = [{"type": "custom", "name": "other"}, {"type": "web_search"}]
-    item = {**CUSTOM, "input": "x"}
+    item: Any = {**CUSTOM, "input": "x"}
     outcome = hear(
         added(0, CUSTOM),
         delta(0, "x", "custom_tool_call_input"),
@@ -480,8 +484,8 @@ def test_a_piece_of_an_unknown_custom_call() -> None:
 def test_tools_of_the_service() -> None:
     """Several at once, in the order in which they begin; what is told of their progress, the items
     say again."""
-    search = {"type": "web_search_call", "id": "ws", "status": "completed", "action": {}}
-    code = {"type": "code_interpreter_call", "id": "ci", "code": "1"}
+    search: Any = {"type": "web_search_call", "id": "ws", "status": "completed", "action": {}}
+    code: Any = {"type": "code_interpreter_call", "id": "ci", "code": "1"}
     outcome = hear(
         CREATED,
         added(0, {**search, "status": "in_progress"}),
@@ -501,21 +505,24 @@ def test_tools_of_the_service() -> None:
 
 
 def test_an_item_of_the_service_that_is_cut() -> None:
-    item = {"type": "web_search_call", "status": "incomplete"}
+    item: Any = {"type": "web_search_call", "status": "incomplete"}
     outcome = hear(done(0, item), over("incomplete"))
     assert said(outcome) == [Unrecognized(json.dumps(item).encode(), "output[0]")]
     assert outcome.events[-2] == Finish("incomplete", "")
 
 
 def test_a_picture() -> None:
-    item = {
+    item: Any = {
         "type": "image_generation_call",
         "id": "ig",
         "result": "eA==",
         "output_format": "webp",
         "revised_prompt": "p",
     }
-    preview = {"type": "response.image_generation_call.partial_image", "partial_image_b64": "eA=="}
+    preview: Any = {
+        "type": "response.image_generation_call.partial_image",
+        "partial_image_b64": "eA==",
+    }
     outcome = hear(
         added(0, {"type": "image_generation_call", "id": "ig"}),
         {"type": "response.image_generation_call.generating", "output_index": 0},
@@ -541,14 +548,14 @@ def test_a_picture() -> None:
 
 
 def test_citations() -> None:
-    url = {"type": "url_citation", "url": "u", "title": "t", "start_index": 0, "end_index": 2}
-    file = {"type": "file_citation", "file_id": "f", "filename": "n", "index": 3}
+    url: Any = {"type": "url_citation", "url": "u", "title": "t", "start_index": 0, "end_index": 2}
+    file: Any = {"type": "file_citation", "file_id": "f", "filename": "n", "index": 3}
     item = message(written("ab", annotations=[url, file]))
     cited: list[Event] = [
         Citation("u", "t", start=0, end=2),
         Citation("", "n", "f"),
     ]
-    annotation = {"type": "response.output_text.annotation.added", "output_index": 0}
+    annotation: Any = {"type": "response.output_text.annotation.added", "output_index": 0}
     streamed = hear(
         delta(0, "ab"),
         *({**annotation, "annotation": each} for each in (url, file, file)),
@@ -558,7 +565,7 @@ def test_citations() -> None:
     assert said(streamed) == [Text("ab"), *cited]
     assert natives(streamed) == [item]
     assert said(hear(done(0, item), over())) == [Text("ab"), *cited]
-    odd = {**annotation, "annotation": "?"}
+    odd: Any = {**annotation, "annotation": "?"}
     assert said(hear(odd, over())) == [Unrecognized(json.dumps(odd).encode())]
     (part,) = streamed.reply.message().parts
     assert part == TextPart("ab", native=Native(DIALECT, json.dumps(item).encode()))
@@ -605,7 +612,7 @@ def test_what_is_not_understood() -> None:
 
 def test_texts_that_come_together() -> None:
     """As most of a stream does, in pieces of the network: all that may be among them."""
-    token = {"token": "c", "logprob": -1.0}
+    token: Any = {"token": "c", "logprob": -1.0}
     body = sse(
         *(delta(0, "a"), delta(0, "b"), delta(0, ""), delta(0, "c", logprobs=[token])),
         *(delta(0, "d"), delta(0, "e", content_index=1), delta(1, "f"), delta(0, "g")),
@@ -673,7 +680,7 @@ def test_xais_word_for_the_end() -> None:
 
 
 def test_usage() -> None:
-    used = {
+    used: Any = {
         "input_tokens": 30,
         "input_tokens_details": {"cached_tokens": 10, "cache_write_tokens": 5},
         "output_tokens": 7.0,
@@ -714,7 +721,7 @@ def hear_whole(document: Any, status: int = 200) -> Outcome:
 
 def test_a_whole_answer() -> None:
     item = thought(summary=[{"type": "summary_text", "text": "so"}], encrypted_content="e")
-    document = {
+    document: Any = {
         "id": "r",
         "object": "response",
         "model": "m",
@@ -735,13 +742,18 @@ def test_a_whole_answer() -> None:
 
 
 def test_whole_items_that_share_an_id() -> None:
-    document = {"object": "response", "output": [message(written("a")), message(written("b"))]}
+    document: Any = {"object": "response", "output": [message(written("a")), message(written("b"))]}
     outcome = hear_whole(document).succeeded()
     assert outcome.events == [Text("a"), Text("b", part=1), End("terminator")]
 
 
 def test_a_whole_answer_instead_of_a_stream() -> None:
-    document = {"id": "r", "model": "m", "status": "completed", "output": [message(written("a"))]}
+    document: Any = {
+        "id": "r",
+        "model": "m",
+        "status": "completed",
+        "output": [message(written("a"))],
+    }
     body = json.dumps(document).encode()
     assert alike(ask(), Response(body, 200, JSON)).succeeded().reply.text == "a"
     cut = alike(ask(), Response(body[:-1], 200, JSON))
@@ -750,7 +762,7 @@ def test_a_whole_answer_instead_of_a_stream() -> None:
 
 @pytest.mark.parametrize("status", ["queued", "in_progress"])
 def test_an_answer_in_the_background_is_none(status: str) -> None:
-    document = {"id": "resp_9", "object": "response", "status": status, "output": []}
+    document: Any = {"id": "resp_9", "object": "response", "status": status, "output": []}
     hear_whole(document).refused_by(UnexpectedContent, "resp_9", status)
 
 
@@ -782,7 +794,7 @@ def test_documents_that_are_no_answer() -> None:
     ],
 )
 def test_errors_in_a_stream(code: str, kind: type[Refused]) -> None:
-    error = {"code": code, "message": "no way"}
+    error: Any = {"code": code, "message": "no way"}
     failed = over("failed", error=error)
     for events in (
         [failed],
@@ -799,7 +811,11 @@ def test_errors_of_other_forms() -> None:
     hear(over("failed")).refused_by(Refused, "no reason given")
     hear(over("failed", error="why not")).refused_by(Refused, "why not")
     hear({"error": {"message": "no", "type": "rate_limit_error"}}).refused_by(RateLimited, "no")
-    failed = {"object": "response", "status": "failed", "error": {"code": "x", "message": "no"}}
+    failed: Any = {
+        "object": "response",
+        "status": "failed",
+        "error": {"code": "x", "message": "no"},
+    }
     hear_whole(failed).refused_by(Refused, "no")
     hear_whole({"object": "response", "status": "cancelled"}).refused_by(Refused, "no reason given")
     drive(ask(), b"event: error\ndata: it broke\n\n").refused_by(Refused, "it broke")

@@ -22,6 +22,7 @@ from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.formats.openai_responses.client import is_plain
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.reply import Reply
+from tokenwire.protocols.toolkit.json import is_object
 
 CORPUS = corpus("openai-responses")
 ROWS, STREAMS, WHOLES, REFUSALS = CORPUS.rows, CORPUS.streams, CORPUS.wholes, CORPUS.refusals
@@ -83,15 +84,19 @@ def naive_items(file: str) -> list[Any]:
 
 
 def texts(items: list[Any], kind: str, key: str) -> str:
-    parts = (part for item in items for part in item.get("content") or [])
-    return "".join(part[key] for part in parts if part["type"] == kind)
+    found: list[str] = []
+    for item in items:
+        parts: Any = item.get("content") or []
+        found += [part[key] for part in parts if part["type"] == kind]
+    return "".join(found)
 
 
 def thoughts(items: list[Any]) -> str:
     found: list[str] = []
     for item in items:
         if item["type"] == "reasoning":
-            found += [part["text"] for part in item.get("summary") or item.get("content") or []]
+            parts: Any = item.get("summary") or item.get("content") or []
+            found += [part["text"] for part in parts]
     return "".join(found)
 
 
@@ -120,7 +125,7 @@ def as_sent(file: str, items: list[Any], *, store: bool) -> list[Any]:
             sent.append({k: v for k, v in item.items() if k != "id" or not bound})
         elif kind == "message":
             text = texts([item], "output_text", "text") + texts([item], "refusal", "refusal")
-            last = sent[-1] if sent else {}
+            last: Any = sent[-1] if sent else {}
             if last.get("role") and "type" not in last:  # neighbours are one
                 last["content"] += text
             elif text:
@@ -249,8 +254,10 @@ def test_error(file: str) -> None:
     refused = response(file)
     text = refused.body.decode().partition("data: ")[2].partition("\n")[0] or refused.body.decode()
     document = without_nothing(json.loads(text))
-    error = document.get("error")
-    message = document.get("detail") or (error["message"] if isinstance(error, dict) else error)
+    error: Any = document.get("error")
+    if is_object(error):
+        error = error["message"]
+    message: str = document.get("detail") or error
     outcome = alike(ask(), refused).refused_by(CLASSES[refused.status], redacted(message)[:200])
     assert isinstance(outcome.error, Refused)
     assert outcome.error.status == refused.status

@@ -29,7 +29,7 @@ from tokenwire.protocols.toolkit.http import Request
 RESPONSES = PROVIDERS["openai-responses"]
 DIALECT = "openai_responses"
 HI = Message("user", "hi")
-HELLO = {"role": "user", "content": "hi"}
+HELLO: Any = {"role": "user", "content": "hi"}
 
 
 def body_of(chat: Chat, provider: Provider = RESPONSES) -> Any:
@@ -68,13 +68,13 @@ def again(body: Any) -> Any:
 # Options, each as it is written, and understood again
 
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "integer"}}}
-EMPTY = {"type": "object", "properties": {}}
-FORMAT = {"type": "json_schema", "name": "answer", "schema": SCHEMA}
+EMPTY: Any = {"type": "object", "properties": {}}
+FORMAT: Any = {"type": "json_schema", "name": "answer", "schema": SCHEMA}
 ENCRYPTED = ["reasoning.encrypted_content"]
 LOGPROBS = ["message.output_text.logprobs"]
-SEARCH = {"type": "web_search", "search_context_size": "low"}
-PATCH = {"type": "custom", "name": "patch", "format": {"type": "text"}}
-FUNCTION = {"type": "function", "name": "f", "parameters": EMPTY, "strict": False}
+SEARCH: Any = {"type": "web_search", "search_context_size": "low"}
+PATCH: Any = {"type": "custom", "name": "patch", "format": {"type": "text"}}
+FUNCTION: Any = {"type": "function", "name": "f", "parameters": EMPTY, "strict": False}
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ FUNCTION = {"type": "function", "name": "f", "parameters": EMPTY, "strict": Fals
 )
 def test_options(options: dict[str, Any], written: dict[str, Any]) -> None:
     chat = Chat(messages=(HI,), model="m", **options)
-    body = {"store": False, "model": "m", "input": [HELLO], "stream": True, **written}
+    body: Any = {"store": False, "model": "m", "input": [HELLO], "stream": True, **written}
     assert body_of(chat) == body
     assert read(body) == chat.replace(extra={"store": False, **chat.extra})
 
@@ -171,7 +171,7 @@ def test_a_tool_that_is_no_object_is_left_to_the_service() -> None:
 
 def test_plain_text_is_the_usual_format() -> None:
     assert read({"text": {"format": {"type": "text"}}}).extra == {}
-    odd = {"format": {"type": "grammar"}}
+    odd: Any = {"format": {"type": "grammar"}}
     assert read({"text": odd}).extra == {"text": odd}
 
 
@@ -233,7 +233,7 @@ def test_a_tool_of_another_format_is_refused() -> None:
 
 
 def test_system_messages_stay_where_they_are() -> None:
-    given = [
+    given: Any = [
         {"role": "system", "content": "a"},
         {"role": "developer", "content": "b"},
         HELLO,
@@ -246,7 +246,7 @@ def test_system_messages_stay_where_they_are() -> None:
 
 def test_instructions_are_the_first_system_message() -> None:
     assert read({"instructions": "be brief"}).messages == (Message("system", "be brief"), HI)
-    given = [{"role": "developer", "content": "be brief"}]
+    given: Any = [{"role": "developer", "content": "be brief"}]
     assert read({"instructions": given}).messages == (Message("developer", "be brief"), HI)
     assert read({"instructions": ""}).messages == (HI,)
 
@@ -263,9 +263,9 @@ def test_the_parts_of_a_question() -> None:
         FilePart("data:audio/mpeg;base64,eA==", "audio/mpeg"),
         Opaque(own({"type": "input_image", "file_id": "f"})),
     )
-    image = {"type": "input_image", "image_url": "https://x.test/1.png", "detail": "auto"}
-    audio = {"type": "input_audio", "input_audio": {"data": "eA==", "format": "wav"}}
-    written = [
+    image: Any = {"type": "input_image", "image_url": "https://x.test/1.png", "detail": "auto"}
+    audio: Any = {"type": "input_audio", "input_audio": {"data": "eA==", "format": "wav"}}
+    written: Any = [
         {"type": "input_text", "text": "look"},
         {"type": "input_text", "text": "at"},
         image,
@@ -314,27 +314,28 @@ def test_parts_that_are_opaque(part: Any) -> None:
 
 
 def test_files_by_an_address_that_is_no_url() -> None:
-    given = {"type": "input_file", "file_data": "eA==", "filename": "n"}
+    given: Any = {"type": "input_file", "file_data": "eA==", "filename": "n"}
     assert read_items({"role": "user", "content": [given]})[0].parts == (FilePart("eA==", "", "n"),)
 
 
 # The assistant's
 
-THOUGHT = {"type": "reasoning", "id": "rs", "summary": [], "encrypted_content": "e"}
+THOUGHT: Any = {"type": "reasoning", "id": "rs", "summary": [], "encrypted_content": "e"}
 SIGNED = ReasoningPart("", own(THOUGHT))
-LOST = {"type": "reasoning", "id": "rs_2", "summary": [{"type": "summary_text", "text": "so"}]}
-PHASED = {
+LOST: Any = {"type": "reasoning", "id": "rs_2", "summary": [{"type": "summary_text", "text": "so"}]}
+NOTHING: list[Any] = []
+PHASED: Any = {
     "type": "message",
     "id": "msg",
     "role": "assistant",
     "status": "completed",
     "phase": "final",
-    "content": [{"type": "output_text", "text": "a", "annotations": []}],
+    "content": [{"type": "output_text", "text": "a", "annotations": NOTHING}],
 }
-CALL = {"type": "function_call", "call_id": "c", "name": "f", "arguments": '{"a":1}'}
-NAMED = {**CALL, "id": "fc", "namespace": "n"}
-CUSTOM = {"type": "custom_tool_call", "call_id": "x", "name": "patch", "input": "*** End"}
-SEARCHED = {"type": "web_search_call", "id": "ws", "status": "completed"}
+CALL: Any = {"type": "function_call", "call_id": "c", "name": "f", "arguments": '{"a":1}'}
+NAMED: Any = {**CALL, "id": "fc", "namespace": "n"}
+CUSTOM: Any = {"type": "custom_tool_call", "call_id": "x", "name": "patch", "input": "*** End"}
+SEARCHED: Any = {"type": "web_search_call", "id": "ws", "status": "completed"}
 
 
 def test_a_turn_with_a_tool() -> None:
@@ -354,7 +355,7 @@ def test_a_turn_with_a_tool() -> None:
         Message("tool", "2", tool_call_id="d", failed=True),
         Message("tool", "3", tool_call_id="x"),
     )
-    given = [
+    given: Any = [
         HELLO,
         THOUGHT,
         {"role": "assistant", "content": "I look."},
@@ -385,15 +386,15 @@ def test_native_forms_go_back_as_they_came() -> None:
         ToolCall("c", "f", '{"a":1}', native=own(NAMED)),
         Opaque(own(SEARCHED)),
     )
-    given = [THOUGHT, PHASED, NAMED, SEARCHED]
+    given: Any = [THOUGHT, PHASED, NAMED, SEARCHED]
     assert items(HI, Message("assistant", parts))[1:] == given
     (message,) = read_items(*given)
     assert message == Message("assistant", parts)
 
 
 def test_ids_make_a_native_form() -> None:
-    refused = {"type": "refusal", "refusal": "no"}
-    given = [
+    refused: Any = {"type": "refusal", "refusal": "no"}
+    given: Any = [
         {"role": "assistant", "content": [refused], "id": "m1"},
         {"role": "assistant", "content": [*PHASED["content"], refused], "id": "m2"},
         {"role": "assistant", "content": [{"type": "new"}]},
@@ -406,7 +407,7 @@ def test_ids_make_a_native_form() -> None:
         (Opaque(own(given[2])),),
     ]
     assert items(HI, *messages)[1:] == given[:3]
-    plain = {"role": "assistant", "content": [refused, {"type": "output_text", "text": "b"}]}
+    plain: Any = {"role": "assistant", "content": [refused, {"type": "output_text", "text": "b"}]}
     assert read_items(plain)[0].parts == (RefusalPart("no"), TextPart("b"))
 
 
@@ -421,9 +422,9 @@ def test_without_a_store_a_thought_must_be_encrypted() -> None:
         TextPart("a", native=own(PHASED)),
     )
     message = Message("assistant", parts)
-    plain = [{k: v for k, v in item.items() if k != "id"} for item in (PHASED, NAMED)]
+    plain: Any = [{k: v for k, v in item.items() if k != "id"} for item in (PHASED, NAMED)]
     assert items(HI, message)[1:] == [*plain, SEARCHED, THOUGHT, PHASED]
-    kept = [LOST, PHASED, NAMED, SEARCHED, THOUGHT, PHASED]
+    kept: Any = [LOST, PHASED, NAMED, SEARCHED, THOUGHT, PHASED]
     assert items(HI, message, extra={"store": True})[1:] == kept
     keeping = RESPONSES.replace(fields={})
     assert items(HI, message, provider=keeping)[1:] == kept
@@ -431,13 +432,13 @@ def test_without_a_store_a_thought_must_be_encrypted() -> None:
 
 def test_azure_takes_no_status() -> None:
     azure = PROVIDERS["azure-responses"].replace(base_url="https://x.test")
-    thought = {**THOUGHT, "status": "completed"}
+    thought: Any = {**THOUGHT, "status": "completed"}
     parts = (
         ReasoningPart("", own(thought)),
         TextPart("a", native=own(PHASED)),
         Opaque(own(SEARCHED)),
     )
-    said = {k: v for k, v in PHASED.items() if k != "status"}
+    said: Any = {k: v for k, v in PHASED.items() if k != "status"}
     message = Message("assistant", parts)
     assert items(HI, message, provider=azure)[1:] == [THOUGHT, said, SEARCHED]
 
@@ -460,7 +461,7 @@ def test_parts_of_other_formats() -> None:
 def test_native_forms_that_are_no_items() -> None:
     odd = Message("assistant", (Opaque(own(["?"])), TextPart("a")))
     assert items(HI, odd)[1:] == [["?"], {"role": "assistant", "content": "a"}]
-    text = {"type": "output_text", "text": "b", "annotations": [1]}
+    text: Any = {"type": "output_text", "text": "b", "annotations": [1]}
     part = Message("assistant", (TextPart("a"), TextPart("b", native=own(text))))
     assert items(HI, part)[1:] == [
         {"role": "assistant", "content": [{"type": "output_text", "text": "a"}, text]}
@@ -468,9 +469,9 @@ def test_native_forms_that_are_no_items() -> None:
 
 
 def test_results_of_tools() -> None:
-    image = {"type": "input_image", "image_url": "https://x.test/1.png", "detail": "auto"}
+    image: Any = {"type": "input_image", "image_url": "https://x.test/1.png", "detail": "auto"}
     parts = (TextPart("see"), ImagePart("https://x.test/1.png"))
-    shell = {"type": "shell_call_output", "call_id": "s", "output": []}
+    shell: Any = {"type": "shell_call_output", "call_id": "s", "output": []}
     call = Message("assistant", (ToolCall("c", "f", "{}"),))
     messages = (
         Message("tool", parts, tool_call_id="c", failed=True),
@@ -479,8 +480,8 @@ def test_results_of_tools() -> None:
         Message("tool", "", tool_call_id="e"),
     )
     see = [{"type": "input_text", "text": text} for text in ("Error: ", "see")]
-    output = {"type": "function_call_output"}
-    given = [
+    output: Any = {"type": "function_call_output"}
+    given: Any = [
         {**output, "call_id": "c", "output": [*see, image]},
         shell,
         {**output, "call_id": "d", "output": "more"},
@@ -492,10 +493,10 @@ def test_results_of_tools() -> None:
     assert first == Message("tool", (TextPart("Error: "), *parts), tool_call_id="c")
     assert (second, third.text, fourth.parts) == (messages[1], "more", messages[1].parts)
     assert last == messages[3]
-    odd = {**output, "call_id": "c", "output": "1", "id": "o", "status": "completed"}
+    odd: Any = {**output, "call_id": "c", "output": "1", "id": "o", "status": "completed"}
     assert read_items(odd) == [Message("tool", "1", tool_call_id="c")]
     assert read_items({**odd, "new": 1})[0].parts == (Opaque(own({**odd, "new": 1})),)
-    approved = {"type": "mcp_approval_response", "approve": True}
+    approved: Any = {"type": "mcp_approval_response", "approve": True}
     assert read_items(approved) == [Message("tool", (Opaque(own(approved)),))]
 
 
@@ -521,11 +522,11 @@ def test_where_a_message_of_the_assistant_ends() -> None:
 
 
 def test_a_picture_that_the_model_made() -> None:
-    item = {"type": "image_generation_call", "id": "ig", "result": "eA=="}
+    item: Any = {"type": "image_generation_call", "id": "ig", "result": "eA=="}
     (message,) = read_items(item)
     assert message.parts == (ImagePart("data:image/png;base64,eA==", native=own(item)),)
     assert items(HI, message)[1:] == [item]
-    pending = {"type": "image_generation_call", "id": "ig", "result": None}
+    pending: Any = {"type": "image_generation_call", "id": "ig", "result": None}
     assert read_items(pending)[0].parts == (Opaque(own(pending)),)
 
 
@@ -534,9 +535,9 @@ def test_a_picture_that_the_model_made() -> None:
 
 def test_tools_among_the_messages() -> None:
     """Codex gives all its tools so to the models that it knows."""
-    namespace = {"type": "namespace", "name": "n", "tools": [PATCH, FUNCTION]}
-    moved = {"type": "additional_tools", "role": "developer", "tools": [FUNCTION, namespace]}
-    body = {"store": False, "model": "m", "stream": True, "input": [moved, HELLO]}
+    namespace: Any = {"type": "namespace", "name": "n", "tools": [PATCH, FUNCTION]}
+    moved: Any = {"type": "additional_tools", "role": "developer", "tools": [FUNCTION, namespace]}
+    body: Any = {"store": False, "model": "m", "stream": True, "input": [moved, HELLO]}
     chat = read(body)
     first, second = chat.tools
     assert isinstance(first, Tool)
@@ -545,19 +546,19 @@ def test_tools_among_the_messages() -> None:
     assert chat.messages == (HI,)
     assert body_of(chat) == body
     assert again({**body, "tools": [SEARCH]}) == {**body, "tools": [SEARCH]}
-    called = {**body, "tool_choice": {"type": "custom", "name": "patch"}}
+    called: Any = {**body, "tool_choice": {"type": "custom", "name": "patch"}}
     assert again(called) == called
 
 
 def test_a_request_of_codex() -> None:
     """Equal but for ids, states and hints of what the caller said."""
-    passthrough = {"internal_chat_message_metadata_passthrough": {"turn_id": "t"}}
-    developer = {"type": "message", "id": "msg_1", "role": "developer"}
+    passthrough: Any = {"internal_chat_message_metadata_passthrough": {"turn_id": "t"}}
+    developer: Any = {"type": "message", "id": "msg_1", "role": "developer"}
     texts = [{"type": "input_text", "text": text} for text in ("You are", "Codex")]
-    result = {"type": "function_call_output", "id": "fco", "call_id": "c", "output": "1"}
-    thought = {**THOUGHT, "content": None, **passthrough}
-    said = {**PHASED, **passthrough}
-    body = {
+    result: Any = {"type": "function_call_output", "id": "fco", "call_id": "c", "output": "1"}
+    thought: Any = {**THOUGHT, "content": None, **passthrough}
+    said: Any = {**PHASED, **passthrough}
+    body: Any = {
         "model": "m",
         "stream": True,
         "store": False,
@@ -588,7 +589,7 @@ def test_a_request_of_codex() -> None:
 
 
 def test_a_message_with_unknown_keys_is_opaque() -> None:
-    item = {"role": "user", "content": "hi", "new": 1}
+    item: Any = {"role": "user", "content": "hi", "new": 1}
     (message,) = read_items(item)
     assert message == Message("user", (Opaque(own(item)),))
     assert items(message) == [item]
@@ -642,13 +643,13 @@ class Sealing:
 
 
 def test_sealed_native_forms() -> None:
-    sealed = {"type": "reasoning", "encrypted_content": "sealed:anthropic:{}", "summary": []}
-    text = [{"type": "summary_text", "text": "so"}]
+    sealed: Any = {"type": "reasoning", "encrypted_content": "sealed:anthropic:{}", "summary": []}
+    text: Any = [{"type": "summary_text", "text": "so"}]
     given = (sealed, {**sealed, "summary": text}, THOUGHT, LOST)
     (message,) = read_items(*given, sealer=Sealing())
     foreign = Native("anthropic", b"{}")
     assert message.parts == (
         *(Opaque(foreign), ReasoningPart("so", foreign), SIGNED, ReasoningPart("so", own(LOST))),
     )
-    content = {**THOUGHT, "content": [{"type": "reasoning_text", "text": "raw"}]}
+    content: Any = {**THOUGHT, "content": [{"type": "reasoning_text", "text": "raw"}]}
     assert read_items(content)[0].parts == (ReasoningPart("raw", own(content)),)

@@ -408,17 +408,16 @@ def _part_of(block: Block) -> dict[str, Any]:
 
 
 def _annotation(citation: Citation) -> dict[str, Any]:
-    if citation.source and not citation.url:
-        file = {"type": "file_citation", "file_id": citation.source, "filename": citation.title}
-        return {**file, "index": citation.end or 0}
-    said: dict[str, Any] = {
-        "type": "url_citation",
-        "url": citation.url,
-        "title": citation.title,
-    }
+    where: dict[str, Any] = {}
     if citation.start is not None:
-        said |= {"start_index": citation.start, "end_index": citation.end}
-    return said
+        where = {"start_index": citation.start, "end_index": citation.end}
+    if citation.source and not citation.url:
+        file = {"file_id": citation.source, "filename": citation.title}
+        if where:  # of a file that a tool of the service made
+            return {"type": "container_file_citation", "container_id": "", **file, **where}
+        return {"type": "file_citation", **file, "index": citation.end or 0}
+    said = {"type": "url_citation", "url": citation.url, "title": citation.title}
+    return {**said, **where}
 
 
 def _image_item(image: Image) -> _Item:
