@@ -139,7 +139,7 @@ def test_record() -> None:
     assert token.pieces == [b'{"code":200,"data":"unique-1"}']
     assert asked.request.method == "POST"
     assert asked.chat == as_chat("hi", model="gpt-4o-mini")
-    assert asked.headers == [(b"content-type", b"application/json")]
+    assert asked.headers[0] == (b"content-type", b"application/json")
     a, b = (b'{"code":200,"data":{"message":"%c"}}\n' % c for c in b"ab")
     assert asked.pieces == [a, b, b"", b""]
     assert asked.body == a + b

@@ -545,6 +545,22 @@ def test_abort_just_before_a_request_is_sent(loop: Loop) -> None:
     answers[0].abort()  # nor after the loop has ended
 
 
+def test_abort_before_anything_was_asked(loop: Loop) -> None:
+    async def main() -> None:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            answer = AsyncClient(http).open(ask(server))
+            answer.abort()
+            with pytest.raises(TransportError, match="abort"):
+                await anext(answer)
+            answer.abort()  # nothing is waiting
+            await anyio.lowlevel.checkpoint()
+            await answer.aclose()
+
+    with serve("ylokh") as server:
+        loop(main)
+    assert server.requests == []
+
+
 def test_abort_while_a_whole_answer_is_left_is_no_error() -> None:
     class Aborting(Body):
         def close(self) -> None:

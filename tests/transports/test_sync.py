@@ -286,6 +286,15 @@ def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> No
         assert asked == ["two.example"]
 
 
+def test_a_stream_that_is_abandoned_stays_open_in_another_process() -> None:
+    """A fork's parent has the same connection; `dup` stands for it here."""
+    ours, theirs = socket.socketpair()
+    with ours.dup() as parent, theirs:
+        Stream(ours).abandon()
+        parent.sendall(b"x")
+        assert theirs.recv(9) == b"x"
+
+
 def test_a_stream_that_was_closed_says_so() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
