@@ -13,7 +13,7 @@ import sys
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from benchmarks.decoders import DECODERS, EVENTSOURCE, EVERY_DIALECT, NODE, OF_ANTHROPIC, PARSER
+from benchmarks.decoders import DECODERS, EVENTSOURCE, EVERY_DIALECT, NODE, OWN_DIALECT, PARSER
 from benchmarks.rounds import Contestant, Figure, Table, play
 from benchmarks.streams import STREAMS
 
@@ -34,6 +34,8 @@ EVENTS = {
     "anthropic": 5000,
     "anthropic stream()": 3000,
     "openai": 5000,
+    "openai responses": 5000,
+    "openai responses.stream()": 1000,
     "openai 2": 5000,
     "langchain-openai": 3000,
     "litellm": 1000,
@@ -87,7 +89,7 @@ def tables(
     """Those of `cuts` and `dialects`, and the goals for which everything was measured."""
     names, left_out = lineup(only)
     found: list[Table] = []
-    figures: dict[str, dict[str, Figures]] = {"openai": {}, "anthropic": {}}
+    figures: dict[str, dict[str, Figures]] = {"openai": {}, "anthropic": {}, "openai-responses": {}}
     large: dict[str, list[float]] = {}
     for how in cuts:
         if how == "large":
@@ -117,7 +119,7 @@ def decodes(name: str, dialect: str) -> bool:
     """Whether a contestant takes part in the decoding of a dialect."""
     if name in EVERY_DIALECT:
         return True
-    return dialect == ("anthropic" if name in OF_ANTHROPIC else "openai")
+    return dialect == OWN_DIALECT.get(name, "openai")
 
 
 def decoding(
@@ -188,9 +190,11 @@ def goals(
         ("openai", "httpx-sse", "tokenwire", False, {"65536": 5, "event": 3.3}),
         ("anthropic", "tokenwire", "floor", True, {"65536": 1.5, "event": 2.0}),
         ("anthropic", "anthropic stream()", "tokenwire", False, {"65536": 20, "event": 20}),
+        ("openai-responses", "tokenwire", "floor", True, {"65536": 1.5, "event": 2.0}),
+        ("openai-responses", "openai responses", "tokenwire", False, {"65536": 20, "event": 20}),
     ):
         for how, bound in goal.items():
-            if (found := ratio(figures[dialect].get(how, {}), name, to)) is not None:
+            if (found := ratio(figures.get(dialect, {}).get(how, {}), name, to)) is not None:
                 rows[f"{dialect}: {name} / {to}, {CUTS[how]}"] = judge(found, bound, at_most)
     if ours := large.get("tokenwire"):
         size = 2 ** (len(ours) - 1)

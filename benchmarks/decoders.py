@@ -28,7 +28,7 @@ from typing import Any
 from benchmarks.loops import BY_HAND, FLOOR, Decode
 from benchmarks.streams import STREAMS, Stream, cut, sized
 
-__all__ = ["DECODERS", "EVERY_DIALECT", "OF_ANTHROPIC", "pieces_of", "stream_of"]
+__all__ = ["DECODERS", "EVERY_DIALECT", "OWN_DIALECT", "pieces_of", "stream_of"]
 
 SECONDS = 0.3  # of CPU time, for passes
 NODE = shutil.which("node")
@@ -167,6 +167,45 @@ def _anthropic() -> tuple[Any, Callable[[Iterable[bytes]], None]]:
     return anthropic.Anthropic(api_key="k", base_url=URL, http_client=http), serve
 
 
+def by_openai_responses(dialect: str) -> Decode:
+    """`responses.create(stream=True)` of the sync client, over a transport that returns the
+    pieces."""
+    client, serve = _openai()
+
+    def decode(pieces: Iterable[bytes]) -> str:
+        serve(pieces)
+        parts: list[str] = []
+        with client.responses.create(model="m", input="q", stream=True) as stream:
+            for event in stream:
+                if event.type == "response.output_text.delta":
+                    parts.append(event.delta)
+        return "".join(parts)
+
+    return decode
+
+
+def by_openai_responses_helper(dialect: str) -> Decode:
+    """`responses.stream(...)` over the same."""
+    client, serve = _openai()
+
+    def decode(pieces: Iterable[bytes]) -> str:
+        serve(pieces)
+        parts: list[str] = []
+        with client.responses.stream(model="m", input="q") as stream:
+            for event in stream:
+                if event.type == "response.output_text.delta":
+                    parts.append(event.delta)
+        return "".join(parts)
+
+    return decode
+
+
+def _openai() -> tuple[Any, Callable[[Iterable[bytes]], None]]:
+    openai: Any = importlib.import_module("openai")
+    http, serve = client_of("httpx2")
+    return openai.OpenAI(api_key="k", base_url=URL, http_client=http), serve
+
+
 def by_langchain(dialect: str) -> Decode:
     """langchain-openai: `ChatOpenAI(http_client=...).stream()`, with tracing off."""
     os.environ["LANGSMITH_TRACING"] = "false"
@@ -222,14 +261,21 @@ DECODERS: dict[str, Callable[[str], Decode]] = {
     "litellm": by_litellm,
     "anthropic": by_anthropic,
     "anthropic stream()": by_anthropic_helper,
+    "openai responses": by_openai_responses,
+    "openai responses.stream()": by_openai_responses_helper,
 }
 """By contestant, the function that makes its decoder for a dialect."""
 
 EVERY_DIALECT = ("floor", "tokenwire", "by hand")
 """Those that decode every dialect."""
 
-OF_ANTHROPIC = ("anthropic", "anthropic stream()")
-"""Those that decode only that one. All others decode openai's."""
+OWN_DIALECT = {
+    "anthropic": "anthropic",
+    "anthropic stream()": "anthropic",
+    "openai responses": "openai-responses",
+    "openai responses.stream()": "openai-responses",
+}
+"""Those that decode only this one. All others decode openai's."""
 
 
 def join(payloads: Iterable[str]) -> str:

@@ -54,6 +54,12 @@ class AnthropicEvent(msgspec.Struct):
     delta: AnthropicDelta | None = None
 
 
+class ResponsesEvent(msgspec.Struct):
+    type: str
+    delta: str = ""
+
+
+decode_responses = msgspec.json.Decoder(ResponsesEvent).decode
 decode_anthropic = msgspec.json.Decoder(AnthropicEvent).decode
 decode_chunk = msgspec.json.Decoder(Chunk).decode
 decode_dark = msgspec.json.Decoder(DarkEvent).decode
@@ -83,6 +89,20 @@ def floor_anthropic(pieces: Iterable[bytes]) -> str:
             if said.delta is not None:
                 parts.append(said.delta.text)
             elif said.type == "message_stop":
+                return "".join(parts)
+    return "".join(parts)
+
+
+def floor_responses(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        *events, rest = (rest + piece).split(b"\n\n")
+        for event in events:
+            said = decode_responses(event[event.index(b"data: ") + 6 :])
+            if said.delta:
+                parts.append(said.delta)
+            elif said.type == "response.completed":
                 return "".join(parts)
     return "".join(parts)
 
@@ -147,6 +167,20 @@ def hand_anthropic(pieces: Iterable[bytes]) -> str:
     return "".join(parts)
 
 
+def hand_responses(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        *events, rest = (rest + piece).split(b"\n\n")
+        for event in events:
+            said = json.loads(event.partition(b"data: ")[2])
+            if said["type"] == "response.output_text.delta":
+                parts.append(said["delta"])
+            elif said["type"] == "response.completed":
+                return "".join(parts)
+    return "".join(parts)
+
+
 def hand_darkai(pieces: Iterable[bytes]) -> str:
     parts: list[str] = []
     rest = b""
@@ -184,6 +218,7 @@ def hand_aichatonline(pieces: Iterable[bytes]) -> str:
 FLOOR: dict[str, Decode] = {
     "openai": floor_openai,
     "anthropic": floor_anthropic,
+    "openai-responses": floor_responses,
     "darkai": floor_darkai,
     "aichats": floor_aichats,
     "aichatonline": floor_aichatonline,
@@ -191,6 +226,7 @@ FLOOR: dict[str, Decode] = {
 BY_HAND: dict[str, Decode] = {
     "openai": hand_openai,
     "anthropic": hand_anthropic,
+    "openai-responses": hand_responses,
     "darkai": hand_darkai,
     "aichats": hand_aichats,
     "aichatonline": hand_aichatonline,

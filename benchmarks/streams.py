@@ -111,6 +111,46 @@ def anthropic(count: int) -> Stream:
     return Stream("text/event-stream; charset=utf-8", events, "".join(texts))
 
 
+def responses(count: int) -> Stream:
+    """Events with a name, of 257 to 264 bytes, as OpenAI writes the text of a response. Before and
+    after them stand those of the response, of its one message, and of the text."""
+    texts = words(count)
+    text = "".join(texts)
+    response: dict[str, Any] = {
+        "id": "resp_0f2f6f1a8c8e4d3b0068c2e6ea8d1c8190b6a4d4f8e0a3c5d7",
+        "object": "response",
+        "created_at": 1757603562,
+        "status": "in_progress",
+        "model": "gpt-5.4-2026-03-05",
+        "output": [],
+        "usage": None,
+    }
+    id = "msg_0f2f6f1a8c8e4d3b0068c2e6eb7a9c8190a1b2c3d4e5f60718"
+    where = {"item_id": id, "output_index": 0, "content_index": 0}
+    item = {"id": id, "type": "message", "status": "in_progress", "role": "assistant"}
+    part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+    done = {**item, "status": "completed", "content": [{**part, "text": text}]}
+    said = [
+        ("created", {"response": response}),
+        ("in_progress", {"response": response}),
+        ("output_item.added", {"output_index": 0, "item": {**item, "content": []}}),
+        ("content_part.added", {**where, "part": part}),
+        *(
+            ("output_text.delta", {**where, "delta": text, "logprobs": [], "obfuscation": "x" * 12})
+            for text in texts
+        ),
+        ("output_text.done", {**where, "text": text, "logprobs": []}),
+        ("content_part.done", {**where, "part": {**part, "text": text}}),
+        ("output_item.done", {"output_index": 0, "item": done}),
+        ("completed", {"response": {**response, "status": "completed", "output": [done]}}),
+    ]
+    events = [
+        _named(f"response.{type}", sequence_number=number, **fields)
+        for number, (type, fields) in enumerate(said)
+    ]
+    return Stream("text/event-stream; charset=utf-8", events, text)
+
+
 def _named(type: str, **fields: Any) -> bytes:
     return f"event: {type}\ndata: ".encode() + _json({"type": type, **fields}) + b"\n\n"
 
@@ -118,6 +158,7 @@ def _named(type: str, **fields: Any) -> bytes:
 STREAMS: dict[str, Callable[[int], Stream]] = {
     "openai": openai,
     "anthropic": anthropic,
+    "openai-responses": responses,
     "darkai": darkai,
     "aichats": aichats,
     "aichatonline": aichatonline,
@@ -132,6 +173,11 @@ FORMS: dict[str, tuple[bytes, bytes]] = {
         b'{"type":"text_delta","text":"',
         b'"}}\n\n',
     ),
+    "openai-responses": (
+        b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta",'
+        b'"item_id":"m","output_index":0,"content_index":0,"delta":"',
+        b'"}\n\n',
+    ),
     "darkai": (b'data: {"event": "text-chunk", "data": {"text": "', b'"}}\n\n'),
     "aichats": (b"data: ", b"\n"),
     "aichatonline": (b'{"code":200,"data":{"message":"', b'"}}\n'),
@@ -139,7 +185,7 @@ FORMS: dict[str, tuple[bytes, bytes]] = {
 """By dialect, the least that comes before and after the text of an event."""
 
 
-BEGINNINGS = {"anthropic": 2}
+BEGINNINGS = {"anthropic": 2, "openai-responses": 4}
 """By dialect, how many events stand before the first text; none if it is not named here."""
 
 

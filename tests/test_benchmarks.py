@@ -19,7 +19,7 @@ from benchmarks.decoders import (
     EVENTSOURCE,
     EVERY_DIALECT,
     NODE,
-    OF_ANTHROPIC,
+    OWN_DIALECT,
     PARSER,
     measure_node,
     pieces_of,
@@ -66,7 +66,8 @@ def test_a_stream_says_its_text_in_any_cut(dialect: str, count: int) -> None:
 @pytest.mark.parametrize("dialect", STREAMS)
 def test_a_stream_has_as_many_events_as_asked_for_and_its_terminator(dialect: str) -> None:
     others = len(STREAMS[dialect](0).events)
-    assert others == {"openai": 1, "darkai": 1, "anthropic": 5}.get(dialect, 0)
+    known = {"openai": 1, "darkai": 1, "anthropic": 5, "openai-responses": 8}
+    assert others == known.get(dialect, 0)
     assert len(STREAMS[dialect](40).events) == 40 + others
 
 
@@ -78,6 +79,8 @@ def test_events_have_the_sizes_that_are_told_of_them() -> None:
     texts = STREAMS["anthropic"](1000).events[2:-3]
     sizes = [len(event) for event in texts if b"ping" not in event]
     assert (min(sizes), max(sizes)) == (116, 130)
+    sizes = [len(event) for event in STREAMS["openai-responses"](1000).events[4:-4]]
+    assert (min(sizes), max(sizes)) == (257, 264)
 
 
 def test_the_texts_have_what_naive_splitting_breaks_at() -> None:
@@ -174,6 +177,8 @@ NEEDS = {
     "litellm": "litellm",
     "anthropic": "anthropic",
     "anthropic stream()": "anthropic",
+    "openai responses": "openai",
+    "openai responses.stream()": "openai",
 }
 HERE = [
     name
@@ -183,7 +188,7 @@ HERE = [
 
 
 def test_the_plain_ones_and_those_of_the_dev_extra_are_here() -> None:
-    assert {*EVERY_DIALECT, *OF_ANTHROPIC, "httpx-sse", "httpx2", "openai"} <= set(HERE)
+    assert {*EVERY_DIALECT, *OWN_DIALECT, "httpx-sse", "httpx2", "openai"} <= set(HERE)
 
 
 @pytest.mark.parametrize("name", HERE)
