@@ -126,11 +126,11 @@ def responses(count: int) -> Stream:
         "usage": None,
     }
     id = "msg_0f2f6f1a8c8e4d3b0068c2e6eb7a9c8190a1b2c3d4e5f60718"
-    where = {"item_id": id, "output_index": 0, "content_index": 0}
-    item = {"id": id, "type": "message", "status": "in_progress", "role": "assistant"}
-    part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
-    done = {**item, "status": "completed", "content": [{**part, "text": text}]}
-    said = [
+    where: dict[str, Any] = {"item_id": id, "output_index": 0, "content_index": 0}
+    item: dict[str, Any] = {"id": id, "type": "message", "status": "in_progress"}
+    part: dict[str, Any] = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+    done: dict[str, Any] = {**item, "status": "completed", "content": [{**part, "text": text}]}
+    said: list[tuple[str, dict[str, Any]]] = [
         ("created", {"response": response}),
         ("in_progress", {"response": response}),
         ("output_item.added", {"output_index": 0, "item": {**item, "content": []}}),

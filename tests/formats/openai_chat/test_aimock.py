@@ -1,15 +1,11 @@
 """Us against a server of others: npm's @copilotkit/aimock, started here when node is there."""
 
-import json
-import shutil
-import socket
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.aimock import needs_node, running_aimock
 from tests.every_transport import TRANSPORTS, Run
 from tokenwire import (
     NO_RETRY,
@@ -22,70 +18,13 @@ from tokenwire import (
     make_exchange,
 )
 
-VERSION = "1.43.0"
-HOME = Path(__file__).parents[3] / ".venv" / "aimock"
-PROGRAM = HOME / "node_modules" / "@copilotkit" / "aimock" / "dist" / "cli.js"
-
-pytestmark = pytest.mark.skipif(
-    shutil.which("node") is None or shutil.which("npm") is None,
-    reason="node and npm are not on this machine: aimock can't be started",
-)
-
-FIXTURES: list[dict[str, Any]] = [
-    {
-        "match": {"userMessage": "hello"},
-        "response": {"content": "Hello from aimock, über several chunks."},
-    },
-    {
-        "match": {"userMessage": "weather"},
-        "response": {"toolCalls": [{"name": "weather", "arguments": '{"city":"Rome"}'}]},
-    },
-    {
-        "match": {"userMessage": "too often"},
-        "response": {"error": {"message": "Slow down", "type": "rate_limit_error"}, "status": 429},
-    },
-    {
-        "match": {"userMessage": "cut"},
-        "response": {"content": "This answer is cut in the middle of it all."},
-        "truncateAfterChunks": 3,
-    },
-    {
-        "match": {"userMessage": "garbage"},
-        "response": {"content": "never seen"},
-        "chaos": {"malformedRate": 1.0},
-    },
-]
+pytestmark = needs_node
 
 
 @pytest.fixture(scope="module")
 def aimock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The base URL of a running aimock."""
-    if not PROGRAM.exists():
-        package = f"@copilotkit/aimock@{VERSION}"
-        install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(HOME), package]
-        subprocess.run(install, check=True, capture_output=True)
-    fixtures = tmp_path_factory.mktemp("aimock") / "fixtures.json"
-    fixtures.write_text(json.dumps({"fixtures": FIXTURES}), encoding="utf-8")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    # With latency the chunks are on the wire before the connection is destroyed.
-    options = ["-p", str(port), "-f", str(fixtures), "-c", "7", "-l", "20"]
-    with subprocess.Popen(
-        ["node", str(PROGRAM), *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                if "listening" in line:
-                    break
-            else:
-                pytest.fail("aimock did not start")
-            yield f"http://127.0.0.1:{port}/v1"
-        finally:
-            process.kill()
+    with running_aimock(tmp_path_factory.mktemp("aimock")) as url:
+        yield url
 
 
 @pytest.fixture(params=sorted(TRANSPORTS))
