@@ -1,8 +1,6 @@
 """npm's @copilotkit/aimock, a server of others that speaks several formats, if node is there."""
 
 import json
-import os
-import shutil
 import socket
 import subprocess
 from collections.abc import Generator
@@ -12,16 +10,11 @@ from typing import Any
 
 import pytest
 
-__all__ = ["needs_node", "running_aimock"]
+from tests.node import npm_package
+
+__all__ = ["running_aimock"]
 
 VERSION = "1.43.0"
-HOME = Path(__file__).parents[1] / ".venv" / "aimock"
-PROGRAM = HOME / "node_modules" / "@copilotkit" / "aimock" / "dist" / "cli.js"
-
-needs_node = pytest.mark.skipif(
-    shutil.which("node") is None or shutil.which("npm") is None,
-    reason="node and npm are not on this machine: aimock can't be started",
-)
 
 FIXTURES: list[dict[str, Any]] = [
     {
@@ -52,16 +45,8 @@ FIXTURES: list[dict[str, Any]] = [
 @contextmanager
 def running_aimock(folder: Path) -> Generator[str]:
     """The base URL of a running aimock; `folder` takes its fixtures."""
-    if not PROGRAM.exists():
-        package = f"@copilotkit/aimock@{VERSION}"
-        # Elsewhere first, as the tests of another format may be installing it, too.
-        made = HOME.with_name(f"aimock-{os.getpid()}")
-        install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(made), package]
-        subprocess.run(install, check=True, capture_output=True)
-        try:
-            made.rename(HOME)
-        except OSError:
-            shutil.rmtree(made)
+    package = "@copilotkit/aimock"
+    program = npm_package(package, VERSION) / "node_modules" / package / "dist" / "cli.js"
     fixtures = folder / "fixtures.json"
     fixtures.write_text(json.dumps({"fixtures": FIXTURES}), encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -69,7 +54,7 @@ def running_aimock(folder: Path) -> Generator[str]:
     # With latency the chunks are on the wire before the connection is destroyed.
     options = ["-p", str(port), "-f", str(fixtures), "-c", "7", "-l", "20"]
     with subprocess.Popen(
-        ["node", str(PROGRAM), *options],
+        ["node", str(program), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

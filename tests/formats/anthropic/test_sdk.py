@@ -2,8 +2,6 @@
 there. Both of the major version that sends the key as a Bearer token, and with `x-api-key`."""
 
 import json
-import shutil
-import subprocess
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +11,7 @@ import anthropic
 import httpx2
 import pytest
 
+from tests.node import needs_node, npm_package, run_script
 from tokenwire import (
     Chat,
     Citation,
@@ -238,31 +237,15 @@ def test_a_cut_stream_is_none_for_the_sdk_either() -> None:
 # The SDK for node
 
 VERSION = "1.14.0"
-HOME = Path(__file__).parents[3] / ".venv" / "anthropic-node"
 SCRIPT = Path(__file__).with_name("sdk.mjs")
 
 
-@pytest.mark.skipif(
-    shutil.which("node") is None or shutil.which("npm") is None,
-    reason="node and npm are not on this machine: the SDK for node can't be run",
-)
+@needs_node
 @pytest.mark.parametrize("place", ["bearer", "x-api-key"])
 def test_the_sdk_for_node(server: Server, place: str) -> None:
-    if not (HOME / "node_modules" / "@anthropic-ai" / "sdk").exists():
-        package = f"@anthropic-ai/sdk@{VERSION}"
-        install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(HOME), package]
-        subprocess.run(install, check=True, capture_output=True)
-    script = HOME / SCRIPT.name  # where node finds the SDK
-    script.write_text(SCRIPT.read_text())
-    ran = subprocess.run(
-        ["node", str(script), server.url, "sesame", place],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    said = run_script(
+        SCRIPT, npm_package("@anthropic-ai/sdk", VERSION), server.url, "sesame", place
     )
-    assert ran.returncode == 0, ran.stderr
-    said = json.loads(ran.stdout)
     assert said["streamed"] == said["created"]
     assert [block["type"] for block in said["streamed"]] == [
         *("thinking", "redacted_thinking", "server_tool_use", "web_search_tool_result"),

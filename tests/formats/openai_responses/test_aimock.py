@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.aimock import needs_node, running_aimock
+from tests.aimock import running_aimock
 from tests.every_transport import TRANSPORTS, Run
+from tests.node import needs_node
 from tokenwire import (
     NO_RETRY,
     Exchange,

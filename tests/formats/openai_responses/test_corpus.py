@@ -167,6 +167,17 @@ def test_turn_two(file: str, store: bool) -> None:
     assert asked_again(file, reply, store=store) == items
 
 
+def test_searches_of_xai_are_not_for_the_client_to_run() -> None:
+    """They come as calls of custom tools, several open at once; their order is that in which they
+    began."""
+    file = "vercel-ai__xai-responses-xai-x-search-tool__0.sse"
+    reply = drive(ask(file), response(file)).succeeded().reply
+    assert not reply.tool_calls
+    assert reply.finish_kind == "stop"
+    kinds = [json.loads(native.raw)["type"] for native in reply.choices[0].natives]
+    assert kinds == [*["custom_tool_call"] * 2, *["web_search_call"] * 4, "message"]
+
+
 def test_turn_two_carries_what_is_encrypted() -> None:
     """The rows above are no tautology: there are signed parts among them."""
     encrypted = [

@@ -2,8 +2,6 @@
 there. Their helpers for streams check each id, each number and the order of the events."""
 
 import json
-import shutil
-import subprocess
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +11,7 @@ import httpx2
 import openai
 import pytest
 
+from tests.node import needs_node, npm_package, run_script
 from tokenwire import (
     Chat,
     Citation,
@@ -270,30 +269,12 @@ def test_a_cut_stream_is_none_for_the_sdk_either() -> None:
 # The SDK for node
 
 VERSION = "7.59.0"
-HOME = Path(__file__).parents[3] / ".venv" / "openai-node"
 SCRIPT = Path(__file__).with_name("sdk.mjs")
 
 
-@pytest.mark.skipif(
-    shutil.which("node") is None or shutil.which("npm") is None,
-    reason="node and npm are not on this machine: the SDK for node can't be run",
-)
+@needs_node
 def test_the_sdk_for_node(server: Server) -> None:
-    if not (HOME / "node_modules" / "openai").exists():
-        package = f"openai@{VERSION}"
-        install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(HOME), package]
-        subprocess.run(install, check=True, capture_output=True)
-    script = HOME / SCRIPT.name  # where node finds the SDK
-    script.write_text(SCRIPT.read_text())
-    ran = subprocess.run(
-        ["node", str(script), server.url, "sesame"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    said = json.loads(ran.stdout)
+    said = run_script(SCRIPT, npm_package("openai", VERSION), server.url, "sesame")
     for output in (said["streamed"], said["created"]):
         assert [item["type"] for item in output] == TYPES
         assert output[1] == HIDDEN
