@@ -708,7 +708,9 @@ def test_keep_alives() -> None:
 def test_limits() -> None:
     exchange = RESPONSES.exchange(as_chat("hi", model="m"), limits=Limits(parts=2))
     items = [done(place, message(written("a"), id=f"m{place}")) for place in range(3)]
-    assert isinstance(drive(exchange, sse(*items, over())).error, LimitExceeded)
+    assert isinstance(drive(exchange.fresh(), sse(*items, over())).error, LimitExceeded)
+    pieces = [delta(0, "a", content_index=number) for number in range(3)]
+    assert isinstance(drive(exchange.fresh(), sse(*pieces, over())).error, LimitExceeded)
 
 
 # The whole answer

@@ -111,9 +111,10 @@ _tokens = msgspec.json.Decoder(list[TokenLogProb], strict=False)
 
 class _Item:
     """An item of the answer. `told`: the channels of which pieces came, each with the number of its
-    piece of the item; what was told is not told again when the item is done."""
+    piece of the item; what was told is not told again when the item is done. `thoughts`: the
+    channel of thoughts that is told."""
 
-    __slots__ = ("block", "cited", "done", "id", "told", "type")
+    __slots__ = ("block", "cited", "done", "id", "thoughts", "told", "type")
 
     def __init__(self, type: str, id: str, block: Block) -> None:
         self.type = type
@@ -121,6 +122,7 @@ class _Item:
         self.block = block
         self.done = False
         self.cited = False
+        self.thoughts = ""
         self.told: set[tuple[str, int]] = set()
 
 
@@ -149,10 +151,13 @@ class ResponsesStep(EventStep):
         asked = msgspec.structs.replace(question, chat=chat.replace(extra=extra))
         super().__init__(asked.post(PATH, body, {"accept": accept}), question.limits)
         self._reader = BlockReader(DIALECT, question.limits, question.finishes)
-        self._citations = Citations(Parts(question.limits.parts))
+        self._parts = Parts(question.limits.parts)
+        self._citations = Citations(self._parts)
         self._custom = custom_names(chat)
         self._items: dict[int, _Item] = {}  # by their place
-        self._order: list[_Item] = []
+        self._by_id: dict[str, _Item] = {}
+        self._last: _Item | None = None
+        self._begun = 0
         self._started = False
         self._plain: _Plain | None = None
 
@@ -287,7 +292,7 @@ class ResponsesStep(EventStep):
         if not type and status in _UNDER_WAY:
             raise UnexpectedContent(f"the answer {id} is {status}: it was asked in the background")
         output = list(map(bytes, response.output or ()))
-        streamed = bool(self._order)
+        streamed = self._begun > 0
         for number, item in enumerate(output):
             if streamed:
                 self._take_last(number, item, len(output), events)
@@ -308,13 +313,11 @@ class ResponsesStep(EventStep):
         """An item of the output when the answer is over: it says what nothing said before."""
         value = decode_json(_value, raw)
         type, id = text_of(value, "type"), text_of(value, "id")
-        item = next((item for item in self._order if id and item.id == id), None)
-        if item is None:
-            item = self._items.get(number)
+        item = self._by_id.get(id) or self._items.get(number)
         if item is not None and item.type == type:
             if not item.done:
                 self._finish(item, value, raw, events)
-        elif len(self._order) < count:
+        elif self._begun < count:
             self._take_item(True, raw, None, raw, events)
 
     # Its items
@@ -329,10 +332,12 @@ class ResponsesStep(EventStep):
             kind = ToolCallStart
         id = text_of(value, "call_id")
         block = reader.open(reader.next, kind, events, id=id, name=name, custom=custom)
-        item = _Item(type, text_of(value, "id"), block)
-        self._order.append(item)
+        item = self._last = _Item(type, text_of(value, "id"), block)
+        self._begun += 1
         if place is not None:
             self._items[place] = item
+        if item.id:
+            self._by_id[item.id] = item
         return item
 
     def _item_of(
@@ -349,11 +354,12 @@ class ResponsesStep(EventStep):
         return item if item.type == type else None
 
     def _find(self, id: str | None, type: str) -> _Item | None:
-        """The item of an event that does not say where it is: by its id, or the last that is not
-        done."""
-        named = (item for item in self._order if id and item.id == id)
-        last = (item for item in self._order[::-1] if item.type == type and not item.done)
-        return next(named, None) or next(last, None)
+        """The item of an event that does not say where it is: by its id, or the last one if it is
+        not done."""
+        named, last = self._by_id.get(id or ""), self._last
+        if named is None and last is not None and last.type == type and not last.done:
+            return last
+        return named
 
     def _take_item(
         self, done: bool, raw: bytes, place: int | None, data: bytes, events: list[Event]
@@ -378,6 +384,8 @@ class ResponsesStep(EventStep):
         """An item is done: what nothing has told of it yet, and its native form."""
         block = item.block
         item.done, item.id = True, text_of(value, "id")
+        if item.id:
+            self._by_id[item.id] = item
         self._plain = None
         match item.type:
             case "message":
@@ -437,13 +445,16 @@ class ResponsesStep(EventStep):
             case "refusal":
                 events.append(Refusal(text, block.part))
             case "summary" | "content":
-                if any(told != channel for told, _ in item.told):
+                if item.thoughts not in ("", channel):
                     return
+                item.thoughts = channel
                 events.append(Reasoning(text, block.part))
             case _:
                 if block.call is not None:  # else a tool of the service: its item has all of it
                     self._reader.piece(block, text, events)
-        item.told.add((channel, number))
+        if (channel, number) not in item.told:
+            self._parts.add()
+            item.told.add((channel, number))
 
     def _take_logprobs(self, item: _Item, number: int, raw: bytes, events: list[Event]) -> None:
         if raw in (b"", b"[]"):
