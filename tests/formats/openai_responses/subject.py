@@ -207,6 +207,10 @@ def ends(answer: list[Event], heard: list[Event], usage: Usage | None) -> list[E
     finish = next((e for e in answer if isinstance(e, Finish)), None)
     if finish is None:
         finish = Finish("completed", "tool_call" if calls else "stop")
+    dialect = RESPONSES.dialect
+    if finish.kind and dialect.finish.get(finish.reason) != finish.kind:
+        word = "completed" if finish.kind == "tool_call" else dialect.reason(finish.kind)
+        finish = Finish(word, finish.kind)
     closed: list[Event] = []
     for call in calls:
         start = starts[call.call]
@@ -226,6 +230,8 @@ def usage_of(usage: Usage) -> Usage:
         "output_tokens_details": {"reasoning_tokens": thought},
         "total_tokens": total,
     }
+    if "input_tokens" in usage.raw and "total_tokens" in usage.raw:
+        raw = usage.raw | raw
     return Usage(asked, said, total, read, written, thought, raw)
 
 

@@ -444,6 +444,9 @@ def test_usage() -> None:
     raw: Any = {"input_tokens": 30, "output_tokens": 7, "total_tokens": 37, "cost": 0.1}
     kept = Usage(30, 7, 37, raw=raw)
     assert whole(kept, END)["usage"] == {**NONE, **raw}
+    odd = Usage(3, 4, 7, raw={**raw, "input_tokens_details": None})
+    counts = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
+    assert whole(odd, END)["usage"] == {**NONE, **counts, "cost": 0.1}
     theirs = Usage(30, 7, raw={"input_tokens": 20, "cache_read_input_tokens": 10})
     assert "cache_read_input_tokens" not in whole(theirs, END)["usage"]
 

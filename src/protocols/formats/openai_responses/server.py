@@ -462,9 +462,9 @@ def _usage(usage: Usage | None) -> dict[str, Any]:
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_output_tokens or 0},
         "total_tokens": usage.total_tokens or asked + said,
     }
-    # What came in this form goes on as it came.
+    # What came in this form goes on: OpenRouter's cost, for one.
     ours = "input_tokens" in usage.raw and "total_tokens" in usage.raw
-    return {**counts, **usage.raw} if ours else counts
+    return {**usage.raw, **counts} if ours else counts
 
 
 _CODES: tuple[tuple[type[Exception], str], ...] = (
