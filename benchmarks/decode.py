@@ -33,6 +33,7 @@ CUTS = {
 EVENTS = {
     "anthropic": 5000,
     "anthropic stream()": 3000,
+    "ollama": 5000,
     "openai": 5000,
     "openai responses": 5000,
     "openai responses.stream()": 1000,
@@ -89,7 +90,8 @@ def tables(
     """Those of `cuts` and `dialects`, and the goals for which everything was measured."""
     names, left_out = lineup(only)
     found: list[Table] = []
-    figures: dict[str, dict[str, Figures]] = {"openai": {}, "anthropic": {}, "openai-responses": {}}
+    with_goals = ("openai", "anthropic", "openai-responses", "ollama")
+    figures: dict[str, dict[str, Figures]] = {dialect: {} for dialect in with_goals}
     large: dict[str, list[float]] = {}
     for how in cuts:
         if how == "large":
@@ -192,6 +194,8 @@ def goals(
         ("anthropic", "anthropic stream()", "tokenwire", False, {"65536": 20, "event": 20}),
         ("openai-responses", "tokenwire", "floor", True, {"65536": 1.5, "event": 2.0}),
         ("openai-responses", "openai responses", "tokenwire", False, {"65536": 20, "event": 20}),
+        ("ollama", "tokenwire", "floor", True, {"65536": 1.5, "event": 2.0}),
+        ("ollama", "ollama", "tokenwire", False, {"65536": 5, "event": 4}),
     ):
         for how, bound in goal.items():
             if (found := ratio(figures.get(dialect, {}).get(how, {}), name, to)) is not None:

@@ -167,6 +167,20 @@ def _anthropic() -> tuple[Any, Callable[[Iterable[bytes]], None]]:
     return anthropic.Anthropic(api_key="k", base_url=URL, http_client=http), serve
 
 
+def by_ollama(dialect: str) -> Decode:
+    """`chat(stream=True)` of the sync client, over a transport that returns the pieces."""
+    ollama: Any = importlib.import_module("ollama")
+    transport, serve = transport_of("httpx")
+    client = ollama.Client(URL, transport=transport)
+
+    def decode(pieces: Iterable[bytes]) -> str:
+        serve(pieces)
+        parts = client.chat(model="m", messages=QUESTION, stream=True)
+        return "".join([part.message.content for part in parts])
+
+    return decode
+
+
 def by_openai_responses(dialect: str) -> Decode:
     """`responses.create(stream=True)` of the sync client, over a transport that returns the
     pieces."""
@@ -263,6 +277,7 @@ DECODERS: dict[str, Callable[[str], Decode]] = {
     "anthropic stream()": by_anthropic_helper,
     "openai responses": by_openai_responses,
     "openai responses.stream()": by_openai_responses_helper,
+    "ollama": by_ollama,
 }
 """By contestant, the function that makes its decoder for a dialect."""
 
@@ -274,6 +289,7 @@ OWN_DIALECT = {
     "anthropic stream()": "anthropic",
     "openai responses": "openai-responses",
     "openai responses.stream()": "openai-responses",
+    "ollama": "ollama",
 }
 """Those that decode only this one. All others decode openai's."""
 
@@ -302,6 +318,12 @@ def body_of(http: Any) -> Any:
 
 def client_of(library: str) -> tuple[Any, Callable[[Iterable[bytes]], None]]:
     """A client of httpx or httpx2, and a function that sets the body of its next response."""
+    transport, serve = transport_of(library)
+    return importlib.import_module(library).Client(transport=transport), serve
+
+
+def transport_of(library: str) -> tuple[Any, Callable[[Iterable[bytes]], None]]:
+    """The same, but only the transport of a client."""
     http: Any = importlib.import_module(library)
     body = body_of(http)
     bodies: list[Iterable[bytes]] = []
@@ -309,7 +331,7 @@ def client_of(library: str) -> tuple[Any, Callable[[Iterable[bytes]], None]]:
     def answer(request: object) -> Any:
         return http.Response(200, headers=SSE, stream=body(bodies.pop()))
 
-    return http.Client(transport=http.MockTransport(answer)), bodies.append
+    return http.MockTransport(answer), bodies.append
 
 
 def stream_of(dialect: str, events: int, size: int = 0) -> Stream:

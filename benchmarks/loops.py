@@ -54,6 +54,18 @@ class AnthropicEvent(msgspec.Struct):
     delta: AnthropicDelta | None = None
 
 
+class OllamaMessage(msgspec.Struct):
+    content: str = ""
+
+
+class OllamaLine(msgspec.Struct):
+    message: OllamaMessage
+    done: bool = False
+
+
+decode_ollama = msgspec.json.Decoder(OllamaLine).decode
+
+
 class ResponsesEvent(msgspec.Struct):
     type: str
     delta: str = ""
@@ -89,6 +101,19 @@ def floor_anthropic(pieces: Iterable[bytes]) -> str:
             if said.delta is not None:
                 parts.append(said.delta.text)
             elif said.type == "message_stop":
+                return "".join(parts)
+    return "".join(parts)
+
+
+def floor_ollama(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            said = decode_ollama(line)
+            parts.append(said.message.content)
+            if said.done:
                 return "".join(parts)
     return "".join(parts)
 
@@ -167,6 +192,19 @@ def hand_anthropic(pieces: Iterable[bytes]) -> str:
     return "".join(parts)
 
 
+def hand_ollama(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            said = json.loads(line)
+            parts.append(said["message"]["content"])
+            if said["done"]:
+                return "".join(parts)
+    return "".join(parts)
+
+
 def hand_responses(pieces: Iterable[bytes]) -> str:
     parts: list[str] = []
     rest = b""
@@ -219,6 +257,7 @@ FLOOR: dict[str, Decode] = {
     "openai": floor_openai,
     "anthropic": floor_anthropic,
     "openai-responses": floor_responses,
+    "ollama": floor_ollama,
     "darkai": floor_darkai,
     "aichats": floor_aichats,
     "aichatonline": floor_aichatonline,
@@ -227,6 +266,7 @@ BY_HAND: dict[str, Decode] = {
     "openai": hand_openai,
     "anthropic": hand_anthropic,
     "openai-responses": hand_responses,
+    "ollama": hand_ollama,
     "darkai": hand_darkai,
     "aichats": hand_aichats,
     "aichatonline": hand_aichatonline,

@@ -111,6 +111,33 @@ def anthropic(count: int) -> Stream:
     return Stream("text/event-stream; charset=utf-8", events, "".join(texts))
 
 
+def ollama(count: int) -> Stream:
+    """JSON lines of 122 to 128 bytes, as Ollama writes a chat (Go escapes U+2028); the last one has
+    the counts and no text."""
+    texts = words(count)
+    message = [{"role": "assistant", "content": text} for text in [*texts, ""]]
+    fields: list[dict[str, Any]] = [
+        {
+            "model": "qwen3:4b",
+            "created_at": f"2026-08-04T19:58:15.{number % 1_000_000:06}Z",
+            "message": said,
+            "done": number == count,
+        }
+        for number, said in enumerate(message)
+    ]
+    fields[-1] |= {
+        "done_reason": "stop",
+        "total_duration": 5645304708,
+        "load_duration": 55095250,
+        "prompt_eval_count": 307,
+        "prompt_eval_duration": 710671250,
+        "eval_count": count,
+        "eval_duration": 4466025455,
+    }
+    lines = [_json(each).replace("\u2028".encode(), rb"\u2028") + b"\n" for each in fields]
+    return Stream("application/x-ndjson", lines, "".join(texts))
+
+
 def responses(count: int) -> Stream:
     """Events with a name, of 257 to 264 bytes, as OpenAI writes the text of a response. Before and
     after them stand those of the response, of its one message, and of the text."""
@@ -159,6 +186,7 @@ STREAMS: dict[str, Callable[[int], Stream]] = {
     "openai": openai,
     "anthropic": anthropic,
     "openai-responses": responses,
+    "ollama": ollama,
     "darkai": darkai,
     "aichats": aichats,
     "aichatonline": aichatonline,
@@ -172,6 +200,11 @@ FORMS: dict[str, tuple[bytes, bytes]] = {
         b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":'
         b'{"type":"text_delta","text":"',
         b'"}}\n\n',
+    ),
+    "ollama": (
+        b'{"model":"m","created_at":"2026-08-04T19:58:15.000001Z",'
+        b'"message":{"role":"assistant","content":"',
+        b'"},"done":false}\n',
     ),
     "openai-responses": (
         b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta",'

@@ -122,7 +122,7 @@ class Chunks(AsyncIterator[_Chunk]):
                     return chunk
         except BaseException as error:
             if isinstance(error, TokenwireError):
-                error.answer = self.reply
+                self._answer.hand_out(error, self.reply)
             await self.aclose()
             raise
 

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from .protocols.chat import Chat, Message, as_chat
 from .protocols.clocks import Clocks
@@ -77,7 +78,7 @@ def _where(
     """Where to ask, and by which key: what is not given is that of the environment."""
     return {
         "key": key_from_environment(provider) if key is None else key or None,
-        "base_url": _first_set(provider.base_env) if base_url is None else base_url,
+        "base_url": _base_url(provider) if base_url is None else base_url,
         "params": _params(provider) | dict(params or {}),
         "now": time.time,
     }
@@ -94,6 +95,19 @@ def _first_set(variables: Sequence[str]) -> str | None:
         if value := os.environ.get(variable, "").strip():
             return value
     return None
+
+
+def _base_url(provider: "Provider") -> str | None:
+    """The base URL that the environment has. A mere host, with or without a port, as `OLLAMA_HOST`
+    may be, takes the place of the provider's own."""
+    found = _first_set(provider.base_env)
+    if found is None or "/" in found:
+        return found
+    own = urlsplit(provider.base_url)
+    _, colon, port = found.rpartition(":")
+    if not (colon and port.isdecimal()) and own.port is not None:
+        found = f"{found}:{own.port}"
+    return own._replace(netloc=found).geturl()
 
 
 def _params(provider: "Provider") -> dict[str, str]:

@@ -246,6 +246,23 @@ def test_the_address_in_the_environment(name: str, monkeypatch: pytest.MonkeyPat
     assert url_of(REGIONAL, **options) == f"{url}/chat/completions"
 
 
+@pytest.mark.parametrize(
+    ("own", "value", "url"),
+    [
+        ("http://localhost:11434", "box", "http://box:11434"),
+        ("http://localhost:11434", "box:80", "http://box:80"),
+        ("http://localhost:11434", "[::1]", "http://[::1]:11434"),
+        ("http://localhost:11434", "[::1]:80", "http://[::1]:80"),
+        ("https://box.test/v1", "eu.test", "https://eu.test/v1"),
+    ],
+)
+def test_a_mere_host_in_the_environment(
+    own: str, value: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRST_URL", value)
+    assert url_of(REGIONAL.replace(base_url=own)) == f"{url}/chat/completions"
+
+
 @pytest.mark.parametrize("value", ["", " "])
 def test_a_part_of_the_address_that_is_missing(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A_REGION", "eu")

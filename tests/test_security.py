@@ -4,7 +4,9 @@ astray, addresses that a server chooses, and secrets that are shown.
 See test_http, test_errors, test_addresses and test_wire for each part by itself.
 """
 
+import asyncio
 import base64
+import io
 import logging
 import socket
 import threading
@@ -21,6 +23,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
+from rich.pretty import Pretty
 
 from tests.certificates import client_context, server_context
 from tests.driving import Outcome
@@ -29,6 +33,7 @@ from tests.transports.test_transports import QUESTION, ask, port_of
 from tokenwire import (
     NO_RETRY,
     PROVIDERS,
+    AuthenticationFailed,
     Chat,
     ConnectFailed,
     Exchange,
@@ -37,19 +42,25 @@ from tokenwire import (
     LocalProtocolError,
     Malformed,
     Message,
+    Observer,
     Provider,
     Redirected,
     RemoteProtocolError,
+    Retry,
     TokenwireError,
     Tool,
     UnexpectedContent,
     make_exchange,
 )
+from tokenwire.cli.models import ModelsOptions
+from tokenwire.compat import Chunks
+from tokenwire.protocols.auth import AwsKey
 from tokenwire.protocols.formats.openai_chat import OpenAIChat
 from tokenwire.protocols.question import Question
 from tokenwire.protocols.toolkit.http import Origin, Request, check_url
 from tokenwire.server import serve
 from tokenwire.server.faults import RefuseWith
+from tokenwire.transports import asyncio as asyncio_transport
 from tokenwire.transports import httpx as httpx_transport
 from tokenwire.transports.client.connection import Route
 from tokenwire.transports.client.http1 import HTTP1
@@ -523,11 +534,33 @@ def test_no_object_shows_a_secret() -> None:
             client.open(exchange.fresh()),
             httpx_transport.Client(by_httpx).open(exchange.fresh()),
             serve(provider, key=key),
+            AwsKey("id", key, key),
+            ModelsOptions(
+                provider=provider,
+                base_url=None,
+                headers=(("x-jwt", key),),
+                proxy=proxy_url,
+                ca_file=None,
+                timeout=None,
+                connect=None,
+                first_event=None,
+                idle=None,
+                embedded=False,
+                as_json=False,
+            ),
         ]
-    text = "\n".join(f"{thing!r} {thing!s}" for thing in shown)
+    console = Console(file=io.StringIO(), width=1000)
+    text = "\n".join(f"{thing!r} {thing!s} {render(console, thing)}" for thing in shown)
     coded = base64.b64encode(f"me:{password}".encode()).decode()
     for secret in (key, password, coded):
         assert secret not in text
+
+
+def render(console: Console, thing: object) -> str:
+    """What rich, which looks into objects, shows of it."""
+    with console.capture() as capture:
+        console.print(Pretty(thing))
+    return capture.get()
 
 
 BODY = '{"error":{"message":"Incorrect key %s","code":"%s","type":"%s"}}'
@@ -568,13 +601,54 @@ def _error(text: str) -> bytes:
     return text.encode()
 
 
+def each(form: str) -> Callable[[str], str]:
+    """Every character in the `form`."""
+    return lambda text: "".join(form % ord(c) for c in text)
+
+
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "JSON's escapes": each("\\u%04x"),
+    "JSON's escapes, upper case": each("\\u%04X"),
+    "JSON in JSON": each("\\\\u%04x"),
+    "a URL": each("%%%02x"),
+    "HTML": each("&#%d;"),
+    "HTML in hex": each("&#x%X;"),
+    "HTML by name": lambda text: text.replace("_", "&lowbar;").replace(".", "&period;"),
+    "base64": lambda text: base64.b64encode(f"me:{text}".encode()).decode(),
+}
+EVERY_SPELLING: list[Callable[[str], str]] = [str, *SPELLINGS.values()]
+EVENTS = "content-type: text/event-stream"
+SPELT: dict[str, Callable[[str], bytes]] = {
+    "a message": lambda key: http(_error(BODY.replace("%s", key)), status="401 No"),
+    "a page, 403": lambda key: http(f"<html>{key}".encode(), status="403 No"),
+    "a page": lambda key: http(f"<html>{key}".encode(), "content-type: text/html"),
+    "an error event": lambda key: http(
+        b"data: " + _error(BODY.replace("%s", key)) + b"\n\n", EVENTS
+    ),
+    "a comment": lambda key: http(f": {key}\n\n".encode(), EVENTS),
+    "a comment that is cut": lambda key: http(f": {'z' * 66}{key}\n\n".encode(), EVENTS),
+    "what is not understood": lambda key: http(f'data: {{"{key}": 1}}\n\n'.encode(), EVENTS),
+    "a line that is not understood": lambda key: http(f"{key}\n\n".encode(), EVENTS),
+    "halves": lambda key: http(
+        "".join(
+            f'data: {{"choices":[{{"index":0,"delta":{{"content":"{half}","x":"{half}"}}}}]}}\n\n'
+            for half in (key[: len(key) // 2], key[len(key) // 2 :])
+        ).encode(),
+        EVENTS,
+    ),
+}
+
+
 def everything_of(error: BaseException | None) -> str:
     """All that a report of `error` may show."""
     said = ""
     while error is not None:
         said += f"{error} {error!r} {error.args} {vars(error)}"
+        reply = getattr(error, "answer", None)
+        if reply is not None:
+            said += f"{reply.text} {vars(reply)} {[vars(c) for c in reply.choices.values()]}"
         said += "".join(traceback.format_exception(error))
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        error = error.__cause__ or error.__context__
     return said
 
 
@@ -583,26 +657,178 @@ def test_a_server_that_sends_the_key_back(
     run: Run, echo: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    with Recorder(*(ECHOES[echo](form) for form in (SECRET, SECRET.upper()))) as server:
-        exchanges = [
-            make_exchange(
-                "openai", "hi", model="m", key=SECRET, base_url=f"http://127.0.0.1:{server.port}"
-            )
-            for _ in range(2)
-        ]
-        outcomes = run(*exchanges, retry=NO_RETRY)
-    assert len(server.heard) == 2
-    for outcome in outcomes:
-        assert isinstance(outcome.error, TokenwireError)
-        assert not secret_in(everything_of(outcome.error)), everything_of(outcome.error)
+    answers = [ECHOES[echo](form) for form in (SECRET, SECRET.upper())]
+    check_echoes(run, answers, [{"key": SECRET}] * len(answers))
     # What httpcore logs is its own affair.
     records = [record for record in caplog.records if not record.name.startswith("http")]
     assert not secret_in("".join(record.getMessage() for record in records))
 
 
-def secret_in(text: str) -> bool:
-    """Whether half of the key is in it."""
-    return SECRET[: len(SECRET) // 2].lower() in text.lower()
+@pytest.mark.parametrize("echo", SPELT)
+def test_a_server_that_spells_the_key_in_another_way(run: Run, echo: str) -> None:
+    answers = [SPELT[echo](spell(SECRET)) for spell in SPELLINGS.values()]
+    check_echoes(run, answers, [{"key": SECRET}] * len(answers))
+
+
+GIVEN = {
+    "x-jwt": SECRET,
+    "X-Bearer": f"Bearer {SECRET}",
+    "x-team": f"a={SECRET}; b=c",
+    "referer": f"https://a.example/?a={SECRET}",
+    "user-agent": SECRET,
+    "accept": SECRET,
+    "content-type": SECRET,
+}
+
+
+def test_a_server_that_sends_a_header_of_the_caller_back(run: Run) -> None:
+    """Whatever its name."""
+    answers = [SPELT["a comment that is cut"](SECRET)] * len(GIVEN)
+    check_echoes(run, answers, [{"headers": {name: value}} for name, value in GIVEN.items()])
+
+
+@pytest.mark.parametrize("name", GIVEN)
+@pytest.mark.parametrize("value", GIVEN.values())
+@pytest.mark.parametrize("spelling", EVERY_SPELLING, ids=["plain", *SPELLINGS])
+def test_whatever_header_the_caller_gave(
+    name: str, value: str, spelling: Callable[[str], str]
+) -> None:
+    exchange = make_exchange("openai", "hi", model="m", headers={name: value})
+    assert not secret_in(f"{exchange!r} {exchange.next_request()!r}")
+    exchange.receive_response(401, [])
+    exchange.receive_data(_error(BODY.replace("%s", spelling(SECRET))))
+    exchange.receive_eof()
+    assert isinstance(exchange.error, TokenwireError)
+    assert not secret_in(everything_of(exchange.error))
+
+
+def test_a_header_of_a_provider_of_ones_own() -> None:
+    exchange = own(headers={"X-JWT": SECRET, "Referer": "https://a.example/chat"})
+    request = exchange.next_request()
+    assert SECRET not in repr(request)
+    assert "https://a.example/chat" in repr(request)
+    exchange.receive_response(500, [(b"server", SECRET.encode())])
+    exchange.receive_eof()
+    assert isinstance(exchange.error, RemoteProtocolError)
+    assert exchange.error.headers == [(b"server", b"[secret]")]
+
+
+READERS: dict[str, Callable[[Exchange], object]] = {
+    "sync": lambda exchange: Client(retry=NO_RETRY).read(exchange),
+    "asyncio": lambda exchange: asyncio.run(
+        asyncio_transport.Client(retry=NO_RETRY).read(exchange)
+    ),
+    "httpx": lambda exchange: httpx_transport.Client(httpx.Client(), retry=NO_RETRY).read(exchange),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("echo", ["halves", "a line that is not understood", "a comment"])
+def test_what_was_received_before_an_error(reader: str, echo: str) -> None:
+    with Recorder(*(SPELT[echo](spell(SECRET)) for spell in EVERY_SPELLING)) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        for _ in EVERY_SPELLING:
+            exchange = make_exchange("openai", "hi", model="m", key=SECRET, base_url=url)
+            with pytest.raises(TokenwireError) as caught:
+                READERS[reader](exchange)
+            assert caught.value.answer is not None
+            shown = everything_of(caught.value)
+            assert not secret_in(shown), shown
+
+
+def test_the_id_of_a_request_that_failed() -> None:
+    answer = http(b"no", f"x-request-id: a {SECRET}", status="500 No")
+    with Recorder(answer) as server, Client(retry=NO_RETRY) as client:
+        url = f"http://127.0.0.1:{server.port}"
+        with pytest.raises(RemoteProtocolError) as caught:
+            client.read(make_exchange("openai", "hi", model="m", key=SECRET, base_url=url))
+    assert caught.value.answer is not None
+    assert caught.value.answer.request_id == "a [secret]"
+
+
+def test_what_was_received_before_an_error_of_the_first_interface() -> None:
+    """Which folds the answer itself."""
+    with Recorder(SPELT["halves"](SECRET)) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        exchange = make_exchange("openai", "hi", model="m", key=SECRET, base_url=url)
+
+        async def read() -> None:
+            client = asyncio_transport.Client(retry=NO_RETRY)
+            async for _ in Chunks(client.open(exchange), lambda event: event):
+                pass
+
+        with pytest.raises(TokenwireError) as caught:
+            asyncio.run(read())
+    assert caught.value.answer is not None
+    assert not secret_in(everything_of(caught.value))
+
+
+def test_an_observer_that_raises_what_it_was_told() -> None:
+    class Careless(Observer):
+        def requested(self, request: Request) -> None:
+            raise ValueError(request.headers)
+
+        def __repr__(self) -> str:
+            return f"<Careless {SECRET}>"
+
+    exchange = make_exchange("openai", "hi", model="m", key=SECRET, observers=(Careless(),))
+    with pytest.warns(RuntimeWarning, match=r"an observer raised ValueError\(.*secret") as told:
+        exchange.next_request()
+    assert not secret_in(str(told[0].message))
+
+
+def test_a_key_of_an_earlier_attempt() -> None:
+    """A function may give another key for each request."""
+    keys = iter([SECRET, "another-key-12345"])
+    answers = [http(b"{}", status="503 No"), SPELT["a message"](SECRET)]
+    with Recorder(*answers) as server, Client(retry=Retry(first_pause=0)) as client:
+        url = f"http://127.0.0.1:{server.port}"
+        exchange = make_exchange("openai", "hi", model="m", key=lambda: next(keys), base_url=url)
+        with pytest.raises(AuthenticationFailed) as caught:
+            client.read(exchange)
+    assert len(server.heard) == 2
+    assert not secret_in(everything_of(caught.value))
+
+
+@pytest.mark.parametrize("link", ["__cause__", "__context__"])
+@pytest.mark.parametrize("secret", [SECRET, PROXY_SECRET])
+def test_secrets_in_the_errors_that_an_error_came_of(link: str, secret: str) -> None:
+    """Whatever a transport reports."""
+    settings = ClientSettings(proxy=f"http://me:{PROXY_SECRET}@proxy.example:8080", retry=NO_RETRY)
+    exchange = make_exchange("openai", "hi", model="m", key=SECRET, base_url="http://far.example")
+    wire = settings.wire(exchange, now=0, wall_clock=0, jitter=0)
+    wire.next(0)
+    error, inner = ConnectFailed(f"no {secret}"), Malformed(secret, data=secret.encode())
+    inner.__context__ = ValueError(secret)
+    setattr(error, link, inner)
+    wire.failed(error, 0)
+    with pytest.raises(ConnectFailed) as caught:
+        wire.next(0)
+    assert getattr(caught.value, link) is inner
+    assert not secret_in(everything_of(caught.value), secret)
+
+
+def check_echoes(run: Run, answers: list[bytes], options: list[dict[str, Any]]) -> None:
+    """No error shows the secret after these `answers`, nor does what was received before it."""
+    with Recorder(*answers) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        exchanges = [make_exchange("openai", "hi", model="m", base_url=url, **o) for o in options]
+        requests = [exchange.fresh().next_request() for exchange in exchanges]
+        outcomes = run(*exchanges, retry=NO_RETRY)
+    assert [SECRET.encode() in heard for heard in server.heard] == [True] * len(answers)
+    assert not secret_in(f"{requests} {[*map(repr, exchanges)]}")
+    for outcome in outcomes:
+        assert isinstance(outcome.error, TokenwireError)
+        shown = everything_of(outcome.error)
+        assert not secret_in(shown), shown
+
+
+def secret_in(text: str, secret: str = SECRET) -> bool:
+    """Whether eight characters of it that follow each other are in `text`, in any spelling."""
+    runs = [secret[at : at + 8] for at in range(len(secret) - 7)]
+    by_character = [spell for spell in EVERY_SPELLING if spell is not SPELLINGS["base64"]]
+    forms = [spell(run) for run in runs for spell in by_character]
+    return any(form.lower() in text.lower() for form in (*forms, SPELLINGS["base64"](secret)))
 
 
 @pytest.mark.parametrize("module", [httpx, httpx2], ids=["httpx", "httpx2"])
@@ -627,19 +853,28 @@ def test_a_server_that_sends_back_what_the_http_client_added(module: Any) -> Non
         assert secret not in shown
 
 
-def test_a_proxy_that_sends_its_password_back(run: Run) -> None:
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("status", ["407 No", "502 No", "200 OK"])
+def test_a_proxy_that_sends_its_password_back(run: Run, scheme: str, status: str) -> None:
+    """In all spellings: when it forwards a request, and when it refuses a tunnel."""
     coded = base64.b64encode(f"me:{PROXY_SECRET}".encode()).decode()
-    refusal = http(b"", status=f"407 {coded} me:{PROXY_SECRET} {PROXY_SECRET}")
+    spelt = [coded, *(spell(PROXY_SECRET) for spell in EVERY_SPELLING)]
+    body = _error(BODY.replace("%s", " ".join(spelt)))
+    if status == "200 OK" and scheme == "https":
+        body = b"SSH-" + coded.encode()
+    refusal = http(body, f"server: {coded}", status=f"{status} {coded} me:{PROXY_SECRET}")
     with Recorder(refusal) as proxy:
         url = f"http://me:{PROXY_SECRET}@127.0.0.1:{proxy.port}"
-        exchange = make_exchange("ylokh", "hi", base_url="https://far.example/v1")
+        exchange = make_exchange("ylokh", "hi", base_url=f"{scheme}://far.example/v1")
         (outcome,) = run(exchange, proxy=url, retry=NO_RETRY)
     assert coded.encode() in proxy.heard[0]
-    assert isinstance(outcome.error, ConnectFailed)
-    assert "407" in str(outcome.error)
+    assert isinstance(outcome.error, TokenwireError)
+    if scheme == "https" and status != "200 OK":
+        assert isinstance(outcome.error, ConnectFailed)
+        assert status[:3] in str(outcome.error)
     shown = everything_of(outcome.error)
-    assert PROXY_SECRET not in shown
-    assert coded not in shown
+    assert not secret_in(shown, PROXY_SECRET), shown
+    assert coded[4:14] not in shown
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from .advice import in_command_words
 from .streams import StreamFailed, prepare_streams
 
 __all__ = [
+    "BIDI",
     "EXIT_CODES",
     "Exit",
     "ServerFailed",
@@ -162,13 +163,17 @@ def where(error: Exception) -> list[str]:
 
 def one_line(text: str) -> str:
     """`text`, which may come from a server, as one line that is safe on a terminal."""
-    return visible(" ".join(text.split()))
+    return visible(" ".join(text.split())).translate(dict.fromkeys(map(ord, BIDI), "\ufffd"))
 
 
 def visible(text: str) -> str:
     """`text` with its control characters made visible: on a terminal they could do anything."""
     return text.replace("\r\n", "\n").translate(_VISIBLE)
 
+
+BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Unicode's controls of the direction of writing. Texts in some languages need them; elsewhere they
+make a command or an address look like another one."""
 
 # Unicode has symbols for C0 and DEL, but none for C1, which terminals may read as ESC sequences.
 _VISIBLE = {

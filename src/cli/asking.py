@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +25,8 @@ class AskOptions:
 
     provider: Provider
     base_url: str | None
-    headers: tuple[tuple[str, str], ...]
-    proxy: str | None
+    headers: tuple[tuple[str, str], ...] = field(repr=False)  # either may have a secret
+    proxy: str | None = field(repr=False)
     ca_file: Path | None
     timeout: float | None
     connect: float | None

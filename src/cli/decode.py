@@ -23,6 +23,7 @@ from ..protocols.provider import Provider
 from ..protocols.service import Service
 from . import visible
 from .server import any_chat, exchange_at_chat
+from .show import json_line
 
 __all__ = ["DecodeOptions", "Recording", "event_line", "run_decode"]
 
@@ -170,7 +171,7 @@ def event_line(event: Event, position: int, options: DecodeOptions) -> str:
     if options.as_json:
         if options.offsets:
             fields["offset"] = position
-        return msgspec.json.encode(fields).decode()
+        return json_line(fields).decode()
     name = fields["event"]
     shown = [f"{position:>8}"] if options.offsets else []
     shown.append(f"{name:<15}")

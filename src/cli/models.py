@@ -4,12 +4,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import click
-import msgspec
 
 from ..highlevel import models
 from ..transports.sync import Client
+from . import one_line
 from .asking import AskOptions
 from .server import embedded_server, key_for
+from .show import is_terminal, json_line
 
 __all__ = ["ModelsOptions", "run_models"]
 
@@ -40,6 +41,7 @@ def run_models(options: ModelsOptions) -> None:
         )
     for model in found:
         if options.as_json:
-            click.echo(msgspec.json.encode(model.raw))
+            click.echo(json_line(model.raw))
         else:
-            click.echo("\t".join(dict.fromkeys((model.id, model.name or model.id))))
+            names = dict.fromkeys((model.id, model.name or model.id))
+            click.echo("\t".join(map(one_line, names) if is_terminal() else names))

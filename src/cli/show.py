@@ -1,11 +1,12 @@
 """How the command prints an answer: as text, or as lines of JSON. `terminal` renders it.
 
 Only the first choice is printed as text. Before text from a server is printed on a terminal, its
-control characters are made visible.
+control characters are made visible, or in JSON escaped.
 """
 
 import mimetypes
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,9 +31,9 @@ from ..protocols.events import (
     Unrecognized,
 )
 from ..protocols.reply import CollectedToolCall
-from . import one_line, visible
+from . import BIDI, one_line, visible
 
-__all__ = ["JsonLines", "Show", "TextLines", "is_terminal", "saver", "show"]
+__all__ = ["JsonLines", "Show", "TextLines", "is_terminal", "json_line", "saver", "show"]
 
 
 def show(*, as_json: bool, save: Callable[[Image], Path]) -> "Show":
@@ -49,6 +50,20 @@ def show(*, as_json: bool, save: Callable[[Image], Path]) -> "Show":
 def is_terminal() -> bool:
     """Whether stdout is a terminal."""
     return sys.stdout.isatty()
+
+
+def json_line(value: object) -> bytes:
+    """`value` as a line of JSON, in UTF-8 whatever the locale is. For a terminal, what could act on
+    it is escaped: JSON itself does so for C0 only."""
+    line = msgspec.json.encode(value)
+    return _ACTIVE.sub(_escaped, line.decode()).encode() if is_terminal() else line
+
+
+_ACTIVE = re.compile(f"[\x7f-\x9f{BIDI}]")
+
+
+def _escaped(match: "re.Match[str]") -> str:
+    return f"\\u{ord(match[0]):04x}"
 
 
 def saver(folder: Path) -> Callable[[Image], Path]:
@@ -102,7 +117,7 @@ class JsonLines(Show):
     """Each event as a line."""
 
     def event(self, event: Event) -> None:
-        click.echo(msgspec.json.encode(event))  # in UTF-8, whatever the locale is
+        click.echo(json_line(event))
 
 
 class TextLines(Show):

@@ -5,7 +5,7 @@ signed last, when its address, headers and body are final.
 """
 
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import msgspec
@@ -27,6 +27,9 @@ class AwsKey(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return "<AwsKey>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:  # msgspec's has all of it
+        return []
 
 
 Key: TypeAlias = str | AwsKey

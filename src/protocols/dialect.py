@@ -79,8 +79,9 @@ class Dialect:
     `stream`: answers that are not streamed, too; `history`: several messages, each with its role;
     with it `empty`: messages without content, not only results of tools; `any_start`: chats that do
     not begin with the user, after the system; `images`, `files`: such parts in messages of the
-    user; `name`, `extra`: of a message; `cache`: cache marks; `strict`: of a tool; `custom`: tool
-    calls with free text.
+    user, `image_bytes`: pictures, but not by their addresses; `tools_off`: of `tool_choice` only
+    `auto` and `none`; `name`, `extra`: of a message; `cache`: cache marks; `strict`: of a tool;
+    `custom`: tool calls with free text.
     """
     efforts: ClassVar[frozenset[str]] = frozenset()
     """The words of `Chat.effort` that it takes."""
@@ -88,6 +89,9 @@ class Dialect:
     """The types of events that its server half can write."""
     line_ends: ClassVar[bool] = True
     """Whether its text keeps line ends."""
+    whole_calls: ClassVar[bool] = False
+    """Whether its server half writes only whole calls: the arguments are one JSON object, and what
+    has none has `{}`."""
     interleaves: ClassVar[bool] = False
     """Whether pieces of several parts may alternate: on the wire each says which part it is of, or
     has a kind of its own."""

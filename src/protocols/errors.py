@@ -1,14 +1,11 @@
 """Errors, by whose fault they are: `LocalProtocolError` (the caller's), `RemoteProtocolError` (the
 peer's), `TransportError` (the network's). tokenwire raises nothing else.
 
-No message, attribute or repr contains a key: an exchange redacts its own secrets in everything that
-a server sends back (`RemoteProtocolError.redact`).
+No message, attribute or repr contains a key: an exchange takes its secrets out of an error before
+it raises it (`toolkit.redaction`).
 """
 
-import re
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
-from urllib.parse import quote
 
 if TYPE_CHECKING:
     from .reply import Reply
@@ -35,14 +32,10 @@ __all__ = [
     "Truncated",
     "UnexpectedContent",
     "brief",
-    "redact",
 ]
 
 EXCERPT = 512
 """Bytes of offending input that an error keeps: enough to recognize it, small in a log."""
-
-_REDACTED = 64 * 1024
-"""Bytes of it that are searched for secrets, which may be longer than their replacement."""
 
 
 class TokenwireError(Exception):
@@ -86,19 +79,6 @@ class RemoteProtocolError(TokenwireError):
         self.data = data
         self.status: int | None = None
         self.headers: list[tuple[bytes, bytes]] = []
-
-    def redact(self, secrets: Iterable[str]) -> None:
-        """Remove `secrets` from everything that is kept here; shorten `data` to `EXCERPT` bytes."""
-        secrets = list(secrets)
-        self.message = redact(self.message, secrets)
-        self.data = redact(self.data[:_REDACTED].decode("latin-1"), secrets).encode("latin-1")
-        if len(self.data) > EXCERPT:
-            self.data = self.data[:EXCERPT] + b"..."
-        self.headers = [
-            (name, redact(value.decode("latin-1"), secrets).encode("latin-1"))
-            for name, value in self.headers
-        ]
-        self.args = (self.message,)
 
     def __str__(self) -> str:
         said = super().__str__()
@@ -145,14 +125,6 @@ class Refused(RemoteProtocolError):
         self.lasting = False
         self.should_retry: bool | None = None
 
-    def redact(self, secrets: Iterable[str]) -> None:
-        secrets = list(secrets)
-        super().redact(secrets)
-        self.code, self.type, self.request_id, self.retry_after = (
-            value and redact(value, secrets)
-            for value in (self.code, self.type, self.request_id, self.retry_after)
-        )
-
     def __str__(self) -> str:
         # The message has the service's words already; its bytes would repeat them.
         return TokenwireError.__str__(self)
@@ -183,11 +155,6 @@ class Redirected(Refused):
     """The service answered with a redirect, which is never followed; `location` is its target."""
 
     location: str = ""
-
-    def redact(self, secrets: Iterable[str]) -> None:
-        secrets = list(secrets)
-        super().redact(secrets)
-        self.location = redact(self.location, secrets)
 
 
 class Challenged(Refused):
@@ -225,36 +192,6 @@ class TimedOut(TransportError):
         return type(self), (self.message, self.clock), self.__dict__
 
 
-# Anything that looks like a credential is removed even if it is not the one that was sent: servers
-# quote headers and keys of their own upstreams.
-_CREDENTIAL = re.compile(r"(?i)\b(bearer\s+|sk-)[A-Za-z0-9._~+/=-]{8,}")
-
-
-_MARKS = ("...", "'")
-"""What may follow an excerpt."""
-
-
 def brief(word: str) -> str:
-    """`word`, unless it is too long for a message. It is not shortened, as the beginning of a key
-    inside a message could not be recognized, and so not redacted."""
+    """`word`, unless it is too long for a message: the beginning of one would say little."""
     return word if len(word) <= 80 else "(too long to show)"
-
-
-def redact(text: str, secrets: Iterable[str]) -> str:
-    """`text` without the `secrets`, and without what looks like an API key."""
-    for secret in secrets:
-        forms = {
-            secret: None,
-            secret.encode().decode("latin-1"): None,  # bytes that were read as Latin-1
-            secret.replace("/", "\\/"): None,  # as PHP writes JSON
-            quote(secret, safe=""): None,
-        }
-        for form in forms:  # ignoring case: media types are made lower case
-            text = re.sub(re.escape(form), "[secret]", text, flags=re.IGNORECASE)
-        mark = next((mark for mark in _MARKS if text.endswith(mark)), "")
-        for size in range(len(secret) - 1, 7, -1):  # one truncated at the end of an excerpt
-            end = secret[:size] + mark
-            if text[-len(end) :].lower() == end.lower():
-                text = text[: -len(end)] + "[secret]" + mark
-                break
-    return _CREDENTIAL.sub(lambda match: match[1] + "[secret]", text)

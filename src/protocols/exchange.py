@@ -34,13 +34,13 @@ from .errors import (
     TransportError,
     Truncated,
     UnexpectedContent,
-    redact,
 )
 from .events import End, Event, Evidence, proves
 from .limits import Limits
 from .step import Step
 from .toolkit.coding import PIECE, ContentDecoder, Identity, content_decoder
 from .toolkit.http import Headers, HeadersLike, Request, as_headers
+from .toolkit.redaction import conceal, redact
 from .toolkit.refusals import request_id
 
 __all__ = ["Exchange"]
@@ -158,7 +158,8 @@ class Exchange:
         self._earlier: tuple[Request, ...] = ()  # of the steps before this one
 
     def __repr__(self) -> str:
-        return f"<Exchange {self._state.name} {self.request.method} {self.request.address}>"
+        shown = f"<Exchange {self._state.name} {self.request.method} {self.request.address}>"
+        return redact(shown, self.secrets())
 
     @property
     def request(self) -> Request:
@@ -246,6 +247,11 @@ class Exchange:
         """All headers of the last response, once it has begun. They may contain secrets, such as a
         `set-cookie`."""
         return list(self._headers)
+
+    def secrets(self) -> list[str]:
+        """Texts that must never be shown, of all its requests so far."""
+        asked = (*self._earlier, self.request)
+        return [secret for request in asked for secret in request.secrets()]
 
     def leave(self, error: TokenwireError | None = None) -> None:
         """Nothing more will be fed: the reader has left, or `error` stopped the driver. Allowed at
@@ -417,12 +423,11 @@ class Exchange:
         ]
         if isinstance(error, Refused) and error.request_id is None:
             error.request_id = self.request_id
-        asked = (*self._earlier, self.request)
-        error.redact(secret for request in asked for secret in request.secrets())
         self._give_up(error)
 
     def _give_up(self, error: TokenwireError) -> None:
         self.name_address(error)
+        conceal(error, self.secrets())
         self.error = error
         self._state = State.FAILED
         self.has_more = False
@@ -432,7 +437,7 @@ class Exchange:
         there, or somebody else is."""
         request = self.request
         if isinstance(error, _ASTRAY) or getattr(error, "status", None) in (404, 405):
-            error.asked = redact(f"{request.method} {request.address}", request.secrets())
+            error.asked = f"{request.method} {request.address}"
 
     def _ignored(self, call: str) -> bool:
         """Whether `call` is about a response that is settled. Raises if it is out of order."""

@@ -32,7 +32,7 @@ class ModelsStep(Step):
     """Asks for the list, page by page, and appends the models to `found`.
 
     The list is that of OpenAI (`data`, each with an `id`), which most services have; Anthropic's
-    goes on if `has_more`, after its `last_id`.
+    goes on if `has_more`, after its `last_id`. Ollama's is `models`, each with its `model`.
     """
 
     framing = "document"
@@ -58,7 +58,7 @@ class ModelsStep(Step):
 
     def document(self, body: bytes, events: list[Event]) -> Step | None:
         value = decode_json(_value, body)
-        listed = value.get("data") if is_object(value) else None
+        listed = value.get("data", value.get("models")) if is_object(value) else None
         if not is_list(listed):
             if is_refusal(value, self.errors):
                 raise refusal_of_object(value, self.errors, data=body)
@@ -77,7 +77,7 @@ class ModelsStep(Step):
 
 
 def _model(fields: Any) -> Model | None:
-    id = fields.get("id") if is_object(fields) else None
+    id = fields.get("id", fields.get("model")) if is_object(fields) else None
     if not isinstance(id, str | int):
         return None
     name = fields.get("display_name") or fields.get("name")

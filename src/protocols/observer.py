@@ -14,6 +14,7 @@ from .errors import Clock, TokenwireError
 from .events import End, Event, Evidence
 from .exchange import Exchange
 from .toolkit.http import Headers, HeadersLike, Request, as_headers
+from .toolkit.redaction import redact
 
 if TYPE_CHECKING:
     from .chat import Chat
@@ -68,27 +69,19 @@ class _Told:
         self.ended = False
         self.turn = 0  # counts the exchanges of the question: only the last one ends it
 
-    def tell(self, call: Callable[[Observer], None]) -> None:
+    def tell(self, call: Callable[[Observer], None], secrets: Callable[[], list[str]]) -> None:
         for observer in list(self.observers):
             try:
                 call(observer)
             except Exception as error:  # noqa: BLE001  an observer may raise anything
                 self.observers.remove(observer)
-                warnings.warn(
-                    f"an observer raised {error!r} and is removed: {observer!r}",
-                    RuntimeWarning,
-                    stacklevel=4,
-                )
+                said = f"an observer raised {error!r} and is removed: {observer!r}"
+                warnings.warn(redact(said, secrets()), RuntimeWarning, stacklevel=4)
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, outcome: Outcome, secrets: Callable[[], list[str]]) -> None:
         if not self.ended:
             self.ended = True
-            self.tell(lambda observer: observer.ended(outcome))
-
-    def over(self, turn: int, error: TokenwireError | None) -> None:
-        """Nothing more will be fed to the exchange of this turn, which may have failed."""
-        if turn == self.turn:
-            self.end(Outcome("left" if error is None else error.outcome, error=error))
+            self.tell(lambda observer: observer.ended(outcome), secrets)
 
 
 class _Observed(Exchange):
@@ -117,17 +110,17 @@ class _Observed(Exchange):
     def next_request(self) -> Request | None:
         request = super().next_request()
         if request is not None:
-            self._told.tell(lambda observer: observer.requested(request))
+            self._told.tell(lambda observer: observer.requested(request), self.secrets)
         return request
 
     def receive_response(self, status: int, headers: HeadersLike) -> None:
         found = as_headers(headers)
         super().receive_response(status, found)
-        self._told.tell(lambda observer: observer.responded(status, found))
+        self._told.tell(lambda observer: observer.responded(status, found), self.secrets)
 
     def receive_batch(self, data: bytes = b"") -> list[Event]:
         events = super().receive_batch(data)
-        self._told.tell(lambda observer: observer.received(data, events))
+        self._told.tell(lambda observer: observer.received(data, events), self.secrets)
         return self._seen(events)
 
     def receive_eof(self, framed: bool | None = None) -> list[Event]:
@@ -140,15 +133,18 @@ class _Observed(Exchange):
         return self._closed("timeout", super().receive_timeout(clock, message))
 
     def leave(self, error: TokenwireError | None = None) -> None:
-        self._told.over(self._turn, error or self.error)
+        error = error or self.error
+        if self._turn == self._told.turn:  # else a retry goes on
+            outcome = Outcome("left" if error is None else error.outcome, error=error)
+            self._told.end(outcome, self.secrets)
 
     def _closed(self, how: Closing, events: list[Event]) -> list[Event]:
-        self._told.tell(lambda observer: observer.closed(how, events))
+        self._told.tell(lambda observer: observer.closed(how, events), self.secrets)
         return self._seen(events)
 
     def _seen(self, events: list[Event]) -> list[Event]:
         if events and isinstance(end := events[-1], End):
-            self._told.end(Outcome("complete", evidence=end.evidence))
+            self._told.end(Outcome("complete", evidence=end.evidence), self.secrets)
         return events
 
 
@@ -160,7 +156,10 @@ def observed(
     def make(*arguments: Any, **options: Any) -> Exchange:
         told = _Told(observers)
         exchange = _Observed(*arguments, **options).watch(told)
-        told.tell(lambda observer: observer.asked(provider, question.chat, question.model))
+        told.tell(
+            lambda observer: observer.asked(provider, question.chat, question.model),
+            exchange.secrets,
+        )
         return exchange
 
     return make

@@ -119,6 +119,9 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         # Shortened: headers, fields and base URL of a user's own provider may contain a key.
         return f"<Provider {self.name}>"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:  # msgspec's has all of it
+        return [("name", self.name)]
+
     def replace(self, **changes: Any) -> "Provider":
         """A copy with `changes`."""
         return msgspec.structs.replace(self, **changes)
@@ -141,7 +144,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         found = {
             "text": Text in says,
             "images": Image in says,
-            "vision": "images" in takes,
+            "vision": not takes.isdisjoint(("images", "image_bytes")),
             "tools": "tools" in takes,
             "history": "history" in takes,
             "options": "temperature" in takes,
@@ -277,7 +280,10 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         if not chat.messages:
             raise LocalProtocolError("no message: a chat needs at least one")
         for option in chat.options():
-            if option not in takes:
+            if option == "tool_choice" and "tools_off" in takes:
+                if chat.tool_choice not in ("auto", "none"):
+                    raise self._refuse("tool_choice, other than auto and none")
+            elif option not in takes:
                 raise self._refuse(option)
         if not chat.stream and "stream" not in takes:
             raise self._refuse("stream=False")
@@ -302,7 +308,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
                 )
 
     def _check_message(self, message: Message, takes: frozenset[str]) -> None:
-        if message.name and "name" not in takes:
+        if message.name and message.role != "tool" and "name" not in takes:
             raise self._refuse("a message's name")
         if message.extra and "extra" not in takes:
             raise self._refuse(f"{', '.join(message.extra)} of a message")
@@ -319,8 +325,10 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 
     def _check_part(self, part: Part, takes: frozenset[str]) -> None:
         match part:
-            case ImagePart() if "images" not in takes:
+            case ImagePart() if takes.isdisjoint(("images", "image_bytes")):
                 raise self._refuse("images")
+            case ImagePart() if "images" not in takes and part.url[:5].lower() != "data:":
+                raise LocalProtocolError(f"{self.name} takes a picture by its bytes only")
             case FilePart() if "files" not in takes:
                 raise self._refuse("files")
             case ToolCall() if "tools" not in takes:

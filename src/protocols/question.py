@@ -23,6 +23,11 @@ __all__ = ["Question", "RandomSource"]
 
 _COMMON = {"user-agent": f"tokenwire/{VERSION}", "accept-encoding": "identity"}
 
+_SHOWN = frozenset(
+    ("accept", "accept-language", "alt-used", "cache-control", "origin", "pragma", "referer")
+)
+"""Headers of a provider that are no secrets, as presets have them. Others may be a user's key."""
+
 
 class RandomSource(Protocol):
     """A source of random strings: `random.SystemRandom()`, or `random.Random(1)` in a test."""
@@ -48,6 +53,9 @@ class Question(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         # Shortened: headers and address may contain keys.
         return f"<Question to {self.provider.name} {self.model}>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:  # msgspec's has all of it
+        return [("provider", self.provider.name), ("model", self.model)]
 
     def ask(self) -> Step:
         """The first step of its exchange."""
@@ -118,7 +126,10 @@ class Question(msgspec.Struct, frozen=True):
             *provider.headers.items(),
             *self.headers.items(),
         ]
-        return Request(method, url, make_headers((n.lower(), v) for n, v in pairs), content)
+        written = make_headers((name.lower(), value) for name, value in pairs)
+        names = {*map(str.lower, provider.headers)} - _SHOWN | {*map(str.lower, self.headers)}
+        given = frozenset(map(str.encode, names))
+        return Request(method, url, written, content, given=given)
 
 
 def _with_query(path: str, query: Mapping[str, str]) -> str:

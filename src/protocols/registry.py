@@ -20,6 +20,7 @@ _FORMATS: dict[str, tuple[str, ...]] = {
         *("openrouter-anthropic", "ollama-anthropic", "lmstudio-anthropic"),
         *("llamacpp-anthropic", "vllm-anthropic"),
     ),
+    "ollama": ("ollama", "ollama-cloud"),
     "openai_responses": (
         *("openai-responses", "azure-responses", "azure-dated-responses", "xai-responses"),
         *("openrouter-responses", "deepseek-responses", "kimi-responses", "minimax-responses"),

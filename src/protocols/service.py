@@ -195,15 +195,16 @@ class Responder:
         if endpoint.does != "health":
             self.service.check_key(request)
         self.request = request = _decoded(request, self.service.request_limit)
-        if endpoint.does != "chat":
+        chat = self.read(request, found) if endpoint.does == "chat" else None
+        if chat is None:
             self.complete = True
             self.headers = [(b"content-type", b"application/json")]
             if endpoint.does == "health":
-                self._body = b'{"status":"ok"}'
+                self._body = self.health()
             else:
                 self._body = self.answer(endpoint.does, request, found)
             return None
-        self.chat = self.read(request, found)
+        self.chat = chat
         if not self.chat.messages:
             raise refuse(BadRequest, 400, "no message: a chat needs at least one")
         if self.chat.stream:
@@ -260,9 +261,9 @@ class Responder:
 
     # What a format writes.
 
-    def read(self, request: Request, found: dict[str, str]) -> Chat:
-        """The chat of a request to the main endpoint. `found` has the values of its placeholders.
-        Raises Refused."""
+    def read(self, request: Request, found: dict[str, str]) -> Chat | None:
+        """The chat of a request to the main endpoint; None if it asks nothing, and `answer` answers
+        it. `found` has the values of its placeholders. Raises Refused."""
         raise NotImplementedError
 
     def can_say(self, event: Event) -> bool:
@@ -287,6 +288,10 @@ class Responder:
             return msgspec.json.encode(_model(self.service.check_model(found["model"])))
         names = provider.models or ((provider.default_model or "any"),)
         return msgspec.json.encode({"object": "list", "data": list(map(_model, names))})
+
+    def health(self) -> bytes:
+        """The body that says that the service is up. May set `headers`."""
+        return b'{"status":"ok"}'
 
     def write_error(self, error: RemoteProtocolError | LocalProtocolError) -> bytes:
         """The body of an error response."""
@@ -403,10 +408,13 @@ def refusal_of_upstream(error: RemoteProtocolError | TransportError) -> Refused:
     return refuse(Overloaded, 504 if isinstance(error, TimedOut) else 502, error.message)
 
 
-def read_json(request: Request, decoder: "msgspec.json.Decoder[_T]") -> _T:
-    """The JSON body of a request. Raises Refused with status 400, 413 or 415."""
+def read_json(
+    request: Request, decoder: "msgspec.json.Decoder[_T]", *, labelled: bool = True
+) -> _T:
+    """The JSON body of a request. Raises Refused with status 400, 413 or 415. `labelled`: whether
+    its content type must say that it is JSON."""
     kind = content_type(request.headers)
-    if "json" not in kind:
+    if labelled and "json" not in kind:
         raise refuse(BadRequest, 415, f"content-type is {kind or 'missing'}, not application/json")
     if len(request.body) > Limits().document:
         raise refuse(BadRequest, 413, "the request body is too large")

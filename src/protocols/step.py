@@ -130,6 +130,15 @@ class LineStep(_StreamStep):
         """One line, not empty, without its end."""
         raise NotImplementedError
 
+    def lines(self, lines: list[bytes], events: list[Event]) -> None:
+        """Lines that arrived together, as most of a stream does. A format may override this to be
+        faster."""
+        for line in lines:
+            if line:
+                self.line(line, events)
+                if self.evidence == "terminator":
+                    return
+
     @property
     def partial(self) -> int:
         return self._lines.partial()
@@ -139,15 +148,18 @@ class LineStep(_StreamStep):
 
     def data(self, data: bytes, events: list[Event]) -> None:
         lines = self._lines
-        limit = lines.limit
-        for line in lines.feed(data).splitlines():  # a name would keep what may be large
-            if len(line) > limit:  # tested here, too, to save a call for each line
+        text = lines.feed(data)
+        found, short = text.splitlines(), len(text) <= lines.limit
+        del text  # it may be as large as a line may be
+        if short:
+            self.lines(found, events)
+        else:
+            for line in found:
                 lines.check(len(line))
-            if line:
-                self.line(line, events)
+                self.lines([line], events)
                 if self.evidence == "terminator":
                     return
-        if lines.too_long:
+        if lines.too_long and self.evidence != "terminator":
             lines.check_rest()
 
     def eof(self, events: list[Event]) -> Step | None:

@@ -107,10 +107,11 @@ def chats(draw: st.DrawFn, /, provider: Provider, **fields: Any) -> Chat:
     }
     if "tools" in takes:
         tools = tuple(draw(st.lists(_tools(takes), max_size=2)))
-        choices = [None, "auto", "none", "required", *(tool.name for tool in tools)]
-        drawn["tools"] = tools
+        choices = [None, "auto", "none"] if takes & {"tool_choice", "tools_off"} else [None]
         if "tool_choice" in takes:
-            drawn["tool_choice"] = draw(st.sampled_from(choices))
+            choices += ["required", *(tool.name for tool in tools)]
+        drawn["tools"] = tools
+        drawn["tool_choice"] = draw(st.sampled_from(choices))
     options = {name: strategy for name, strategy in _OPTIONS.items() if name in takes}
     efforts = provider.dialect.efforts if provider.effort is None else provider.effort
     if efforts and "effort" in takes:
@@ -144,6 +145,8 @@ def _messages(draw: st.DrawFn, takes: frozenset[str]) -> Message:
     parts: st.SearchStrategy[Part] = st.builds(TextPart, nothing | _texts_)
     if "images" in takes and role == "user":
         parts |= st.sampled_from(_IMAGES)
+    if "image_bytes" in takes and role == "user":
+        parts |= st.just(_IMAGES[-1])
     if "files" in takes and role == "user":
         parts |= st.just(FilePart.of_bytes(b"%PDF", "application/pdf", "a.pdf"))
     content: str | tuple[Part, ...] = draw(
@@ -305,8 +308,9 @@ def _choices(
         calling: list[Event] = []
         interleaves = provider.dialect.interleaves
         means = None if finish is None else finish.kind
+        whole = provider.dialect.whole_calls
         for number in reversed(range(draw(st.integers(0, 2)))):
-            start, *deltas, end = draw(_calls(number, index, means))
+            start, *deltas, end = draw(_calls(number, index, means, whole))
             rest = draw(_merged([deltas, calling])) if interleaves else [*deltas, *calling]
             calling = [start, *rest]  # they begin in their order
             ends.insert(0, end)
@@ -324,12 +328,15 @@ _OF = ["content", "refusal", "reasoning"]
 
 
 @st.composite
-def _calls(draw: st.DrawFn, number: int, index: int, kind: FinishKind | None) -> list[Event]:
+def _calls(
+    draw: st.DrawFn, number: int, index: int, kind: FinishKind | None, always_whole: bool
+) -> list[Event]:
     """A tool call with the pieces of its arguments: an object, one that is truncated, or
     nothing."""
     id, name = draw(st.sampled_from(["c1", "c2"])), draw(_texts_)
     whole = _json_text(draw(_objects))
-    arguments = draw(st.just(whole) | st.integers(0, len(whole) - 1).map(lambda to: whole[:to]))
+    part = st.integers(0, len(whole) - 1).map(lambda to: whole[:to])
+    arguments = draw(st.just(whole) if always_whole else st.just(whole) | part)
     proven = kind in (None, "stop", "tool_call")
     complete = arguments == whole or (not arguments and proven)
     end = ToolCallEnd(number, id, name, arguments or "{}", complete, index=index)

@@ -31,7 +31,7 @@ import socket
 import time
 import warnings
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from math import inf
@@ -190,8 +190,8 @@ class _Reading(Reading, Generic[HTTP]):
         self.stop()
         await self._leave(answered=answered)
 
-    def exchange(self) -> Exchange | None:
-        return None if self._course is None else self._course.exchange
+    def driver(self) -> Course | None:
+        return self._course
 
     def stop(self) -> None:
         self._aborted.set()
@@ -209,7 +209,8 @@ class _Reading(Reading, Generic[HTTP]):
     async def _send(self, course: Course, action: Send) -> None:
         try:
             request, options = self._built(action)
-            course.secrets = _secrets(request)
+            request.extensions["trace"] = self._trace(course)
+            course.secrets = _secrets(request, action.request)
             response = await self._respond(request, options, action.deadline)
         except BaseException as error:
             if not self._failed(course, error):
@@ -218,7 +219,7 @@ class _Reading(Reading, Generic[HTTP]):
         if response is None:
             return
         self._response = response
-        course.secrets += _secrets(response.request)  # with those that the client's auth added
+        course.secrets += _secrets(response.request, action.request)  # with its auth
         # The body is still encoded, unless a hook has read and decoded it.
         raw = not response.is_stream_consumed
         headers = [h for h in response.headers.raw if raw or h[0].lower() != b"content-encoding"]
@@ -262,6 +263,10 @@ class _Reading(Reading, Generic[HTTP]):
         return False
 
     @abstractmethod
+    def _trace(self, course: Course) -> Callable[..., Any]:
+        """What httpcore calls as it goes on, with the name of a step and what there is to it."""
+
+    @abstractmethod
     async def _respond(self, request: Any, options: dict[str, Any], deadline: float | None) -> Any:
         """The response to `request`, its body unread; None if the answer was aborted meanwhile.
         Raises TimeoutError if it can end this at `deadline`."""
@@ -284,9 +289,25 @@ class _Reading(Reading, Generic[HTTP]):
         """Close the response, if there is one; if `answered`, its rest may be read first."""
 
 
-def _secrets(request: Any) -> list[str]:
+def _secrets(request: Any, ours: Request) -> list[str]:
+    """The secrets that the HTTP client has added to our request: all its headers may be some."""
     headers = [(name.lower(), value) for name, value in request.headers.raw]
-    return Request(request.method, str(request.url), headers).secrets()
+    added = frozenset(name for name, value in headers if (name, value) not in ours.headers)
+    return Request("", str(request.url), headers, given=added - _HTTP).secrets()
+
+
+_HTTP = frozenset((b"connection", b"content-length", b"host"))
+"""Headers that say nothing but what HTTP needs."""
+
+
+def _noted(course: Course, info: Mapping[str, Any]) -> None:
+    """Learn the password of the client's proxy, which only its lower layer, httpcore, knows: it
+    tells an extension what it does."""
+    for name, value in getattr(info.get("request"), "headers", ()):
+        if name.lower() == b"proxy-authorization":
+            course.secrets += Request("", "", [(b"proxy-authorization", value)]).secrets()
+    _, *passwords = info.get("auth") or ("",)  # with the user of a SOCKS proxy before it
+    course.secrets += [password.decode(errors="replace") for password in passwords]
 
 
 class _BlockingReading(_Reading[HTTPClient]):
@@ -306,6 +327,12 @@ class _BlockingReading(_Reading[HTTPClient]):
             # Through a copy, as the sockets of ssl can't be shut down like this.
             with suppress(OSError), socket.fromfd(raw.fileno(), socket.AF_INET, 1) as copy:
                 copy.shutdown(socket.SHUT_RDWR)
+
+    def _trace(self, course: Course) -> Callable[..., Any]:
+        def trace(name: str, info: Mapping[str, Any]) -> None:
+            _noted(course, info)
+
+        return trace
 
     async def _respond(self, request: Any, options: dict[str, Any], deadline: float | None) -> Any:
         return self._http.send(request, **options)
@@ -360,6 +387,12 @@ class _AsyncReading(_Reading[AsyncHTTPClient]):
         if self._aborted.is_set():
             return None
         raise TimeoutError
+
+    def _trace(self, course: Course) -> Callable[..., Any]:
+        async def trace(name: str, info: Mapping[str, Any]) -> None:
+            _noted(course, info)
+
+        return trace
 
     async def _respond(self, request: Any, options: dict[str, Any], deadline: float | None) -> Any:
         return await self._until(deadline, lambda: self._http.send(request, **options))

@@ -59,6 +59,9 @@ def test_exit_codes_are_documented() -> None:
 def test_control_characters_are_made_visible() -> None:
     assert visible("a\x1b[31m\x07\x7f\x9b2J\tb\r\nc\rd\n") == "a␛[31m␇␡\ufffd2J\tb\nc␍d\n"
     assert one_line(" a\n\nb\t\x1b ") == "a b ␛"
+    turned = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    assert visible(turned) == turned  # a text may need them
+    assert one_line(turned) == "\ufffd" * len(turned)
 
 
 def test_a_bug_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from tests.commanding import ASIDE, CALL, DONE, Outcome, each, pieces, shown
-from tokenwire import End, Event, Finish, Reasoning, Refusal, Start, Text, ToolCallEnd
+from tests.commanding import ASIDE, CALL, DONE, Outcome, each, pieces, run, shown
+from tokenwire import PROVIDERS, End, Event, Finish, Reasoning, Refusal, Start, Text, ToolCallEnd
 from tokenwire.cli import Exit
 from tokenwire.cli.show import JsonLines, TextLines
+from tokenwire.server import serve
 
 RICH: list[Event] = [
     Start("1", "m"),
@@ -56,3 +58,44 @@ def test_json_has_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.splitlines()[0] == (
         '{"event":"text","text":"\u00e9\\u001b","part":0,"index":0}'
     )
+
+
+CONTROLS = (*range(0x20), *range(0x7F, 0xA0))
+BIDI = (0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+ACTIVE = "".join(map(chr, (*CONTROLS, *BIDI)))
+HARMLESS = "\u00a0\u00e9\u05d0\u0627\u200b\u2028\U0001f600~"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("command", ["chat", "decode", "decode --offsets"])
+def test_json_does_nothing_to_a_terminal(command: str, terminal: bool) -> None:
+    """Controls and what turns the direction of writing are escaped, and stay the same values."""
+    text = ACTIVE + HARMLESS
+    name, *options = command.split()
+    chunk = {"choices": [{"index": 0, "delta": {"content": text}}]}
+    data = b"data: %b\n\n" % msgspec.json.encode(chunk)
+    if name == "decode":
+        outcome = run(name, "-p", "openai", "--json", *options, stdin=data, terminal=terminal)
+    else:
+        with serve("openai", lambda _: [Text(text)]) as server:
+            where = ("-p", "openai", "-m", "m", "--base-url", server.url)
+            outcome = run(name, *where, "--json", "?", terminal=terminal)
+    events = [msgspec.json.decode(line) for line in outcome.out.split("\n") if line]
+    assert [event["text"] for event in events if event["event"] == "text"] == [text]
+    printed = [c for c in ACTIVE if c != "\n" and c in outcome.out]
+    assert (printed == []) is terminal
+    assert all(c in outcome.out for c in HARMLESS)
+
+
+def test_a_list_of_models_does_nothing_to_a_terminal() -> None:
+    name = f"a{ACTIVE}b"
+    with serve(PROVIDERS["openai"].replace(models=(name,))) as server:
+
+        def listed(*options: str, terminal: bool) -> str:
+            where = ("-p", "openai", "--base-url", server.url)
+            return run("models", *where, *options, terminal=terminal).out.removesuffix("\n")
+
+        assert not any(c in ACTIVE for c in listed(terminal=True))
+        assert not any(c in ACTIVE for c in listed("--json", terminal=True))
+        assert msgspec.json.decode(listed("--json", terminal=True))["id"] == name
+        assert listed(terminal=False) == name

@@ -44,6 +44,11 @@ def test_a_list() -> None:
     )
 
 
+def test_a_list_of_ollama() -> None:
+    model = {"name": "a:1b", "model": "a:1b", "size": 7}
+    assert listed({"models": [model, {}]}) == [Model("a:1b", "a:1b", model)]
+
+
 def test_a_list_of_several_pages() -> None:
     pages = [
         {"data": [{"id": "a"}], "has_more": True, "last_id": "a"},

@@ -282,6 +282,49 @@ def test_what_the_service_refuses_is_refused_too(what: str) -> None:
         choosy.check(REFUSED[what])
 
 
+def able(name: str, takes: frozenset[str]) -> Provider:
+    """Like ABLE, but takes this."""
+    dialect: type[Dialect] = type(name, (Able,), {"takes": takes})
+    return ABLE.replace(dialect=dialect())
+
+
+LESS = Able.takes - {"images", "tool_choice", "name"}
+
+
+def test_a_picture_that_is_taken_by_its_bytes_only() -> None:
+    inline, addressed = said(ImagePart("Data:image/png;base64,AA==")), said(ImagePart(URL))
+    blind, seeing = able("Blind", LESS), able("Seeing", LESS | {"image_bytes"})
+    with pytest.raises(LocalProtocolError, match=r"^able-co can't take images: "):
+        blind.check(inline)
+    seeing.check(inline)
+    assert ("vision" in blind.capabilities, "vision" in seeing.capabilities) == (False, True)
+    with pytest.raises(LocalProtocolError, match=r"^able-co takes a picture by its bytes only$"):
+        seeing.check(addressed)
+    marked = said(ImagePart("data:image/png;base64,AA==", cache="5m"))
+    with pytest.raises(LocalProtocolError, match=r"^able-co can't take cache marks: "):
+        seeing.replace(refuses=frozenset(("cache",))).check(marked)
+
+
+@pytest.mark.parametrize("choice", ["auto", "none", "required", "f"])
+def test_tools_that_can_only_be_switched_off(choice: str) -> None:
+    chat = opted(tool_choice=choice)
+    with pytest.raises(LocalProtocolError, match=r"^able-co can't take tool_choice: "):
+        able("Never", LESS).check(chat)
+    off = able("Off", LESS | {"tools_off"})
+    if choice in ("auto", "none"):
+        off.check(chat)
+    else:
+        with pytest.raises(LocalProtocolError, match="tool_choice, other than auto and none: "):
+            off.check(chat)
+
+
+def test_the_name_of_a_tool_is_no_name_of_a_speaker() -> None:
+    """It says which call a result answers."""
+    able("Less", LESS).check(said(TextPart("3"), role="tool", name="f"))
+    with pytest.raises(LocalProtocolError, match="a message's name"):
+        able("Less", LESS).check(said(TextPart("a"), name="ann"))
+
+
 @pytest.mark.parametrize(
     ("word", "chat", "what"),
     [

@@ -169,11 +169,13 @@ class Toy(Dialect):
 
 
 class ToyResponder(Responder):
-    def read(self, request: Request, found: dict[str, str]) -> Chat:
+    def read(self, request: Request, found: dict[str, str]) -> Chat | None:
         if request.body == b"bad":
             raise refuse(BadRequest, 422, "bad")
         if request.body == b"nothing":
             return Chat(messages=(), model=found["model"])
+        if request.body == b"wake":
+            return None
         self.service.state.append(found["model"])
         return as_chat("hi", model=found["model"], stream=request.body != b"whole")
 
@@ -256,6 +258,12 @@ def test_other_endpoints_are_answered_by_the_format() -> None:
     assert responder.complete
     assert responder.head() == (200, [*JSON, (b"x-does", b"models")])
     assert responder.end() == b"models ?"
+
+
+def test_a_request_to_the_chat_that_asks_nothing() -> None:
+    responder = Service(TOY).responder()
+    assert responder.receive_request(toy("POST", "/chat/m:ask", b"wake")) is None
+    assert (responder.complete, responder.end()) == (True, b"chat wake")
 
 
 def test_other_endpoints_may_refuse() -> None:
@@ -595,6 +603,11 @@ def test_a_body_that_is_not_json(request_: Request, status: int, message: str) -
     with pytest.raises(BadRequest) as caught:
         read_json(request_, _any)
     assert (caught.value.status, caught.value.message) == (status, message)
+
+
+def test_a_body_that_need_not_be_labelled() -> None:
+    for kind in (None, "application/x-www-form-urlencoded"):
+        assert read_json(post(b"{}", kind), _any, labelled=False) == {}
 
 
 SAYS: list[Event] = [Start("c", "m"), Text("a"), Finish("stop", "stop"), End("terminator")]

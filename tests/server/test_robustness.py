@@ -277,7 +277,8 @@ def test_bodies_that_are_no_question(provider: str) -> None:
             sent = line % target.encode() + b"\r\nhost: localhost\r\n\r\n"
             assert statuses(answers(server, sent)) == [405]
         sent = b"POST %s HTTP/1.1\r\nhost: localhost\r\n\r\n" % target.encode()
-        assert statuses(answers(server, sent)) == [415]
+        # Ollama does not look at the content type: there it is a body that is not JSON.
+        assert statuses(answers(server, sent)) == [400 if provider == "ollama" else 415]
         still_serves(server)
 
 

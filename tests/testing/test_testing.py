@@ -312,6 +312,17 @@ def test_calls_are_whole_or_cut_or_empty() -> None:
     assert {(True, "{}"), (False, "{}"), (False, "{")} < ends
 
 
+def test_calls_that_are_written_whole_are_whole() -> None:
+    ends = [
+        event
+        for events in drawn(answers(PROVIDERS["ollama"], CHAT.replace(n=None)), 100)
+        for event in events
+        if isinstance(event, ToolCallEnd)
+    ]
+    assert ends
+    assert all(event.complete for event in ends)
+
+
 def test_what_cannot_be_asked_has_no_answers() -> None:
     with pytest.raises(LocalProtocolError, match="can't take n"):
         answers(PROVIDERS["darkai"], CHAT.replace(model="", n=2))
@@ -335,6 +346,13 @@ def test_a_format_that_takes_tools_but_no_choice() -> None:
     sample = drawn(chats(provider))
     assert any(chat.tools for chat in sample)
     assert {chat.tool_choice for chat in sample} == {None}
+
+
+def test_a_format_that_takes_pictures_by_their_bytes_and_tools_off() -> None:
+    sample = drawn(chats(PROVIDERS["ollama"], model="m"), 300)
+    parts = [part for chat in sample for m in chat.messages for part in m.parts]
+    assert {part.url[:5] for part in parts if isinstance(part, ImagePart)} == {"data:"}
+    assert {chat.tool_choice for chat in sample} == {None, "auto", "none"}
 
 
 def test_a_provider_that_is_never_asked(monkeypatch: pytest.MonkeyPatch) -> None:

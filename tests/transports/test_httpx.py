@@ -25,8 +25,10 @@ from tests.transports.test_transports import QUESTION, ask
 from tests.waiting import cancelled_while_it_waits, in_a_thread, when_all_wait
 from tokenwire import (
     NO_RETRY,
+    AuthenticationFailed,
     BadRequest,
     Clocks,
+    ConnectFailed,
     End,
     Exchange,
     LocalProtocolError,
@@ -778,3 +780,57 @@ def test_in_a_second_event_loop(module: Any, first: str, second: str) -> None:
             runs[second](main)
         clients.clear()
         gc.collect()
+
+
+# Secrets that only the HTTP client knows
+
+
+@MODULES
+def test_the_password_of_a_socks_proxy(module: Any) -> None:
+    """httpcore tells it to the extension by which it is traced."""
+
+    def handle(request: Any) -> Any:
+        trace = request.extensions["trace"]
+        trace("socks.connect_tcp.started", {"host": "proxy.example"})
+        trace("socks.setup_socks5_connection.started", {"auth": (b"mighty-me", b"sesame-open")})
+        trace("socks.setup_socks5_connection.failed", {"exception": OSError()})
+        raise module.ConnectError("no: mighty-me, sesame-open")
+
+    with (
+        module.Client(transport=module.MockTransport(handle)) as http,
+        Client(http, retry=NO_RETRY) as client,
+        pytest.raises(ConnectFailed) as caught,
+    ):
+        client.read(hello())
+    assert "no: mighty-me, [secret]" in str(caught.value)
+
+
+def test_a_proxy_that_wants_no_password() -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        request.extensions["trace"]("socks.setup_socks5_connection.started", {"auth": None})
+        raise httpx.ConnectError("no")
+
+    with (
+        httpx.Client(transport=httpx.MockTransport(handle)) as http,
+        Client(http, retry=NO_RETRY) as client,
+        pytest.raises(ConnectFailed, match="no connection"),
+    ):
+        client.read(hello())
+
+
+def test_headers_of_the_http_client_are_secrets_but_for_those_of_http_itself() -> None:
+    said = "keep-alive sesame-jwt"
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(401, json={"error": said + f" {request.headers['host']}"})
+
+    headers = {"x-jwt": "sesame-jwt", "connection": "keep-alive"}
+    transport = httpx.MockTransport(handle)
+    with (
+        httpx.Client(transport=transport, headers=headers) as http,
+        Client(http) as client,
+        pytest.raises(AuthenticationFailed) as caught,
+    ):
+        client.read(make_exchange("ylokh", "hi", base_url="http://my-host.example"))
+    words = "keep-alive [secret] my-host.example"
+    assert caught.value.message == f"the service refused: {words}"

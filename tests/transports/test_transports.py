@@ -3,8 +3,10 @@ all. What comes of faults is in test_matrix."""
 
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +18,7 @@ from tests.every_transport import TRANSPORTS, Run
 from tests.leftovers import nothing_left
 from tests.proxies import TestProxy, proxy_of
 from tests.subjects import EACH_FORMAT
+from tests.wiring import TLSPeer
 from tokenwire import (
     NO_RETRY,
     PROVIDERS,
@@ -128,6 +131,33 @@ def test_an_unknown_certificate_is_refused(run: Run) -> None:
     assert isinstance(outcome.error, ConnectFailed)
     assert re.search("ssl_context=|verify=", str(outcome.error))
     assert not server.requests
+
+
+@pytest.mark.parametrize(
+    "run", sorted(name for name in TRANSPORTS if "httpx" not in name), indirect=True
+)
+def test_a_server_that_wants_a_certificate(run: Run) -> None:
+    peer = TLSPeer(server_context("localhost", strict=True))
+
+    def work() -> None:
+        with listener.accept()[0] as stream:
+            with suppress(ssl.SSLError):
+                while data := stream.recv(65536):
+                    peer.receive(data)
+                    stream.sendall(peer.data_to_send())
+            stream.sendall(peer.data_to_send())  # the alert
+            stream.shutdown(socket.SHUT_WR)
+            while stream.recv(65536):  # closed with bytes unread, it would be reset
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=work)
+        thread.start()
+        url = f"https://localhost:{listener.getsockname()[1]}"
+        (outcome,) = run(make_exchange("ylokh", "hi", base_url=url), ssl_context=client_context())
+        thread.join(10)
+    assert isinstance(outcome.error, ConnectFailed)
+    assert "TLS with localhost failed: certificate required" in str(outcome.error)
 
 
 def test_a_picture(run: Run) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import msgspec
 
 from ..errors import LocalProtocolError
+from .redaction import redact
 
 __all__ = [
     "Headers",
@@ -32,8 +33,12 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 HeadersLike: TypeAlias = Mapping[str, str] | Iterable[tuple[bytes, bytes] | tuple[str, str]]
 """Headers as HTTP clients have them."""
 
-# Headers with such names are never shown, and their values are redacted in all that a server sends.
-_CREDENTIALS = re.compile(rb"auth|cookie|cred|key|pass|secret|session|sign|token|uniqueid")
+# Headers with such names are secret, whoever gave them.
+_CREDENTIALS = re.compile(
+    rb"auth|bearer|cookie|cred|jwt|key|pass|secret|session|sign|token|uniqueid"
+)
+# What is not secret in their values: an authentication scheme, and that of a URL.
+_SCHEME = re.compile(r"\A(?:basic|bearer|digest|key|token) +|\bhttps?://", re.IGNORECASE)
 _TOKEN = re.compile("[-!#$%&'*+.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 _HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-_~")  # RFC 3986's unreserved ones
@@ -64,13 +69,15 @@ def _origin(url: str) -> Origin:
 
 class Request(msgspec.Struct, frozen=True, gc=False):
     """One HTTP request. `server_chosen`: the peer chose its address, so it has no credentials, and
-    a transport refuses private addresses."""
+    a transport refuses private addresses. `given`: names of headers whose values the caller gave.
+    They may be secrets, whatever the name."""
 
     method: str
     url: str
     headers: Headers
     body: bytes = b""
     server_chosen: bool = False
+    given: frozenset[bytes] = frozenset()
 
     @property
     def origin(self) -> Origin:
@@ -91,36 +98,42 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     def remembered(self) -> "Request":
         """What is still needed once the response has begun, which may take hours: the address and
         the secrets."""
-        secret = [pair for pair in self.headers if _CREDENTIALS.search(pair[0])]
-        return Request(self.method, self.url, secret, b"", self.server_chosen)
+        secret = [pair for pair in self.headers if self._is_secret(pair[0])]
+        return Request(self.method, self.url, secret, b"", self.server_chosen, self.given)
 
     def secrets(self) -> list[str]:
         """Texts that must never be shown, longest first: credentials, and their parts."""
         found: set[str] = set()
         for name, value in self.headers:
-            if _CREDENTIALS.search(name):
+            if self._is_secret(name):
                 text = value.decode("latin-1")
-                found.add(text)
-                found.update(part.partition("=")[2].strip() for part in text.split(";"))
-                found.update(text.split(" "))
-                found.add(text.partition(" ")[2])  # a key that contains a space
+                for part in _SCHEME.split(text):
+                    found.add(part)
+                    found.update(part.split(" "))
+                    found.update(field.partition("=")[2].strip() for field in part.split(";"))
                 if text[:6].lower() == "basic ":
                     found.update(basic_secrets(text[6:]))
         values = [part.partition("=")[2] for part in urlsplit(self.url).query.split("&")]
         found.update(values, map(unquote, values))
         # Shorter texts are not secrets, and redacting them would garble a message.
-        return sorted((s for s in found if len(s) >= 6 and s != "Bearer"), key=len, reverse=True)
+        return sorted((s for s in found if len(s) >= 6), key=len, reverse=True)
 
     def __repr__(self) -> str:
         headers = [
-            (name, b"[secret]" if _CREDENTIALS.search(name) else value)
-            for name, value in self.headers
+            (name, b"[secret]" if self._is_secret(name) else value) for name, value in self.headers
         ]
         query = "?..." if "?" in self.url else ""
-        return (
+        shown = (
             f"Request({self.method} {self.address}{query}, headers={headers}, "
             f"body of {len(self.body)} bytes, server_chosen={self.server_chosen})"
         )
+        return redact(shown, self.secrets())
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:  # msgspec's has all of it
+        return [("method", self.method), ("address", redact(self.address, self.secrets()))]
+
+    def _is_secret(self, name: bytes) -> bool:
+        return name in self.given or _CREDENTIALS.search(name) is not None
 
 
 def basic_secrets(coded: str) -> list[str]:

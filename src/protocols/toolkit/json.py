@@ -103,14 +103,14 @@ def is_object(value: object) -> TypeGuard[dict[str, Any]]:
 
 
 def count_in(fields: object, *names: str) -> int | None:
-    """The first of these `names` that is a whole number in `fields`; `1.0` is one, too."""
+    """The first of these `names` that is a count in `fields`; `1.0` is one, too."""
     if not is_object(fields):
         return None
     for name in names:
         value = fields.get(name)
         if isinstance(value, float) and value.is_integer():
-            return int(value)
-        if isinstance(value, int) and not isinstance(value, bool):
+            value = int(value)
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return value
     return None
 

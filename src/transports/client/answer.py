@@ -14,6 +14,7 @@ from ...protocols.events import Event
 from ...protocols.exchange import Exchange
 from ...protocols.reply import Reply
 from ...protocols.toolkit.http import Headers, get_header
+from .driver import Driver
 
 __all__ = [
     "NOT_CLOSED",
@@ -105,12 +106,17 @@ class Reading(ABC):
                 for event in events:
                     reply.add(event)
         except TokenwireError as error:
-            error.answer = reply
+            self.hand_out(error, reply)
             raise
-        finally:
-            reply.request_id = self.request_id
-        reply.headers = self.headers
+        reply.request_id, reply.headers = self.request_id, self.headers
         return reply
+
+    def hand_out(self, error: TokenwireError, reply: Reply) -> None:
+        """Let `error` have what was received before it, without secrets."""
+        error.answer = reply
+        reply.request_id = self.request_id
+        if (driver := self.driver()) is not None:
+            driver.conceal(error)
 
     @property
     def request_id(self) -> str | None:
@@ -128,9 +134,14 @@ class Reading(ABC):
         """Whether the event loop that runs, if any, is the one in which reading began."""
         return True
 
-    @abstractmethod
     def exchange(self) -> Exchange | None:
         """The exchange of the attempt under way, once reading has begun."""
+        driver = self.driver()
+        return None if driver is None else driver.exchange
+
+    @abstractmethod
+    def driver(self) -> Driver | None:
+        """The driver of the exchange, once reading has begun."""
 
     @abstractmethod
     async def fill(self) -> list[Event]:
@@ -297,6 +308,11 @@ class AsyncAnswer:
 
         Raises LocalProtocolError if the answer was read to its end already."""
         return await self._reading.read()
+
+    def hand_out(self, error: TokenwireError, reply: Reply) -> None:
+        """Let `error`, which ended this answer, have what was received before it as its `answer`,
+        without secrets: for code that folds the events itself."""
+        self._reading.hand_out(error, reply)
 
     async def aclose(self) -> None:
         """Stop, and close the connection, unless the answer is complete and its rest is short."""

@@ -88,6 +88,11 @@ class Connection:
         """Why the proxy refuses, if it has begun to say so."""
         return self._opening.refusal if isinstance(self._opening, Tunnel) else None
 
+    @property
+    def fault(self) -> ConnectFailed | None:
+        """Why TLS broke after it was established, if it did."""
+        return next((tls.fault for tls in self._tls if tls.fault is not None), None)
+
     def start(self, request: Request, head_limit: int) -> None:
         """Send `request`; the head of its response may have `head_limit` bytes. Raises
         LocalProtocolError if it can't be written."""
@@ -115,7 +120,7 @@ class Connection:
             data = self._open(data)
         if self._tls:
             self._flush()
-            self.over = any(tls.closed or tls.broken for tls in self._tls)
+            self.over = any(tls.closed for tls in self._tls) or self.fault is not None
         if data:
             self.http.receive(data, exchange, events)
         if self._tls and self._tls[-1].closed:

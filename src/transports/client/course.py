@@ -30,7 +30,6 @@ from ...protocols.errors import (
     Malformed,
     TimedOut,
     UnexpectedContent,
-    redact,
 )
 from ...protocols.exchange import Exchange
 from ...protocols.retry import Retry
@@ -156,7 +155,7 @@ class Course(Driver):
         httpx and httpx2 share."""
         assert self._request is not None
         names = {kind.__name__ for kind in type(error).__mro__}
-        said = redact(_words(error), [*self._request.secrets(), *self.secrets])
+        said = _words(error)
         if names & {"TimeoutException", "TimeoutError"}:
             connecting = bool(names & {"ConnectTimeout", "PoolTimeout"})
             if not connecting:

@@ -9,7 +9,6 @@ import msgspec
 from ...protocols.clocks import Clocks, Timer
 from ...protocols.errors import (
     Disconnected,
-    RemoteProtocolError,
     TimedOut,
     TokenwireError,
     Truncated,
@@ -19,6 +18,7 @@ from ...protocols.events import Event
 from ...protocols.exchange import Exchange
 from ...protocols.retry import Retry
 from ...protocols.toolkit.http import Request
+from ...protocols.toolkit.redaction import conceal
 from .addresses import is_private
 
 __all__ = ["DRAIN_BYTES", "DRAIN_SECONDS", "Driver", "Sleep"]
@@ -52,6 +52,7 @@ class Driver:
         "_failure",
         "_home",
         "_jitter",
+        "_known",
         "_over",
         "_retry",
         "_timer",
@@ -87,6 +88,7 @@ class Driver:
         self._wake = now
         self._failure: TokenwireError | None = None
         self._over = False
+        self._known: set[str] = set()  # secrets, also of earlier attempts
         self._home = ""  # the host that the first request went to, or its address
 
     def pause(self, now: float) -> None:
@@ -108,6 +110,11 @@ class Driver:
         """The reader has left: observers are told."""
         self._exchange.leave()
 
+    def conceal(self, error: TokenwireError) -> None:
+        """Take out of `error` the secrets of all requests so far, and those of the transport."""
+        self._known.update(self._exchange.secrets(), self.secrets)
+        conceal(error, self._known)
+
     # For the drivers.
 
     def _ask(self, now: float) -> Request | Sleep | None:
@@ -123,9 +130,8 @@ class Driver:
             if request is not None:
                 self._refuse_private(request.origin.host)
         except TokenwireError as error:
-            if isinstance(error, RemoteProtocolError):
-                error.redact(self.secrets)  # the exchange has redacted those of its own requests
             self._exchange.name_address(error)
+            self.conceal(error)
             self._failure = error
             pause = None if self._over else self._pause_after(error, now)
             if pause is None:
@@ -181,8 +187,6 @@ class Driver:
         self.events += self._exchange.receive_disconnect()
         if self._exchange.failed and self._cut_off():
             self._failure = error
-            if isinstance(error, RemoteProtocolError):
-                error.redact(self._exchange.request.secrets())
 
     def _cut_off(self) -> bool:
         """Whether the exchange failed because the connection was lost."""

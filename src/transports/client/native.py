@@ -258,8 +258,8 @@ class _WireReading(Reading):
     def is_current(self) -> bool:
         return self._network is None or self._network.is_current()
 
-    def exchange(self) -> Exchange | None:
-        return None if self._wire is None else self._wire.exchange
+    def driver(self) -> Wire | None:
+        return self._wire
 
     def _start(self, exchange: Exchange) -> None:
         if self.keeps_raw:

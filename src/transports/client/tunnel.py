@@ -2,8 +2,9 @@
 
 import h11
 
-from ...protocols.errors import ConnectFailed, RemoteProtocolError, redact
+from ...protocols.errors import ConnectFailed, RemoteProtocolError
 from ...protocols.toolkit.http import Origin
+from ...protocols.toolkit.redaction import redact
 from ...protocols.toolkit.refusals import words_of
 from .chunked import ChunkedReader
 from .http1 import PROXY_AUTHORIZATION, HeadReader, PlainReader, body_reader

@@ -312,6 +312,8 @@ class Wire(Driver):
             self.events += self._exchange.receive_disconnect()
             if begun:
                 self._failure = Disconnected("the connection closed inside the response's head")
+            else:
+                self._failure = self._connection.fault
         self._give_back(keep=False)
 
     def _replace(self, now: float) -> None:

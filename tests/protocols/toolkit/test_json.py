@@ -197,4 +197,5 @@ def test_counts_are_whole_numbers_however_they_are_written() -> None:
     assert type(count_in(fields, "e")) is int
     assert count_in(fields, "a", "d") is None
     assert count_in([1], "e") is None
+    assert count_in({"h": -1, "i": -1.0}, "h", "i") is None
     assert count_in({"g": float("inf")}, "g") is None

@@ -24,6 +24,7 @@ from tokenwire.protocols.errors import (
 )
 from tokenwire.protocols.toolkit.http import Headers
 from tokenwire.protocols.toolkit.json import is_object
+from tokenwire.protocols.toolkit.redaction import conceal
 from tokenwire.protocols.toolkit.refusals import (
     ErrorTable,
     incomplete,
@@ -529,7 +530,7 @@ def test_nothing_is_raised_whatever_comes(status: int, headers: Headers, body: b
     ):
         assert isinstance(error, RemoteProtocolError)
         assert str(error)
-        error.redact(["secret-secret"])
+        conceal(error, ["secret-secret"])
 
 
 HOSTILE = [

@@ -37,7 +37,7 @@ class Said(Reading):
     def abort(self) -> None:
         self.calls.append("abort")
 
-    def exchange(self) -> None:
+    def driver(self) -> None:
         return None
 
 

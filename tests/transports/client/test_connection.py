@@ -221,7 +221,7 @@ class SpoiledHandshake:
 
 
 def test_garbage_behind_the_handshake() -> None:
-    ask(SpoiledHandshake(), SECURE).failed(Disconnected)
+    ask(SpoiledHandshake(), SECURE).failed(ConnectFailed, "decryption failed or bad record mac")
 
 
 @pytest.mark.parametrize("cut", CUTS)

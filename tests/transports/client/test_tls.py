@@ -3,15 +3,17 @@
 import ssl
 from collections import deque
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.certificates import client_context, server_context
+from tests.certificates import authority, client_context, server_context
 from tests.cutting import bytewise, random_cut, whole
 from tests.wiring import TLSPeer
 from tokenwire.protocols.errors import ConnectFailed
+from tokenwire.transports.client import tls
 from tokenwire.transports.client.tls import RECORD, TLS, default_context
 
 Cut = Callable[[bytes], Iterable[bytes]]
@@ -45,7 +47,7 @@ def test_both_ways(cut: Cut) -> None:
     client.send(b"question")
     server.send(b"answer" * 20_000)
     assert exchange(client, server, cut) == (b"answer" * 20_000, b"question")
-    assert (client.closed, client.broken) == (False, False)
+    assert (client.closed, client.fault) == (False, None)
 
 
 def test_a_stream_keeps_no_dict_of_it() -> None:
@@ -87,7 +89,7 @@ def test_a_peer_that_says_it_is_done(cut: Cut) -> None:
     server.send(b"last words")
     server.close()
     assert exchange(client, server, cut)[0] == b"last words"
-    assert (client.closed, client.broken) == (True, False)
+    assert (client.closed, client.fault) == (True, None)
     assert client.receive(b"more") == b""
 
 
@@ -96,7 +98,7 @@ def test_a_peer_that_is_cut_off_has_not_said_so() -> None:
     server.send(b"last words")
     sent = server.data_to_send()
     assert client.receive(sent[:-1]) == b""
-    assert (client.closed, client.broken) == (False, False)
+    assert (client.closed, client.fault) == (False, None)
 
 
 @pytest.mark.parametrize("cut", CUTS)
@@ -109,14 +111,15 @@ def test_what_is_tampered_with_breaks_it(cut: Cut) -> None:
     bad[-1] ^= 1
     heard = b"".join(client.receive(piece) for piece in cut(good + bytes(bad)))
     assert heard == b"good"
-    assert (client.closed, client.broken) == (False, True)
+    assert not client.closed
+    assert str(client.fault) == "TLS with peer.example failed: decryption failed or bad record mac"
     assert client.receive(good) == b""
 
 
 def test_what_is_sent_by_a_broken_one_is_lost() -> None:
     client, _ = connected()
     client.receive(b"\x17\x03\x03\x00\x02xx")
-    assert client.broken
+    assert client.fault is not None
     client.data_to_send()  # the alert
     client.send(b"question")
     assert client.data_to_send() == b""
@@ -144,7 +147,7 @@ def test_a_certificate_that_is_not_good(
 @pytest.mark.parametrize("cut", CUTS)
 def test_a_server_that_speaks_plain_http(cut: Cut) -> None:
     client = TLS(client_context(), "peer.example")
-    with pytest.raises(ConnectFailed, match=r"^TLS with peer\.example failed: \w+$"):
+    with pytest.raises(ConnectFailed, match=r"^TLS with peer\.example failed: [a-z ]+$"):
         deque(map(client.receive, cut(b"HTTP/1.1 400 Bad Request\r\n\r\n")))
     assert not client.established
 
@@ -156,8 +159,59 @@ def test_no_common_version() -> None:
     client, server = TLS(old, "peer.example"), TLSPeer(new)
     with pytest.raises(ssl.SSLError):
         server.receive(client.data_to_send())
-    with pytest.raises(ConnectFailed, match="ALERT_PROTOCOL_VERSION"):
+    with pytest.raises(ConnectFailed, match=r"^TLS with peer\.example failed: protocol version$"):
         client.receive(server.data_to_send())
+
+
+@pytest.mark.parametrize(
+    ("alert", "words", "lasting"),
+    [
+        (40, "handshake failure", True),
+        (42, "bad certificate", True),
+        (49, "access denied", True),
+        (80, "internal error", False),
+        (112, "unrecognized name", True),
+        (116, "certificate required; give a context that presents one with ssl_context=", True),
+        (
+            120,
+            "no application protocol; it does not speak HTTP/1.1, so ask it by the httpx transport",
+            True,
+        ),
+        (255, "unknown error", False),
+    ],
+)
+@pytest.mark.parametrize("cut", CUTS)
+def test_an_alert_is_told_in_words(cut: Cut, alert: int, words: str, lasting: bool) -> None:
+    client = TLS(client_context(), "peer.example")
+    with pytest.raises(ConnectFailed) as caught:
+        deque(map(client.receive, cut(bytes((21, 3, 3, 0, 2, 2, alert)))))
+    assert str(caught.value) == f"TLS with peer.example failed: {words}"
+    assert caught.value.lasting is lasting
+
+
+def test_a_reason_that_openssl_writes_in_another_way() -> None:
+    client = TLS(client_context(), "peer.example")
+    failure = getattr(client, "_failure")  # noqa: B009
+    for said in ("[SSL] ssl/tls alert bad certificate (_ssl.c:1)", "tlsv1 alert bad certificate"):
+        assert str(failure(ssl.SSLError(1, said))).endswith(" failed: bad certificate")
+    ended = ssl.SSLError("EOF occurred in violation of protocol (_ssl.c:2427)")
+    assert str(failure(ended)).endswith(" failed: EOF occurred in violation of protocol")
+    assert not failure(ended).lasting
+
+
+def test_a_server_that_wants_a_certificate() -> None:
+    """It says so after the handshake, as the client sees it (RFC 8446 section 4.4.2.4)."""
+    client = TLS(client_context(), "strict.example")
+    server = TLSPeer(server_context("strict.example", strict=True))
+    server.receive(client.data_to_send())
+    client.receive(server.data_to_send())
+    assert client.established
+    assert client.fault is None
+    with pytest.raises(ssl.SSLError):
+        server.receive(client.data_to_send())
+    client.receive(server.data_to_send())
+    said = "TLS with strict.example failed: certificate required; give a context that presents one"
+    assert str(client.fault).startswith(said)
 
 
 @pytest.mark.parametrize("host", ["", ".example", "a" * 64 + ".example"])
@@ -171,6 +225,48 @@ def test_the_default_context_is_made_once_and_verifies() -> None:
     assert default_context() is context
     assert context.check_hostname
     assert context.verify_mode is ssl.CERT_REQUIRED
+
+
+@pytest.fixture
+def no_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if none had been made yet."""
+    monkeypatch.setattr(tls, "_kept", [])
+
+
+@pytest.mark.usefixtures("no_context")
+def test_a_default_context_without_authorities_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, folder = tmp_path / "authorities.pem", tmp_path / "authorities"
+    folder.mkdir()
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    monkeypatch.setenv("SSL_CERT_DIR", str(folder))
+    first = default_context()
+    assert first.get_ca_certs() == []
+    assert default_context() is not first
+    file.write_bytes(authority().cert_pem.bytes())
+    kept = default_context()
+    assert len(kept.get_ca_certs()) == 1
+    file.unlink()
+    assert default_context() is kept
+
+
+@pytest.mark.usefixtures("no_context")
+@pytest.mark.parametrize("name", ["5ed36f99.0", "read.me"])
+def test_authorities_in_a_folder_are_read_when_they_are_needed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    (tmp_path / name).write_bytes(authority().cert_pem.bytes())
+    assert (default_context() is default_context()) == name.endswith(".0")
+
+
+@pytest.mark.usefixtures("no_context")
+def test_neither_a_file_nor_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.setenv(variable, str(tmp_path / "none"))
+    assert default_context() is not default_context()
 
 
 def test_http_1_1_is_asked_for() -> None:

@@ -1,7 +1,9 @@
 """The wire: whole exchanges, and all that can go wrong with them, on a network in memory."""
 
 import gzip
+import ssl
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.certificates import client_context
+from tests.certificates import client_context, server_context
 from tests.cutting import at, bytewise, random_cut, whole
 from tests.wiring import (
     ANSWER,
@@ -30,6 +32,7 @@ from tests.wiring import (
     OverTLS,
     Script,
     Server,
+    TLSPeer,
     Wait,
     chunk,
     head,
@@ -594,6 +597,28 @@ def test_plain_http_in_the_place_of_tls() -> None:
     network = Network(Script(ANSWER), retry=NO_RETRY)
     outcome = network.ask(question(base_url="https://peer.example"))
     outcome.failed(ConnectFailed, "TLS with peer.example failed")
+
+
+class WantsCertificate:
+    """A server that wants a certificate of its client, and says so with its last bytes."""
+
+    def __init__(self) -> None:
+        self._tls = TLSPeer(server_context("strict.example", strict=True))
+
+    def receive(self, data: bytes) -> Iterable[Item]:
+        with suppress(ssl.SSLError):
+            self._tls.receive(data)
+        return [self._tls.data_to_send()]
+
+
+@pytest.mark.parametrize("cut", [whole, bytewise])
+def test_a_server_that_wants_a_certificate_is_heard(cut: Any) -> None:
+    """Its alert comes after the handshake, when the request was sent."""
+    network = Network(WantsCertificate(), ssl_context=client_context(), cut=cut)
+    outcome = network.ask(question(base_url="https://strict.example"))
+    outcome.failed(ConnectFailed, "TLS with strict.example failed: certificate required; give a")
+    assert len(outcome.connects) == 1  # another attempt can't help
+    assert outcome.releases == [False]
 
 
 @pytest.mark.parametrize("ending", [CLOSE, RESET])

@@ -27,6 +27,7 @@ from ...encoding import call_ids, data_of, parts_to_write, tools_to_write
 from ...errors import LocalProtocolError
 from ...provider import Provider
 from ...toolkit.json import is_object
+from ...toolkit.media import data_of
 
 __all__ = ["DIALECT", "IDS", "IMPLIED", "encode_chat"]
 
