@@ -2,11 +2,10 @@
 results of tools, one prompt of many messages."""
 
 import re
-from base64 import b32encode, b64encode
+from base64 import b32encode
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -19,7 +18,6 @@ __all__ = [
     "accepted_id",
     "add_piece",
     "call_ids",
-    "data_of",
     "merge",
     "one_prompt",
     "parts_to_write",
@@ -123,17 +121,6 @@ def accepted_id(id: str, accepts: "re.Pattern[str]") -> str:
         return id
     digest = sha256(id.encode(errors="surrogatepass")).digest()
     return f"tw_{b32encode(digest).decode().lower()[:20]}"
-
-
-def data_of(url: str) -> tuple[str, str | None]:
-    """The media type and the base64 of a `data:` URL (RFC 2397); None: it is an address."""
-    head, comma, data = url.partition(",")
-    scheme, _, kind = head.partition(":")
-    if scheme.lower() != "data" or not comma:
-        return "", None
-    if not kind.lower().endswith(";base64"):
-        data = b64encode(unquote_to_bytes(data)).decode()
-    return kind.partition(";")[0].lower(), data
 
 
 def result_text(message: Message, text: str) -> str:

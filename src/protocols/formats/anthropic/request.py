@@ -23,7 +23,7 @@ from ...chat import (
     Tool,
     ToolCall,
 )
-from ...encoding import call_ids, data_of, parts_to_write, tools_to_write
+from ...encoding import call_ids, parts_to_write, tools_to_write
 from ...errors import LocalProtocolError
 from ...provider import Provider
 from ...toolkit.json import is_object

@@ -22,7 +22,6 @@ from ...chat import (
 from ...dialect import words
 from ...encoding import (
     call_ids,
-    data_of,
     merge,
     parts_to_write,
     result_text,
@@ -33,6 +32,7 @@ from ...errors import LocalProtocolError
 from ...mappings import AUDIO
 from ...provider import Provider
 from ...toolkit.json import is_list, is_object, objects_of, text_of
+from ...toolkit.media import data_of
 
 __all__ = [
     "CONTENT",
