@@ -306,11 +306,22 @@ def test_an_empty_text_among_others_is_left_out() -> None:
         {"type": "input_audio", "input_audio": {"data": "d", "format": "flac"}},
         {"type": "input_audio", "input_audio": {"format": "wav"}},
         {"type": "refusal", "refusal": "no"},
-        {"type": "computer_screenshot", "image_url": "u"},
     ],
 )
 def test_parts_that_are_opaque(part: Any) -> None:
     assert read_items({"role": "user", "content": [part]})[0].parts == (Opaque(own(part)),)
+
+
+def test_pieces_of_unknown_types_make_the_message_opaque() -> None:
+    piece = {"type": "input_new", "x": 1}
+    given: Any = [
+        {"role": "user", "content": [{"type": "input_text", "text": "a"}, piece]},
+        {"role": "user", "content": [{"text": "a"}]},
+        {"type": "function_call_output", "call_id": "c", "output": [piece]},
+    ]
+    messages = read_items(*given)
+    assert [message.parts for message in messages] == [(Opaque(own(item)),) for item in given]
+    assert items(*messages) == given
 
 
 def test_files_by_an_address_that_is_no_url() -> None:
@@ -506,6 +517,13 @@ def test_long_ids_are_short() -> None:
     _, made, result = items(HI, call, Message("tool", "1", tool_call_id=long))
     assert made["call_id"] == result["call_id"] != long
     assert len(made["call_id"]) <= 64
+
+
+def test_a_call_without_arguments() -> None:
+    (message,) = read_items({"type": "function_call", "call_id": "c", "name": "f", "arguments": ""})
+    assert message.parts == (ToolCall("c", "f", "{}"),)
+    (message,) = read_items({"type": "custom_tool_call", "call_id": "c", "name": "f", "input": ""})
+    assert message.parts == (ToolCall("c", "f", "", custom=True),)
 
 
 def test_where_a_message_of_the_assistant_ends() -> None:

@@ -31,7 +31,7 @@ from ...mappings import AUDIO
 from ...service import Sealer, refuse
 from ...toolkit.json import is_list, is_object, objects_of, text_of
 from .client import image_of
-from .request import DIALECT, ENCRYPTED, LOGPROBS, NAME
+from .request import CONTENT, DIALECT, ENCRYPTED, LOGPROBS, NAME
 
 __all__ = ["chat_of"]
 
@@ -220,7 +220,7 @@ class _Reader:
                 return ToolCall(
                     text_of(item, "call_id"),
                     text_of(item, "name"),
-                    text_of(item, key),
+                    text_of(item, key) or ("" if custom else "{}"),
                     custom,
                     native=native if further else None,
                 )
@@ -261,19 +261,26 @@ def _pieces(item: dict[str, Any], key: str = "content") -> list[dict[str, Any]]:
 
 def _content(item: dict[str, Any]) -> str | tuple[Part, ...]:
     """The content of a message of the caller's."""
-    known = {*_SAID, *_BOOKKEEPING}
-    if any(item[key] is not None for key in item.keys() - known):
-        return (Opaque(_raw(item)),)
-    return _simply(list(map(_part_of, _pieces(item))))
+    content = _told(item, "content", {*_SAID, *_BOOKKEEPING})
+    return (Opaque(_raw(item)),) if content is None else content
 
 
 def _result(item: dict[str, Any]) -> Message:
     """The result of a call."""
-    known = {"type", "call_id", "output", *_BOOKKEEPING}
-    if any(item[key] is not None for key in item.keys() - known):
+    content = _told(item, "output", {"type", "call_id", "output", *_BOOKKEEPING})
+    if content is None:
         return Message("tool", (Opaque(_raw(item)),))
-    parts = _simply(list(map(_part_of, _pieces(item, "output"))))
-    return Message("tool", parts, tool_call_id=text_of(item, "call_id"))
+    return Message("tool", content, tool_call_id=text_of(item, "call_id"))
+
+
+def _told(item: dict[str, Any], key: str, known: set[str]) -> str | tuple[Part, ...] | None:
+    """What `item` says by `key`; None if it says more, or in pieces of unknown types, which as
+    parts would be taken for items."""
+    pieces = _pieces(item, key)
+    further = any(item[key] is not None for key in item.keys() - known)
+    if further or any(text_of(piece, "type") not in {"text", *CONTENT} for piece in pieces):
+        return None
+    return _simply(list(map(_part_of, pieces)))
 
 
 def _part_of(piece: dict[str, Any]) -> Part:
