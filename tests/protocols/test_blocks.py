@@ -274,7 +274,7 @@ def test_log_probabilities_are_of_the_last_text() -> None:
 def test_sources_stand_at_their_text() -> None:
     native = Native("x", b"{}", 1)
     here, there, nowhere = (Citation(url, part=part) for part, url in enumerate("abc"))
-    said = [Text("t"), here, Reasoning("r", part=1), native, there, nowhere]
+    said: list[Event] = [Text("t"), here, Reasoning("r", part=1), native, there, nowhere]
     choice = Reply.of(said).choices[0]
     assert list(with_citations(choice)) == [
         *(Text("t"), here, Reasoning("r", part=1), there, native, nowhere)

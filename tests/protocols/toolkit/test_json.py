@@ -206,5 +206,5 @@ def test_counts_are_whole_numbers_however_they_are_written() -> None:
 def test_texts_and_objects_of_any_value() -> None:
     assert text_of({"a": "x", "b": 1}, "a") == "x"
     assert [text_of({"b": 1}, "b"), text_of({}, "a"), text_of(["a"], "a")] == ["", "", ""]
-    assert objects_of([{}, 1, {"a": 1}, []]) == [{}, {"a": 1}]
+    assert objects_of([{"b": 2}, 1, {"a": 1}, "x"]) == [{"b": 2}, {"a": 1}]
     assert [objects_of({}), objects_of(None)] == [[], []]
