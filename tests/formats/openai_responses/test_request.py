@@ -148,6 +148,35 @@ def test_options(options: dict[str, Any], written: dict[str, Any]) -> None:
     assert read(body) == chat.replace(extra={"store": False, **chat.extra})
 
 
+def test_an_answer_that_the_service_keeps_is_gone_on_from() -> None:
+    kept = {"previous_response_id": "resp_1", "store": True}
+    body = body_of(as_chat("And then?", model="m", extra=kept))
+    assert body["input"] == [{"role": "user", "content": "And then?"}]
+    assert kept.items() <= body.items()
+
+
+def test_the_back_end_of_chatgpt_as_a_provider() -> None:
+    """What it demands are fields and headers (`tokenwire.protocols.formats.openai_responses`)."""
+    chatgpt = RESPONSES.replace(
+        name="chatgpt",
+        base_url="https://chatgpt.com/backend-api/codex",
+        fields={"store": False, "instructions": "Be brief."},
+        headers={"chatgpt-account-id": "a", "originator": "o"},
+    )
+    chat = Chat(messages=(Message("developer", "d"), HI), model="m")
+    request = chatgpt.exchange(chat, key="k").next_request()
+    assert request is not None
+    assert request.url == "https://chatgpt.com/backend-api/codex/responses"
+    assert {(b"originator", b"o"), (b"authorization", b"Bearer k")} <= set(request.headers)
+    assert json.loads(request.body) == {
+        "model": "m",
+        "stream": True,
+        "store": False,
+        "instructions": "Be brief.",
+        "input": [{"role": "developer", "content": "d"}, HELLO],
+    }
+
+
 def test_a_tool_without_parameters_has_an_object() -> None:
     assert body_of(as_chat("hi", model="m", tools=[Tool("f")]))["tools"] == [FUNCTION]
     assert read({"tools": [{"type": "function", "name": "f"}]}).tools == (Tool("f"),)
