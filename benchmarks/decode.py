@@ -33,6 +33,7 @@ CUTS = {
 EVENTS = {
     "anthropic": 5000,
     "anthropic stream()": 3000,
+    "google-genai": 3000,
     "ollama": 5000,
     "openai": 5000,
     "openai responses": 5000,
@@ -90,7 +91,7 @@ def tables(
     """Those of `cuts` and `dialects`, and the goals for which everything was measured."""
     names, left_out = lineup(only)
     found: list[Table] = []
-    with_goals = ("openai", "anthropic", "openai-responses", "ollama")
+    with_goals = ("openai", "anthropic", "openai-responses", "gemini", "ollama")
     figures: dict[str, dict[str, Figures]] = {dialect: {} for dialect in with_goals}
     large: dict[str, list[float]] = {}
     for how in cuts:
@@ -194,6 +195,8 @@ def goals(
         ("anthropic", "anthropic stream()", "tokenwire", False, {"65536": 20, "event": 20}),
         ("openai-responses", "tokenwire", "floor", True, {"65536": 1.5, "event": 2.0}),
         ("openai-responses", "openai responses", "tokenwire", False, {"65536": 20, "event": 20}),
+        ("gemini", "tokenwire", "floor", True, {"65536": 1.5, "event": 2.0}),
+        ("gemini", "google-genai", "tokenwire", False, {"65536": 20, "event": 20}),
         ("ollama", "tokenwire", "floor", True, {"65536": 1.5, "event": 2.0}),
         ("ollama", "ollama", "tokenwire", False, {"65536": 5, "event": 4}),
     ):

@@ -167,6 +167,21 @@ def _anthropic() -> tuple[Any, Callable[[Iterable[bytes]], None]]:
     return anthropic.Anthropic(api_key="k", base_url=URL, http_client=http), serve
 
 
+def by_genai(dialect: str) -> Decode:
+    """google-genai: `generate_content_stream` of the sync client, over the same."""
+    genai: Any = importlib.import_module("google.genai")
+    http, serve = client_of("httpx")
+    options = {"httpx_client": http, "base_url": URL}
+    client = genai.Client(api_key="k", http_options=options)
+
+    def decode(pieces: Iterable[bytes]) -> str:
+        serve(pieces)
+        stream = client.models.generate_content_stream(model="m", contents="q")
+        return "".join([chunk.candidates[0].content.parts[0].text for chunk in stream])
+
+    return decode
+
+
 def by_ollama(dialect: str) -> Decode:
     """`chat(stream=True)` of the sync client, over a transport that returns the pieces."""
     ollama: Any = importlib.import_module("ollama")
@@ -277,6 +292,7 @@ DECODERS: dict[str, Callable[[str], Decode]] = {
     "anthropic stream()": by_anthropic_helper,
     "openai responses": by_openai_responses,
     "openai responses.stream()": by_openai_responses_helper,
+    "google-genai": by_genai,
     "ollama": by_ollama,
 }
 """By contestant, the function that makes its decoder for a dialect."""
@@ -289,6 +305,7 @@ OWN_DIALECT = {
     "anthropic stream()": "anthropic",
     "openai responses": "openai-responses",
     "openai responses.stream()": "openai-responses",
+    "google-genai": "gemini",
     "ollama": "ollama",
 }
 """Those that decode only this one. All others decode openai's."""

@@ -1,12 +1,14 @@
 """Plain loops over an answer's bytes, one for each dialect, as one would write them by hand.
 
 `FLOOR` splits, and decodes the one field that is needed with msgspec: the least that Python can do.
+Gemini tells the usage so far in every chunk, so there that is decoded, too.
 `BY_HAND` splits, and decodes everything with `json.loads`. Neither checks anything: given an error,
 a comment, a missing field or a truncated stream, they return nonsense.
 """
 
 import json
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 
@@ -54,6 +56,23 @@ class AnthropicEvent(msgspec.Struct):
     delta: AnthropicDelta | None = None
 
 
+class GeminiPart(msgspec.Struct):
+    text: str
+
+
+class GeminiContent(msgspec.Struct):
+    parts: list[GeminiPart]
+
+
+class GeminiCandidate(msgspec.Struct):
+    content: GeminiContent
+
+
+class GeminiResponse(msgspec.Struct):
+    candidates: list[GeminiCandidate]
+    usageMetadata: dict[str, Any] = {}
+
+
 class OllamaMessage(msgspec.Struct):
     content: str = ""
 
@@ -75,6 +94,7 @@ decode_responses = msgspec.json.Decoder(ResponsesEvent).decode
 decode_anthropic = msgspec.json.Decoder(AnthropicEvent).decode
 decode_chunk = msgspec.json.Decoder(Chunk).decode
 decode_dark = msgspec.json.Decoder(DarkEvent).decode
+decode_gemini = msgspec.json.Decoder(GeminiResponse).decode
 decode_line = msgspec.json.Decoder(Line).decode
 
 
@@ -102,6 +122,16 @@ def floor_anthropic(pieces: Iterable[bytes]) -> str:
                 parts.append(said.delta.text)
             elif said.type == "message_stop":
                 return "".join(parts)
+    return "".join(parts)
+
+
+def floor_gemini(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        *events, rest = (rest + piece).split(b"\r\n\r\n")
+        for event in events:
+            parts.append(decode_gemini(event[6:]).candidates[0].content.parts[0].text)
     return "".join(parts)
 
 
@@ -192,6 +222,17 @@ def hand_anthropic(pieces: Iterable[bytes]) -> str:
     return "".join(parts)
 
 
+def hand_gemini(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        *events, rest = (rest + piece).split(b"\r\n\r\n")
+        for event in events:
+            said = json.loads(event.removeprefix(b"data: "))
+            parts.append(said["candidates"][0]["content"]["parts"][0]["text"])
+    return "".join(parts)
+
+
 def hand_ollama(pieces: Iterable[bytes]) -> str:
     parts: list[str] = []
     rest = b""
@@ -257,6 +298,7 @@ FLOOR: dict[str, Decode] = {
     "openai": floor_openai,
     "anthropic": floor_anthropic,
     "openai-responses": floor_responses,
+    "gemini": floor_gemini,
     "ollama": floor_ollama,
     "darkai": floor_darkai,
     "aichats": floor_aichats,
@@ -266,6 +308,7 @@ BY_HAND: dict[str, Decode] = {
     "openai": hand_openai,
     "anthropic": hand_anthropic,
     "openai-responses": hand_responses,
+    "gemini": hand_gemini,
     "ollama": hand_ollama,
     "darkai": hand_darkai,
     "aichats": hand_aichats,

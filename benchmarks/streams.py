@@ -182,10 +182,38 @@ def _named(type: str, **fields: Any) -> bytes:
     return f"event: {type}\ndata: ".encode() + _json({"type": type, **fields}) + b"\n\n"
 
 
+def gemini(count: int) -> Stream:
+    """Response objects of 322 to 332 bytes, with line ends as Gemini has them, each with the usage
+    so far, which grows. A last one has the finish reason."""
+    texts = words(count)
+    events = [_response(number, [text]) for number, text in enumerate(texts)]
+    events.append(_response(count, [""], finishReason="STOP"))
+    return Stream("text/event-stream", events, "".join(texts))
+
+
+def _response(number: int, texts: list[str], **candidate: Any) -> bytes:
+    content = {"parts": [{"text": text} for text in texts], "role": "model"}
+    usage = {
+        "promptTokenCount": 12,
+        "candidatesTokenCount": number,
+        "totalTokenCount": 12 + number,
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 12}],
+    }
+    response = {
+        "candidates": [{"content": content, **candidate, "index": 0}],
+        "usageMetadata": usage,
+        "modelVersion": "gemini-2.5-flash",
+        "responseId": "aYFfavXOBYDQjrEP1JudsA4",
+    }
+    text = json.dumps(response, ensure_ascii=False, separators=(",", ": "))
+    return f"data: {text}\r\n\r\n".encode()
+
+
 STREAMS: dict[str, Callable[[int], Stream]] = {
     "openai": openai,
     "anthropic": anthropic,
     "openai-responses": responses,
+    "gemini": gemini,
     "ollama": ollama,
     "darkai": darkai,
     "aichats": aichats,
@@ -200,6 +228,10 @@ FORMS: dict[str, tuple[bytes, bytes]] = {
         b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":'
         b'{"type":"text_delta","text":"',
         b'"}}\n\n',
+    ),
+    "gemini": (
+        b'data: {"candidates": [{"content": {"parts": [{"text": "',
+        b'"}],"role": "model"},"index": 0}]}\r\n\r\n',
     ),
     "ollama": (
         b'{"model":"m","created_at":"2026-08-04T19:58:15.000001Z",'

@@ -52,6 +52,11 @@ TESTED_BY = {
     "formats.openai_chat.choice": "tests/formats/openai_chat/test_client.py",
     "formats.anthropic.__init__": "tests/formats/anthropic/test_server.py",
     "formats.anthropic.body": "tests/formats/anthropic/test_request.py",
+    "formats.gemini.__init__": "tests/formats/gemini/test_server.py",
+    "formats.gemini.arguments": "tests/formats/gemini/test_client.py",
+    "formats.gemini.body": "tests/formats/gemini/test_request.py",
+    "formats.gemini.candidate": "tests/formats/gemini/test_client.py",
+    "formats.gemini.spoken": "tests/formats/gemini/test_client.py",
 }
 """The tests of modules that have none of their own name."""
 

@@ -78,10 +78,12 @@ class Dialect:
 
     `stream`: answers that are not streamed, too; `history`: several messages, each with its role;
     with it `empty`: messages without content, not only results of tools; `any_start`: chats that do
-    not begin with the user, after the system; `images`, `files`: such parts in messages of the
-    user, `image_bytes`: pictures, but not by their addresses; `tools_off`: of `tool_choice` only
-    `auto` and `none`; `name`, `extra`: of a message; `cache`: cache marks; `strict`: of a tool;
-    `custom`: tool calls with free text.
+    not begin with the user, after the system; `system_first`: the system's messages precede all
+    others, of which there is at least one; `images`, `files`: such parts in messages of the user,
+    `image_bytes`: pictures, but not by their addresses; `tools_off`: of `tool_choice` only `auto`
+    and `none`; `name`, `extra`: of a message; `named`: results of tools need the name of the
+    function, unless its call precedes them; `cache`: cache marks; `strict`: of a tool; `custom`:
+    tool calls with free text.
     """
     efforts: ClassVar[frozenset[str]] = frozenset()
     """The words of `Chat.effort` that it takes."""
@@ -91,7 +93,7 @@ class Dialect:
     """Whether its text keeps line ends."""
     whole_calls: ClassVar[bool] = False
     """Whether its server half writes only whole calls: the arguments are one JSON object, and what
-    has none has `{}`."""
+    has none has `{}`. It can't say the end of another."""
     interleaves: ClassVar[bool] = False
     """Whether pieces of several parts may alternate: on the wire each says which part it is of, or
     has a kind of its own."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from .chat import Message, Opaque, Part, ReasoningPart, RefusalPart, TextPart, Tool
+from .chat import Message, Opaque, Part, ReasoningPart, RefusalPart, TextPart, Tool, ToolCall
 from .errors import LocalProtocolError
 from .events import Native
 from .toolkit.json import is_list, is_object
@@ -22,10 +22,13 @@ __all__ = [
     "one_prompt",
     "parts_to_write",
     "plain_text",
+    "raw_arguments",
     "result_text",
     "tools_to_write",
     "value_of",
 ]
+
+_object = msgspec.json.Decoder(dict[str, Any])
 
 
 def parts_to_write(message: Message, dialect: str) -> Iterator[tuple[Part, Any]]:
@@ -126,6 +129,19 @@ def accepted_id(id: str, accepts: "re.Pattern[str]") -> str:
 def result_text(message: Message, text: str) -> str:
     """The text of a tool's result, for a format that has no flag for one that failed."""
     return f"Error: {text}" if message.failed and not text.startswith("Error: ") else text
+
+
+def raw_arguments(call: ToolCall) -> msgspec.Raw:
+    """The arguments of a call, which go out as they are. Raises LocalProtocolError if they are not
+    one object."""
+    try:
+        raw = (call.arguments.strip() or "{}").encode()
+        _object.decode(raw)
+    except (ValueError, RecursionError):
+        raise LocalProtocolError(
+            f"the call {call.name!r} ({call.id}) has arguments that are not one JSON object"
+        ) from None
+    return msgspec.Raw(raw)
 
 
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from .toolkit.refusals import ErrorTable, is_refusal, refusal_of_object
 __all__ = ["Model", "ModelsStep"]
 
 _value = msgspec.json.Decoder()
+_GEMINI = "models/"
 _PAGES = 100
 """How many pages are asked for: of a thousand models each, at Anthropic."""
 
@@ -32,7 +33,8 @@ class ModelsStep(Step):
     """Asks for the list, page by page, and appends the models to `found`.
 
     The list is that of OpenAI (`data`, each with an `id`), which most services have; Anthropic's
-    goes on if `has_more`, after its `last_id`. Ollama's is `models`, each with its `model`.
+    goes on if `has_more`, after its `last_id`. Ollama's is `models`, each with its `model`. So is
+    Gemini's, each with a `name` that begins with `models/`; it goes on at its `nextPageToken`.
     """
 
     framing = "document"
@@ -49,12 +51,12 @@ class ModelsStep(Step):
         if path is None:
             raise LocalProtocolError(f"{question.provider.name} has no list of models")
         if pages:
-            path += f"{'&' if '?' in path else '?'}after_id={quote(pages[-1], safe='')}"
+            path += f"{'&' if '?' in path else '?'}{pages[-1]}"
         self.request = question.get(path, {"accept": "application/json"})
         self.errors = errors
         self._question = question
         self._found = found
-        self._pages = pages  # the last id of each page before
+        self._pages = pages  # how each page after the first was asked for
 
     def document(self, body: bytes, events: list[Event]) -> Step | None:
         value = decode_json(_value, body)
@@ -66,19 +68,33 @@ class ModelsStep(Step):
         if not self._pages:
             self._found.clear()  # of an attempt that failed
         self._found += [model for each in listed if (model := _model(each)) is not None]
-        last = value.get("last_id")
-        if value.get("has_more") is True and isinstance(last, str) and last:
-            if last in self._pages or len(self._pages) >= _PAGES:
+        following = _next_page(value)
+        if following:
+            if following in self._pages or len(self._pages) >= _PAGES:
                 raise Malformed("a list of models that never ends", data=body)
-            pages = (*self._pages, last)
+            pages = (*self._pages, following)
             return ModelsStep(self._question, self.errors, self._found, pages)
         self.evidence = "terminator"
         return None
 
 
+def _next_page(value: dict[str, Any]) -> str:
+    """How to ask for the next page, in the query; empty if there is none."""
+    last, token = value.get("last_id"), value.get("nextPageToken")
+    if value.get("has_more") is True and isinstance(last, str) and last:
+        return f"after_id={quote(last, safe='')}"
+    if isinstance(token, str) and token:
+        return f"pageToken={quote(token, safe='')}"
+    return ""
+
+
 def _model(fields: Any) -> Model | None:
-    id = fields.get("id", fields.get("model")) if is_object(fields) else None
+    if not is_object(fields):
+        return None
+    id, name = fields.get("id", fields.get("model")), fields.get("name")
+    if id is None and isinstance(name, str) and name.startswith(_GEMINI):
+        id = name.removeprefix(_GEMINI)
     if not isinstance(id, str | int):
         return None
-    name = fields.get("display_name") or fields.get("name")
+    name = fields.get("display_name") or fields.get("displayName") or name
     return Model(str(id), name if isinstance(name, str) else "", fields)

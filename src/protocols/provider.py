@@ -299,6 +299,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
                     raise self._refuse("a tool's strict")
         for message in chat.messages:
             self._check_message(message, takes)
+        if "system_first" in takes:
+            self._check_order(chat)
         if "history" in takes and "any_start" not in takes:
             roles = (message.role for message in chat.messages)
             first = next((role for role in roles if role not in ("system", "developer")), None)
@@ -306,6 +308,13 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
                 raise LocalProtocolError(
                     f"{self.name}: after the system's messages one of the user must come first"
                 )
+
+    def _check_order(self, chat: Chat) -> None:
+        systems = [message.role in ("system", "developer") for message in chat.messages]
+        if all(systems):
+            raise LocalProtocolError(f"{self.name} needs a message that is not the system's")
+        if any(systems[systems.index(False) :]):
+            raise LocalProtocolError(f"{self.name}: put the system's messages before all others")
 
     def _check_message(self, message: Message, takes: frozenset[str]) -> None:
         if message.name and message.role != "tool" and "name" not in takes:

@@ -20,6 +20,7 @@ _FORMATS: dict[str, tuple[str, ...]] = {
         *("openrouter-anthropic", "ollama-anthropic", "lmstudio-anthropic"),
         *("llamacpp-anthropic", "vllm-anthropic"),
     ),
+    "gemini": ("gemini", "gemini-vertex", "gemini-vertex-global", "gemini-vertex-express"),
     "ollama": ("ollama", "ollama-cloud"),
     "openai_responses": (
         *("openai-responses", "azure-responses", "azure-dated-responses", "xai-responses"),

@@ -34,7 +34,7 @@ from .errors import (
     Truncated,
     UnexpectedContent,
 )
-from .events import End, Event, Native, Unrecognized
+from .events import End, Event, Native, ToolCallEnd, Unrecognized
 from .exchange import Exchange
 from .limits import Limits
 from .provider import Provider
@@ -270,7 +270,10 @@ class Responder:
         """Whether `write` and `write_whole` can write `event`."""
         if isinstance(event, Unrecognized) and event.place:
             return False
-        return type(event) in self.service.provider.dialect.says_to(self.chat)
+        dialect = self.service.provider.dialect
+        if isinstance(event, ToolCallEnd) and dialect.whole_calls and not event.complete:
+            return False
+        return type(event) in dialect.says_to(self.chat)
 
     def write(self, event: Event) -> bytes:
         """The bytes of an event that passed `can_say`."""

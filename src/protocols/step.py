@@ -260,13 +260,18 @@ class EventStep(_StreamStep):
             if self.evidence == "terminator":
                 return  # what follows is not part of the answer
         if elements.over:
-            self.evidence = "terminator"
+            self.array_over()
         elif fault is not None:
             raise fault
 
+    def array_over(self) -> None:
+        """The body was one JSON array, which is whole."""
+        self.evidence = "terminator"
+
     def eof(self, events: list[Event]) -> Step | None:
         if self._elements is not None:
-            self._partial(self._elements.rest, "its JSON array", events)
+            if not self._elements.over:
+                self._partial(self._elements.rest, "its JSON array", events)
             return None
         items: list[SSEItem] = []
         self._sse.eof(items)

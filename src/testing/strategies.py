@@ -98,8 +98,11 @@ def chats(draw: st.DrawFn, /, provider: Provider, **fields: Any) -> Chat:
     """
     takes = provider.takes
     messages = draw(st.lists(_messages(takes), min_size=1, max_size=4))
-    if "history" in takes and "any_start" not in takes:
-        place = next((n for n, m in enumerate(messages) if m.role not in _SYSTEM), len(messages))
+    if "system_first" in takes:
+        messages.sort(key=lambda message: message.role not in _SYSTEM)
+    place = next((n for n, m in enumerate(messages) if m.role not in _SYSTEM), len(messages))
+    alone = place == len(messages) and "system_first" in takes
+    if "history" in takes and ("any_start" not in takes or alone):
         messages.insert(place, Message("user", draw(_texts_)))
     drawn: dict[str, Any] = {
         "messages": tuple(messages),
@@ -158,6 +161,8 @@ def _messages(draw: st.DrawFn, takes: frozenset[str]) -> Message:
         content = (*Message(role, content).parts, *calls) if calls else content
     if role == "tool":
         more = {"tool_call_id": draw(_texts_), "failed": draw(st.booleans())}
+        if "named" in takes:
+            more["name"] = draw(_texts_)
     if "name" in takes:
         more["name"] = draw(st.just("") | _texts_)
     return Message(role, content, **more)

@@ -21,6 +21,7 @@ from tokenwire.protocols.encoding import (
     merge,
     one_prompt,
     parts_to_write,
+    raw_arguments,
     result_text,
     tools_to_write,
     value_of,
@@ -231,3 +232,15 @@ def test_what_no_prompt_can_hold(part: Part) -> None:
 def test_no_message() -> None:
     with pytest.raises(LocalProtocolError, match=r"^no message: a chat needs at least one$"):
         one_prompt((), "mine")
+
+
+# Arguments
+
+
+def test_arguments_go_out_as_they_are() -> None:
+    said = '{"a": 1.10, "b":12345678901234567890}'
+    assert bytes(raw_arguments(ToolCall("c", "f", f" {said}\n"))) == said.encode()
+    assert bytes(raw_arguments(ToolCall("c", "f", ""))) == b"{}"
+    for odd in ("[1]", "{", "1", "[" * 100_000):
+        with pytest.raises(LocalProtocolError, match=r"'f' \(c\) has arguments that are not one"):
+            raw_arguments(ToolCall("c", "f", odd))

@@ -61,6 +61,30 @@ def test_a_list_of_several_pages() -> None:
     assert [model.id for model in listed(endless)] == ["a"]
 
 
+def test_lists_of_gemini() -> None:
+    model = {"name": "models/g-1", "displayName": "G 1"}
+    pages = [
+        {"models": [model, {"name": "other"}], "nextPageToken": "a b"},
+        {"models": [{"name": "models/g-2"}], "nextPageToken": ""},
+    ]
+    gemini = PROVIDERS["gemini"]
+    assert listed(*pages, provider=gemini) == [
+        Model("g-1", "G 1", model),
+        Model("g-2", "models/g-2", {"name": "models/g-2"}),
+    ]
+    found: list[Model] = []
+    exchange = gemini.models_exchange(found, key="k")
+    urls: list[str] = []
+    for page in pages:
+        request = exchange.next_request()
+        assert request is not None
+        urls.append(request.url.partition("v1beta")[2])
+        exchange.receive_response(200, [(b"content-type", b"application/json")])
+        exchange.receive_data(json.dumps(page).encode())
+        exchange.receive_eof(framed=True)
+    assert urls == ["/models?pageSize=1000", "/models?pageSize=1000&pageToken=a%20b"]
+
+
 def test_a_list_that_never_ends() -> None:
     page = {"data": [{"id": "a"}, {"id": None}], "has_more": True, "last_id": "a"}
     body = json.dumps(page).encode()
@@ -140,7 +164,7 @@ def test_a_service_without_a_list() -> None:
         keyless.models_exchange([], key="k")
 
 
-@pytest.mark.parametrize("name", ["openai", "anthropic"])
+@pytest.mark.parametrize("name", ["openai", "anthropic", "gemini"])
 def test_our_own_servers(name: str) -> None:
     provider = PROVIDERS[name].replace(models=("a", "b"))
     found: list[Model] = []

@@ -218,6 +218,12 @@ class Able(Dialect):
     efforts = frozenset(("low", "high"))
 
 
+class SystemFirst(Able):
+    """Takes the system's messages at the start only."""
+
+    takes = Able.takes | {"system_first"}
+
+
 BARE = Provider(name="bare-co", dialect=Bare(), base_url="https://x", any_model=True)
 ABLE = Provider(name="able-co", dialect=Able(), base_url="https://x", any_model=True)
 CALL = ToolCall("c", "f", "{}")
@@ -341,6 +347,16 @@ def test_parts_and_tools_are_looked_at(word: str, chat: Chat, what: str) -> None
     ABLE.check(chat)
     with pytest.raises(LocalProtocolError, match=f"^able-co can't take {what}"):
         ABLE.replace(refuses=frozenset((word,))).check(chat)
+
+
+def test_where_messages_of_the_system_may_be() -> None:
+    strict = ABLE.replace(dialect=SystemFirst())
+    system, user = Message("system", "a"), Message("user", "b")
+    strict.check(as_chat([system, Message("developer", "c"), user, user]))
+    with pytest.raises(LocalProtocolError, match="put the system's messages before all others"):
+        strict.check(as_chat([user, system]))
+    with pytest.raises(LocalProtocolError, match="needs a message that is not the system's"):
+        strict.check(as_chat([system]))
 
 
 @pytest.mark.parametrize(

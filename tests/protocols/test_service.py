@@ -39,6 +39,7 @@ from tokenwire.protocols.events import (
     Native,
     Start,
     Text,
+    ToolCallEnd,
     Unrecognized,
     Usage,
 )
@@ -438,6 +439,13 @@ def test_an_event_that_the_format_cannot_say(event: Event, body: bytes, kind: st
     with pytest.raises(LocalProtocolError, match=words):
         responder.send(event)
     assert responder.can_say(Unrecognized(b"x"))
+
+
+def test_a_format_whose_calls_are_whole_cannot_say_another() -> None:
+    responder = Service(PROVIDERS["gemini"]).responder()
+    assert responder.can_say(ToolCallEnd(0, "c", "f", "{}", True))
+    assert not responder.can_say(ToolCallEnd(0, "c", "f", "{", False))
+    assert Service(PROVIDERS["openai"]).responder().can_say(ToolCallEnd(0, "c", "f", "{", False))
 
 
 def test_a_ping_is_that_of_the_format() -> None:

@@ -90,7 +90,8 @@ class ErrorTable(msgspec.Struct, frozen=True):
     looked up before the common ones. `request_ids` are the headers that may have the id of a
     request, the likeliest first. `retry_after` reads how long to wait from an error's JSON value,
     in the header's form. `read` finds code, type and message in an error's JSON value, if the
-    service has keys of its own for them; None: the value is no such error.
+    service has keys of its own for them; None: the value is no such error. `lasting` tells of an
+    error's JSON value whether trying again can't help, in addition to what all services say.
     """
 
     codes: dict[str, type[Refused]] = {}
@@ -99,6 +100,7 @@ class ErrorTable(msgspec.Struct, frozen=True):
     request_ids: tuple[bytes, ...] = (b"x-request-id", b"request-id")
     retry_after: Callable[[Any], str | None] | None = None
     read: "Callable[[Any], tuple[str | None, str | None, str] | None] | None" = None
+    lasting: Callable[[Any], bool] | None = None
 
     def said(self, value: Any) -> tuple[str | None, str | None, str]:
         """Code, type and message of an error's JSON value."""
@@ -161,7 +163,11 @@ def refusal_of_object(
         said = said.removeprefix(_PREFIX)
     error = kind(f"{_PREFIX}{said[:2000]}", data=data, code=code, type=type_)
     words = f"{code or ''} {type_ or ''}".lower()
-    error.lasting = status == 402 or any(word in words for word in _LASTING)
+    error.lasting = (
+        status == 402
+        or any(word in words for word in _LASTING)
+        or (table.lasting is not None and table.lasting(value))
+    )
     error.retry_after = _told_wait(value) if table.retry_after is None else table.retry_after(value)
     if is_object(value) and isinstance(id := value.get("request_id"), str):
         error.request_id = id

@@ -3,6 +3,7 @@
 Limits: a line, and the lines of one event together, may have `limit` bytes without their ends.
 """
 
+from functools import lru_cache
 from typing import TypeAlias
 
 import msgspec
@@ -39,6 +40,26 @@ class UnknownLine(msgspec.Struct, frozen=True, gc=False):
 SSEItem: TypeAlias = ServerSentEvent | UnknownLine
 
 
+class _Form:
+    """How events look whose lines all have the same `end`."""
+
+    __slots__ = ("blank", "border", "end", "head")
+
+    def __init__(self, end: bytes, usual: str) -> None:
+        named = b"" if usual == "message" else b"event: " + usual.encode() + end
+        self.end = end
+        self.head = named + b"data: "
+        """How a usual one begins."""
+        self.blank = end + end
+        """How each ends."""
+        self.border = self.blank + self.head
+
+
+@lru_cache(16)
+def _forms(usual: str) -> tuple[_Form, _Form]:
+    return _Form(b"\n", usual), _Form(b"\r\n", usual)
+
+
 class SSEDecoder:
     """Decodes an event stream as in https://html.spec.whatwg.org/multipage/server-sent-events.html.
 
@@ -52,11 +73,11 @@ class SSEDecoder:
 
     __slots__ = (
         "_apart",
-        "_border",
+        "_crlf",
         "_data",
         "_data_type",
-        "_head",
         "_id",
+        "_lf",
         "_single",
         "_size",
         "_type",
@@ -72,8 +93,7 @@ class SSEDecoder:
     ) -> None:
         self.usual = usual
         self._apart = apart
-        self._head = b"data: " if usual == "message" else f"event: {usual}\ndata: ".encode()
-        self._border = b"\n\n" + self._head
+        self._lf, self._crlf = _forms(usual)
         self.lines = Lines(limit)
         """The first step of `feed`."""
         self._data = bytearray()  # each of its lines with a line end
@@ -116,53 +136,55 @@ class SSEDecoder:
     def payloads(self, text: bytes) -> list[bytes] | None:
         """The data of the events in `text`, which is whole lines, if each of them is a usual one
         with one `data: ` line. None: it is something else; see `runs`."""
-        head = self._head
-        if self._size or CR in text or text[-2:] != b"\n\n" or not text.startswith(head):
+        crlf = CR in text
+        form = self._crlf if crlf else self._lf
+        head, blank = form.head, form.blank
+        if self._size or not (text.startswith(head) and text.endswith(blank)):
             return None
         if len(text) > self.lines.limit:
             return None
-        payload = text[len(head) : -2]
-        if LF not in payload:
-            return [payload]
-        payloads = payload.split(self._border)
+        payload = text[len(head) : -len(blank)]
+        payloads = [payload] if LF not in payload else payload.split(form.border)
         for payload in payloads:  # faster than counting the line ends of `text`
-            if LF in payload:
+            if LF in payload or (crlf and CR in payload):
                 return None
         return payloads
 
     def runs(self, text: bytes) -> list[tuple[list[bytes], list[bytes]]]:
         """What is in `text`, which is whole lines: the data of usual events, and after them lines
         for `take`; again and again."""
-        start, end = self._end_of_pending(text), text.rfind(b"\n\n")
-        if end < start or CR in text or len(text) > self.lines.limit:
+        crlf = CR in text
+        form = self._crlf if crlf else self._lf
+        start, end = self._end_of_pending(text, form), text.rfind(form.blank)
+        if end < start or len(text) > self.lines.limit:
             return [([], text.splitlines())]
         runs: list[tuple[list[bytes], list[bytes]]] = [([], text[:start].splitlines())]
-        head = self._head
+        head = form.head
         usual = text.startswith(head, start)
-        first, *events = text[start + usual * len(head) : end].split(self._border)
+        first, *events = text[start + usual * len(head) : end].split(form.border)
         if usual:
             events.insert(0, first)
         else:
             runs.append(([], [*first.splitlines(), b""]))
         payloads: list[bytes] = []
         for event in events:
-            if LF not in event:
+            if LF not in event and not (crlf and CR in event):
                 payloads.append(event)
                 continue
             # It has more lines, or events of other types follow.
             runs.append((payloads, [*(head + event).splitlines(), b""]))
             payloads = []
-        runs.append((payloads, text[end + 2 :].splitlines()))
+        runs.append((payloads, text[end + len(form.blank) :].splitlines()))
         return runs
 
-    def _end_of_pending(self, text: bytes) -> int:
+    def _end_of_pending(self, text: bytes, form: "_Form") -> int:
         """Where the event that has begun before `text` ends in it; 0 if none has."""
         if not self._size:
             return 0
-        if text[:1] == b"\n":
-            return 1
-        end = text.find(b"\n\n")
-        return len(text) if end < 0 else end + 2
+        if text.startswith(form.end):
+            return len(form.end)
+        end = text.find(form.blank)
+        return len(text) if end < 0 else end + len(form.blank)
 
     def take(self, lines: list[bytes], items: list[SSEItem]) -> None:
         """Append what `lines` complete to `items`. Empties `lines`, as they may be large. Raises

@@ -14,6 +14,7 @@ from .refusals import STANDARD, ErrorTable, is_refusal, refusal_of_object, refus
 __all__ = ["UnknownLines"]
 
 _value = msgspec.json.Decoder()
+_ENDS = {b"{": b"}", b"[": b"]"}
 
 
 class UnknownLines:
@@ -22,12 +23,13 @@ class UnknownLines:
     `limit`: bytes of an object that are kept until it is whole. `errors`: what errors mean.
     """
 
-    __slots__ = ("_errors", "_kept", "_limit")
+    __slots__ = ("_end", "_errors", "_kept", "_limit")
 
     def __init__(self, limit: int, errors: ErrorTable = STANDARD) -> None:
         self._limit = limit
         self._errors = errors
         self._kept = bytearray()
+        self._end = b""
 
     @property
     def partial(self) -> int:
@@ -38,14 +40,17 @@ class UnknownLines:
         """The next line. Raises Refused."""
         if line.startswith(b"error:"):
             raise refusal_of_text(line[6:].strip(), self._errors)
-        if not self._kept and line.lstrip()[:1] != b"{":
-            events.append(Unrecognized(line))
-            return
         first = not self._kept
+        if first:
+            end = _ENDS.get(line.lstrip()[:1])
+            if end is None:
+                events.append(Unrecognized(line))
+                return
+            self._end = end
         self._kept += line + b"\n"
-        # An object ends at a brace that is not indented, or with its only line. Trying to decode
-        # it only there keeps time linear.
-        if line[:1] == b"}" or (first and self._is_whole()):
+        # An object, or a list of one (Gemini's), ends at a brace that is not indented, or with its
+        # only line. Trying to decode it only there keeps time linear.
+        if line[:1] == self._end or (first and self._is_whole()):
             self._judge(events)
         elif len(self._kept) > self._limit:
             self.release(events)
@@ -57,7 +62,7 @@ class UnknownLines:
             self._kept.clear()
 
     def _is_whole(self) -> bool:
-        return bytes(self._kept).rstrip()[-1:] == b"}"
+        return bytes(self._kept).rstrip()[-1:] == self._end
 
     def _judge(self, events: list[Event]) -> None:
         unknown = bytes(self._kept)

@@ -1,4 +1,4 @@
-"""Sources are reported once, unless they say what they support."""
+"""Sources of an answer: which are reported."""
 
 import pytest
 
@@ -8,31 +8,27 @@ from tokenwire.protocols.limits import Parts
 from tokenwire.protocols.toolkit.citations import Citations
 
 
-def cited(*citations: Citation) -> list[Event]:
+def cited(*citations: Citation, limit: int = 10) -> list[Event]:
     events: list[Event] = []
-    seen = Citations(Parts(100))
+    citations_ = Citations(Parts(limit))
     for citation in citations:
-        seen.cite(citation, events)
+        citations_.cite(citation, events)
     return events
 
 
-def test_an_address_or_a_document_is_cited_once() -> None:
-    url, other = Citation("u", "t"), Citation("v")
-    file, another = Citation(title="a", source="f"), Citation(title="a", source="g")
-    assert cited(url, other, url, Citation("u", "another title"), other) == [url, other]
-    assert cited(file, another, file) == [file, another]
+def test_a_source_is_reported_once() -> None:
+    url, document = Citation("https://a.test"), Citation(source="doc-1")
+    other = Citation("https://a.test", "again")
+    assert cited(url, document, other, document, Citation("https://b.test")) == [
+        *(url, document, Citation("https://b.test")),
+    ]
 
 
-def test_one_that_says_what_it_supports_is_always_told() -> None:
-    here, there = Citation("u", start=0, end=1), Citation("u", start=2, end=3)
-    assert cited(here, there, here, Citation("u")) == [here, there, here]
+def test_each_place_that_it_supports_is_reported() -> None:
+    places = Citation("https://a.test", start=0, end=3), Citation("https://a.test", start=3, end=9)
+    assert cited(*places, Citation("https://a.test")) == list(places)
 
 
-def test_there_may_not_be_too_many() -> None:
-    events: list[Event] = []
-    seen = Citations(Parts(2))
-    seen.cite(Citation("a"), events)
-    seen.cite(Citation("b"), events)
+def test_sources_are_bounded() -> None:
     with pytest.raises(LimitExceeded):
-        seen.cite(Citation("c"), events)
-    assert len(events) == 2
+        cited(*(Citation(f"https://{n}.test") for n in range(3)), limit=2)

@@ -435,6 +435,13 @@ def test_what_trying_again_cannot_help(status: int | None, code: str | None, las
     assert error.lasting is lasting
 
 
+def test_what_a_format_knows_to_last() -> None:
+    table = ErrorTable(lasting=lambda value: value == {"error": "for ever"})
+    assert refusal_of_object({"error": "for ever"}, table, status=429).lasting
+    assert not refusal_of_object({"error": "no"}, table, status=429).lasting
+    assert refusal_of_object({"error": "no"}, table, status=402).lasting
+
+
 # Documents instead of a stream
 
 IS_REFUSAL: list[tuple[Any, bool]] = [

@@ -4,6 +4,8 @@ import pytest
 
 from tokenwire.protocols.errors import RateLimited, Refused
 from tokenwire.protocols.events import Event, Unrecognized
+from tokenwire.protocols.toolkit.json import is_list
+from tokenwire.protocols.toolkit.refusals import ErrorTable
 from tokenwire.protocols.toolkit.unknown import UnknownLines
 
 
@@ -54,10 +56,26 @@ def test_an_error_in_plain_words() -> None:
         assert str(error) == "the service refused: out of order"
 
 
+def test_an_error_in_a_list() -> None:
+    """As Gemini wraps it: over several lines, or in one."""
+    listed = [b"[{", b' "error": {', b'  "message": "no"', b" }", b"}", b"]"]
+    errors = ErrorTable(read=lambda value: (None, None, "no") if is_list(value) else None)
+    for lines in (listed, [b'[{"error": {"message": "no"}}]']):
+        unknown, events = UnknownLines(1000, errors), list[Event]()
+        *before, last = lines
+        for line in before:
+            unknown.take(line, events)
+        with pytest.raises(Refused, match="no"):
+            unknown.take(last, events)
+        assert events == []
+
+
 @pytest.mark.parametrize(
     ("lines", "raws"),
     [
         ([b"hello"], [b"hello"]),
+        ([b"[1]", b"x"], [b"[1]\n", b"x"]),
+        ([b"[", b"1"], [b"[\n1\n"]),
         ([b"}"], [b"}"]),
         ([b'{"a": 1}'], [b'{"a": 1}\n']),
         ([b"{", b' "a": 1', b"}", b"x"], [b'{\n "a": 1\n}\n', b"x"]),

@@ -23,7 +23,7 @@ from ...chat import (
     Tool,
     ToolCall,
 )
-from ...encoding import call_ids, parts_to_write, tools_to_write
+from ...encoding import call_ids, parts_to_write, raw_arguments, tools_to_write
 from ...errors import LocalProtocolError
 from ...provider import Provider
 from ...toolkit.json import is_object
@@ -43,7 +43,6 @@ _IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 _SAME = ("temperature", "top_p", "top_k", "max_tokens")
 """Options that the body has by the same name."""
 _CHOICES = {"required": "any"}
-_object = msgspec.json.Decoder(dict[str, Any])
 
 
 def encode_chat(chat: Chat, model: str, provider: Provider) -> dict[str, Any]:
@@ -172,7 +171,7 @@ def _block(part: Part, role: str, id: str) -> dict[str, Any] | None:
             return None  # a thought that is not signed is refused
         case ToolCall() if role == "assistant":
             return _marked(
-                {"type": "tool_use", "id": id, "name": part.name, "input": _input(part)},
+                {"type": "tool_use", "id": id, "name": part.name, "input": raw_arguments(part)},
                 part.cache,
             )
         case ImagePart() if role in ("user", "tool"):
@@ -182,19 +181,6 @@ def _block(part: Part, role: str, id: str) -> dict[str, Any] | None:
         case _:
             kind = type(part).__name__
             raise LocalProtocolError(f"{kind} has no place in {role} messages: leave it out")
-
-
-def _input(call: ToolCall) -> msgspec.Raw:
-    """The arguments of a call, which go out as they are. Raises LocalProtocolError if they are not
-    one object."""
-    try:
-        raw = (call.arguments.strip() or "{}").encode()
-        _object.decode(raw)
-    except (ValueError, RecursionError):
-        raise LocalProtocolError(
-            f"the call {call.name!r} ({call.id}) has arguments that are not one JSON object"
-        ) from None
-    return msgspec.Raw(raw)
 
 
 def _image(part: ImagePart) -> dict[str, Any]:

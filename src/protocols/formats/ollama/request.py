@@ -6,8 +6,6 @@ Source: Ollama's documentation and types (github.com/ollama/ollama: docs/api.md,
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
 from ...chat import (
     Chat,
     ImagePart,
@@ -20,10 +18,9 @@ from ...chat import (
     Tool,
     ToolCall,
 )
-from ...encoding import call_ids, parts_to_write, result_text, tools_to_write
+from ...encoding import call_ids, parts_to_write, raw_arguments, result_text, tools_to_write
 from ...errors import LocalProtocolError
 from ...toolkit.media import data_of
-from ...toolkit.toolcalls import is_json_object
 
 __all__ = ["DIALECT", "OPTIONS", "encode_chat"]
 
@@ -116,15 +113,8 @@ def _message(message: Message) -> dict[str, Any]:
 
 
 def _call(call: ToolCall, index: int) -> dict[str, Any]:
-    """A call, whose arguments go out as they are. Raises LocalProtocolError if they are not one
-    object."""
-    arguments = call.arguments.strip() or "{}"
-    if not is_json_object(arguments):
-        raise LocalProtocolError(
-            f"the call {call.name!r} ({call.id}) has arguments that are not one JSON object"
-        )
-    raw = msgspec.Raw(arguments.encode())
-    function = {"index": index, "name": call.name, "arguments": raw}
+    """A call. Raises LocalProtocolError if its arguments are not one object."""
+    function = {"index": index, "name": call.name, "arguments": raw_arguments(call)}
     return {"id": call.id, "function": function} if call.id else {"function": function}
 
 

@@ -1,0 +1,1011 @@
+"""Gemini, client half: each fact about its answers, by bytes that are written here."""
+
+import json
+from base64 import b64encode
+from typing import Any
+
+import pytest
+
+from tests.driving import JSON, Outcome, Response, alike, drive
+from tokenwire.protocols.auth import Bearer
+from tokenwire.protocols.chat import ImagePart, Opaque, ReasoningPart, TextPart, ToolCall, as_chat
+from tokenwire.protocols.errors import (
+    AuthenticationFailed,
+    BadRequest,
+    ContentFiltered,
+    LimitExceeded,
+    Malformed,
+    Overloaded,
+    RateLimited,
+    Refused,
+    Truncated,
+    UnexpectedContent,
+)
+from tokenwire.protocols.events import (
+    Citation,
+    End,
+    Event,
+    Finish,
+    Image,
+    LogProbs,
+    Native,
+    Reasoning,
+    Start,
+    Text,
+    TokenLogProb,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    Unrecognized,
+    Usage,
+)
+from tokenwire.protocols.exchange import Exchange
+from tokenwire.protocols.limits import Limits
+from tokenwire.protocols.registry import PROVIDERS
+
+GEMINI = PROVIDERS["gemini"]
+STOP = Finish("STOP", "stop")
+CALLED = Finish("STOP", "tool_call")
+END = End("finish")
+
+
+def ask(**how: Any) -> Exchange:
+    limits = how.pop("limits", None)
+    return GEMINI.exchange(as_chat("hi", model="m", **how), limits=limits)
+
+
+# Bytes, as the service writes them
+
+
+def event(value: Any) -> bytes:
+    return f"data: {json.dumps(value, ensure_ascii=False)}\r\n\r\n".encode()
+
+
+def candidate(*parts: Any, finish: Any = None, index: int = 0, **fields: Any) -> Any:
+    content = {"content": {"parts": list(parts), "role": "model"}} if parts else {}
+    reason = {} if finish is None else {"finishReason": finish}
+    return {**content, **reason, "index": index, **fields}
+
+
+def chunk(*parts: Any, finish: Any = None, usage: Any = None, index: int = 0, **more: Any) -> bytes:
+    told = {} if usage is None else {"usageMetadata": usage}
+    said = candidate(*parts, finish=finish, index=index, **more)
+    return event({"candidates": [said], **told})
+
+
+def text(said: str, **fields: Any) -> Any:
+    return {"text": said, **fields}
+
+
+def call(name: str, args: Any = None, **fields: Any) -> Any:
+    told = {} if args is None else {"args": args}
+    return {"functionCall": {"name": name, **told, **fields}}
+
+
+def partial(*pieces: Any, more: bool = True) -> Any:
+    goes_on = {"willContinue": True} if more else {}
+    return {"functionCall": {"partialArgs": list(pieces), **goes_on}}
+
+
+OVER = chunk(text(""), finish="STOP")
+
+
+def receive(*parts: bytes, limits: Limits | None = None, **how: Any) -> Outcome:
+    return alike(ask(limits=limits, **how), b"".join(parts))
+
+
+def said(*parts: bytes) -> list[Event]:
+    """The events before `Finish` of a stream that is whole."""
+    events = receive(*parts, OVER).succeeded().events
+    assert events[-1] == END
+    assert isinstance(events[-2], Finish)
+    return events[:-2]
+
+
+def native(value: Any, part: int = 0, index: int = 0) -> Any:
+    return ("native", value, part, index)
+
+
+def shown(events: list[Event]) -> list[Any]:
+    """`events`, of native forms the JSON value."""
+    return [
+        native(json.loads(e.raw), e.part, e.index) if isinstance(e, Native) else e for e in events
+    ]
+
+
+# The request
+
+
+def test_the_request() -> None:
+    exchange = GEMINI.exchange(as_chat("hi", model="gemini-2.5-flash"), key="sesame")
+    request = exchange.next_request()
+    assert request is not None
+    where = "https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-flash"
+    assert request.url == f"{where}:streamGenerateContent?alt=sse"
+    headers = dict(request.headers)
+    assert headers[b"x-goog-api-key"] == b"sesame"
+    assert headers[b"accept"] == b"text/event-stream"
+    assert json.loads(request.body) == {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+    assert "sesame" not in request.url + repr(request) + repr(exchange)
+
+
+@pytest.mark.parametrize(
+    ("model", "path"),
+    [
+        ("m", "/models/m"),
+        ("models/m", "/models/m"),
+        ("tunedModels/t-1", "/tunedModels/t-1"),
+        ("a/b", "/models/a%2Fb"),
+    ],
+)
+def test_the_path_of_a_model(model: str, path: str) -> None:
+    chat = as_chat("hi", model=model, stream=False)
+    for base in ("https://x.test", "https://x.test/v1beta", "https://x.test/v1beta/"):
+        request = GEMINI.exchange(chat, base_url=base).next_request()
+        assert request is not None
+        assert request.url == f"https://x.test/v1beta{path}:generateContent"
+        assert dict(request.headers)[b"accept"] == b"application/json"
+
+
+def test_vertex() -> None:
+    params = {"project": "p", "location": "us-central1"}
+    provider = PROVIDERS["gemini-vertex"]
+    request = provider.exchange(as_chat("hi", model="m"), key="t", params=params).next_request()
+    assert request is not None
+    where = "projects/p/locations/us-central1/publishers/google/models/m"
+    host = "https://us-central1-aiplatform.googleapis.com/v1"
+    assert request.url == f"{host}/{where}:streamGenerateContent?alt=sse"
+    assert dict(request.headers)[b"authorization"] == b"Bearer t"
+    assert provider.auth == Bearer()
+    for name in ("gemini-vertex-global", "gemini-vertex-express"):
+        provider = PROVIDERS[name]
+        request = provider.exchange(as_chat("hi", model="m"), params=params).next_request()
+        assert request is not None
+        assert request.url.startswith("https://aiplatform.googleapis.com/v1/")
+        assert request.url.endswith("/publishers/google/models/m:streamGenerateContent?alt=sse")
+
+
+# Text, and how a stream is written
+
+
+def test_text() -> None:
+    begin = event(
+        {
+            "candidates": [candidate(text("h\u20ac"))],
+            "usageMetadata": {"promptTokenCount": 3, "totalTokenCount": 3},
+            "modelVersion": "gemini-2.5-flash",
+            "responseId": "r-1",
+        }
+    )
+    usage = {"promptTokenCount": 3, "candidatesTokenCount": 2, "totalTokenCount": 5}
+    last = chunk(text("!"), finish="STOP", usage=usage)
+    assert receive(begin, chunk(text("i")), last).succeeded().events == [
+        Start("r-1", "gemini-2.5-flash"),
+        Text("h\u20ac"),
+        Usage(3, None, 3, raw={"promptTokenCount": 3, "totalTokenCount": 3}),
+        Text("i"),
+        Text("!"),
+        Usage(3, 2, 5, raw=usage),
+        STOP,
+        END,
+    ]
+
+
+def test_lines_may_end_with_one_byte() -> None:
+    body = chunk(text("a")) + chunk(text("b")) + OVER
+    events = [Text("a"), Text("b"), STOP, END]
+    for end in (b"\n", b"\r"):
+        assert receive(body.replace(b"\r\n", end)).succeeded().events == events
+
+
+def test_the_last_event_may_lack_its_blank_line() -> None:
+    assert receive(chunk(text("a")), OVER[:-4]).succeeded().events == [Text("a"), STOP, END]
+
+
+def test_thoughts() -> None:
+    body = chunk(text("so ", thought=True)), chunk(text("so", thought=True)), chunk(text("a"))
+    empty = chunk(text("", thought=True))
+    assert said(*body, empty) == [Reasoning("so "), Reasoning("so"), Text("a", part=1)]
+
+
+def test_empty_chunks_say_nothing() -> None:
+    nothing: Any = (
+        {"candidates": []},
+        {"candidates": [{}]},
+        {"candidates": [{"content": {}}]},
+        {"candidates": [{"content": {"role": "model"}}]},
+        {"candidates": [{"content": {"parts": [{}, {"videoMetadata": {}}]}}]},
+        {"candidates": [{"finishReason": None, "safetyRatings": [], "avgLogprobs": 0.1}]},
+        {"promptFeedback": {"safetyRatings": []}},
+        {"promptFeedback": {"blockReason": "BLOCK_REASON_UNSPECIFIED"}},
+    )
+    for end in (b"\r\n", b"\n"):
+        body = b"".join(map(event, nothing)) + b"data: [DONE]\n\n" + chunk(text("a"))
+        body += chunk(text("")) + chunk(text(""), usage={"promptTokenCount": 1})
+        usage = Usage(1, raw={"promptTokenCount": 1})
+        assert said(body.replace(b"\r\n", end)) == [Text("a"), usage]
+
+
+def test_several_parts_in_a_chunk() -> None:
+    parts = text("so", thought=True), text("a"), text("b")
+    assert said(chunk(*parts)) == [Reasoning("so"), Text("a", part=1), Text("b", part=1)]
+
+
+def test_what_is_not_understood_is_handed_on() -> None:
+    body = (
+        b"data: hello\n\n",
+        b"data: [1]\n\n",
+        event({"this": 1}),
+        event({}),
+        event({"candidates": [7]}),
+        event({"candidates": [{"content": [1]}]}),
+        event({"candidates": [{"content": {"parts": [5], "new": 1}, "continuationToken": "t"}]}),
+        event({"candidates": [{"logprobsResult": 1}]}),
+        event({"candidates": [{"groundingMetadata": 2}]}),
+    )
+    assert said(*body) == [
+        Unrecognized(b"hello"),
+        Unrecognized(b"[1]"),
+        Unrecognized(b'{"this": 1}'),
+        Unrecognized(b"{}"),
+        Unrecognized(b"7", "candidates[0]"),
+        Unrecognized(b"[1]", "candidates[0].content"),
+        Unrecognized(b"5", "candidates[0].content.parts"),
+        Unrecognized(b"1", "candidates[0].content.new"),
+        Unrecognized(b'"t"', "candidates[0].continuationToken"),
+        Unrecognized(b"1", "candidates[0].logprobsResult"),
+        Unrecognized(b"2", "candidates[0].groundingMetadata"),
+    ]
+
+
+def test_half_a_character() -> None:
+    assert said(chunk(text("\u20ac")).replace("\u20ac".encode(), b"\xe2\x82")) == [Text("\ufffd")]
+    half = chunk(text("\u20ac", thoughtSignature="cw==")).replace("\u20ac".encode(), b"\xe2")
+    form = {"text": "\ufffd", "thoughtSignature": "cw=="}
+    assert shown(said(half)) == [native(form), Text("\ufffd")]
+
+
+def test_malformed() -> None:
+    assert isinstance(receive(chunk(text("a")), b"data: {x}\n\n", OVER).error, Malformed)
+
+
+# Completion
+
+
+def test_a_stream_without_a_reason_is_cut() -> None:
+    outcome = receive(chunk(text("a")))
+    assert outcome.events == [Text("a")]
+    assert isinstance(outcome.error, Truncated)
+    assert "before a finishReason for every candidate" in str(outcome.error)
+
+
+def test_what_follows_a_reason_takes_it_back() -> None:
+    reason = chunk(text("a"), finish="STOP")
+    for more in (text("b"), {"executableCode": {"code": "1"}}, call("f", {})):
+        assert isinstance(receive(reason, chunk(more)).error, Truncated)
+        receive(reason, chunk(more), OVER).succeeded()
+    usage = event({"usageMetadata": {"promptTokenCount": 1}})
+    for more in (chunk(text("")), chunk(), usage):
+        receive(reason, more).succeeded()
+
+
+def test_each_candidate_has_a_reason() -> None:
+    one, two = chunk(text("a"), finish="STOP"), chunk(text("b"), index=1)
+    assert isinstance(receive(one, n=2).error, Truncated)
+    assert isinstance(receive(one, two, n=2).error, Truncated)
+    assert isinstance(receive(one, two).error, Truncated)
+    over = chunk(finish="MAX_TOKENS", index=1)
+    assert receive(one, two, over, n=2).succeeded().events == [
+        *(Text("a"), Text("b", index=1)),
+        *(STOP, Finish("MAX_TOKENS", "length", index=1), END),
+    ]
+    extra = {"generationConfig": {"candidateCount": 2}}
+    assert isinstance(receive(one, extra=extra).error, Truncated)
+    receive(one, extra={"generationConfig": {"candidateCount": "many"}}).succeeded()
+    receive(one, extra={"generationConfig": 1}).succeeded()
+
+
+@pytest.mark.parametrize(
+    ("reason", "finish"),
+    [
+        ("STOP", STOP),
+        ("MAX_TOKENS", Finish("MAX_TOKENS", "length")),
+        ("CONTINUATION", Finish("CONTINUATION", "length")),
+        ("RECITATION", Finish("RECITATION", "content_filter")),
+        ("FAKE_ENUM", Finish("FAKE_ENUM", "")),
+        (1, STOP),
+        (4, Finish("RECITATION", "content_filter")),
+        (77, Finish("77", "")),
+    ],
+)
+def test_reasons(reason: object, finish: Finish) -> None:
+    assert receive(chunk(finish=reason)).succeeded().events == [finish, END]
+
+
+def test_the_last_reason_counts() -> None:
+    body = chunk(text("a"), finish="STOP"), chunk(finish="RECITATION", finishMessage="known")
+    finish = Finish("RECITATION", "content_filter", "known")
+    assert receive(*body).succeeded().events == [Text("a"), finish, END]
+
+
+def test_a_reason_that_is_an_error() -> None:
+    usage = {"promptTokenCount": 1}
+    message = "Malformed function call: print(f("
+    over = chunk(finish="MALFORMED_FUNCTION_CALL", finishMessage=message, usage=usage)
+    outcome = receive(chunk(text("a")), over).refused_by(Refused, message)
+    assert outcome.events == [
+        Text("a"),
+        Usage(1, raw=usage),
+        Finish("MALFORMED_FUNCTION_CALL", "error", message),
+    ]
+    assert isinstance(outcome.error, Refused)
+    assert outcome.error.code == "MALFORMED_FUNCTION_CALL"
+
+
+def test_a_blocked_prompt() -> None:
+    rated = [{"category": "HARM_CATEGORY_HATE_SPEECH", "probability": "HIGH"}]
+    body = event({"promptFeedback": {"blockReason": "SAFETY", "safetyRatings": rated}})
+    for ending in ("eof", "disconnect"):
+        outcome = drive(ask(), Response(body, 200, [], ending))
+        assert isinstance(outcome.error, ContentFiltered)
+        assert outcome.error.code == "SAFETY"
+    feedback = {"blockReason": "OTHER", "blockReasonMessage": "no"}
+    receive(event({"promptFeedback": feedback})).refused_by(ContentFiltered, "OTHER: no")
+
+
+# Calls
+
+
+def test_a_call() -> None:
+    part = call("f", {"a": 1}, id="c-1")
+    events = receive(chunk(part), chunk(call("f", {"a": 1})), OVER).succeeded().events
+    assert events == [
+        *(ToolCallStart(0, "c-1", "f"), ToolCallDelta(0, '{"a": 1}')),
+        *(ToolCallStart(1, "", "f", part=1), ToolCallDelta(1, '{"a": 1}')),
+        ToolCallEnd(0, "c-1", "f", '{"a": 1}', True),
+        ToolCallEnd(1, "", "f", '{"a": 1}', True),
+        *(CALLED, END),
+    ]
+
+
+def test_arguments_are_handed_on_byte_for_byte() -> None:
+    args = '{"a": 1.10, "b":12345678901234567890}'
+    body = chunk(call("f", "ARGS")).replace(b'"ARGS"', args.encode())
+    reply = receive(body, OVER).succeeded().reply
+    assert reply.tool_calls[0].arguments == args
+    chat = as_chat("hi", model="m").then(reply, reply.tool_calls[0].result("42"))
+    request = GEMINI.exchange(chat).next_request()
+    assert request is not None
+    assert b'"args":' + args.encode() in request.body
+
+
+@pytest.mark.parametrize(
+    ("args", "arguments", "complete"),
+    [
+        ("{}", "{}", True),
+        ("null", "{}", True),
+        ('"{\\"a\\":1}"', '{"a":1}', False),
+        ("[1]", "[1]", False),
+    ],
+)
+def test_odd_arguments(args: str, arguments: str, complete: bool) -> None:
+    body = chunk(call("f", "ARGS")).replace(b'"ARGS"', args.encode())
+    end = receive(body, OVER).succeeded().events[-3]
+    assert end == ToolCallEnd(0, "", "f", arguments, complete)
+
+
+def test_a_call_without_arguments_that_may_be_cut() -> None:
+    for reason, complete in (("STOP", True), ("MAX_TOKENS", False), ("FAKE", False)):
+        end = receive(chunk(call("f"), finish=reason)).succeeded().events[-3]
+        assert end == ToolCallEnd(0, "", "f", "{}", complete)
+
+
+def test_a_signed_call() -> None:
+    part = {**call("f", {"a": 1}, id="c"), "thoughtSignature": "c2ln"}
+    assert shown(said(chunk(part, text("")))) == [
+        native(part),
+        ToolCallStart(0, "c", "f"),
+        ToolCallDelta(0, '{"a": 1}'),
+        ToolCallEnd(0, "c", "f", '{"a": 1}', True),
+    ]
+
+
+def test_a_call_with_further_keys() -> None:
+    part = call("f", {}, new=1)
+    assert shown(said(chunk(part)))[0] == native(part)
+
+
+def test_a_call_that_is_not_understood() -> None:
+    for part in ({"functionCall": 1}, call("", {"a": 1}), {"functionCall": {"id": "x"}}):
+        assert shown(said(chunk(part))) == [native(part)]
+    signed: Any = {"functionCall": {}, "thoughtSignature": "cw=="}
+    assert shown(said(chunk(signed))) == [native(signed)]
+    assert said(chunk({"functionCall": {}})) == []
+
+
+def piece(path: str, **value: Any) -> Any:
+    return {"jsonPath": path, **value}
+
+
+def arguments_of(*pieces: Any) -> tuple[str, bool]:
+    """What the pieces make, each in a chunk of its own."""
+    begin = chunk(call("f", willContinue=True))
+    body = [chunk(partial(each)) for each in pieces]
+    found = said(begin, *body, chunk({"functionCall": {}}))
+    end = found[-1]
+    assert isinstance(end, ToolCallEnd)
+    assert found[0] == ToolCallStart(0, "", "f")
+    return end.arguments, end.complete
+
+
+def test_arguments_in_pieces() -> None:
+    pieces = (
+        piece("$.a.b[0]", stringValue="x", willContinue=True),
+        piece("$.a.b[0]", stringValue="y", willContinue=True),
+        piece("$.a.b[0]", stringValue=""),
+        piece("$.a.b[1].c", numberValue=1.50),
+        piece("$.d", boolValue=False),
+        piece("$['e \\'f']", nullValue="NULL_VALUE"),
+        piece('$["g"]', nullValue={}),
+        piece("$.h", numberValue=5),
+        piece("$.h", stringValue="now a text"),
+        piece("$.i[0][0]", boolValue=True),
+    )
+    assert arguments_of(*pieces) == (
+        '{"a":{"b":["xy",{"c":1.5}]},"d":false,"e \'f":null,"g":null,"h":"now a text",'
+        '"i":[[true]]}',
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        piece("$", stringValue="a"),
+        piece("", stringValue="a"),
+        piece("a", stringValue="a"),
+        piece("$.a..b", stringValue="a"),
+        piece("$.a[*]", stringValue="a"),
+        piece("$.a"),
+        piece("$.list[1000000000]", stringValue="a"),
+        piece("$.list[7]", stringValue="a"),
+        piece("$.list[7].a", stringValue="a"),
+        piece("$.list.name", stringValue="a"),
+        piece("$.text.a", stringValue="a"),
+        piece("$.text[0]", stringValue="a"),
+        piece("$" + ".a" * 65, stringValue="a"),
+        piece("$.a", stringValue="a", new=1),
+        5,
+    ],
+)
+def test_odd_pieces(odd: Any) -> None:
+    known = [piece("$.list[0]", numberValue=1), piece("$.text", stringValue="t")]
+    begin = chunk(call("f", willContinue=True))
+    body = [chunk(partial(each)) for each in (*known, odd)]
+    found = said(begin, *body, chunk({"functionCall": {}}))
+    raw = json.dumps(odd).encode()
+    place = "candidates[0].content.parts.functionCall.partialArgs"
+    assert Unrecognized(raw, place) in found
+    end = found[-1]
+    assert isinstance(end, ToolCallEnd)
+    assert not end.complete
+
+
+def test_how_a_call_in_pieces_ends() -> None:
+    begin = chunk(call("f", willContinue=True))
+    one = piece("$.a", numberValue=1)
+    ends = ([chunk(partial(one, more=False))], [chunk(partial(one)), chunk(call("g", {}))])
+    for body in (*ends, [chunk(partial(one))]):
+        found = receive(begin, *body, OVER).succeeded().events
+        assert ToolCallEnd(0, "", "f", '{"a":1}', True) in found
+    assert receive(begin, chunk(partial(one))).events == [ToolCallStart(0, "", "f")]
+    at_once = {"functionCall": {"name": "f", "partialArgs": [one]}}
+    assert ToolCallEnd(0, "", "f", '{"a":1}', True) in said(chunk(at_once))
+
+
+def test_a_signed_call_in_pieces() -> None:
+    begin = {**call("f", willContinue=True, id="c"), "thoughtSignature": "c2ln"}
+    body = chunk(begin), chunk(partial(piece("$.a", numberValue=1.5), more=False))
+    whole = {**call("f", {"a": 1.5}, id="c"), "thoughtSignature": "c2ln"}
+    assert shown(said(*body)) == [
+        *(ToolCallStart(0, "c", "f"), ToolCallDelta(0, '{"a":1.5}'), native(whole)),
+        ToolCallEnd(0, "c", "f", '{"a":1.5}', True),
+    ]
+
+
+def test_odd_fragments_of_a_call() -> None:
+    begin = {**call("f", {"b": 1}, willContinue=True), "thoughtSignature": "c2ln"}
+    place = "candidates[0].content.parts.functionCall"
+    found = said(chunk(begin), chunk({"functionCall": {"new": 1}}))
+    assert found == [
+        ToolCallStart(0, "", "f"),
+        Unrecognized(b'{"b": 1}', f"{place}.args"),
+        Unrecognized(b'{"new": 1}', place),
+        ToolCallDelta(0, "{}"),
+        ToolCallEnd(0, "", "f", "{}", False),
+    ]
+
+
+def test_limits_of_arguments_in_pieces() -> None:
+    begin = chunk(call("f", willContinue=True))
+    many = [chunk(partial(piece(f"$.a{n}.b", boolValue=True))) for n in range(20)]
+    receive(begin, *many, limits=Limits(parts=10)).refused_by(LimitExceeded, "more than 10")
+    long = chunk(partial(piece("$.a", stringValue="x" * 300, willContinue=True)))
+    outcome = receive(begin, long, long, limits=Limits(event=500))
+    outcome.refused_by(LimitExceeded, "the arguments of a call of more than 500 bytes")
+
+
+# Other parts
+
+
+def test_signatures() -> None:
+    signed = text("a", thoughtSignature="c2ln")
+    empty = text("", thoughtSignature="ZW5k")
+    thought = text("so", thought=True, thoughtSignature="dGg=")
+    body = chunk(text("x")), chunk(signed), chunk(text("y")), chunk(thought), chunk(empty)
+    assert shown(said(*body)) == [
+        Text("x"),
+        *(native(signed, 1), Text("a", part=1)),
+        Text("y", part=2),
+        *(native(thought, 3), Reasoning("so", part=3)),
+        native(empty, 4),
+    ]
+    assert said(chunk(text("a", thoughtSignature=""))) == [Text("a")]
+
+
+def test_code() -> None:
+    code = {"executableCode": {"language": "PYTHON", "code": "print(1)"}}
+    result = {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1"}}
+    body = chunk(text("a")), chunk(code, result, text("b"))
+    assert shown(said(*body)) == [
+        *(Text("a"), native(code, 1), native(result, 2), Text("b", part=3)),
+    ]
+
+
+def test_unknown_parts() -> None:
+    for part in ({"text": 5}, {"new": 1}, {"text": None, "toolCall": {"id": "t"}}):
+        assert shown(said(chunk(part))) == [native(part)]
+    part = text("a", partMetadata={"k": 1})
+    assert shown(said(chunk(part))) == [native(part), Text("a")]
+
+
+def test_pictures() -> None:
+    data = b64encode(b"\x89PNG\xfb\xff").decode()
+    blob = {"inlineData": {"mimeType": "image/png", "data": data}}
+    signed = {**blob, "thoughtSignature": "cw=="}
+    picture = Image(b"\x89PNG\xfb\xff", "image/png")
+    assert said(chunk(blob)) == [picture]
+    assert shown(said(chunk(signed))) == [native(signed), picture]
+    other = {"inlineData": {"mimeType": "image/png", "data": data.translate({43: 45, 47: 95})}}
+    assert said(chunk(other)) == [picture]
+    sound = {"inlineData": {"mimeType": "audio/wav", "data": data}}
+    broken = {"inlineData": {"mimeType": "image/png", "data": "?"}}
+    for part in (sound, broken, {"inlineData": 1}):
+        assert shown(said(chunk(part))) == [native(part)]
+
+
+def test_the_message_that_answers() -> None:
+    code = {"executableCode": {"language": "PYTHON", "code": "1"}}
+    signed = {**call("f", {"a": 1}, id="c"), "thoughtSignature": "c2ln"}
+    blob = {"inlineData": {"mimeType": "image/png", "data": "iQ=="}}
+    parts = (
+        text("so", thought=True),
+        text("a"),
+        code,
+        signed,
+        text("", thoughtSignature="ZQ=="),
+        blob,
+    )
+    reply = receive(chunk(*parts), OVER).succeeded().reply
+    kinds = [ReasoningPart, TextPart, Opaque, ToolCall, Opaque, ImagePart]
+    assert [type(part) for part in reply.message().parts] == kinds
+    chat = as_chat("hi", model="m").then(reply, reply.tool_calls[0].result("42"), "And?")
+    request = GEMINI.exchange(chat).next_request()
+    assert request is not None
+    result = {"functionResponse": {"id": "c", "name": "f", "response": {"output": "42"}}}
+    assert json.loads(request.body)["contents"] == [
+        {"role": "user", "parts": [{"text": "hi"}]},
+        {"role": "model", "parts": list(parts[1:])},
+        {"role": "user", "parts": [result]},
+        {"role": "user", "parts": [{"text": "And?"}]},
+    ]
+
+
+# Beside the parts
+
+
+def test_usage() -> None:
+    told = {
+        "promptTokenCount": 132,
+        "candidatesTokenCount": 45,
+        "totalTokenCount": 1702,
+        "toolUsePromptTokenCount": 1355,
+        "thoughtsTokenCount": 170,
+        "cachedContentTokenCount": 12.0,
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 132}],
+    }
+    usage = receive(chunk(finish="STOP", usage=told)).succeeded().reply.usage
+    assert usage == Usage(1487, 215, 1702, 12, None, 170, told)
+
+
+def test_the_last_count_of_each_kind_counts() -> None:
+    first = {"promptTokenCount": 25, "cachedContentTokenCount": 5, "candidatesTokenCount": None}
+    traffic = {"trafficType": "ON_DEMAND"}
+    last = {"promptTokenCount": 132, "candidatesTokenCount": 4}
+    body = [chunk(text("a"), usage=each) for each in (traffic, first, first, last)]
+    usages = [e for e in receive(*body, OVER).events if isinstance(e, Usage)]
+    assert [(u.input_tokens, u.output_tokens, u.cache_read_input_tokens) for u in usages] == [
+        *((25, None, 5), (132, 4, 5)),
+    ]
+    assert usages[-1].raw == {**traffic, "cachedContentTokenCount": 5, **last}
+    assert said(event({"usageMetadata": 1, "responseId": "r"})) == [Start("r", "")]
+
+
+def test_counts_that_grow() -> None:
+    begin = {"promptTokenCount": 25, "cachedContentTokenCount": 5, "candidatesTokenCount": 1}
+    body = [chunk(text("a"), usage={**begin, "candidatesTokenCount": n}) for n in range(1, 9)]
+    body += [chunk(text("a"), usage={"candidatesTokenCount": 9, "promptTokenCount": None})]
+    body += [chunk(text("a"), usage={"serviceTier": "standard"}), *body[:1]]
+    for end in (b"\r\n", b"\n"):
+        stream = b"".join(body).replace(b"\r\n", end)
+        usages = [e for e in receive(stream, OVER).events if isinstance(e, Usage)]
+        assert [usage.output_tokens for usage in usages] == [*range(1, 10), 1]
+        assert {(u.input_tokens, u.cache_read_input_tokens) for u in usages} == {(25, 5)}
+        assert usages[-1].raw == {**begin, "serviceTier": "standard"}
+
+
+def test_log_probabilities() -> None:
+    result = {
+        "chosenCandidates": [
+            {"token": "a", "tokenId": 1, "logProbability": -0.5},
+            {"token": "b", "logProbability": "-Infinity"},
+        ],
+        "topCandidates": [{"candidates": [{"token": "a", "logProbability": -0.5}]}],
+    }
+    alternatives = [TokenLogProb("a", -0.5)]
+    tokens = [TokenLogProb("a", -0.5, None, alternatives), TokenLogProb("b", float("-inf"))]
+    assert said(chunk(text("ab"), logprobsResult=result)) == [Text("ab"), LogProbs(tokens)]
+    nothing: dict[str, Any] = {}
+    tops = {**result, "topCandidates": [nothing, nothing]}
+    assert said(chunk(logprobsResult=tops))[0] == LogProbs(
+        [TokenLogProb("a", -0.5, None, []), TokenLogProb("b", float("-inf"), None, [])]
+    )
+    assert said(chunk(logprobsResult={"chosenCandidates": []})) == []
+
+
+def web(url: str, title: str = "") -> Any:
+    return {"web": {"uri": url, "title": title}}
+
+
+def support(start: int, end: int, said: str | None, *numbers: Any, **more: Any) -> Any:
+    begin = {"startIndex": start} if start else {}
+    told = {} if said is None else {"text": said}
+    segment = {**begin, "endIndex": end, **told, **more}
+    return {"segment": segment, "groundingChunkIndices": list(numbers)}
+
+
+def grounded(chunks: Any, *supports: Any, **more: Any) -> Any:
+    return {"groundingChunks": chunks, "groundingSupports": list(supports), **more}
+
+
+def sources(*parts: bytes) -> list[Citation]:
+    return [event for event in said(*parts) if isinstance(event, Citation)]
+
+
+def test_sources_of_the_text() -> None:
+    """Places are counted in bytes on the wire, and in code points here."""
+    search = {"renderedContent": "<div>"}
+    metadata = grounded(
+        [web("https://a.test", "A"), web("https://b.test", "B"), web("https://c.test", "C")],
+        support(0, 6, "\u20ac\u20ac", 0),
+        support(7, 10, "abc", 0, 1, 9, "x"),
+        searchEntryPoint=search,
+    )
+    body = chunk(text("\u20ac\u20ac ")), chunk(text("abc")), chunk(groundingMetadata=metadata)
+    found = said(*body, chunk(groundingMetadata=metadata))
+    assert found[2:] == [
+        Citation("https://a.test", "A", start=0, end=2),
+        Citation("https://a.test", "A", start=3, end=6),
+        Citation("https://b.test", "B", start=3, end=6),
+        Citation("https://c.test", "C"),
+        Unrecognized(
+            json.dumps(metadata, ensure_ascii=False).encode(), "candidates[0].groundingMetadata"
+        ),
+    ]
+
+
+def test_what_a_place_is_counted_in() -> None:
+    """The whole text, or a part of it, as the words tell."""
+    code = {"executableCode": {"code": "1"}}
+    body = chunk(text("so", thought=True)), chunk(text("one "), code, text("two "), text("three"))
+    one = web("https://a.test")
+
+    def places(*supports: Any) -> list[tuple[int, int | None, int | None]]:
+        last = chunk(groundingMetadata=grounded([one], *supports))
+        return [(c.part, c.start, c.end) for c in sources(*body, last)]
+
+    assert places(support(4, 7, "two", 0)) == [(3, 0, 3)]
+    assert places(support(4, 9, "three", 0, partIndex=1)) == [(3, 4, 9)]
+    assert places(support(4, 7, None, 0)) == [(3, 0, 3)]
+    for nowhere in (support(0, 3, "two", 0), support(0, 99, None, 0), support(3, 2, None, 0)):
+        assert places(nowhere) == [(0, None, None)]
+    assert places(support(0, 3, "one", 0, partIndex=-1)) == [(1, 0, 3)]
+    assert places(support(0, 3, "one", 0, partIndex="x")) == [(1, 0, 3)]
+    assert places({"segment": {"text": "a"}, "groundingChunkIndices": [0]}) == [(0, None, None)]
+    assert places({"groundingChunkIndices": [0]}) == [(0, None, None)]
+    assert places({"groundingChunkIndices": 0}) == [(0, None, None)]
+    wrong = {"segment": {"startIndex": "x", "endIndex": 3, "text": 1}}
+    assert places({**wrong, "groundingChunkIndices": [0]}) == [(1, 0, 3)]
+    nothing = chunk(groundingMetadata=grounded([one], support(0, 0, None, 0)))
+    assert sources(nothing) == [Citation("https://a.test")]
+
+
+def test_places_in_a_long_text() -> None:
+    """The text is counted in blocks, of which one may end inside a character."""
+    long = "\u20acab" * 3000
+    begin, end = len(long[:8000].encode()), len(long[:8010].encode())
+    metadata = grounded([web("https://a.test")], support(begin, end, long[8000:8010], 0))
+    pieces = [chunk(text(long[at : at + 7])) for at in range(0, len(long), 7)]
+    [source] = sources(*pieces, chunk(groundingMetadata=metadata))
+    assert (source.start, source.end) == (8000, 8010)
+
+
+def test_sources_of_all_kinds() -> None:
+    chunks: Any = [
+        {"retrievedContext": {"uri": "gs://d", "title": "D", "text": "its words"}},
+        {"retrievedContext": {"documentName": "doc-1", "text": "more"}},
+        {"maps": {"uri": "https://maps.test", "title": "M", "placeId": "p"}},
+        {"image": {"sourceUri": "https://i.test", "imageUri": "https://i.test/1.png"}},
+        {"new": {}},
+        5,
+        web("https://a.test"),
+        web("https://a.test"),
+    ]
+    metadata = grounded(chunks)
+    found = said(chunk(groundingMetadata=metadata))
+    assert found == [
+        Citation("gs://d", "D", quote="its words"),
+        Citation(source="doc-1", quote="more"),
+        Citation("https://maps.test", "M", source="p"),
+        Citation("https://i.test"),
+        Citation("https://a.test"),
+        Unrecognized(json.dumps(metadata).encode(), "candidates[0].groundingMetadata"),
+    ]
+    assert said(chunk(groundingMetadata={})) == []
+    plain = {"groundingChunks": [web("https://a.test")]}
+    assert said(chunk(groundingMetadata=plain)) == [Citation("https://a.test")]
+    assert len(said(chunk(groundingMetadata={"groundingChunks": chunks[:1]}))) == 2
+
+
+@pytest.mark.parametrize("key", ["citations", "citationSources"])
+def test_recited_sources(key: str) -> None:
+    listed = [
+        {"startIndex": 3, "endIndex": 6, "uri": "https://a.test", "title": "A", "license": "mit"},
+        {"uri": "https://b.test"},
+        {"endIndex": 3, "uri": "https://c.test"},
+    ]
+    body = chunk(text("\u20acabc")), chunk(citationMetadata={key: listed})
+    assert said(*body)[1:] == [
+        Citation("https://a.test", "A", start=1, end=4),
+        Citation("https://b.test"),
+        Citation("https://c.test", start=0, end=1),
+    ]
+
+
+def test_pages_that_were_read() -> None:
+    pages = [
+        {"retrievedUrl": "https://a.test", "urlRetrievalStatus": "URL_RETRIEVAL_STATUS_SUCCESS"},
+        {"retrievedUrl": "https://b.test", "urlRetrievalStatus": "URL_RETRIEVAL_STATUS_ERROR"},
+        {"urlRetrievalStatus": "URL_RETRIEVAL_STATUS_SUCCESS"},
+    ]
+    context = {"urlMetadata": pages}
+    assert said(chunk(text("a"), urlContextMetadata=context))[1:] == [Citation("https://a.test")]
+    plain = {"groundingChunks": [web("https://a.test", "A")]}
+    body = chunk(groundingMetadata=plain, urlContextMetadata=context)
+    assert said(body) == [Citation("https://a.test", "A")]
+
+
+# Several candidates, arrays, documents
+
+
+def test_candidates() -> None:
+    both = {"candidates": [candidate(text("a")), candidate(call("f", {}), index=1)]}
+    over = {"candidates": [candidate(finish="STOP"), candidate(finish="STOP", index=1)]}
+    assert receive(event(both), event(over), n=2).succeeded().events == [
+        *(Text("a"), ToolCallStart(0, "", "f", index=1), ToolCallDelta(0, "{}", index=1)),
+        *(STOP, ToolCallEnd(0, "", "f", "{}", True, index=1)),
+        *(Finish("STOP", "tool_call", index=1), END),
+    ]
+
+
+def array(*values: Any) -> bytes:
+    return (
+        "[" + "\n,\r\n".join(json.dumps(value, indent=2) for value in values) + "\n]\n"
+    ).encode()
+
+
+LAST = {"candidates": [candidate(finish="STOP")]}
+FIRST = {"candidates": [candidate(text("a"))], "responseId": "r"}
+
+
+def test_an_array() -> None:
+    for headers in ([], JSON):
+        outcome = alike(ask(), Response(array(FIRST, LAST), 200, headers))
+        assert outcome.succeeded().events == [Start("r", ""), Text("a"), STOP, End("terminator")]
+
+
+def test_an_array_is_read_as_it_comes() -> None:
+    exchange = ask()
+    exchange.next_request()
+    exchange.receive_response(200, JSON)
+    body = array(FIRST, LAST)
+    begin = body.index(b"\n,")
+    assert exchange.receive_data(body[:begin]) == [Start("r", ""), Text("a")]
+    assert exchange.receive_data(body[begin:])[-1] == End("terminator")
+
+
+def test_an_array_that_is_cut() -> None:
+    body = array(FIRST, LAST)
+    for size in (body.index(b"\n,"), body.index(b"\n,") + 9):
+        outcome = alike(ask(), Response(body[:size], 200, JSON))
+        assert outcome.events == [Start("r", ""), Text("a")]
+        assert isinstance(outcome.error, Truncated)
+    half = alike(ask(), Response(array(FIRST), 200, JSON))
+    assert isinstance(half.error, Truncated)
+    assert half.events == [Start("r", ""), Text("a")]
+    assert str(half.error).startswith("the stream ended before a finishReason")
+
+
+def whole(value: Any) -> Outcome:
+    return alike(ask(stream=False), Response(json.dumps(value).encode(), 200, JSON))
+
+
+def test_a_whole_answer() -> None:
+    parts = text("so", thought=True), text("a"), call("f", {"a": 1})
+    answer = {"candidates": [candidate(*parts, finish="STOP")], "responseId": "r"}
+    assert whole(answer).succeeded().events == [
+        *(Start("r", ""), Reasoning("so"), Text("a", part=1), ToolCallStart(0, "", "f", part=2)),
+        *(ToolCallDelta(0, '{"a": 1}'), ToolCallEnd(0, "", "f", '{"a": 1}', True)),
+        *(CALLED, End("terminator")),
+    ]
+
+
+def test_documents_that_are_no_success() -> None:
+    assert isinstance(whole({"candidates": [candidate(text("a"))]}).error, Truncated)
+    assert isinstance(whole({"promptFeedback": {}}).error, Truncated)
+    whole({"promptFeedback": {"blockReason": "SAFETY"}}).refused_by(ContentFiltered)
+    others: Any = ({"totalTokens": 3}, {"predictions": []})
+    for other in others:
+        assert isinstance(whole(other).error, UnexpectedContent)
+    error = {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}
+    whole({"error": error}).refused_by(RateLimited, "slow down")
+    whole({"candidates": [], "error": error}).refused_by(RateLimited, "slow down")
+
+
+# Errors
+
+
+def rpc(code: Any, word: str, *details: Any, message: str = "the reason is blue") -> Any:
+    said = {"code": code, "message": message, "status": word}
+    return {"error": {**said, **({"details": list(details)} if details else {})}}
+
+
+@pytest.mark.parametrize(
+    ("status", "word", "kind"),
+    [
+        (400, "INVALID_ARGUMENT", BadRequest),
+        (400, "FAILED_PRECONDITION", BadRequest),
+        (401, "UNAUTHENTICATED", AuthenticationFailed),
+        (403, "PERMISSION_DENIED", AuthenticationFailed),
+        (404, "NOT_FOUND", BadRequest),
+        (429, "RESOURCE_EXHAUSTED", RateLimited),
+        (499, "CANCELLED", Refused),
+        (500, "INTERNAL", Refused),
+        (503, "UNAVAILABLE", Overloaded),
+        (504, "DEADLINE_EXCEEDED", Overloaded),
+    ],
+)
+def test_errors(status: int, word: str, kind: type[Refused]) -> None:
+    body = json.dumps(rpc(status, word)).encode()
+    listed = b"[" + body + b"]"
+    for data in (body, listed):
+        for label in (b"application/json", b"text/event-stream"):
+            refused = Response(data, status, [(b"content-type", label)])
+            error = alike(ask(), refused).refused_by(kind, "the reason is blue").error
+            assert isinstance(error, Refused)
+            assert (error.code, error.type, error.status) == (str(status), word, status)
+    for data in (b"data: " + body + b"\n\n", b"data: " + listed + b"\n\n", body, listed):
+        assert type(alike(ask(), Response(data, 200, [])).error) is kind
+        if status in (403, 429, 503):
+            amid = receive(chunk(text("a")), chunk(text("b")), data)
+            assert type(amid.error) is kind
+            assert amid.events == [Text("a"), Text("b")]
+
+
+def test_a_pretty_error_amid_a_stream() -> None:
+    for value in (rpc(503, "UNAVAILABLE"), [rpc(503, "UNAVAILABLE")]):
+        data = json.dumps(value, indent=2).encode() + b"\n"
+        outcome = receive(chunk(text("a")), data).refused_by(Overloaded, "the reason is blue")
+        assert outcome.events == [Text("a")]
+    named = b'event: error\ndata: {"message":"no"}\n\n'
+    receive(chunk(text("a")), named).refused_by(Refused, "no")
+    beside = event({"candidates": [candidate(text("a"))], **rpc(503, "UNAVAILABLE")})
+    assert receive(beside).refused_by(Overloaded).events == [Text("a")]
+    told = event({"message": "it broke"})
+    receive(told).refused_by(Refused, "it broke")
+
+
+def refusal(status: int, word: str, *details: Any, message: str = "no") -> Refused:
+    body = json.dumps(rpc(status, word, *details, message=message)).encode()
+    error = alike(ask(), Response(body, status, JSON)).error
+    assert isinstance(error, Refused)
+    return error
+
+
+def test_a_wrong_key() -> None:
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
+    error = refusal(400, "INVALID_ARGUMENT", "odd", {}, info)
+    assert type(error) is AuthenticationFailed
+    assert error.code == "API_KEY_INVALID"
+
+
+@pytest.mark.parametrize("wait", ["34.07s", "900ms"])
+def test_how_long_to_wait(wait: str) -> None:
+    retry = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": wait}
+    assert refusal(429, "RESOURCE_EXHAUSTED", retry).retry_after == wait
+    assert refusal(429, "RESOURCE_EXHAUSTED").retry_after is None
+    said = "Quota exceeded. Please retry in 34.07s."
+    assert refusal(429, "RESOURCE_EXHAUSTED", message=said).retry_after == "34.07s"
+
+
+def test_a_quota_that_waiting_does_not_help() -> None:
+    def quota(id: object) -> Any:
+        return {"violations": [{"quotaId": id}, 5]}
+
+    per_day = quota("GenerateRequestsPerDayPerProjectPerModel-FreeTier")
+    assert refusal(429, "RESOURCE_EXHAUSTED", per_day).lasting
+    assert refusal(429, "RESOURCE_EXHAUSTED", message="Quota exceeded, limit: 0, m").lasting
+    assert refusal(402, "RESOURCE_EXHAUSTED").lasting
+    for details in ((), (quota("PerMinute"),), (quota(1),), ({"violations": 1},)):
+        assert not refusal(429, "RESOURCE_EXHAUSTED", *details).lasting
+
+
+def test_errors_of_others() -> None:
+    """Of gateways, that don't have all of it."""
+    for body, kind in (
+        ({"error": {"message": "no", "code": 429}}, Refused),
+        ({"error": {"message": "no", "status": "RESOURCE_EXHAUSTED"}}, RateLimited),
+        ({"error": "no"}, Refused),
+        ([{"error": "no"}], Refused),
+        ([], Refused),
+    ):
+        response = Response(json.dumps(body).encode(), 500, JSON)
+        assert isinstance(alike(ask(), response).error, kind)
+
+
+# What is hostile
+
+
+def test_very_many_parts() -> None:
+    """They are read in linear time, and bounded if they are to be kept."""
+    nothing = b"data: " + b'{"candidates":[{"content":{"parts":[%b{}]}}]}' % (b"{}," * 100_000)
+    assert drive(ask(), nothing + b"\r\n\r\n" + OVER).succeeded().events == [STOP, END]
+    many = b'data: {"candidates":[{"content":{"parts":[%b{}]}}]}\n\n' % (b'{"new":1},' * 70_000)
+    outcome = drive(ask(), many).refused_by(LimitExceeded, "more than 65536")
+    assert len(outcome.events) == 65535  # the candidate is one, too
+
+
+def test_an_array_that_never_ends() -> None:
+    element = json.dumps(FIRST).encode()
+    endless = b"[" + b",".join([element] * 50)
+    outcome = receive(endless, limits=Limits(response=2000))
+    outcome.refused_by(LimitExceeded, "a body of more than 2000 bytes")
+    outcome = receive(b'[{"candidates":"' + b"x" * 3000, limits=Limits(event=1000))
+    outcome.refused_by(LimitExceeded, "an element of more than 1000 bytes")
+
+
+def test_a_path_that_is_very_deep() -> None:
+    begin, end = chunk(call("f", willContinue=True)), chunk({"functionCall": {}})
+    for path in ("$" + ".a" * 10_000, "$" + "[0]" * 10_000, "$.a[999999999]", "$['" + "\\'" * 9999):
+        found = said(begin, chunk(partial(piece(path, stringValue="a"))), end)
+        assert any(isinstance(event, Unrecognized) for event in found)

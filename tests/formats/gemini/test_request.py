@@ -1,0 +1,705 @@
+"""Gemini: the request for an answer, both ways: what is asked, and what is understood of it."""
+
+import json
+from base64 import b64encode
+from typing import Any
+
+import pytest
+
+from tokenwire.protocols.chat import (
+    Chat,
+    FilePart,
+    ImagePart,
+    Message,
+    Opaque,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    Tool,
+    ToolCall,
+    as_chat,
+)
+from tokenwire.protocols.errors import BadRequest, LocalProtocolError
+from tokenwire.protocols.events import Native
+from tokenwire.protocols.registry import PROVIDERS
+from tokenwire.protocols.service import Service
+from tokenwire.protocols.toolkit.http import Request
+
+GEMINI = PROVIDERS["gemini"]
+
+
+def body_of(chat: Chat) -> Any:
+    request = GEMINI.exchange(chat).next_request()
+    assert request is not None
+    return json.loads(request.body)
+
+
+def asked(*messages: Message, **options: Any) -> Any:
+    options = {"model": "m", **options}
+    return body_of(as_chat(messages or "hi", **options))
+
+
+def contents(*messages: Message) -> list[Any]:
+    """The contents, each as its role and its parts."""
+    return [(each["role"], each["parts"]) for each in asked(*messages)["contents"]]
+
+
+def refused(*messages: Message, **options: Any) -> str:
+    with pytest.raises(LocalProtocolError) as caught:
+        asked(*messages, **options)
+    return str(caught.value)
+
+
+def user(*content: Any) -> Message:
+    return Message("user", content[0] if isinstance(content[0], str) else content)
+
+
+def model(*content: Any) -> Message:
+    return Message("assistant", content[0] if isinstance(content[0], str) else content)
+
+
+def tool(id: str, said: Any = "ok", **more: Any) -> Message:
+    return Message("tool", said, tool_call_id=id, **more)
+
+
+def form(value: Any, dialect: str = "gemini") -> Native:
+    return Native(dialect, json.dumps(value).encode())
+
+
+def answer(name: str, said: str = "ok", id: str = "", key: str = "output", **more: Any) -> Any:
+    known = {"id": id} if id else {}
+    return {"functionResponse": {**known, "name": name, "response": {key: said}, **more}}
+
+
+# Messages
+
+
+def test_roles() -> None:
+    body = asked(
+        Message("system", "be brief"),
+        Message("developer", (TextPart("be"), TextPart("kind"))),
+        user("a"),
+        user("b"),
+        model("c"),
+        user("d"),
+    )
+    said = [{"text": "be brief"}, {"text": "be"}, {"text": "kind"}]
+    assert body["systemInstruction"] == {"parts": said}
+    assert body["contents"] == [
+        {"role": "user", "parts": [{"text": "a"}, {"text": "b"}]},
+        {"role": "model", "parts": [{"text": "c"}]},
+        {"role": "user", "parts": [{"text": "d"}]},
+    ]
+
+
+def test_gemma_takes_no_instruction_of_the_system() -> None:
+    system = Message("system", "be brief")
+    said = {"role": "user", "parts": [{"text": "be brief"}, {"text": "a"}]}
+    assert asked(system, user("a"), model="gemma-3-27b-it") == {"contents": [said]}
+    found = asked(system, model("a"), model="models/gemma-3-27b-it")["contents"]
+    assert [each["role"] for each in found] == ["user", "model"]
+
+
+def test_what_is_refused() -> None:
+    assert "not the system's" in refused(Message("system", "a"))
+    assert "before all others" in refused(user("a"), Message("system", "b"))
+    assert "unknown call ('c')" in refused(user("a"), tool("c"))
+    assert "name" in refused(Message("user", "a", name="b"))
+    call = ToolCall("c", "f", "[1]")
+    assert "not one JSON object" in refused(user("a"), model(call))
+    assert "nothing of the assistant message" in refused(user("a"), model(ReasoningPart("b")))
+    assert "ImagePart has no place in system" in refused(
+        Message("system", (ImagePart("https://a.test/1.png"),)), user("a")
+    )
+    assert "parallel" in refused(parallel=False)
+    assert "strict" in refused(tools=[Tool("f", strict=True)])
+    assert "effort is none, minimal, low, medium, high" in refused(effort="max")
+    assert "cache" in refused(user(TextPart("a", cache="5m")))
+    assert "custom" in refused(user("a"), model(ToolCall("c", "f", "a", custom=True)))
+    assert "a part: an object" in refused(user(Opaque(form([1]))))
+    assert "anthropic" in refused(user(Opaque(form({"type": "x"}, "anthropic"))))
+
+
+@pytest.mark.parametrize("name", ["../x", "a?b", "a&b", "a#b", "a%2Fb", "a b"])
+def test_a_model_that_leaves_its_place(name: str) -> None:
+    assert "no part of a path" in refused(model=name)
+
+
+def test_parts_of_the_user() -> None:
+    data = b64encode(b"\x89").decode()
+    parts: list[Part] = [
+        TextPart("a"),
+        TextPart(""),
+        ImagePart.of_bytes(b"\x89", "image/png"),
+        ImagePart("data:image/gif,abc"),
+        ImagePart("https://a.test/1.webp?x=1"),
+        ImagePart("https://a.test/1"),
+        FilePart.of_bytes(b"\x89", "application/pdf", "a.pdf"),
+        FilePart("gs://bucket/a.mp4", "video/mp4"),
+        Opaque(form({"videoMetadata": {}, "fileData": {"fileUri": "https://youtu.be/x"}})),
+    ]
+    assert contents(user(*parts)) == [
+        (
+            "user",
+            [
+                {"text": "a"},
+                {"inlineData": {"mimeType": "image/png", "data": data}},
+                {"inlineData": {"mimeType": "image/gif", "data": "YWJj"}},
+                {"fileData": {"mimeType": "image/webp", "fileUri": "https://a.test/1.webp?x=1"}},
+                {"fileData": {"fileUri": "https://a.test/1"}},
+                {"inlineData": {"mimeType": "application/pdf", "data": data}},
+                {"fileData": {"mimeType": "video/mp4", "fileUri": "gs://bucket/a.mp4"}},
+                {"videoMetadata": {}, "fileData": {"fileUri": "https://youtu.be/x"}},
+            ],
+        )
+    ]
+
+
+def test_parts_of_the_assistant() -> None:
+    signed = {"text": "b", "thoughtSignature": "c2ln"}
+    parts: list[Part] = [
+        ReasoningPart("unsigned"),
+        TextPart("a"),
+        TextPart("b", native=form(signed)),
+        RefusalPart("no"),
+        ImagePart.of_bytes(b"\x89", "image/png"),
+        TextPart("c", native=form({"type": "text"}, "anthropic")),
+        Opaque(form({"type": "redacted_thinking"}, "anthropic")),
+        ToolCall("c-1", "f", ' {"a": 1.10} '),
+    ]
+    [_, (role, written)] = contents(user("hi"), model(*parts))
+    assert role == "model"
+    assert written == [
+        {"text": "a"},
+        signed,
+        {"text": "no"},
+        {"inlineData": {"mimeType": "image/png", "data": "iQ=="}},
+        {"text": "c"},
+        {"functionCall": {"id": "c-1", "name": "f", "args": {"a": 1.1}}},
+    ]
+
+
+# Calls and results
+
+
+def test_two_calls_and_their_results() -> None:
+    """Results are alone in their content, in the order of the calls."""
+    calls = ToolCall("a", "f", "{}"), ToolCall("b", "g", "")
+    body = asked(
+        Message("system", "be brief"),
+        user("hi"),
+        model(*calls),
+        tool("b", "2"),
+        tool("a", "1"),
+        user("And?"),
+    )
+    assert list(body) == ["contents", "systemInstruction"]
+    assert [each["role"] for each in body["contents"]] == ["user", "model", "user", "user"]
+    assert body["contents"][2]["parts"] == [answer("f", "1", "a"), answer("g", "2", "b")]
+
+
+def test_ids_are_those_of_the_call() -> None:
+    """Of its native form, if it has one: without an id there, the result has none either."""
+    bare: Any = {"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "cw=="}
+    own: Any = {"functionCall": {"name": "g", "args": {}, "id": "wire"}}
+    calls = ToolCall("a", "f", "{}", native=form(bare)), ToolCall("b", "g", "{}", native=form(own))
+    found = contents(user("hi"), model(*calls), tool("a"), tool("b"))
+    assert found[2][1] == [answer("f"), answer("g", id="wire")]
+    odd = ToolCall("c", "h", "{}", native=form({"functionCall": 1}))
+    assert contents(user("hi"), model(odd), tool("c"))[2][1] == [answer("h")]
+
+
+def test_results_without_ids_answer_the_calls_in_order() -> None:
+    calls = ToolCall("", "f", "{}"), ToolCall("", "g", "{}"), ToolCall("", "f", "{}")
+    results = tool("", "1"), tool("", "3", name="f"), tool("", "2")
+    found = contents(user("hi"), model(*calls), *results)
+    assert found[2][1] == [answer("f", "1"), answer("g", "2"), answer("f", "3")]
+
+
+def test_a_result_of_an_unknown_call_has_the_name_that_is_given() -> None:
+    found = contents(user("hi"), tool("x", name="f"), tool("", name="g"))
+    assert found[1][1] == [answer("f", id="x"), answer("g")]
+
+
+def test_what_a_result_says() -> None:
+    call = ToolCall("a", "f", "{}")
+    picture = ImagePart.of_bytes(b"\x89", "image/png")
+
+    def said(content: Any, **more: Any) -> Any:
+        return contents(user("hi"), model(call), tool("a", content, **more))[2][1][0]
+
+    blob = {"inlineData": {"mimeType": "image/png", "data": "iQ=="}}
+    assert said("no", failed=True) == answer("f", "no", "a", "error")
+    assert said((TextPart("a"), TextPart("b"))) == answer("f", "ab", "a")
+    assert said((TextPart("a"), picture)) == answer("f", "a", "a", parts=[blob])
+    own = {"functionResponse": {"name": "f", "response": {"result": 1}}}
+    assert said((TextPart("1", native=form(own)),)) == own
+    assert said((Opaque(form({"new": 1})),)) == answer("f", "", "a", parts=[{"new": 1}])
+
+
+# Options
+
+
+def test_options() -> None:
+    body = asked(
+        temperature=0.5,
+        top_p=0.9,
+        top_k=40,
+        max_tokens=100,
+        stop=("END",),
+        n=2,
+        seed=7,
+        presence_penalty=0.1,
+        frequency_penalty=0.2,
+        logprobs=3,
+        schema={"type": "object"},
+        effort="high",
+    )
+    assert body["generationConfig"] == {
+        "temperature": 0.5,
+        "topP": 0.9,
+        "topK": 40,
+        "maxOutputTokens": 100,
+        "stopSequences": ["END"],
+        "candidateCount": 2,
+        "seed": 7,
+        "presencePenalty": 0.1,
+        "frequencyPenalty": 0.2,
+        "responseLogprobs": True,
+        "logprobs": 3,
+        "responseMimeType": "application/json",
+        "responseJsonSchema": {"type": "object"},
+        "thinkingConfig": {"thinkingLevel": "HIGH"},
+    }
+    assert "model" not in body
+    assert "stream" not in body
+    any_json = asked(schema={}, effort="none")["generationConfig"]
+    nothing = {"thinkingBudget": 0}
+    assert any_json == {"responseMimeType": "application/json", "thinkingConfig": nothing}
+
+
+def test_further_fields_are_merged() -> None:
+    extra = {"generationConfig": {"topK": 3}, "cachedContent": "cachedContents/x"}
+    body = asked(temperature=0.5, extra=extra)
+    assert body["generationConfig"] == {"temperature": 0.5, "topK": 3}
+    assert body["cachedContent"] == "cachedContents/x"
+
+
+def test_tools() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    search = Opaque(form({"googleSearch": {}}))
+    own = {"name": "h", "behavior": "NON_BLOCKING"}
+    tools: list[Any] = [search, Tool("f", "does f", schema), {"urlContext": {}}, Tool("g")]
+    body = asked(tools=[*tools, Tool("h", native=form(own))], tool_choice="g")
+    declared: Any = [{"name": "f", "description": "does f", "parametersJsonSchema": schema}]
+    declared += [{"name": "g"}, own]
+    entries: Any = [{"googleSearch": {}}, {"functionDeclarations": declared}, {"urlContext": {}}]
+    assert body["tools"] == entries
+    choice = {"mode": "ANY", "allowedFunctionNames": ["g"]}
+    assert body["toolConfig"] == {"functionCallingConfig": choice}
+
+
+@pytest.mark.parametrize(
+    ("choice", "mode"), [("auto", "AUTO"), ("none", "NONE"), ("required", "ANY")]
+)
+def test_tool_choices(choice: str, mode: str) -> None:
+    body = asked(tools=[Tool("f")], tool_choice=choice)
+    assert body["toolConfig"] == {"functionCallingConfig": {"mode": mode}}
+
+
+# What is understood
+
+
+class Sealer:
+    """Packs a native form with its dialect."""
+
+    def seal(self, native: Native) -> str:
+        return f"{native.dialect}~{native.raw.decode()}"
+
+    def unseal(self, text: str) -> Native | None:
+        dialect, tilde, raw = text.partition("~")
+        return Native(dialect, raw.encode()) if tilde else None
+
+
+def understood(
+    body: Any, path: str = ":streamGenerateContent?alt=sse", sealed: bool = True
+) -> Chat:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    responder = Service(GEMINI, sealer=Sealer() if sealed else None).responder()
+    headers = [(b"content-type", b"application/json")]
+    request = Request("POST", f"https://x/v1beta/models/m{path}", headers, data)
+    chat = responder.receive_request(request)
+    assert chat is not None
+    return chat
+
+
+def heard(**fields: Any) -> Chat:
+    return understood({"contents": [{"parts": [{"text": "hi"}]}], **fields})
+
+
+def messages(*parts: Any, role: str | None = "model") -> tuple[Message, ...]:
+    said = {"parts": list(parts), **({"role": role} if role else {})}
+    return understood({"contents": [said]}).messages
+
+
+def parts_of(*parts: Any) -> list[Part]:
+    [message] = messages(*parts)
+    return list(message.parts)
+
+
+def test_a_chat_in_both_spellings() -> None:
+    """As the SDK for Python and others mix them: keys in snake case, nulls, whole numbers as
+    floats."""
+    body = {
+        "contents": [
+            {"parts": [{"text": "a"}], "role": "user"},
+            {"role": "model", "parts": [{"function_call": {"name": "f", "args": {"x_y": 1.50}}}]},
+            {
+                "role": "function",
+                "parts": [{"function_response": {"name": "f", "response": {"output": "1"}}}],
+            },
+            {"parts": [{"inline_data": {"mime_type": "image/png", "data": "-_8="}}, {"text": "b"}]},
+        ],
+        "system_instruction": {"parts": [{"text": "be"}, {"text": "brief"}]},
+        "generation_config": {
+            "temperature": 1,
+            "top_k": 3.0,
+            "max_output_tokens": "100",
+            "response_mime_type": "application/json",
+            "thinking_config": {"include_thoughts": True, "thinking_level": "low"},
+            "seed": None,
+            "speech_config": {"a": 1},
+        },
+        "tools": [
+            {"function_declarations": [{"name": "f", "parameters_json_schema": {"type": "object"}}]}
+        ],
+        "tool_config": {
+            "function_calling_config": {"mode": "any", "allowed_function_names": ["f"]}
+        },
+        "safetySettings": None,
+        "serviceTier": "flex",
+        "x_own": {"a_b": 1},
+    }
+    assert understood(body) == Chat(
+        messages=(
+            Message("system", (TextPart("be"), TextPart("brief"))),
+            Message("user", "a"),
+            Message("assistant", (ToolCall("", "f", '{"x_y": 1.5}'),)),
+            Message("tool", "1", name="f"),
+            Message("user", (ImagePart("data:image/png;base64,+/8="), TextPart("b"))),
+        ),
+        model="m",
+        tools=(Tool("f", "", {"type": "object"}),),
+        tool_choice="f",
+        temperature=1.0,
+        top_k=3,
+        max_tokens=100,
+        schema={},
+        effort="low",
+        extra={
+            "serviceTier": "flex",
+            "x_own": {"a_b": 1},
+            "generationConfig": {
+                "thinkingConfig": {"includeThoughts": True},
+                "speechConfig": {"a": 1},
+            },
+        },
+    )
+
+
+def test_streamed_or_whole() -> None:
+    body = {"contents": [{"parts": [{"text": "hi"}]}]}
+    assert understood(body).stream
+    assert understood(body, ":streamGenerateContent").stream
+    assert not understood(body, ":generateContent").stream
+
+
+def test_what_is_understood_of_the_system() -> None:
+    assert heard(systemInstruction="be brief").messages[0] == Message("system", "be brief")
+    assert heard(systemInstruction={"role": "system"}).messages == (Message("user", "hi"),)
+
+
+def test_arguments_are_understood_byte_for_byte() -> None:
+    args = '{"a": 1.10, "b":12345678901234567890}'
+    for key in ("functionCall", "function_call"):
+        for signed in (b"", b',"thoughtSignature":"cw=="'):
+            part = b'{"%b":{"name":"f","args":%b}%b}' % (key.encode(), args.encode(), signed)
+            body = b'{"contents":[{"role":"model","parts":[%b]}]}' % part
+            [call] = understood(body).messages[0].tool_calls
+            assert call.arguments == args
+            again = GEMINI.exchange(as_chat("a", model="m").then(Message("assistant", (call,))))
+            request = again.next_request()
+            assert request is not None
+            assert b'"args":' in request.body
+    assert parts_of({"functionCall": {"name": "f"}}) == [ToolCall("", "f", "{}")]
+    bare = {"functionCall": {"name": "f", "args": None, "id": "c"}}
+    assert parts_of(bare) == [ToolCall("c", "f", "{}")]
+
+
+def test_signed_parts() -> None:
+    """A signature counts as bytes: in the standard alphabet, whatever it came in."""
+    text = {"text": "a", "thoughtSignature": "-_-_AA=="}
+    call: Any = {"functionCall": {"name": "f", "args": {}, "id": "c"}, "thought_signature": "cw=="}
+    thought = {"text": "so", "thought": True, "thoughtSignature": "cw=="}
+    empty = {"text": "", "thoughtSignature": "cw=="}
+    found = parts_of(text, call, thought, empty)
+    kinds = [TextPart, ToolCall, ReasoningPart, Opaque]
+    assert [type(part) for part in found] == kinds
+    said = [json.loads(part.native.raw) for part in found if part.native is not None]
+    assert said == [
+        {"text": "a", "thoughtSignature": "+/+/AA=="},
+        {"functionCall": {"name": "f", "args": {}, "id": "c"}, "thoughtSignature": "cw=="},
+        thought,
+        empty,
+    ]
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        "skip_thought_signature_validator",
+        b64encode(b"skip_thought_signature_validator").decode(),
+        "not base64!",
+        b64encode(b"\xff").decode(),
+    ],
+)
+def test_odd_signatures(signature: str) -> None:
+    part = {"functionCall": {"name": "f"}, "thoughtSignature": signature}
+    [call] = parts_of(part)
+    assert call.native is not None
+    assert json.loads(call.native.raw) == part
+
+
+def test_signatures_of_other_formats() -> None:
+    """The sealer opens what it sealed; without one it is our own."""
+    raw = b'{"type":"thinking","thinking":"so","signature":"EqQF"}'
+    signature = b64encode(b"anthropic~" + raw).decode()
+    thought = {"text": "so", "thought": True, "thoughtSignature": signature}
+    alone = {"text": "", "thoughtSignature": signature.replace("+", "-").replace("/", "_")}
+    native = Native("anthropic", raw)
+    assert parts_of(thought, alone) == [ReasoningPart("so", native), Opaque(native)]
+    body = {"contents": [{"role": "model", "parts": [thought]}]}
+    [part] = understood(body, sealed=False).messages[0].parts
+    assert part.native is not None
+    assert part.native.dialect == "gemini"
+
+
+def test_thoughts_and_odd_parts() -> None:
+    assert parts_of({"text": "so", "thought": True}) == [ReasoningPart("so")]
+    odd: Any = (
+        {"executableCode": {"code": "1"}},
+        {"new": 1},
+        {"text": 5},
+        {"functionCall": {"args": {}}},
+        {"inlineData": {"mimeType": "image/png"}},
+        {"fileData": 5},
+    )
+    for part in odd:
+        [found] = parts_of(part)
+        assert isinstance(found, Opaque)
+        assert json.loads(found.native.raw) == part
+    further = {"text": "a", "new": 1}
+    [found] = parts_of(further)
+    assert isinstance(found, TextPart)
+    assert found.native == form(further) or found.native is not None
+    calling = {"functionCall": {"name": "f", "new": 1}}
+    [found] = parts_of(calling)
+    assert isinstance(found, ToolCall)
+    assert found.native is not None
+
+
+def test_media() -> None:
+    pdf = {"inlineData": {"mimeType": "application/pdf", "data": "iQ==", "displayName": "a.pdf"}}
+    video = {"fileData": {"mimeType": "video/mp4", "fileUri": "gs://a/b"}}
+    web = {"file_data": {"file_uri": "https://a.test/1.png", "mime_type": "image/png"}}
+    bare = {"fileData": {"fileUri": "https://youtu.be/x"}}
+    [message] = messages(pdf, video, web, bare, role="user")
+    assert message.parts == (
+        FilePart("data:application/pdf;base64,iQ==", "application/pdf", "a.pdf"),
+        FilePart("gs://a/b", "video/mp4"),
+        ImagePart("https://a.test/1.png"),
+        FilePart("https://youtu.be/x"),
+    )
+
+
+def test_results_of_tools() -> None:
+    def result(response: Any, **more: Any) -> Any:
+        return {"functionResponse": {"name": "f", "response": response, **more}}
+
+    blob = {"inlineData": {"mimeType": "image/png", "data": "iQ=="}}
+    picture = ImagePart("data:image/png;base64,iQ==")
+    found = messages(
+        {"text": "before"},
+        result({"output": "a"}, id="c"),
+        result({"error": "b"}),
+        result({"output": ""}, parts=[blob]),
+        result({"output": "c"}, parts=[blob]),
+        {"text": "after"},
+        role="user",
+    )
+    assert found == (
+        Message("user", "before"),
+        Message("tool", "a", tool_call_id="c", name="f"),
+        Message("tool", "b", name="f", failed=True),
+        Message("tool", (picture,), name="f"),
+        Message("tool", (TextPart("c"), picture), name="f"),
+        Message("user", "after"),
+    )
+    assert messages(result({"output": ""})) == (Message("tool", "", name="f"),)
+
+
+def test_results_in_other_words_go_back_as_they_came() -> None:
+    for response in ({"result": 1}, {"output": "a", "more": 1}, {"output": 1}, None):
+        said = {"name": "f", "response": response}
+        if response is None:
+            del said["response"]
+        [message] = messages({"functionResponse": said}, role="user")
+        assert message.text == json.dumps(response, separators=(",", ":"))
+        [part] = message.parts
+        assert part.native is not None
+        body = asked(user("hi"), message)
+        assert body["contents"][1]["parts"] == [{"functionResponse": said}]
+    odd = {"name": 5, "id": 5, "response": {"output": "a"}}
+    assert messages({"functionResponse": odd}) == (Message("tool", "a"),)
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "extra"),
+    [
+        ({"responseLogprobs": True, "logprobs": 3}, {"logprobs": 3}, None),
+        ({"responseLogprobs": True}, {"logprobs": 0}, None),
+        ({"responseLogprobs": False, "logprobs": 3}, {}, {"logprobs": 3}),
+        ({"stopSequences": ["a"]}, {"stop": ("a",)}, None),
+        ({"responseMimeType": "text/x.enum"}, {}, {"responseMimeType": "text/x.enum"}),
+        ({"thinkingConfig": {"thinkingBudget": 0}}, {"effort": "none"}, None),
+        (
+            {"thinkingConfig": {"thinkingBudget": -1}},
+            {},
+            {"thinkingConfig": {"thinkingBudget": -1}},
+        ),
+        ({"thinkingConfig": {"thinkingLevel": "THINKING_LEVEL_UNSPECIFIED"}}, {}, None),
+        (
+            {"thinkingConfig": {"thinkingLevel": "NEW", "thinkingBudget": 0}},
+            {},
+            {"thinkingConfig": {"thinkingLevel": "NEW", "thinkingBudget": 0}},
+        ),
+        ({"thinkingConfig": {"thinkingLevel": 3}}, {}, {"thinkingConfig": {"thinkingLevel": 3}}),
+        ({"thinkingConfig": 3}, {}, None),
+        ({"temperature": "0.5"}, {"temperature": 0.5}, None),
+    ],
+)
+def test_understood_options(config: Any, options: Any, extra: Any) -> None:
+    chat = heard(generationConfig=config)
+    further = {} if extra is None else {"generationConfig": extra}
+    assert chat == as_chat("hi", model="m", extra=further, **options)
+
+
+def test_schemas() -> None:
+    def schema(**config: Any) -> Any:
+        config = {"responseMimeType": "application/JSON", **config}
+        return heard(generationConfig=config).schema
+
+    assert schema(responseJsonSchema={"type": "object"}) == {"type": "object"}
+    words = {
+        "type": "OBJECT",
+        "properties": {"type": {"type": "STRING", "nullable": True}},
+        "anyOf": [{"type": "ARRAY"}, 1],
+    }
+    assert schema(responseSchema=words) == {
+        "type": "object",
+        "properties": {"type": {"type": "string", "nullable": True}},
+        "anyOf": [{"type": "array"}, 1],
+    }
+    assert schema(responseJsonSchema={"type": "OBJECT"}) == {"type": "object"}
+    assert schema(responseJsonSchema={"type": "Odd"}) == {"type": "Odd"}
+    assert schema(responseJsonSchema=1) == {}
+    deep: Any = {"type": "OBJECT"}
+    for _ in range(70):
+        deep = {"items": deep}
+    assert json.dumps(schema(responseSchema=deep)).count("OBJECT") == 1
+
+
+def test_understood_tools() -> None:
+    openapi = {"type": "OBJECT", "properties": {"a": {"type": "STRING"}}}
+    plain = {"type": "object", "properties": {"a": {"type": "string"}}}
+    entries: Any = [
+        {"functionDeclarations": [{"name": "f", "description": "d", "parameters": openapi}]},
+        {"googleSearch": {}, "function_declarations": [{"name": "g", "description": 1}]},
+        {"codeExecution": {}},
+        {"functionDeclarations": 5},
+    ]
+    assert heard(tools=entries).tools == (
+        Tool("f", "d", plain),
+        Tool("g"),
+        Opaque(Native("gemini", b'{"googleSearch":{}}')),
+        Opaque(Native("gemini", b'{"codeExecution":{}}')),
+        Opaque(Native("gemini", b"{}")),
+    )
+    own = {"name": "f", "behavior": "BLOCKING"}
+    [tool] = heard(tools=[{"functionDeclarations": [own]}]).tools
+    assert tool.native is not None
+    assert json.loads(tool.native.raw) == own
+
+
+@pytest.mark.parametrize(
+    ("config", "choice"),
+    [
+        ({"mode": "AUTO"}, "auto"),
+        ({"mode": "NONE"}, "none"),
+        ({"mode": "ANY"}, "required"),
+        ({"mode": "ANY", "allowedFunctionNames": ["f"]}, "f"),
+    ],
+)
+def test_understood_tool_choices(config: Any, choice: str) -> None:
+    chat = heard(toolConfig={"functionCallingConfig": config})
+    assert (chat.tool_choice, chat.extra) == (choice, {})
+    chat = heard(toolConfig={"functionCallingConfig": config, "retrievalConfig": {}})
+    assert (chat.tool_choice, chat.extra) == (choice, {"toolConfig": {"retrievalConfig": {}}})
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"mode": "VALIDATED"},
+        {"mode": "ANY", "allowedFunctionNames": ["f", "g"]},
+        {"mode": "ANY", "allowedFunctionNames": ["auto"]},
+        {"mode": "AUTO", "allowedFunctionNames": ["f"]},
+        {"mode": "AUTO", "streamFunctionCallArguments": True},
+        {},
+        5,
+    ],
+)
+def test_tool_choices_of_its_own_are_kept(config: Any) -> None:
+    chat = heard(toolConfig={"functionCallingConfig": config})
+    assert chat.tool_choice is None
+    assert chat.extra == {"toolConfig": {"functionCallingConfig": config}}
+
+
+REFUSED: list[tuple[Any, str]] = [
+    ({}, "contents is not specified"),
+    ({"systemInstruction": "a"}, "contents is not specified"),
+    ({"contents": [{"role": "assistant", "parts": []}]}, "valid role: user, model"),
+    ({"contents": {"parts": []}}, "Invalid JSON payload"),
+    ({"contents": [{"parts": [5]}]}, "a part is an object"),
+    ({"generationConfig": 5}, "generationConfig is an object"),
+    ({"generationConfig": {"topK": 3.5}}, "generation_config.topK"),
+    ({"generationConfig": {"seed": {}}}, "generation_config.seed"),
+    ({"generationConfig": {"stopSequences": "a"}}, "stopSequences is a list of strings"),
+    ({"generationConfig": {"stopSequences": [1]}}, "stopSequences is a list of strings"),
+    ({"tools": {}}, "tools is a list"),
+    ({"tools": [5]}, "a tool is an object"),
+    ({"tools": [{"functionDeclarations": [5]}]}, "a function has a name"),
+    ({"tools": [{"functionDeclarations": [{}]}]}, "a function has a name"),
+    (b"[1]", "the request body"),
+    (b"{", "the request body"),
+]
+
+
+@pytest.mark.parametrize(("body", "said"), REFUSED)
+def test_requests_that_a_service_refuses(body: Any, said: str) -> None:
+    if "specified" not in said and not isinstance(body, bytes):
+        body = {"contents": [{"parts": [{"text": "hi"}]}], **body}
+    with pytest.raises(BadRequest, match=said) as caught:
+        understood(body)
+    assert caught.value.status == 400
