@@ -566,7 +566,7 @@ def test_results_in_other_words_go_back_as_they_came() -> None:
 
 @pytest.mark.parametrize("name", [{}, {"name": ""}, {"name": 5}])
 def test_a_result_needs_its_name(name: dict[str, Any]) -> None:
-    with pytest.raises(BadRequest, match="function_response.name"):
+    with pytest.raises(BadRequest, match="Name cannot be empty"):
         messages({"functionResponse": {**name, "id": "c", "response": {"output": "a"}}})
 
 
