@@ -36,6 +36,8 @@ EVENTS = {
     "google-genai": 3000,
     "ollama": 5000,
     "openai": 5000,
+    "openai responses": 5000,
+    "openai responses.stream()": 1000,
     "openai 2": 5000,
     "langchain-openai": 3000,
     "litellm": 1000,
@@ -89,9 +91,8 @@ def tables(
     """Those of `cuts` and `dialects`, and the goals for which everything was measured."""
     names, left_out = lineup(only)
     found: list[Table] = []
-    figures: dict[str, dict[str, Figures]] = {
-        name: {} for name in ("openai", "anthropic", "gemini", "ollama")
-    }
+    with_goals = ("openai", "anthropic", "openai-responses", "gemini", "ollama")
+    figures: dict[str, dict[str, Figures]] = {dialect: {} for dialect in with_goals}
     large: dict[str, list[float]] = {}
     for how in cuts:
         if how == "large":
@@ -192,6 +193,8 @@ def goals(
         ("openai", "httpx-sse", "tokenwire", False, {"65536": 5, "event": 3.3}),
         ("anthropic", "tokenwire", "floor", True, {"65536": 1.5, "event": 2.0}),
         ("anthropic", "anthropic stream()", "tokenwire", False, {"65536": 20, "event": 20}),
+        ("openai-responses", "tokenwire", "floor", True, {"65536": 1.5, "event": 2.0}),
+        ("openai-responses", "openai responses", "tokenwire", False, {"65536": 20, "event": 20}),
         ("gemini", "tokenwire", "floor", True, {"65536": 1.5, "event": 2.0}),
         ("gemini", "google-genai", "tokenwire", False, {"65536": 20, "event": 20}),
         ("ollama", "tokenwire", "floor", True, {"65536": 1.5, "event": 2.0}),

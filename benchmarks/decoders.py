@@ -196,6 +196,45 @@ def by_ollama(dialect: str) -> Decode:
     return decode
 
 
+def by_openai_responses(dialect: str) -> Decode:
+    """`responses.create(stream=True)` of the sync client, over a transport that returns the
+    pieces."""
+    client, serve = _openai()
+
+    def decode(pieces: Iterable[bytes]) -> str:
+        serve(pieces)
+        parts: list[str] = []
+        with client.responses.create(model="m", input="q", stream=True) as stream:
+            for event in stream:
+                if event.type == "response.output_text.delta":
+                    parts.append(event.delta)
+        return "".join(parts)
+
+    return decode
+
+
+def by_openai_responses_helper(dialect: str) -> Decode:
+    """`responses.stream(...)` over the same."""
+    client, serve = _openai()
+
+    def decode(pieces: Iterable[bytes]) -> str:
+        serve(pieces)
+        parts: list[str] = []
+        with client.responses.stream(model="m", input="q") as stream:
+            for event in stream:
+                if event.type == "response.output_text.delta":
+                    parts.append(event.delta)
+        return "".join(parts)
+
+    return decode
+
+
+def _openai() -> tuple[Any, Callable[[Iterable[bytes]], None]]:
+    openai: Any = importlib.import_module("openai")
+    http, serve = client_of("httpx2")
+    return openai.OpenAI(api_key="k", base_url=URL, http_client=http), serve
+
+
 def by_langchain(dialect: str) -> Decode:
     """langchain-openai: `ChatOpenAI(http_client=...).stream()`, with tracing off."""
     os.environ["LANGSMITH_TRACING"] = "false"
@@ -251,6 +290,8 @@ DECODERS: dict[str, Callable[[str], Decode]] = {
     "litellm": by_litellm,
     "anthropic": by_anthropic,
     "anthropic stream()": by_anthropic_helper,
+    "openai responses": by_openai_responses,
+    "openai responses.stream()": by_openai_responses_helper,
     "google-genai": by_genai,
     "ollama": by_ollama,
 }
@@ -262,6 +303,8 @@ EVERY_DIALECT = ("floor", "tokenwire", "by hand")
 OWN_DIALECT = {
     "anthropic": "anthropic",
     "anthropic stream()": "anthropic",
+    "openai responses": "openai-responses",
+    "openai responses.stream()": "openai-responses",
     "google-genai": "gemini",
     "ollama": "ollama",
 }

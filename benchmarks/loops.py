@@ -83,6 +83,14 @@ class OllamaLine(msgspec.Struct):
 
 
 decode_ollama = msgspec.json.Decoder(OllamaLine).decode
+
+
+class ResponsesEvent(msgspec.Struct):
+    type: str
+    delta: str = ""
+
+
+decode_responses = msgspec.json.Decoder(ResponsesEvent).decode
 decode_anthropic = msgspec.json.Decoder(AnthropicEvent).decode
 decode_chunk = msgspec.json.Decoder(Chunk).decode
 decode_dark = msgspec.json.Decoder(DarkEvent).decode
@@ -136,6 +144,20 @@ def floor_ollama(pieces: Iterable[bytes]) -> str:
             said = decode_ollama(line)
             parts.append(said.message.content)
             if said.done:
+                return "".join(parts)
+    return "".join(parts)
+
+
+def floor_responses(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        *events, rest = (rest + piece).split(b"\n\n")
+        for event in events:
+            said = decode_responses(event[event.index(b"data: ") + 6 :])
+            if said.delta:
+                parts.append(said.delta)
+            elif said.type == "response.completed":
                 return "".join(parts)
     return "".join(parts)
 
@@ -224,6 +246,20 @@ def hand_ollama(pieces: Iterable[bytes]) -> str:
     return "".join(parts)
 
 
+def hand_responses(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        *events, rest = (rest + piece).split(b"\n\n")
+        for event in events:
+            said = json.loads(event.partition(b"data: ")[2])
+            if said["type"] == "response.output_text.delta":
+                parts.append(said["delta"])
+            elif said["type"] == "response.completed":
+                return "".join(parts)
+    return "".join(parts)
+
+
 def hand_darkai(pieces: Iterable[bytes]) -> str:
     parts: list[str] = []
     rest = b""
@@ -261,6 +297,7 @@ def hand_aichatonline(pieces: Iterable[bytes]) -> str:
 FLOOR: dict[str, Decode] = {
     "openai": floor_openai,
     "anthropic": floor_anthropic,
+    "openai-responses": floor_responses,
     "gemini": floor_gemini,
     "ollama": floor_ollama,
     "darkai": floor_darkai,
@@ -270,6 +307,7 @@ FLOOR: dict[str, Decode] = {
 BY_HAND: dict[str, Decode] = {
     "openai": hand_openai,
     "anthropic": hand_anthropic,
+    "openai-responses": hand_responses,
     "gemini": hand_gemini,
     "ollama": hand_ollama,
     "darkai": hand_darkai,

@@ -138,6 +138,46 @@ def ollama(count: int) -> Stream:
     return Stream("application/x-ndjson", lines, "".join(texts))
 
 
+def responses(count: int) -> Stream:
+    """Events with a name, of 257 to 264 bytes, as OpenAI writes the text of a response. Before and
+    after them stand those of the response, of its one message, and of the text."""
+    texts = words(count)
+    text = "".join(texts)
+    response: dict[str, Any] = {
+        "id": "resp_0f2f6f1a8c8e4d3b0068c2e6ea8d1c8190b6a4d4f8e0a3c5d7",
+        "object": "response",
+        "created_at": 1757603562,
+        "status": "in_progress",
+        "model": "gpt-5.4-2026-03-05",
+        "output": [],
+        "usage": None,
+    }
+    id = "msg_0f2f6f1a8c8e4d3b0068c2e6eb7a9c8190a1b2c3d4e5f60718"
+    where: dict[str, Any] = {"item_id": id, "output_index": 0, "content_index": 0}
+    item: dict[str, Any] = {"id": id, "type": "message", "status": "in_progress"}
+    part: dict[str, Any] = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+    done: dict[str, Any] = {**item, "status": "completed", "content": [{**part, "text": text}]}
+    said: list[tuple[str, dict[str, Any]]] = [
+        ("created", {"response": response}),
+        ("in_progress", {"response": response}),
+        ("output_item.added", {"output_index": 0, "item": {**item, "content": []}}),
+        ("content_part.added", {**where, "part": part}),
+        *(
+            ("output_text.delta", {**where, "delta": text, "logprobs": [], "obfuscation": "x" * 12})
+            for text in texts
+        ),
+        ("output_text.done", {**where, "text": text, "logprobs": []}),
+        ("content_part.done", {**where, "part": {**part, "text": text}}),
+        ("output_item.done", {"output_index": 0, "item": done}),
+        ("completed", {"response": {**response, "status": "completed", "output": [done]}}),
+    ]
+    events = [
+        _named(f"response.{type}", sequence_number=number, **fields)
+        for number, (type, fields) in enumerate(said)
+    ]
+    return Stream("text/event-stream; charset=utf-8", events, text)
+
+
 def _named(type: str, **fields: Any) -> bytes:
     return f"event: {type}\ndata: ".encode() + _json({"type": type, **fields}) + b"\n\n"
 
@@ -172,6 +212,7 @@ def _response(number: int, texts: list[str], **candidate: Any) -> bytes:
 STREAMS: dict[str, Callable[[int], Stream]] = {
     "openai": openai,
     "anthropic": anthropic,
+    "openai-responses": responses,
     "gemini": gemini,
     "ollama": ollama,
     "darkai": darkai,
@@ -197,6 +238,11 @@ FORMS: dict[str, tuple[bytes, bytes]] = {
         b'"message":{"role":"assistant","content":"',
         b'"},"done":false}\n',
     ),
+    "openai-responses": (
+        b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta",'
+        b'"item_id":"m","output_index":0,"content_index":0,"delta":"',
+        b'"}\n\n',
+    ),
     "darkai": (b'data: {"event": "text-chunk", "data": {"text": "', b'"}}\n\n'),
     "aichats": (b"data: ", b"\n"),
     "aichatonline": (b'{"code":200,"data":{"message":"', b'"}}\n'),
@@ -204,7 +250,7 @@ FORMS: dict[str, tuple[bytes, bytes]] = {
 """By dialect, the least that comes before and after the text of an event."""
 
 
-BEGINNINGS = {"anthropic": 2}
+BEGINNINGS = {"anthropic": 2, "openai-responses": 4}
 """By dialect, how many events stand before the first text; none if it is not named here."""
 
 

@@ -66,7 +66,8 @@ def test_a_stream_says_its_text_in_any_cut(dialect: str, count: int) -> None:
 @pytest.mark.parametrize("dialect", STREAMS)
 def test_a_stream_has_as_many_events_as_asked_for_and_its_terminator(dialect: str) -> None:
     others = len(STREAMS[dialect](0).events)
-    known = {"openai": 1, "darkai": 1, "anthropic": 5, "gemini": 1, "ollama": 1}
+    known = {"openai": 1, "darkai": 1, "anthropic": 5, "openai-responses": 8}
+    known |= {"gemini": 1, "ollama": 1}
     assert others == known.get(dialect, 0)
     assert len(STREAMS[dialect](40).events) == 40 + others
 
@@ -79,6 +80,8 @@ def test_events_have_the_sizes_that_are_told_of_them() -> None:
     texts = STREAMS["anthropic"](1000).events[2:-3]
     sizes = [len(event) for event in texts if b"ping" not in event]
     assert (min(sizes), max(sizes)) == (116, 130)
+    sizes = [len(event) for event in STREAMS["openai-responses"](1000).events[4:-4]]
+    assert (min(sizes), max(sizes)) == (257, 264)
     sizes = [len(event) for event in STREAMS["gemini"](1000).events[:-1]]
     assert (min(sizes), max(sizes)) == (322, 332)
     sizes = [len(event) for event in STREAMS["ollama"](1000).events[:-1]]
@@ -179,6 +182,8 @@ NEEDS = {
     "litellm": "litellm",
     "anthropic": "anthropic",
     "anthropic stream()": "anthropic",
+    "openai responses": "openai",
+    "openai responses.stream()": "openai",
     "google-genai": "google.genai",
     "ollama": "ollama",
 }

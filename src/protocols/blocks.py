@@ -4,8 +4,8 @@
 that is sent whole.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -14,10 +14,12 @@ from .events import (
     Citation,
     Event,
     FinishKind,
+    LogProbs,
     Native,
     Reasoning,
     Refusal,
     Text,
+    TokenLogProb,
     ToolCallDelta,
     ToolCallEnd,
     ToolCallStart,
@@ -26,7 +28,19 @@ from .limits import Limits, Parts
 from .toolkit.finish import failure_of, finish_of
 from .toolkit.toolcalls import Call
 
-__all__ = ["BLOCK_EVENTS", "Act", "Block", "BlockKind", "BlockReader", "BlockWriter", "blocks_of"]
+if TYPE_CHECKING:
+    from .reply import Choice
+
+__all__ = [
+    "BLOCK_EVENTS",
+    "Act",
+    "Block",
+    "BlockKind",
+    "BlockReader",
+    "BlockWriter",
+    "blocks_of",
+    "with_citations",
+]
 
 BlockKind: TypeAlias = (
     type[Text] | type[Reasoning] | type[Refusal] | type[ToolCallStart] | type[Native]
@@ -45,7 +59,7 @@ class Block:
 
     `form` is for a format that reads: its native form, as far as it is put together. `native` is
     for one that writes: its native form, known when it closes; of a block that is nothing else (its
-    kind is Native) when it opens. `citations` are those that were written so far.
+    kind is Native) when it opens. `citations` and `logprobs` are those that were written so far.
     """
 
     def __init__(self, number: int, kind: BlockKind, part: int, call: Call | None = None) -> None:
@@ -56,6 +70,7 @@ class Block:
         self.form: dict[str, Any] = {}
         self.native: Native | None = None
         self.citations: list[Citation] = []
+        self.logprobs: list[TokenLogProb] = []
         self.pieces: list[str] = []
         self.size = 0
 
@@ -194,12 +209,13 @@ class BlockReader:
 
 class Act(msgspec.Struct, frozen=True):
     """What to write next: a block opens, a piece of it, or it closes. `text` is that of the piece,
-    `citation` its source, which has no text."""
+    `citation` its source, which has no text, and nor have `logprobs`."""
 
     does: Literal["open", "piece", "close"]
     block: Block
     text: str = ""
     citation: Citation | None = None
+    logprobs: LogProbs | None = None
 
 
 _Key: TypeAlias = tuple[BlockKind, int]
@@ -220,6 +236,7 @@ class BlockWriter:
         self._next = 0
         self._open: Block | None = None
         self._key: _Key | None = None  # of the open block
+        self._text: _Key = (Text, -1)  # of the last text; before that of none
         self._busy: bool | None = False  # whether the open block is a call that goes on, if known
         self._held: dict[_Key, list[Event]] = {}
         self._written: set[int] = set()  # the parts that have a block
@@ -250,12 +267,17 @@ class BlockWriter:
 
     def _key_of(self, event: Event) -> _Key | None:
         match event:
-            case Text() | Reasoning() | Refusal():
-                return (type(event), event.part) if event.text else None
+            case Text() if event.text:
+                self._text = Text, event.part
+                return self._text
+            case Reasoning() | Refusal() if event.text:
+                return type(event), event.part
             case ToolCallStart() | ToolCallDelta() | ToolCallEnd():
                 return ToolCallStart, event.call
             case Citation():
                 return Text, event.part
+            case LogProbs() if event.tokens:
+                return self._text
             case Native() if event.dialect in ("", self._dialect):
                 if self._open is not None and self._open.part == event.part:
                     return self._key
@@ -294,7 +316,8 @@ class BlockWriter:
             if isinstance(event, ToolCallDelta):
                 raise LocalProtocolError("a piece of a tool call whose block is closed")
             self._close(acts)
-            block = self._open = Block(self._next, key[0], _part(event))
+            part = key[1] if isinstance(event, LogProbs) else _part(event)
+            block = self._open = Block(self._next, key[0], part)
             self._next += 1
             self._key = key
             self._written.add(block.part)
@@ -312,6 +335,9 @@ class BlockWriter:
             case Citation():
                 block.citations.append(event)
                 acts.append(Act("piece", block, citation=event))
+            case LogProbs():
+                block.logprobs += event.tokens
+                acts.append(Act("piece", block, logprobs=event))
             case _:
                 if text := _text(event):
                     acts.append(Act("piece", block, text))
@@ -336,6 +362,22 @@ def blocks_of(events: Iterable[Event], dialect: str) -> list[Block]:
         if act.does == "open":
             blocks.append(act.block)
     return blocks
+
+
+def with_citations(choice: "Choice") -> Iterator[Event]:
+    """The events of a choice, with the sources of a text between it and its native form, and all
+    others at the end."""
+    rest: dict[int, list[Citation]] = {}
+    for citation in choice.citations:
+        rest.setdefault(citation.part, []).append(citation)
+    for event in choice.events():
+        if isinstance(event, Native):
+            yield from rest.pop(event.part, ())
+        yield event
+        if isinstance(event, Text):
+            yield from rest.pop(event.part, ())
+    for citations in rest.values():
+        yield from citations
 
 
 def _text(event: Event) -> str:

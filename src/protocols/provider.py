@@ -78,7 +78,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Fields of each request body. Those of a chat win; objects are merged."""
     omits: frozenset[str] = frozenset()
     """Fields of the format's request body that it does not take, as its path or its headers say the
-    same."""
+    same, or it refuses them; `a.b` is the field `b` of the objects in `a`, where the format says
+    so."""
     refuses: frozenset[str] = frozenset()
     """Words of `Dialect.takes` that the format takes and this service does not."""
     finishes: dict[str, FinishKind] = {}

@@ -22,6 +22,12 @@ _FORMATS: dict[str, tuple[str, ...]] = {
     ),
     "gemini": ("gemini", "gemini-vertex", "gemini-vertex-global", "gemini-vertex-express"),
     "ollama": ("ollama", "ollama-cloud"),
+    "openai_responses": (
+        *("openai-responses", "azure-responses", "azure-dated-responses", "xai-responses"),
+        *("openrouter-responses", "deepseek-responses", "kimi-responses", "minimax-responses"),
+        *("zai-responses", "vercel-gateway-responses", "ollama-responses"),
+        *("lmstudio-responses", "vllm-responses", "llamacpp-responses"),
+    ),
     "founding.darkai": ("darkai",),
     "founding.aichats": ("aichats",),
     "founding.aichatonline": ("aichatonline",),

@@ -42,7 +42,7 @@ from .reply import Reply
 from .retry import seconds_of
 from .toolkit.coding import content_decoder
 from .toolkit.http import Headers, Request, content_type, get_header, make_headers
-from .toolkit.json import decode_json
+from .toolkit.json import decode_json, is_list, is_object
 
 __all__ = [
     "AnswerFunction",
@@ -55,6 +55,7 @@ __all__ = [
     "refusal_of_upstream",
     "refuse",
     "status_of",
+    "tokens_in",
 ]
 
 _T = TypeVar("_T")
@@ -284,8 +285,12 @@ class Responder:
 
     def answer(self, does: str, request: Request, found: dict[str, str]) -> bytes:
         """The body that answers a request to another endpoint. May set `status` and `headers`.
-        Raises Refused."""
-        raise NotImplementedError
+        Raises Refused. This one tells the models in OpenAI's form, which most services have."""
+        provider = self.service.provider
+        if does == "model":
+            return msgspec.json.encode(_model(self.service.check_model(found["model"])))
+        names = provider.models or ((provider.default_model or "any"),)
+        return msgspec.json.encode({"object": "list", "data": list(map(_model, names))})
 
     def health(self) -> bytes:
         """The body that says that the service is up. May set `headers`."""
@@ -294,6 +299,10 @@ class Responder:
     def write_error(self, error: RemoteProtocolError | LocalProtocolError) -> bytes:
         """The body of an error response."""
         return msgspec.json.encode({"error": error_fields(error)})
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "tokenwire"}
 
 
 def _decoded(request: Request, limit: int) -> Request:
@@ -416,6 +425,19 @@ def read_json(
         return decode_json(decoder, request.body)
     except Malformed as error:
         raise refuse(BadRequest, 400, f"the request body is {error.message}") from None
+
+
+def tokens_in(value: Any) -> int:
+    """About how many tokens the texts in a JSON value have: a quarter of their characters."""
+    return max(_characters(value) // 4, 1)
+
+
+def _characters(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if is_list(value):
+        return sum(map(_characters, value))
+    return sum(map(_characters, value.values())) if is_object(value) else 0
 
 
 def pair(

@@ -1,7 +1,7 @@
 """Strategies of hypothesis: chats that a provider can be asked, and answers that it can give. They
 go by what its format declares."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -219,8 +219,9 @@ def answers(
 
     Raises LocalProtocolError if `provider` can't be asked `chat`.
     """
-    kinds = provider.dialect.says_to(responder_to(provider, chat).chat)
-    return _answers(provider, kinds, range(chat.n or 1), unrecognized)
+    responder = responder_to(provider, chat)
+    kinds = provider.dialect.says_to(responder.chat)
+    return _answers(provider, kinds, range(chat.n or 1), unrecognized, responder.can_say)
 
 
 @st.composite
@@ -230,6 +231,7 @@ def _answers(
     kinds: frozenset[type[Event]],
     indexes: Sequence[int],
     unrecognized: st.SearchStrategy[bytes] | None,
+    can_say: Callable[[Event], bool],
 ) -> list[Event]:
     parts = [draw(_choices(provider, kinds, index)) for index in indexes]
     beside: list[st.SearchStrategy[Event]] = []
@@ -241,7 +243,7 @@ def _answers(
         beside.append(unrecognized.map(Unrecognized))
     if beside:
         parts.append(draw(st.lists(st.one_of(beside), max_size=4, unique_by=_identity)))
-    events = numbered(draw(_merged(parts)))
+    events = [event for event in numbered(draw(_merged(parts))) if can_say(event)]
     if Start in kinds and draw(st.booleans()):
         events.insert(0, Start(draw(_texts_), draw(_texts_)))
     return [*events, End(provider.required_evidence)]

@@ -12,6 +12,7 @@ from tokenwire.protocols.blocks import (
     BlockReader,
     BlockWriter,
     blocks_of,
+    with_citations,
 )
 from tokenwire.protocols.errors import LimitExceeded, LocalProtocolError
 from tokenwire.protocols.events import (
@@ -20,10 +21,12 @@ from tokenwire.protocols.events import (
     Finish,
     FinishKind,
     Image,
+    LogProbs,
     Native,
     Reasoning,
     Refusal,
     Text,
+    TokenLogProb,
     ToolCallDelta,
     ToolCallEnd,
     ToolCallStart,
@@ -255,3 +258,24 @@ def test_limits() -> None:
     blocks.piece(text, "abcd", events)  # nothing of it is kept
     with pytest.raises(LimitExceeded, match="more than 2"):
         blocks.open(2, Text, events)
+
+
+def test_log_probabilities_are_of_the_last_text() -> None:
+    tokens = [TokenLogProb("a", -1.0)]
+    first, second = blocks_of(
+        [Text("a", part=3), LogProbs(tokens), Reasoning("b", part=4), LogProbs([])], "x"
+    )
+    assert (first.logprobs, second.logprobs) == (tokens, [])
+    thought, again = blocks_of([Reasoning("b"), LogProbs(tokens)], "x")
+    assert (thought.kind, again.kind, again.part) == (Reasoning, Text, -1)
+    assert again.logprobs == tokens
+
+
+def test_sources_stand_at_their_text() -> None:
+    native = Native("x", b"{}", 1)
+    here, there, nowhere = (Citation(url, part=part) for part, url in enumerate("abc"))
+    said: list[Event] = [Text("t"), here, Reasoning("r", part=1), native, there, nowhere]
+    choice = Reply.of(said).choices[0]
+    assert list(with_citations(choice)) == [
+        *(Text("t"), here, Reasoning("r", part=1), there, native, nowhere)
+    ]

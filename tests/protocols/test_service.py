@@ -56,6 +56,7 @@ from tokenwire.protocols.service import (
     refusal_of_upstream,
     refuse,
     status_of,
+    tokens_in,
 )
 from tokenwire.protocols.toolkit.http import Headers, Request
 
@@ -563,13 +564,24 @@ def test_what_a_format_has_to_write() -> None:
     with pytest.raises(NotImplementedError):
         responder.receive_request(CHAT)
     with pytest.raises(NotImplementedError):
-        responder.receive_request(toy("GET", "/models"))
-    with pytest.raises(NotImplementedError):
         responder.send(Text("a"))
     with pytest.raises(NotImplementedError):
         responder.write_whole(Reply())
     assert responder.head()[0] == 200
     assert responder.fail_midway(Refused("m1")) == b""
+
+
+def test_models_are_told_in_the_form_of_most_services() -> None:
+    responder = Responder(Service(TOY))
+    assert responder.receive_request(toy("GET", "/models")) is None
+    (model,) = json.loads(responder.end())["data"]
+    known = {"object": "model", "created": 0, "owned_by": "tokenwire"}
+    assert model == {"id": "any", **known}
+
+
+def test_an_estimate_of_tokens() -> None:
+    assert tokens_in({"a": "x" * 8, "b": ["y" * 4, {"c": "z" * 8}], "d": 7}) == 5
+    assert tokens_in("") == 1
 
 
 def post(body: bytes, content: str | None = "application/json") -> Request:

@@ -8,7 +8,16 @@ import msgspec
 
 from ..errors import Malformed
 
-__all__ = ["Lenient", "count_in", "decode_json", "is_list", "is_object", "is_whole_json"]
+__all__ = [
+    "Lenient",
+    "count_in",
+    "decode_json",
+    "is_list",
+    "is_object",
+    "is_whole_json",
+    "objects_of",
+    "text_of",
+]
 
 _T = TypeVar("_T")
 _S = TypeVar("_S", bound=msgspec.Struct)
@@ -109,6 +118,17 @@ def count_in(fields: object, *names: str) -> int | None:
 def is_list(value: object) -> TypeGuard[list[Any]]:
     """Whether a decoded JSON value is an array."""
     return isinstance(value, list)
+
+
+def objects_of(value: object) -> list[dict[str, Any]]:
+    """The objects in a JSON array; none if it is something else."""
+    return [each for each in value if is_object(each)] if is_list(value) else []
+
+
+def text_of(value: object, key: str) -> str:
+    """The text that an object has by the name `key`; empty if there is none."""
+    found = value.get(key) if is_object(value) else None
+    return found if isinstance(found, str) else ""
 
 
 class Lenient(Generic[_S]):

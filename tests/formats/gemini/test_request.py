@@ -560,8 +560,14 @@ def test_results_in_other_words_go_back_as_they_came() -> None:
         assert part.native is not None
         body = asked(user("hi"), message)
         assert body["contents"][1]["parts"] == [{"functionResponse": said}]
-    odd = {"name": 5, "id": 5, "response": {"output": "a"}}
-    assert messages({"functionResponse": odd}) == (Message("tool", "a"),)
+    odd = {"name": "f", "id": 5, "response": {"output": "a"}}
+    assert messages({"functionResponse": odd}) == (Message("tool", "a", name="f"),)
+
+
+@pytest.mark.parametrize("name", [{}, {"name": ""}, {"name": 5}])
+def test_a_result_needs_its_name(name: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest, match="Name cannot be empty"):
+        messages({"functionResponse": {**name, "id": "c", "response": {"output": "a"}}})
 
 
 @pytest.mark.parametrize(

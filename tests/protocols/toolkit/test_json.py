@@ -17,6 +17,8 @@ from tokenwire.protocols.toolkit.json import (
     is_list,
     is_object,
     is_whole_json,
+    objects_of,
+    text_of,
 )
 
 
@@ -199,3 +201,10 @@ def test_counts_are_whole_numbers_however_they_are_written() -> None:
     assert count_in([1], "e") is None
     assert count_in({"h": -1, "i": -1.0}, "h", "i") is None
     assert count_in({"g": float("inf")}, "g") is None
+
+
+def test_texts_and_objects_of_any_value() -> None:
+    assert text_of({"a": "x", "b": 1}, "a") == "x"
+    assert [text_of({"b": 1}, "b"), text_of({}, "a"), text_of(["a"], "a")] == ["", "", ""]
+    assert objects_of([{"b": 2}, 1, {"a": 1}, "x"]) == [{"b": 2}, {"a": 1}]
+    assert [objects_of({}), objects_of(None)] == [[], []]

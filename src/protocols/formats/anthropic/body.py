@@ -26,7 +26,7 @@ from ...chat import (
 from ...dialect import words
 from ...errors import BadRequest
 from ...events import Native
-from ...service import Sealer, refuse
+from ...service import Sealer, refuse, tokens_in
 from ...toolkit.json import is_list, is_object
 from .client import UNSIGNED
 from .request import DIALECT, IMPLIED
@@ -118,17 +118,8 @@ def chat_of(fields: dict[str, Any], model: str, sealer: Sealer | None, *, count:
 
 
 def count_of(fields: dict[str, Any]) -> int:
-    """About how many tokens a body has: a quarter of its characters."""
-    said = [fields.get(key) for key in ("system", "messages", "tools")]
-    return max(sum(map(_characters, said)) // 4, 1)
-
-
-def _characters(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value)
-    if is_list(value):
-        return sum(map(_characters, value))
-    return sum(map(_characters, value.values())) if is_object(value) else 0
+    """About how many tokens a body has."""
+    return tokens_in([fields.get(key) for key in ("system", "messages", "tools")])
 
 
 def _refuse(message: str) -> Exception:

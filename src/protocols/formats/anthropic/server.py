@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from ...blocks import Act, Block, BlockWriter, blocks_of
+from ...blocks import Act, Block, BlockWriter, blocks_of, with_citations
 from ...chat import Chat
 from ...encoding import accepted_id, value_of
 from ...errors import (
@@ -24,7 +24,6 @@ from ...errors import (
     RemoteProtocolError,
 )
 from ...events import (
-    Citation,
     End,
     Event,
     Finish,
@@ -121,7 +120,10 @@ class AnthropicResponder(Responder):
         choice = reply.choices.get(0, Choice())
         self._usage, self._finish = reply.usage, choice.finish
         self._refusal = [choice.refusal]
-        events = map(self._own, _with_citations(choice))
+        said = (
+            e for e in with_citations(choice) if not isinstance(e, Refusal)
+        )  # that is the reason
+        events = map(self._own, said)
         content = [_whole_block(block, self._number) for block in blocks_of(events, DIALECT)]
         return msgspec.json.encode(
             {
@@ -327,23 +329,6 @@ def _citations(block: Block) -> list[Any]:
 
 
 # The whole answer
-
-
-def _with_citations(choice: Choice) -> Iterator[Event]:
-    """The events of a choice, with the sources of a text between it and its native form, and all
-    others at the end."""
-    rest: dict[int, list[Citation]] = {}
-    for citation in choice.citations:
-        rest.setdefault(citation.part, []).append(citation)
-    for event in choice.events():
-        if isinstance(event, Native):
-            yield from rest.pop(event.part, ())
-        if not isinstance(event, Refusal):  # it is told with the reason
-            yield event
-        if isinstance(event, Text):
-            yield from rest.pop(event.part, ())
-    for citations in rest.values():
-        yield from citations
 
 
 def _whole_block(block: Block, number: int) -> dict[str, Any]:

@@ -197,6 +197,8 @@ def _result(raw: bytes) -> Message | None:
     if not is_object(said):
         return None
     id, name, response = said.get("id"), said.get("name"), said.get("response")
+    if not isinstance(name, str) or not name:
+        raise _refuse("function_response.name: Name cannot be empty.")
     parts: list[Part] = []
     failed = False
     match response:
@@ -219,7 +221,7 @@ def _result(raw: bytes) -> Message | None:
         "tool",
         _simply(parts),
         tool_call_id=id if isinstance(id, str) else "",
-        name=name if isinstance(name, str) else "",
+        name=name,
         failed=failed,
     )
 

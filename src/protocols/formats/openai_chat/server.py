@@ -112,13 +112,6 @@ class OpenAIResponder(Responder):
         self._head["model"] = model
         return chat
 
-    def answer(self, does: str, request: Request, found: dict[str, str]) -> bytes:
-        provider = self.service.provider
-        if does == "model":
-            return msgspec.json.encode(_model(self.service.check_model(found["model"])))
-        names = provider.models or ((provider.default_model or "any"),)
-        return msgspec.json.encode({"object": "list", "data": list(map(_model, names))})
-
     def head(self) -> tuple[int, Headers]:
         return self.status, [*self.headers, (b"x-request-id", f"req-{self._number}".encode())]
 
@@ -435,10 +428,6 @@ def _annotation(citation: Citation) -> dict[str, Any]:
     if citation.start is not None:
         said |= {"start_index": citation.start, "end_index": citation.end}
     return {"type": "url_citation", "url_citation": said}
-
-
-def _model(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "tokenwire"}
 
 
 def _usage(usage: Usage) -> dict[str, Any]:

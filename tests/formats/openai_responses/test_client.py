@@ -1,0 +1,843 @@
+"""OpenAI Responses, client half: each fact about its answers, by bytes that are written here."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.driving import JSON, Ending, Outcome, Response, alike, drive, no_sign_of_life
+from tokenwire.protocols.chat import ImagePart, Opaque, ReasoningPart, TextPart, ToolCall, as_chat
+from tokenwire.protocols.errors import (
+    AuthenticationFailed,
+    BadRequest,
+    ContentFiltered,
+    LimitExceeded,
+    Overloaded,
+    RateLimited,
+    Refused,
+    RemoteProtocolError,
+    TimedOut,
+    Truncated,
+    UnexpectedContent,
+)
+from tokenwire.protocols.events import (
+    Citation,
+    End,
+    Event,
+    Finish,
+    Image,
+    LogProbs,
+    Native,
+    Reasoning,
+    Refusal,
+    Start,
+    Text,
+    TokenLogProb,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    Unrecognized,
+    Usage,
+)
+from tokenwire.protocols.exchange import Exchange
+from tokenwire.protocols.limits import Limits
+from tokenwire.protocols.registry import PROVIDERS
+
+RESPONSES = PROVIDERS["openai-responses"]
+DIALECT = "openai_responses"
+CREATED: Any = {"type": "response.created", "response": {"id": "r", "model": "m", "status": "x"}}
+STARTED: list[Event] = [Start("r", "m")]
+COMPLETED: list[Event] = [Finish("completed", "stop"), End("terminator")]
+
+
+def ask(limits: Limits | None = None, **options: Any) -> Exchange:
+    return RESPONSES.exchange(as_chat("hi", model="m", **options), limits=limits)
+
+
+def sse(*events: Any, named: bool = True) -> bytes:
+    """Events as a body, each with its name, or none with one."""
+    said = b""
+    for event in events:
+        if isinstance(event, bytes):
+            said += event
+            continue
+        if named and "type" in event:
+            said += b"event: " + event["type"].encode() + b"\n"
+        said += b"data: " + json.dumps(event).encode() + b"\n\n"
+    return said
+
+
+def hear(*events: Any, ending: Ending = "eof", **options: Any) -> Outcome:
+    """What is heard of a stream, with names and without, however it is cut."""
+    outcome = alike(ask(**options), Response(sse(*events), ending=ending))
+    bare = drive(ask(**options), Response(sse(*events, named=False), ending=ending))
+    assert bare.events == outcome.events
+    return outcome
+
+
+def added(place: int, item: Any, **more: Any) -> Any:
+    return {"type": "response.output_item.added", "output_index": place, "item": item, **more}
+
+
+def done(place: int, item: Any, **more: Any) -> Any:
+    return {**added(place, item, **more), "type": "response.output_item.done"}
+
+
+def delta(place: int, text: Any, kind: str = "output_text", **more: Any) -> Any:
+    return {"type": f"response.{kind}.delta", "output_index": place, "delta": text, **more}
+
+
+def over(status: str = "completed", **response: Any) -> Any:
+    told: Any = {"id": "r", "model": "m", "status": status, **response}
+    return {"type": f"response.{status}", "response": told}
+
+
+def message(*content: Any, **more: Any) -> Any:
+    return {"id": "m1", "type": "message", "role": "assistant", "content": list(content), **more}
+
+
+def written(text: str, **more: Any) -> Any:
+    return {"type": "output_text", "text": text, "annotations": [], **more}
+
+
+def call(arguments: str, **more: Any) -> Any:
+    return {
+        "type": "function_call",
+        "id": "fc",
+        "call_id": "c",
+        "name": "f",
+        "arguments": arguments,
+        **more,
+    }
+
+
+def natives(outcome: Outcome) -> list[Any]:
+    return [json.loads(e.raw) for e in outcome.events if isinstance(e, Native)]
+
+
+def said(outcome: Outcome) -> list[Event]:
+    """What comes between the start and the finish, without native forms."""
+    beside = (Start, Finish, End, Native)
+    return [event for event in outcome.events if not isinstance(event, beside)]
+
+
+# Texts
+
+
+def test_a_text_is_told_once() -> None:
+    """By its pieces; then it is said again, thrice."""
+    text = message(written("hello", logprobs=[]), status="completed")
+    outcome = hear(
+        CREATED,
+        {**CREATED, "type": "response.in_progress"},
+        added(0, message(status="in_progress")),
+        {"type": "response.content_part.added", "output_index": 0, "part": written("")},
+        delta(0, "hel", logprobs=[], obfuscation="x", item_id="m1", sequence_number=4),
+        delta(0, "lo"),
+        delta(0, ""),
+        {"type": "response.output_text.done", "output_index": 0, "text": "hello"},
+        {"type": "response.content_part.done", "output_index": 0, "part": written("hello")},
+        done(0, text),
+        over(output=[text]),
+    ).succeeded()
+    assert outcome.events == [*STARTED, Text("hel"), Text("lo"), *COMPLETED]
+
+
+@pytest.mark.parametrize("place", ["text.done", "item.done", "item.done alone", "terminal", "both"])
+def test_a_text_without_pieces(place: str) -> None:
+    text = message(written("a"), {"type": "refusal", "refusal": "b"})
+    events: list[Any] = [CREATED]
+    if place != "item.done alone":
+        events.append(added(0, message()))
+    if place in ("text.done", "both"):
+        events.append({"type": "response.output_text.done", "output_index": 0, "text": "a"})
+        refused = {"type": "response.refusal.done", "output_index": 0, "content_index": 1}
+        events.append({**refused, "refusal": "b"})
+    if place in ("item.done", "item.done alone", "both"):
+        events.append(done(0, text))
+    output = [text] if place in ("terminal", "both") else []
+    outcome = hear(*events, over(output=output)).succeeded()
+    assert outcome.events == [*STARTED, Text("a"), Refusal("b"), *COMPLETED]
+
+
+@pytest.mark.parametrize("output", [{}, {"output": []}, {"output": None}])
+def test_nothing_at_the_end(output: Any) -> None:
+    outcome = hear(CREATED, added(0, message()), delta(0, "a"), over(**output)).succeeded()
+    assert outcome.events == [*STARTED, Text("a"), *COMPLETED]
+
+
+def test_only_the_end() -> None:
+    """It is decoded as a whole answer."""
+    output = [message(written("a")), call('{"x":1}'), message(written("b"))]
+    outcome = hear(over(output=output, usage={"input_tokens": 1, "output_tokens": 2})).succeeded()
+    assert said(outcome) == [
+        *(Text("a"), ToolCallStart(0, "c", "f", part=1), ToolCallDelta(0, '{"x":1}')),
+        Text("b", part=2),
+        Usage(1, 2, 3, raw={"input_tokens": 1, "output_tokens": 2}),
+        ToolCallEnd(0, "c", "f", '{"x":1}', True),
+    ]
+
+
+def test_an_item_that_only_the_end_has() -> None:
+    second = {**message(written("b")), "id": "m2"}
+    outcome = hear(
+        CREATED,
+        added(0, message()),
+        delta(0, "a"),
+        over(output=[message(written("a")), second]),
+    ).succeeded()
+    assert said(outcome) == [Text("a"), Text("b", part=1)]
+
+
+def test_items_that_the_end_counts_otherwise() -> None:
+    """Its list has no gaps, the numbers of the events may have; and ids may be others there."""
+    item: Any = {**message(written("a"), phase="p"), "id": "other"}
+    outcome = hear(CREATED, done(3, item), over(output=[{**item, "id": "new"}])).succeeded()
+    assert said(outcome) == [Text("a")]
+    assert natives(outcome) == [item]
+
+
+def test_the_only_content_is_number_one() -> None:
+    """Bedrock's."""
+    outcome = hear(
+        added(0, message()),
+        delta(0, "a", content_index=1),
+        delta(0, "b", content_index=1),
+        done(0, message(written("ab"))),
+        over(),
+    )
+    assert said(outcome) == [Text("a"), Text("b")]
+
+
+def test_several_contents() -> None:
+    outcome = hear(
+        added(0, message()),
+        delta(0, "a", content_index=0),
+        delta(0, "b", content_index=1),
+        done(0, message(written("a"), written("b"), written("c"))),
+        over(),
+    )
+    assert said(outcome) == [Text("a"), Text("b"), Text("c")]
+
+
+def test_ids_that_rotate() -> None:
+    """Copilot's: an item is known by its place."""
+    thought: Any = {"type": "reasoning", "id": "b", "summary": [], "encrypted_content": "last"}
+    outcome = hear(
+        CREATED,
+        added(0, {**thought, "id": "a", "encrypted_content": "first"}),
+        done(0, thought),
+        added(1, {**message(), "id": "c"}),
+        delta(1, "x", item_id="d"),
+        delta(1, "y", item_id="e"),
+        done(1, {**message(written("xy")), "id": "f"}),
+        {**over(output=[{**thought, "id": "z"}, {**message(written("xy")), "id": "y"}]), "x": 1},
+    ).succeeded()
+    assert said(outcome) == [Text("x", part=1), Text("y", part=1)]
+    assert natives(outcome) == [thought]
+
+
+def test_items_without_a_place() -> None:
+    """By their ids, or the last that is not done."""
+    outcome = hear(
+        added(0, message()),
+        {**done(0, message(written("a"))), "output_index": None},
+        added(1, {**message(), "id": ""}),
+        {**delta(1, "b"), "output_index": None},
+        {**done(0, {**message(written("b")), "id": ""}), "output_index": None},
+        {**delta(1, "c"), "output_index": None},
+        {"type": "response.output_item.done", "item": {**message(written("c")), "id": "m4"}},
+        {"type": "response.output_item.done", "item": {**message(written("d")), "id": "m5"}},
+        {"type": "response.output_item.added", "item": {**message(), "id": "m6"}},
+        {"type": "response.output_item.done", "item": {**message(written("e")), "id": "m6"}},
+        over(),
+    ).succeeded()
+    assert said(outcome) == [
+        *(Text("a"), Text("b", part=1), Text("c", part=2), Text("d", part=3), Text("e", part=4)),
+    ]
+
+
+def test_one_place_for_two_items() -> None:
+    one, other = message(written("a")), {**message(written("b")), "id": "m2"}
+    outcome = hear(
+        *(added(0, message()), delta(0, "a"), done(0, one), done(0, one)),
+        *(added(0, {**message(), "id": "m2"}), delta(0, "b"), done(0, other)),
+        done(0, call("{}")),
+        over(),
+    ).succeeded()
+    assert said(outcome)[:2] == [Text("a"), Text("b", part=1)]
+    assert said(outcome)[2] == ToolCallStart(0, "c", "f", part=2)
+
+
+def test_a_stream_that_goes_on_in_the_middle() -> None:
+    """A resumed one begins at any number; of what came before it knows what the items say."""
+    outcome = hear(
+        delta(0, "b", sequence_number=7),
+        done(0, message(written("ab"))),
+        delta(1, '":1}', "function_call_arguments"),
+        done(1, call('{"x":1}')),
+        over(),
+    ).succeeded()
+    assert outcome.events == [
+        *(Text("b"), ToolCallStart(0, "", "", part=1), ToolCallDelta(0, '":1}')),
+        *(Start("r", "m"), ToolCallEnd(0, "c", "f", '":1}', False)),
+        *(Finish("completed", "tool_call"), End("terminator")),
+    ]
+
+
+def test_a_queued_answer() -> None:
+    queued = {"type": "response.queued", "response": {"id": "r", "model": "m"}}
+    assert hear(queued, CREATED, over()).succeeded().events == [*STARTED, *COMPLETED]
+
+
+def test_log_probabilities() -> None:
+    token: Any = {"token": "a", "logprob": -1, "top_logprobs": [{"token": "b", "logprob": "-2"}]}
+    tokens = [TokenLogProb("a", -1.0, None, [TokenLogProb("b", -2.0)])]
+    text = message(written("a", logprobs=[token]))
+    streamed = hear(delta(0, "a", logprobs=[token]), done(0, text), over())
+    assert said(streamed) == [Text("a"), LogProbs(tokens)]
+    assert said(hear(done(0, text), over())) == [Text("a"), LogProbs(tokens)]
+    late: Any = {"type": "response.output_text.done", "output_index": 0, "text": "a"}
+    assert said(hear(delta(0, "a"), {**late, "logprobs": [token]}, done(0, text), over())) == [
+        *(Text("a"), LogProbs(tokens)),
+    ]
+    both = hear(delta(0, "a", logprobs=[token]), {**late, "logprobs": [token]}, over())
+    assert said(both) == [Text("a"), LogProbs(tokens)]
+    odd = hear(delta(0, "a", logprobs=["?"]), over())
+    assert said(odd) == [Text("a"), Unrecognized(b'["?"]', "logprobs")]
+
+
+# Thoughts
+
+
+def thought(**more: Any) -> Any:
+    return {"type": "reasoning", "id": "rs", "summary": [], **more}
+
+
+def test_a_summary_and_its_native_form() -> None:
+    item = thought(summary=[{"type": "summary_text", "text": "so"}], encrypted_content="e")
+    outcome = hear(
+        CREATED,
+        added(0, thought(encrypted_content="another")),
+        {"type": "response.reasoning_summary_part.added", "output_index": 0, "summary_index": 0},
+        delta(0, "s", "reasoning_summary_text", summary_index=0),
+        delta(0, "o", "reasoning_summary_text", summary_index=0),
+        {"type": "response.reasoning_summary_text.done", "output_index": 0, "text": "so"},
+        done(0, item),
+        over(),
+    ).succeeded()
+    assert said(outcome) == [Reasoning("s"), Reasoning("o")]
+    assert natives(outcome) == [item]
+    (part,) = outcome.reply.message().parts
+    assert isinstance(part, ReasoningPart)
+    assert part.text == "so"
+    assert part.native is not None
+
+
+def test_of_two_kinds_of_thoughts_the_first_is_told() -> None:
+    item = thought(
+        summary=[{"type": "summary_text", "text": "short"}],
+        content=[{"type": "reasoning_text", "text": "long"}],
+    )
+    raw = delta(0, "long", "reasoning_text", content_index=0)
+    short = delta(0, "short", "reasoning_summary_text")
+    assert said(hear(raw, short, done(0, item), over())) == [Reasoning("long")]
+    assert said(hear(short, raw, done(0, item), over())) == [Reasoning("short")]
+    assert said(hear(done(0, item), over())) == [Reasoning("short")]
+    only = thought(content=[{"type": "reasoning_text", "text": "long"}, None])
+    assert said(hear(done(0, only), over())) == [Reasoning("long")]
+
+
+def test_a_hidden_thought_is_opaque() -> None:
+    (part,) = hear(done(0, thought(encrypted_content="e")), over()).reply.message().parts
+    assert isinstance(part, Opaque)
+
+
+# Calls
+
+
+def test_a_call() -> None:
+    outcome = hear(
+        CREATED,
+        added(0, call("", status="in_progress")),
+        delta(0, '{"a"', "function_call_arguments", item_id="fc"),
+        delta(0, ":1}", "function_call_arguments", item_id="fc"),
+        {"type": "response.function_call_arguments.done", "output_index": 0, "arguments": "{}"},
+        done(0, call('{"a":1}', status="completed")),
+        over(output=[call('{"a":1}', status="completed")]),
+    ).succeeded()
+    assert outcome.events == [
+        *(Start("r", "m"), ToolCallStart(0, "c", "f")),
+        *(ToolCallDelta(0, '{"a"'), ToolCallDelta(0, ":1}")),
+        ToolCallEnd(0, "c", "f", '{"a":1}', True),
+        *(Finish("completed", "tool_call"), End("terminator")),
+    ]
+
+
+def test_arguments_only_when_done() -> None:
+    """LM Studio's."""
+    finished: Any = {
+        "type": "response.function_call_arguments.done",
+        "name": "f",
+        "output_index": 0,
+    }
+    outcome = hear(
+        added(0, call("")),
+        {**finished, "arguments": '{"a":1}'},
+        done(0, call('{"a":1}')),
+        over(),
+    ).succeeded()
+    assert said(outcome) == [
+        *(ToolCallStart(0, "c", "f"), ToolCallDelta(0, '{"a":1}')),
+        ToolCallEnd(0, "c", "f", '{"a":1}', True),
+    ]
+
+
+def test_a_call_without_arguments() -> None:
+    outcome = hear(done(0, call("")), over())
+    assert said(outcome)[-1] == ToolCallEnd(0, "c", "f", "{}", True)
+
+
+def test_a_call_that_is_cut() -> None:
+    incomplete = over("incomplete", incomplete_details={"reason": "max_output_tokens"})
+    begun = [added(0, call("")), delta(0, '{"a"', "function_call_arguments")]
+    outcome = hear(*begun, incomplete).succeeded()
+    assert outcome.events[-3:] == [
+        ToolCallEnd(0, "c", "f", '{"a"', False),
+        *(Finish("max_output_tokens", "length"), End("terminator")),
+    ]
+    cut = call('{"a":1}', status="incomplete", namespace="n")
+    outcome = hear(done(0, cut), incomplete).succeeded()
+    assert said(outcome)[-1] == ToolCallEnd(0, "c", "f", '{"a":1}', False)
+    assert not natives(outcome)
+
+
+def test_a_call_with_more_has_a_native_form() -> None:
+    item = call("{}", namespace="n")
+    outcome = hear(done(0, item), over())
+    assert natives(outcome) == [item]
+    (part,) = outcome.reply.message().parts
+    assert isinstance(part, ToolCall)
+    assert part.native is not None
+
+
+CUSTOM: Any = {"type": "custom_tool_call", "id": "x", "call_id": "c", "name": "patch", "input": ""}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tools": [{"type": "custom", "name": "patch"}]},
+        {
+            "tools": [
+                {"type": "namespace", "name": "n", "tools": [{"type": "custom", "name": "patch"}]}
+            ]
+        },
+        {"extra": {"tools": [{"type": "custom", "name": "patch"}]}},
+    ],
+)
+def test_a_custom_call(options: Any) -> None:
+    outcome = hear(
+        added(0, CUSTOM),
+        delta(0, "*** ", "custom_tool_call_input"),
+        delta(0, "End", "custom_tool_call_input"),
+        {"type": "response.custom_tool_call_input.done", "output_index": 0, "input": "*** End"},
+        done(0, {**CUSTOM, "input": "*** End"}),
+        over(),
+        **options,
+    ).succeeded()
+    assert said(outcome) == [
+        ToolCallStart(0, "c", "patch", custom=True),
+        *(ToolCallDelta(0, "*** "), ToolCallDelta(0, "End")),
+        ToolCallEnd(0, "c", "patch", "*** End", True, True),
+    ]
+    assert not natives(outcome)
+
+
+def test_a_custom_call_that_nobody_asked_for() -> None:
+    """xAI's own searches: they are never for the client to run."""
+    tools = [{"type": "custom", "name": "other"}, {"type": "web_search"}]
+    item: Any = {**CUSTOM, "input": "x"}
+    outcome = hear(
+        added(0, CUSTOM),
+        delta(0, "x", "custom_tool_call_input"),
+        done(0, item),
+        over(),
+        tools=tools,
+    ).succeeded()
+    assert outcome.events == [
+        Native(DIALECT, json.dumps(item).encode()),
+        Start("r", "m"),
+        *COMPLETED,
+    ]
+
+
+def test_a_piece_of_an_unknown_custom_call() -> None:
+    piece = delta(0, "x", "custom_tool_call_input")
+    outcome = hear(piece, {**piece, "more": 1}, over())
+    assert [json.loads(e.raw) for e in outcome.reply.unrecognized] == [piece, {**piece, "more": 1}]
+
+
+# Other items
+
+
+def test_tools_of_the_service() -> None:
+    """Several at once, in the order in which they begin; what is told of their progress, the items
+    say again."""
+    search: Any = {"type": "web_search_call", "id": "ws", "status": "completed", "action": {}}
+    code: Any = {"type": "code_interpreter_call", "id": "ci", "code": "1"}
+    outcome = hear(
+        CREATED,
+        added(0, {**search, "status": "in_progress"}),
+        added(1, code),
+        {"type": "response.web_search_call.searching", "output_index": 0},
+        {"type": "response.code_interpreter_call_code.delta", "output_index": 1, "delta": "1"},
+        done(1, code),
+        done(0, search),
+        done(2, message(written("a"))),
+        over(),
+    ).succeeded()
+    assert outcome.events[1:4] == [
+        Native(DIALECT, json.dumps(code).encode(), 1),
+        Native(DIALECT, json.dumps(search).encode(), 0),
+        Text("a", part=2),
+    ]
+
+
+def test_an_item_of_the_service_that_is_cut() -> None:
+    item: Any = {"type": "web_search_call", "status": "incomplete"}
+    outcome = hear(done(0, item), over("incomplete"))
+    assert said(outcome) == [Unrecognized(json.dumps(item).encode(), "output[0]")]
+    assert outcome.events[-2] == Finish("incomplete", "")
+
+
+def test_a_picture() -> None:
+    item: Any = {
+        "type": "image_generation_call",
+        "id": "ig",
+        "result": "eA==",
+        "output_format": "webp",
+        "revised_prompt": "p",
+    }
+    preview: Any = {
+        "type": "response.image_generation_call.partial_image",
+        "partial_image_b64": "eA==",
+    }
+    outcome = hear(
+        added(0, {"type": "image_generation_call", "id": "ig"}),
+        {"type": "response.image_generation_call.generating", "output_index": 0},
+        preview,
+        done(0, item),
+        done(1, {**item, "output_format": "image/gif", "revised_prompt": None, "id": "2"}),
+        done(2, {**item, "output_format": None, "id": "3"}),
+        done(3, {**item, "result": "?", "id": "4"}),
+        done(4, {**item, "result": None, "id": "5"}),
+        over(),
+    )
+    assert said(outcome) == [
+        Unrecognized(json.dumps(preview).encode()),
+        Image(b"x", "image/webp", prompt="p"),
+        Image(b"x", "image/gif", part=1),
+        Image(b"x", "image/png", prompt="p", part=2),
+    ]
+    assert len(natives(outcome)) == 5
+    first, *_, last = outcome.reply.message().parts
+    assert isinstance(first, ImagePart)
+    assert first.url == "data:image/webp;base64,eA=="
+    assert isinstance(last, Opaque)
+
+
+def test_citations() -> None:
+    url: Any = {"type": "url_citation", "url": "u", "title": "t", "start_index": 0, "end_index": 2}
+    file: Any = {"type": "file_citation", "file_id": "f", "filename": "n", "index": 3}
+    item = message(written("ab", annotations=[url, file]))
+    cited: list[Event] = [
+        Citation("u", "t", start=0, end=2),
+        Citation("", "n", "f"),
+    ]
+    annotation: Any = {"type": "response.output_text.annotation.added", "output_index": 0}
+    streamed = hear(
+        delta(0, "ab"),
+        *({**annotation, "annotation": each} for each in (url, file, file)),
+        done(0, item),
+        over(),
+    )
+    assert said(streamed) == [Text("ab"), *cited]
+    assert natives(streamed) == [item]
+    assert said(hear(done(0, item), over())) == [Text("ab"), *cited]
+    odd: Any = {**annotation, "annotation": "?"}
+    assert said(hear(odd, over())) == [Unrecognized(json.dumps(odd).encode())]
+    (part,) = streamed.reply.message().parts
+    assert part == TextPart("ab", native=Native(DIALECT, json.dumps(item).encode()))
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        message(written("a"), phase="commentary"),
+        message({"type": "output_text", "text": "a", "new": 1}),
+        message(written("a"), {"type": "output_new", "x": 1}),
+        message(written("a"), "?"),
+    ],
+)
+def test_a_message_with_more_has_a_native_form(item: Any) -> None:
+    outcome = hear(done(0, item), over())
+    assert said(outcome) == [Text("a")]
+    assert natives(outcome) == [item]
+
+
+def test_what_is_not_understood() -> None:
+    events: list[Any] = [
+        {"type": "response.rate_limits.updated"},
+        {"type": "response.audio.delta", "delta": "x"},
+        added(0, None),
+        {"type": "response.created", "response": "?"},
+        delta(9, "x", "refusal"),
+        added(8, {"type": "reasoning"}),
+        delta(8, "x"),
+        {**delta(8, "x"), "more": 1},
+        {"type": "response.output_text.annotation.added", "output_index": 8, "annotation": {}},
+    ]
+    outcome = hear(*events, over())
+    kept = [events[n] for n in (0, 1, 2, 3, 6, 7, 8)]
+    assert [json.loads(e.raw) for e in outcome.reply.unrecognized] == kept
+    more = hear(delta(0, "a", more=[1]), over(new=1, parallel_tool_calls=True))
+    assert said(more) == [
+        *(Text("a"), Unrecognized(b"[1]", "output[0].more")),
+        Unrecognized(b"1", "response.new"),
+    ]
+    odd = hear(b"data: [DONE]\n\n", b"data: wait\n\n", over())
+    assert said(odd) == [Unrecognized(b"wait")]
+
+
+def test_texts_that_come_together() -> None:
+    """As most of a stream does, in pieces of the network: all that may be among them."""
+    token: Any = {"token": "c", "logprob": -1.0}
+    body = sse(
+        *(delta(0, "a"), delta(0, "b"), delta(0, ""), delta(0, "c", logprobs=[token])),
+        *(delta(0, "d"), delta(0, "e", content_index=1), delta(1, "f"), delta(0, "g")),
+    )
+    # What it is, its data says.
+    body += b"event: response.output_text.delta\ndata: " + json.dumps(over()).encode() + b"\n\n"
+    outcome = alike(ask(), body + sse(delta(0, "x"))).succeeded()
+    assert said(outcome) == [
+        *(Text("a"), Text("b"), Text("c"), LogProbs([TokenLogProb("c", -1.0)])),
+        *(Text("d"), Text("e"), Text("f", part=1), Text("g")),
+    ]
+
+
+def test_other_types_of_values() -> None:
+    outcome = hear({**delta(0, "a"), "output_index": "0"}, delta(0, 7), delta(0, "b"), over())
+    assert said(outcome) == [Text("a"), Text("7"), Text("b")]
+
+
+# The end
+
+
+def test_a_cut_stream_is_no_success() -> None:
+    text = message(written("a"))
+    for events in ([CREATED], [CREATED, delta(0, "a")], [CREATED, delta(0, "a"), done(0, text)]):
+        for ending in ("eof", "disconnect"):
+            outcome = hear(*events, ending=ending)
+            outcome.refused_by(Truncated, "the stream ended before response.completed")
+    hear(CREATED, delta(0, "a"), done(0, text), ending="timeout").refused_by(TimedOut)
+
+
+def test_the_end_is_at_once() -> None:
+    exchange = ask()
+    exchange.next_request()
+    exchange.receive_response(200, JSON)
+    events = exchange.receive_data(sse(CREATED, over()))
+    assert events == [*STARTED, *COMPLETED]
+    assert exchange.receive_data(b"data: [DONE]\n\n") == []
+    assert exchange.next_request() is None
+
+
+def test_what_comes_after_the_end_is_not_read() -> None:
+    text = delta(0, "b")
+    assert said(hear(delta(0, "a"), over(), b"data: [DONE]\n\n", text)) == [Text("a")]
+    body = sse(delta(0, "a"), delta(0, "b"), over()) + sse(text)
+    assert said(drive(ask(), Response(body))) == [Text("a"), Text("b")]
+
+
+@pytest.mark.parametrize(
+    ("status", "details", "finish"),
+    [
+        ("completed", None, Finish("completed", "stop")),
+        ("incomplete", {"reason": "content_filter"}, Finish("content_filter", "content_filter")),
+        ("incomplete", {"reason": "steered"}, Finish("steered", "")),
+        ("incomplete", {"reason": "of another kind"}, Finish("of another kind", "")),
+    ],
+)
+def test_finish_reasons(status: str, details: Any, finish: Finish) -> None:
+    outcome = hear(CREATED, over(status, incomplete_details=details)).succeeded()
+    assert outcome.events[-2] == finish
+
+
+def test_xais_word_for_the_end() -> None:
+    ended = {"type": "response.done", "response": {"id": "r", "model": "m"}}
+    assert hear(ended).succeeded().events == [*STARTED, *COMPLETED]
+
+
+def test_usage() -> None:
+    used: Any = {
+        "input_tokens": 30,
+        "input_tokens_details": {"cached_tokens": 10, "cache_write_tokens": 5},
+        "output_tokens": 7.0,
+        "output_tokens_details": {"reasoning_tokens": 4},
+        "total_tokens": 37,
+        "cost": 0.1,
+    }
+    assert said(hear(over(usage=used))) == [Usage(30, 7, 37, 10, 5, 4, used)]
+    assert said(hear(over(usage={"input_tokens": True}))) == [Usage(raw={"input_tokens": True})]
+
+
+def test_keep_alives() -> None:
+    alive = {"type": "keepalive", "sequence_number": 3}
+    comments = b": keepalive\n\n"
+    outcome = hear(comments, CREATED, alive, comments, delta(0, "a"), alive, over()).succeeded()
+    assert said(outcome) == [Text("a")]
+    for ping in (sse(alive), sse(alive, named=False), comments):
+        no_sign_of_life(ask(), sse(CREATED), ping)
+    text = 'of a "keepalive"'
+    assert said(hear(delta(0, text), over())) == [Text(text)]
+    broken = b'data: {"keepalive"\n\n'
+    assert isinstance(drive(ask(), Response(broken + sse(over()))).error, RemoteProtocolError)
+
+
+def test_limits() -> None:
+    exchange = RESPONSES.exchange(as_chat("hi", model="m"), limits=Limits(parts=2))
+    items = [done(place, message(written("a"), id=f"m{place}")) for place in range(3)]
+    assert isinstance(drive(exchange.fresh(), sse(*items, over())).error, LimitExceeded)
+    pieces = [delta(0, "a", content_index=number) for number in range(3)]
+    assert isinstance(drive(exchange.fresh(), sse(*pieces, over())).error, LimitExceeded)
+
+
+# The whole answer
+
+
+def hear_whole(document: Any, status: int = 200) -> Outcome:
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    return alike(ask(stream=False), Response(body, status, JSON))
+
+
+def test_a_whole_answer() -> None:
+    item = thought(summary=[{"type": "summary_text", "text": "so"}], encrypted_content="e")
+    document: Any = {
+        "id": "r",
+        "object": "response",
+        "model": "m",
+        "status": "completed",
+        "error": None,
+        "output": [item, message(written("a")), call('{"x":1}')],
+        "usage": {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3},
+        "surprise": 1,
+    }
+    outcome = hear_whole(document).succeeded()
+    assert said(outcome) == [
+        *(Reasoning("so"), Text("a", part=1), ToolCallStart(0, "c", "f", part=2)),
+        *(ToolCallDelta(0, '{"x":1}'), Unrecognized(b"1", "surprise")),
+        *(Usage(1, 2, 3, raw=document["usage"]), ToolCallEnd(0, "c", "f", '{"x":1}', True)),
+    ]
+    assert natives(outcome) == [item]
+    assert outcome.events[-2:] == [Finish("completed", "tool_call"), End("terminator")]
+
+
+def test_whole_items_that_share_an_id() -> None:
+    document: Any = {"object": "response", "output": [message(written("a")), message(written("b"))]}
+    outcome = hear_whole(document).succeeded()
+    assert outcome.events == [Text("a"), Text("b", part=1), End("terminator")]
+
+
+def test_a_whole_answer_instead_of_a_stream() -> None:
+    document: Any = {
+        "id": "r",
+        "model": "m",
+        "status": "completed",
+        "output": [message(written("a"))],
+    }
+    body = json.dumps(document).encode()
+    assert alike(ask(), Response(body, 200, JSON)).succeeded().reply.text == "a"
+    cut = alike(ask(), Response(body[:-1], 200, JSON))
+    assert type(cut.error) is Truncated
+
+
+@pytest.mark.parametrize("status", ["queued", "in_progress"])
+def test_an_answer_in_the_background_is_none(status: str) -> None:
+    document: Any = {"id": "resp_9", "object": "response", "status": status, "output": []}
+    hear_whole(document).refused_by(UnexpectedContent, "resp_9", status)
+
+
+def test_documents_that_are_no_answer() -> None:
+    hear_whole({"status": "fine"}).refused_by(UnexpectedContent, "no response")
+    hear_whole([1]).refused_by(UnexpectedContent, "no response")
+    hear_whole({"error": {"message": "no", "code": "server_error"}}).refused_by(Refused, "no")
+    hear_whole(b"<html>Sign in</html>").refused_by(UnexpectedContent, "HTML")
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("server_error", Refused),
+        ("rate_limit_exceeded", RateLimited),
+        ("insufficient_quota", RateLimited),
+        ("usage_limit_reached", RateLimited),
+        ("server_is_overloaded", Overloaded),
+        ("slow_down", Overloaded),
+        ("invalid_prompt", ContentFiltered),
+        ("bio_policy", ContentFiltered),
+        ("image_content_policy_violation", ContentFiltered),
+        ("context_length_exceeded", BadRequest),
+        ("invalid_image_url", BadRequest),
+        ("vector_store_timeout", Refused),
+    ],
+)
+def test_errors_in_a_stream(code: str, kind: type[Refused]) -> None:
+    error: Any = {"code": code, "message": "no way"}
+    failed = over("failed", error=error)
+    for events in (
+        [failed],
+        [{"type": "error", **error, "param": None}],
+        [{"type": "error", "error": {"type": "t", **error}}, failed],
+    ):
+        outcome = hear(CREATED, delta(0, "a"), *events).refused_by(kind, "no way")
+        assert said(outcome) == [Text("a")]
+        assert isinstance(outcome.error, Refused)
+        assert outcome.error.code == code
+
+
+def test_errors_of_other_forms() -> None:
+    hear(over("failed")).refused_by(Refused, "no reason given")
+    hear(over("failed", error="why not")).refused_by(Refused, "why not")
+    hear({"error": {"message": "no", "type": "rate_limit_error"}}).refused_by(RateLimited, "no")
+    failed: Any = {
+        "object": "response",
+        "status": "failed",
+        "error": {"code": "x", "message": "no"},
+    }
+    hear_whole(failed).refused_by(Refused, "no")
+    hear_whole({"object": "response", "status": "cancelled"}).refused_by(Refused, "no reason given")
+    drive(ask(), b"event: error\ndata: it broke\n\n").refused_by(Refused, "it broke")
+    hear(b'event: error\ndata: {"message": "it broke"}\n\n').refused_by(Refused, "it broke")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (401, {"error": {"code": "invalid_api_key", "message": "no"}}, AuthenticationFailed),
+        (401, {"detail": "no"}, AuthenticationFailed),
+        (400, {"code": "invalid-argument", "error": "no"}, BadRequest),
+        (400, {"error": {"code": "content_filter", "message": "no"}}, ContentFiltered),
+        (404, {"error": {"code": "model_not_found", "message": "no"}}, BadRequest),
+        (429, {"error": {"code": "rate_limit_exceeded", "message": "no"}}, RateLimited),
+        (503, {"error": {"message": "no"}}, Overloaded),
+        (500, b'data: {"error":{"message":"no","code":"500"}}\n\ndata: [DONE]\n\n', Refused),
+    ],
+)
+def test_errors_by_status(status: int, body: Any, kind: type[Refused]) -> None:
+    outcome = hear_whole(body, status).refused_by(kind, "no")
+    assert isinstance(outcome.error, Refused)
+    assert outcome.error.status == status
