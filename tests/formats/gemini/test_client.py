@@ -289,6 +289,12 @@ def test_what_follows_a_reason_takes_it_back() -> None:
         receive(reason, more).succeeded()
 
 
+@pytest.mark.parametrize("key", ["candidates", "promptFeedback"])
+def test_odd_keys_of_a_chunk_are_handed_on(key: str) -> None:
+    odd = event({"responseId": "r", key: "seven"})
+    assert said(odd) == [Start("r", ""), Unrecognized(b'"seven"', key)]
+
+
 def test_each_candidate_has_a_reason() -> None:
     one, two = chunk(text("a"), finish="STOP"), chunk(text("b"), index=1)
     assert isinstance(receive(one, n=2).error, Truncated)
@@ -499,6 +505,13 @@ def test_how_a_call_in_pieces_ends() -> None:
         found = receive(begin, *body, OVER).succeeded().events
         assert ToolCallEnd(0, "", "f", '{"a":1}', True) in found
     assert receive(begin, chunk(partial(one))).events == [ToolCallStart(0, "", "f")]
+    # What is not ended is whole only if the model stopped by itself: else it was cut.
+    for reason in ("MAX_TOKENS", "SAFETY", "NEW"):
+        over = chunk(finish=reason)
+        cut = receive(begin, chunk(partial(one)), over).succeeded().events
+        assert ToolCallEnd(0, "", "f", '{"a":1}', False) in cut
+        ended = receive(begin, chunk(partial(one)), chunk({"functionCall": {}}), over).events
+        assert ToolCallEnd(0, "", "f", '{"a":1}', True) in ended
     at_once = {"functionCall": {"name": "f", "partialArgs": [one]}}
     assert ToolCallEnd(0, "", "f", '{"a":1}', True) in said(chunk(at_once))
 
@@ -511,6 +524,19 @@ def test_a_signed_call_in_pieces() -> None:
         *(ToolCallStart(0, "c", "f"), ToolCallDelta(0, '{"a":1.5}'), native(whole)),
         ToolCallEnd(0, "c", "f", '{"a":1.5}', True),
     ]
+
+
+@pytest.mark.parametrize(
+    "odd", [{"partialArgs": 7, "willContinue": True}, {"partialArgs": [], "willContinue": [7]}]
+)
+def test_a_call_in_pieces_that_begins_oddly(odd: Any) -> None:
+    """It may lack arguments, so it is not to be run."""
+    begin = call("f", **odd)
+    *found, end = said(chunk(begin))
+    raw = json.dumps(begin["functionCall"]).encode()
+    assert Unrecognized(raw, "candidates[0].content.parts.functionCall") in found
+    assert end == ToolCallEnd(0, "", "f", "{}", False)
+    assert not any(isinstance(each, Native) for each in found)
 
 
 def test_odd_fragments_of_a_call() -> None:

@@ -693,6 +693,9 @@ REFUSED: list[tuple[Any, str]] = [
     ({"generationConfig": {"seed": {}}}, "generation_config.seed"),
     ({"generationConfig": {"stopSequences": "a"}}, "stopSequences is a list of strings"),
     ({"generationConfig": {"stopSequences": [1]}}, "stopSequences is a list of strings"),
+    ({"generationConfig": {"candidateCount": 1_000_000_000}}, "from 1 to 8"),  # a room for each
+    ({"generationConfig": {"candidateCount": -1}}, "from 1 to 8"),
+    (b'{"contents":[{"parts":[{"text":"a"}]}],"labels":{"a":1e999}}', "Invalid JSON payload"),
     ({"tools": {}}, "tools is a list"),
     ({"tools": [5]}, "a tool is an object"),
     ({"tools": [{"functionDeclarations": [5]}]}, "a function has a name"),

@@ -187,6 +187,23 @@ def test_calls() -> None:
     assert parts(end) == [{"functionCall": {"name": "h", "args": {}}}]
 
 
+@pytest.mark.parametrize(
+    ("args", "told"), [("", {}), (' {"a":\n1,\r\n"b": "\\n"}\n', {"a": 1, "b": "\n"})]
+)
+def test_odd_arguments_of_calls(args: str, told: Any) -> None:
+    """None, and such as are on several lines, which those of an event can't be."""
+    events: list[Event] = [ToolCallStart(0, "c", "f"), ToolCallEnd(0, "c", "f", args, True)]
+    expected = [{"functionCall": {"id": "c", "name": "f", "args": told}}]
+    assert parts(*events) == whole_parts(*events) == expected
+
+
+def test_what_is_no_call() -> None:
+    with pytest.raises(LocalProtocolError, match="not complete"):
+        written(ToolCallEnd(0, "c", "f", "[1]", True))
+    # One that never ended is written neither way.
+    assert whole_parts(ToolCallStart(0, "c", "f"), ToolCallDelta(0, "{}")) == []
+
+
 def test_native_forms() -> None:
     """One of ours is written as it is, and nothing else of its part."""
     signed: Any = {"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "c2ln"}
@@ -512,6 +529,20 @@ def test_what_is_not_there() -> None:
         responder.fail(caught.value)
         status, headers = responder.head()
         assert (status, dict(headers)[b"allow"]) == (405, b"POST")
+
+
+@pytest.mark.parametrize(
+    ("method", "call"), [("POST", "embedContent"), ("GET", "generateContent?x=1")]
+)
+def test_what_is_not_there_is_told_without_the_key(method: str, call: str) -> None:
+    sign = "&" if "?" in call else "?"
+    request = post(f"/v1beta/models/m:{call}{sign}key=secret")
+    request = Request(method, request.url, request.headers, request.body)
+    responder = Service(GEMINI, key="secret").responder()
+    with pytest.raises(BadRequest, match="/v1beta/models/m") as caught:
+        responder.receive_request(request)
+    assert b"secret" not in responder.fail(caught.value)
+    assert "secret" not in repr(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,8 @@ _EFFORTS: dict[Any, Effort] = {
 _MODES = {"AUTO": "auto", "NONE": "none", "ANY": "required"}
 _JSON = "application/json"
 _DEEPEST = 64
+_MOST = 8
+"""Candidates that a real service makes."""
 _TYPES = words("OBJECT ARRAY STRING NUMBER INTEGER BOOLEAN NULL")
 
 
@@ -97,11 +99,11 @@ def chat_of(body: bytes, model: str, sealer: Sealer | None, *, stream: bool) -> 
         messages = [*_system(fields.pop("systemInstruction", None), sealer)]
         for content in decode_json(_contents, bytes(fields.pop("contents", b"[]"))):
             messages += _messages(content, sealer)
+        extra: dict[str, Any] = {key: decode_json(_any, bytes(raw)) for key, raw in fields.items()}
     except Malformed as error:
         raise _refuse(f"Invalid JSON payload received: {error.message}") from None
     if not any(message.role != "system" for message in messages):
         raise _refuse("* GenerateContentRequest.contents: contents is not specified")
-    extra: dict[str, Any] = {key: decode_json(_any, bytes(raw)) for key, raw in fields.items()}
     options = _options(extra)
     tools = list(_tools(extra.pop("tools", None)))
     choice = _choice(extra)
@@ -336,6 +338,8 @@ def _options(extra: dict[str, Any]) -> dict[str, Any]:
         value = config.pop(name, None)
         if value is not None:
             found[option] = _number(name, value, kind)
+    if not 1 <= found.get("n", 1) <= _MOST:
+        raise _refuse(f"candidateCount must be from 1 to {_MOST}")
     stops: Any = config.pop("stopSequences", None) or []
     if not is_list(stops) or not all(isinstance(stop, str) for stop in stops):
         raise _refuse("stopSequences is a list of strings")

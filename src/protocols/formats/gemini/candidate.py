@@ -53,6 +53,8 @@ DIALECT = "gemini"
 _SIGNATURE = "thoughtSignature"
 _NUMBERS = {"1": "STOP", "2": "MAX_TOKENS", "3": "SAFETY", "4": "RECITATION", "5": "OTHER"}
 """Finish reasons that came as integers. The services differ about those above."""
+_STREAMED = ("partialArgs", "willContinue")
+"""Keys of a call whose arguments come in pieces. Its native form has none of them."""
 _SOURCES = ("web", "retrievedContext", "maps", "image")
 _value = msgspec.json.Decoder()
 
@@ -139,8 +141,10 @@ class CandidateReader:
             self._reason, self._finishes, bool(self._calls), self._detail, self._index
         )
         if proven:
-            self._close(events)
             kind = finish.kind if self._reason else None
+            if self._open is not None and kind not in ("stop", "tool_call"):
+                self._open.call.broken = True  # it was cut inside its arguments
+            self._close(events)
             events += [call.end(kind, self._index) for call in self._calls]
         if self._reason:
             self.failure = failure_of(finish)
@@ -266,7 +270,7 @@ class CandidateReader:
             if odd:
                 open.call.broken = True
                 self._hand_on(piece, "content.parts.functionCall.partialArgs", events)
-        if not said.name and unknown:
+        if any(not said.name or key in _STREAMED for key, _ in unknown):
             open.call.broken = True
             self._hand_on(raw, "content.parts.functionCall", events)
         if not said.will_continue:
@@ -281,7 +285,7 @@ class CandidateReader:
         self._add_arguments(call, arguments.text(), events)
         if form is not None and not call.broken:
             told = _value_of(form, "functionCall")
-            kept = {k: v for k, v in told.items() if k not in ("partialArgs", "willContinue")}
+            kept = {k: v for k, v in told.items() if k not in _STREAMED}
             kept["args"] = msgspec.Raw(arguments.text().encode())
             raw = msgspec.json.encode({**form, "functionCall": kept})
             self._keep(raw, call.part, events)

@@ -44,6 +44,8 @@ WHOLE = ":generateContent"
 COUNT = ":countTokens"
 """The same for a count of tokens."""
 
+_CONTENT = ("candidates", "promptFeedback")
+"""Keys of a chunk that are handed on if they are not understood: the others are about it."""
 _VERSION = re.compile(r"/v\d")
 _decode_usage = usages.decode
 _value = msgspec.json.Decoder()
@@ -206,7 +208,7 @@ class GeminiStep(EventStep):
         return True
 
     def _take_chunk(self, data: bytes, events: list[Event]) -> None:
-        chunk, _ = chunks.decode(data)
+        chunk, unknown = chunks.decode(data)
         usage, failed = bytes(chunk.usage_metadata), bool(chunk.error)
         id, model = str(chunk.response_id or ""), str(chunk.model_version or "")
         if not (chunk.candidates or chunk.prompt_feedback or usage or id or model or failed):
@@ -216,6 +218,7 @@ class GeminiStep(EventStep):
                 return
         self._begin(id, model, events)
         self._take_candidates(chunk.candidates or [], events)
+        events += [Unrecognized(value, key) for key, value in unknown if key in _CONTENT]
         self._take_usage(_told_in(chunk.usage_metadata), events)
         if failed:
             raise refusal_of_object(decode_json(_value, data), self.errors, data=data)

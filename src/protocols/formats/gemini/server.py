@@ -102,12 +102,13 @@ class GeminiResponder(Responder):
             self.service.check_model(found["model"])
             read_json(request, decode_request)
             return msgspec.json.encode({"totalTokens": count_of(request.body)})
+        path, *_ = request.target.partition("?")  # the rest may hold a key
         if does == "model" and found["model"].endswith((STREAM, WHOLE, COUNT)):
-            error = refuse(BadRequest, 405, f"{request.target} takes POST, not {request.method}")
+            error = refuse(BadRequest, 405, f"{path} takes POST, not {request.method}")
             error.headers = [(b"allow", b"POST")]
             raise error
         if does == "unknown":
-            raise refuse(BadRequest, 404, f"there is no method at {request.target}")
+            raise refuse(BadRequest, 404, f"there is no method at {path}")
         provider = self.service.provider
         if does == "model":
             return msgspec.json.encode(_model(self.service.check_model(found["model"])))
@@ -244,12 +245,13 @@ class GeminiResponder(Responder):
         """The parts of a whole choice. Its native forms go first, as all of a part is in them; a
         call that is not complete is left out."""
 
+        complete = {(call.id, call.name) for call in choice.tool_calls if call.complete}
         start: ToolCallStart | None = None
-        for event in _natives_first(choice.events()):
+        for event in _natives_first(_with_arguments(choice.events())):
             if isinstance(event, ToolCallStart):
                 start = event
             elif isinstance(event, ToolCallDelta) and start is not None:
-                if not is_json_object(event.arguments):
+                if (start.id, start.name) not in complete:
                     continue
                 event = ToolCallEnd(event.call, start.id, start.name, event.arguments, True)
             part = self._part(event, candidate)
@@ -300,6 +302,16 @@ class GeminiResponder(Responder):
         return ending
 
 
+def _with_arguments(events: Iterable[Event]) -> Iterator[Event]:
+    """The events of a choice, with the arguments of calls that have none, too."""
+    events = list(events)
+    told = {event.call for event in events if isinstance(event, ToolCallDelta)}
+    for event in events:
+        yield event
+        if isinstance(event, ToolCallStart) and event.call not in told:
+            yield ToolCallDelta(event.call, "")
+
+
 def _natives_first(events: Iterable[Event]) -> Iterator[Event]:
     """The events of a choice, in each part our native form first, as all of the part is in it;
     another one before the arguments of the call that it signs."""
@@ -324,8 +336,13 @@ def _content(index: int, parts: list[Any]) -> dict[str, Any]:
 
 
 def _call(id: str, name: str, arguments: str, signature: str | None) -> dict[str, Any]:
+    arguments = arguments.strip() or "{}"
+    if not is_json_object(arguments):
+        raise LocalProtocolError(f"the call {name!r} is not complete: leave it out")
+    # As it came, but on one line: a line end between tokens would end the `data:` line.
+    raw = msgspec.Raw(arguments.replace("\n", " ").replace("\r", " ").encode())
     said: dict[str, Any] = {"id": id} if id else {}
-    call = {"functionCall": {**said, "name": name, "args": msgspec.Raw(arguments.encode())}}
+    call = {"functionCall": {**said, "name": name, "args": raw}}
     return {**call, "thoughtSignature": signature} if signature else call
 
 
