@@ -493,6 +493,9 @@ def test_a_call_that_is_never_done() -> None:
     assert ends(hear(added(0, whole), over()))[0].complete
     piece = delta(0, '{"b":2}', "function_call_arguments")
     assert ends(hear(added(0, whole), piece, over()))[0].arguments == '{"b":2}'
+    assert ends(hear(piece, added(0, call("")), over())) == [
+        ToolCallEnd(0, "c", "f", '{"b":2}', True)
+    ]
 
 
 def test_a_call_that_only_the_end_tells() -> None:

@@ -408,6 +408,8 @@ class ResponsesStep(EventStep):
             item = self._open(value, raw, place, events)
         if done:
             self._finish(item, value, raw, events)
+        else:
+            item.raw = raw  # a piece may have come before
 
     def _finish(self, item: _Item, value: dict[str, Any], raw: bytes, events: list[Event]) -> None:
         """An item is done: what nothing has told of it yet, and its native form."""
@@ -431,10 +433,12 @@ class ResponsesStep(EventStep):
         """An item that is not done when the answer is over: what it began with, of which its pieces
         may have told more since."""
         call, value = item.block.call, decode_json(_value, item.raw)
-        if call is None or not call.arguments:
-            self._take_whole(item, value, events)
-            if call is not None and value.get("status") != "completed":
-                call.broken = True
+        cut = call is not None and not call.arguments and value.get("status") != "completed"
+        if call is not None and call.arguments:
+            value = {**value, "arguments": "", "input": ""}
+        self._take_whole(item, value, events)
+        if call is not None:
+            call.broken = call.broken or cut
         if item.block.kind is Native:
             events.append(Unrecognized(item.raw, f"output[{item.block.number}]"))
 
