@@ -130,9 +130,8 @@ class GeminiStep(EventStep):
         self._parts = Parts(question.limits.parts)
         self._citations = Citations(self._parts)
         self._begun = False
-        self._usage: dict[str, Any] = {}
-        self._told = msgspec.Raw()  # that of the last chunk
-        self._keys: list[str] = []  # of the last usage, if it had counts and all that was told
+        self._usage: dict[str, Any] = {}  # all that was told so far
+        self._keys: list[str] = []  # of that
         self._plain: CandidateReader | None = None  # the first candidate, if its text goes on
 
     def payloads(self, payloads: list[bytes], events: list[Event]) -> None:
@@ -148,8 +147,8 @@ class GeminiStep(EventStep):
                     if text := chunk.candidates[0].content.parts[0].text:
                         pieces.append(text)
                         events.append(Text(text, part))
-                    if chunk.usage_metadata != self._told:
-                        self._take_usage(chunk.usage_metadata, events)
+                    if told := chunk.usage_metadata:
+                        self._take_usage(told, events)
                     continue
             self.event(payload, "message", events)
             plain = self._plain
@@ -217,7 +216,7 @@ class GeminiStep(EventStep):
                 return
         self._begin(id, model, events)
         self._take_candidates(chunk.candidates or [], events)
-        self._take_usage(chunk.usage_metadata, events)
+        self._take_usage(_told_in(chunk.usage_metadata), events)
         if failed:
             raise refusal_of_object(decode_json(_value, data), self.errors, data=data)
         if chunk.prompt_feedback:
@@ -260,28 +259,30 @@ class GeminiStep(EventStep):
             goes_on = reader.numbers.kind == "text" and not reader.finished
             self._plain = reader if goes_on else None
 
-    def _take_usage(self, raw: msgspec.Raw, events: list[Event]) -> None:
+    def _take_usage(self, told: dict[str, Any], events: list[Event]) -> None:
         """The counts so far. A later chunk may lack some; nothing is added up."""
-        if raw == self._told:
-            return
-        self._told = raw
-        try:
-            told = _decode_usage(raw)
-        except (ValueError, RecursionError):
-            return  # it has none, or something else
-        keys, counts = list(told), True
-        if keys != self._keys or None in told.values():  # else it replaces all that is known
-            counts = not COUNTS.isdisjoint(keys)
-            told = self._usage | {key: value for key, value in told.items() if value is not None}
-            self._keys = keys if counts and len(told) == len(keys) else []
-        self._usage = told
-        if counts:
-            events.append(usage_of(told))
+        counts = not COUNTS.isdisjoint(told)
+        if list(told) != self._keys:  # else it replaces all that is known, as most do
+            told = self._usage | told
+            self._keys = list(told)
+        if told != self._usage:
+            self._usage = told
+            if counts:
+                events.append(usage_of(told))
 
 
 _FIELDS = msgspec.structs.fields(Counts)
 COUNTS = frozenset(field.encode_name for field in _FIELDS)
 """The counts of tokens in a usage; what else it has is of no count."""
+
+
+def _told_in(raw: msgspec.Raw) -> dict[str, Any]:
+    """What a `usageMetadata` tells: nothing if it is no object."""
+    try:
+        told = _decode_usage(raw)
+    except (ValueError, RecursionError):
+        return {}
+    return {key: value for key, value in told.items() if value is not None}
 
 
 def _check_prompt(feedback: dict[str, Any], data: bytes) -> None:

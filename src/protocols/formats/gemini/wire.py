@@ -65,7 +65,7 @@ class PlainChunk(msgspec.Struct, gc=False, kw_only=True, rename="camel"):
     """What most chunks are: some text of the first candidate, and the usage so far."""
 
     candidates: tuple[_PlainCandidate]
-    usage_metadata: msgspec.Raw = _NOTHING
+    usage_metadata: dict[str, int | str | list[Any]] = {}
     prompt_feedback: None = None
     error: None = None
 
