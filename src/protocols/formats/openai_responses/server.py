@@ -44,7 +44,7 @@ from ...events import (
 from ...reply import Choice, Reply
 from ...service import Responder, Service, error_fields, read_json, refuse, tokens_in
 from ...toolkit.http import Headers, Request, get_header
-from ...toolkit.json import is_object, text_of
+from ...toolkit.json import is_object
 from ...toolkit.sse import encode_sse
 from ...toolkit.toolcalls import is_json_object
 from .body import chat_of
@@ -345,9 +345,6 @@ class ResponsesResponder(Responder):
             return {"id": self._id_of(block), **native}
         item = self._item(block)
         if native:
-            if native.get("type") != item["type"]:
-                was = text_of(native, "type")[:80]
-                raise LocalProtocolError(f"a native form of type {was!r} for a {item['type']}")
             own = {"id": item["id"]} if streamed else {}
             if block.kind is Reasoning and "summary" not in native:  # it is a sealed one
                 native = {**native, "summary": [_part_of(block)]}
