@@ -1,6 +1,7 @@
 """OpenAI Responses, client half: each fact about its answers, by bytes that are written here."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -269,6 +270,39 @@ def test_one_place_for_two_items() -> None:
     assert said(outcome)[2] == ToolCallStart(0, "c", "f", part=2)
 
 
+def test_a_text_in_other_forms() -> None:
+    """Read leniently, or else handed on: never left out."""
+    for content in ("hello", [written("hello")]):
+        item = {"type": "message", "content": content}
+        assert said(hear(done(0, item), over())) == [Text("hello")]
+        assert not natives(hear(done(0, item), over()))
+    assert said(hear(done(0, message({**written(""), "text": 5})), over())) == [Text("5")]
+    for odd in (message({**written(""), "text": ["a"]}), {**message(), "content": {"text": "a"}}):
+        assert natives(hear(done(0, odd), over())) == [odd]
+    summary = thought(summary="hm")
+    assert said(hear(done(0, summary), over())) == [Reasoning("hm")]
+    whole = {"type": "response.output_text.done", "output_index": 0, "text": ["a"]}
+    assert said(hear(whole, over())) == [Unrecognized(b'["a"]', "output[0].text")]
+
+
+def test_items_that_are_never_done() -> None:
+    """What they began with is told."""
+    assert said(hear(added(0, message(written("a"))), over())) == [Text("a")]
+    assert said(hear(added(0, message(written("a"))), delta(0, "b"), over())) == [Text("b")]
+    search = {"type": "web_search_call", "query": "q"}
+    raw = json.dumps(search).encode()
+    assert said(hear(added(0, search), over())) == [Unrecognized(raw, "output[0]")]
+
+
+def test_an_item_at_the_place_of_another() -> None:
+    """The same however the stream is cut, though the text before is not done."""
+    outcome = hear(
+        added(0, message()), delta(0, "a"), delta(0, "b"), added(0, call("")), delta(0, "c"), over()
+    )
+    assert [event.text for event in said(outcome) if isinstance(event, Text)] == ["a", "b"]
+    assert Unrecognized(json.dumps(delta(0, "c")).encode()) in outcome.events
+
+
 def test_a_stream_that_goes_on_in_the_middle() -> None:
     """A resumed one begins at any number; of what came before it knows what the items say."""
     outcome = hear(
@@ -280,9 +314,31 @@ def test_a_stream_that_goes_on_in_the_middle() -> None:
     ).succeeded()
     assert outcome.events == [
         *(Text("b"), ToolCallStart(0, "", "", part=1), ToolCallDelta(0, '":1}')),
+        Unrecognized(b'{"x":1}', "output[1].arguments"),
         *(Start("r", "m"), ToolCallEnd(0, "c", "f", '":1}', False)),
         *(Finish("completed", "tool_call"), End("terminator")),
     ]
+
+
+def test_the_end_says_less_than_its_name() -> None:
+    failed: Any = {"type": "response.failed", "response": {"id": "r", "status": "completed"}}
+    assert isinstance(hear(CREATED, delta(0, "a"), failed).error, Refused)
+    for status in ("completed", "in_progress"):
+        cut: Any = {"type": "response.incomplete", "response": {"id": "r", "status": status}}
+        assert Finish("incomplete") in hear(cut).succeeded().events
+    whole: Any = {"type": "response.completed", "response": {"status": "in_progress"}}
+    assert hear(CREATED, whole).succeeded().events == [*STARTED, *COMPLETED]
+    short: Any = {"type": "response.completed", "response": {"status": "incomplete"}}
+    assert Finish("incomplete") in hear(short).succeeded().events
+
+
+def test_an_end_without_its_response() -> None:
+    ended: Any = {"type": "response.completed", "response": None}
+    unread = Unrecognized(json.dumps(ended).encode())
+    assert hear(CREATED, ended).succeeded().events == [*STARTED, unread, *COMPLETED]
+    error = {"code": "rate_limit_exceeded", "message": "slow"}
+    for kind in ("response.failed", "response.error", "error"):
+        assert isinstance(hear(CREATED, {"type": kind, "error": error}).error, RateLimited)
 
 
 def test_a_queued_answer() -> None:
@@ -356,13 +412,26 @@ def test_a_hidden_thought_is_opaque() -> None:
 # Calls
 
 
+def arguments(whole: Any, **more: Any) -> Any:
+    kind = "response.function_call_arguments.done"
+    return {"type": kind, "output_index": 0, "arguments": whole, **more}
+
+
+def ends(outcome: Outcome) -> list[ToolCallEnd]:
+    return [event for event in outcome.succeeded().events if isinstance(event, ToolCallEnd)]
+
+
 def test_a_call() -> None:
     outcome = hear(
         CREATED,
         added(0, call("", status="in_progress")),
         delta(0, '{"a"', "function_call_arguments", item_id="fc"),
         delta(0, ":1}", "function_call_arguments", item_id="fc"),
-        {"type": "response.function_call_arguments.done", "output_index": 0, "arguments": "{}"},
+        {
+            "type": "response.function_call_arguments.done",
+            "output_index": 0,
+            "arguments": '{"a":1}',
+        },
         done(0, call('{"a":1}', status="completed")),
         over(output=[call('{"a":1}', status="completed")]),
     ).succeeded()
@@ -372,6 +441,83 @@ def test_a_call() -> None:
         ToolCallEnd(0, "c", "f", '{"a":1}', True),
         *(Finish("completed", "tool_call"), End("terminator")),
     ]
+
+
+def test_arguments_that_are_an_object() -> None:
+    """Never a call without arguments: their text is what was meant."""
+    item = {**call(""), "arguments": {"a": 1}}
+    whole = ToolCallEnd(0, "c", "f", '{"a":1}', True)
+    assert ends(hear(added(0, call("")), done(0, item), over())) == [whole]
+    assert ends(hear(over(output=[item]))) == [whole]
+    event = arguments({"a": 1})
+    [end] = ends(hear(added(0, call("")), event, done(0, item), over()))
+    assert end.complete
+    assert json.loads(end.arguments) == {"a": 1}
+    piece = delta(0, {"a": 1}, "function_call_arguments")
+    outcome = hear(added(0, call("")), piece, over())
+    assert not ends(outcome)[0].complete  # something of it is not understood
+    assert Unrecognized(b'{"a": 1}', "output[0].delta") in outcome.events
+    assert ends(hear(added(0, call("")), piece, done(0, call('{"a":1}')), over())) == [whole]
+
+
+def test_pieces_of_arguments_that_did_not_come() -> None:
+    begun = (added(0, call("")), delta(0, '{"a":', "function_call_arguments"))
+    whole = ToolCallEnd(0, "c", "f", '{"a":1}', True)
+    assert ends(hear(*begun, arguments('{"a":1}'), over())) == [whole]
+    assert ends(hear(*begun, done(0, call('{"a":1}')), over())) == [whole]
+    told = (added(0, call("")), delta(0, '{"a":1}', "function_call_arguments"))
+    assert ends(hear(*told, arguments('{"a": 1}'), arguments("{}"), over())) == [whole]
+
+
+def test_arguments_that_contradict_themselves() -> None:
+    """Nobody knows which were meant: not to be acted upon."""
+    told = (added(0, call("")), delta(0, '{"a":1}', "function_call_arguments"))
+    for whole in ('{"a":12}', "{"):
+        outcome = hear(*told, done(0, call(whole)), over())
+        assert ends(outcome) == [ToolCallEnd(0, "c", "f", '{"a":1}', False)]
+        assert Unrecognized(whole.encode(), "output[0].arguments") in outcome.events
+
+
+def test_the_name_of_a_call_at_its_end() -> None:
+    """LM Studio's; here nothing else says it."""
+    [end] = ends(hear(arguments("{}", name="f"), over()))
+    assert (end.name, end.complete) == ("f", True)
+
+
+def test_a_call_that_is_never_done() -> None:
+    """It may have been cut before its arguments came."""
+    assert not ends(hear(added(0, call("")), over()))[0].complete
+    begun = call('{"a":1}', status="in_progress")
+    assert ends(hear(added(0, begun), over())) == [ToolCallEnd(0, "c", "f", '{"a":1}', False)]
+    whole = call('{"a":1}', status="completed")
+    assert ends(hear(added(0, whole), over()))[0].complete
+    piece = delta(0, '{"b":2}', "function_call_arguments")
+    assert ends(hear(added(0, whole), piece, over()))[0].arguments == '{"b":2}'
+    assert ends(hear(piece, added(0, call("")), over())) == [
+        ToolCallEnd(0, "c", "f", '{"b":2}', True)
+    ]
+
+
+def test_a_call_that_only_the_end_tells() -> None:
+    """Beside other items of the answer, one of which the end leaves out."""
+    outcome = hear(
+        done(0, thought()), done(1, message(written("a"))), over(output=[message(), call("{}")])
+    )
+    assert ends(outcome) == [ToolCallEnd(0, "c", "f", "{}", True)]
+
+
+def test_many_calls_that_were_cut() -> None:
+    """The time is not that of each times all."""
+    cut = [call("{}", status="incomplete")] * 20000
+    body = json.dumps({"object": "response", "status": "completed", "output": cut}).encode()
+    exchange = ask(stream=False)
+    exchange.next_request()
+    exchange.receive_response(200, JSON)
+    began = time.process_time()
+    exchange.receive_data(body)
+    events = exchange.receive_eof()
+    assert time.process_time() - began < 5
+    assert not any(event.complete for event in events if isinstance(event, ToolCallEnd))
 
 
 def test_arguments_only_when_done() -> None:

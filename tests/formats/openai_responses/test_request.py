@@ -540,6 +540,14 @@ def test_results_of_tools() -> None:
     assert read_items(approved) == [Message("tool", (Opaque(own(approved)),))]
 
 
+def test_a_piece_of_a_result_whose_text_is_none() -> None:
+    """It goes on as it came: what is wrong with it, the service says."""
+    piece: Any = {"type": "input_text", "text": 5}
+    result = Message("tool", (Opaque(own(piece)),), tool_call_id="c")
+    call = Message("assistant", (ToolCall("c", "f", "{}"),))
+    assert items(HI, call, result)[-1]["output"] == [piece]
+
+
 def test_long_ids_are_short() -> None:
     long = "x" * 65
     call = Message("assistant", (ToolCall(long, "f", "{}"),))
@@ -660,6 +668,8 @@ def test_an_empty_message() -> None:
         ({"input": [{"role": "user", "content": 1}]}, "content is text, or a list"),
         ({"input": [{"role": "user", "content": ["hi"]}]}, "content is text, or a list"),
         ({"input": [{"type": "item_reference", "id": "i"}]}, "send the item itself"),
+        ({"input": [{"type": "function_call", "arguments": 1}]}, "arguments of a function_call is"),
+        ({"input": [{"type": "custom_tool_call_output", "call_id": 1}]}, "call_id of a custom"),
         ({"tools": [{"name": "f"}]}, "a tool has a type"),
         ({"previous_response_id": "r"}, "previous_response_id: nothing is kept here"),
         ({"conversation": {"id": "c"}}, "conversation: nothing is kept here"),

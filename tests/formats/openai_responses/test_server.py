@@ -208,6 +208,14 @@ def test_each_event_at_once() -> None:
     assert b'"id":"resp_1"' in responder.send(END)
 
 
+def test_a_native_form_that_lacks_the_name_of_its_call() -> None:
+    call = (ToolCallStart(0, "c", "f"), ToolCallDelta(0, "{}"))
+    bare = Native(DIALECT, b'{"type":"function_call","call_id":"c"}')
+    values = stream(*call, bare, END)
+    [said] = [value for value in values if value["type"].endswith("arguments.done")]
+    assert (said["name"], said["arguments"]) == ("", "{}")
+
+
 def test_a_thought_a_call_and_a_refusal() -> None:
     events: list[Event] = [
         *(Reasoning("s"), Reasoning("o"), Refusal("no", part=1)),

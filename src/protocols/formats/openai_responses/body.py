@@ -60,6 +60,7 @@ _STATE = ("previous_response_id", "conversation", "background")
 """What needs a service that keeps answers."""
 _BOOKKEEPING = words("id status internal_chat_message_metadata_passthrough")
 """Keys of an item that say nothing."""
+_CALLS = words("function_call function_call_output custom_tool_call custom_tool_call_output")
 _ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant")
 _EFFORTS: dict[str, Effort] = {word: word for word in get_args(Effort)}
 
@@ -148,6 +149,10 @@ class _Reader:
     def take(self, item: dict[str, Any]) -> None:
         """The next item. Raises BadRequest."""
         kind, role = text_of(item, "type"), item.get("role")
+        if kind in _CALLS:
+            for key in ("call_id", "name", "arguments", "input"):
+                if not isinstance(item.get(key, ""), str | None):
+                    raise _refuse(f"input: {key} of a {kind} is text")
         match kind:
             case "" | "message":
                 if role not in _ROLES:

@@ -6,6 +6,7 @@ may be missing. The events of an item are known by its `output_index`: Copilot c
 """
 
 from base64 import b64decode
+from collections import Counter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -112,14 +113,15 @@ _tokens = msgspec.json.Decoder(list[TokenLogProb], strict=False)
 class _Item:
     """An item of the answer. `told`: the channels of which pieces came, each with the number of its
     piece of the item; what was told is not told again when the item is done. `thoughts`: the
-    channel of thoughts that is told."""
+    channel of thoughts that is told. `raw`: what it began with, until it is done."""
 
-    __slots__ = ("block", "cited", "done", "id", "thoughts", "told", "type")
+    __slots__ = ("block", "cited", "done", "id", "raw", "thoughts", "told", "type")
 
-    def __init__(self, type: str, id: str, block: Block) -> None:
+    def __init__(self, type: str, id: str, block: Block, raw: bytes) -> None:
         self.type = type
         self.id = id
         self.block = block
+        self.raw = raw
         self.done = False
         self.cited = False
         self.thoughts = ""
@@ -156,8 +158,9 @@ class ResponsesStep(EventStep):
         self._custom = custom_names(chat)
         self._items: dict[int, _Item] = {}  # by their place
         self._by_id: dict[str, _Item] = {}
+        self._undone: dict[int, _Item] = {}  # by the number of their block
         self._last: _Item | None = None
-        self._begun = 0
+        self._begun = Counter[str]()  # how many of each type
         self._started = False
         self._plain: _Plain | None = None
 
@@ -229,14 +232,18 @@ class ResponsesStep(EventStep):
         event, unknown = events.decode(data)
         type = event.type or ("" if type in (USUAL, "message") else type)
         group, _, verb = type.removeprefix("response.").partition(".")
-        if type == "error" or (not type and is_refusal(decode_json(_value, data), self.errors)):
+        told = bytes(event.response)[:1] == b"{"
+        failed = group in ("error", *_FAILED) and not told
+        if failed or (not type and is_refusal(decode_json(_value, data), self.errors)):
             value = decode_json(_value, data)
             nested = is_object(value.get("error"))
             # Of a flat one the type says only that it is an error.
             error = value if nested else {k: v for k, v in value.items() if k != "type"}
             raise refusal_of_object(error, self.errors, data=data)
-        if type in _LIFECYCLE and bytes(event.response)[:1] == b"{":
-            self._take_response(bytes(event.response), type, out)
+        if type in _LIFECYCLE:
+            if not told:
+                out.append(Unrecognized(data))
+            self._take_response(bytes(event.response) if told else b"{}", type, out)
         elif group == "output_item" and verb in ("added", "done"):
             self._take_item(verb == "done", bytes(event.item), event.output_index, data, out)
         elif group in CHANNELS and verb in ("delta", "done"):
@@ -264,15 +271,26 @@ class ResponsesStep(EventStep):
         if item is None:
             out.append(Unrecognized(data))
             return
-        text = getattr(event, key) if done else event.delta
-        if not done or (channel, number) not in item.told:
-            self._say(item, channel, number, text, out)
+        call, odd = item.block.call, dict(unknown)
+        if call is not None:
+            call.name = call.name or event.name
+            call.broken = call.broken or "delta" in odd
+        if not done:
+            self._say(item, channel, number, event.delta, out)
+        elif ("whole", 0) in item.told:
+            pass  # it is said again, and to compare it may take long
+        elif channel == "arguments" and key in odd:  # an object, where text is due
+            self._tell(item, channel, number, odd[key].decode(), out)
+        else:
+            self._tell(item, channel, number, getattr(event, key), out)
         if not done or ("logprobs", number) not in item.told:
             self._take_logprobs(item, number, bytes(event.logprobs), out)
-        if done:
-            return
         place = f"output[{item.block.number}]"
-        out += [Unrecognized(value, f"{place}.{key}") for key, value in unknown]
+        out += [
+            Unrecognized(value, f"{place}.{name}")
+            for name, value in unknown
+            if not done or name == key != "arguments"
+        ]
 
     # The response
 
@@ -286,18 +304,23 @@ class ResponsesStep(EventStep):
             events.append(Start(id, model))
         if type and type not in _OVER:
             return
-        status = response.status or type.rpartition(".")[2].replace("done", "completed")
+        named = type.rpartition(".")[2].replace("done", "completed")
+        status = response.status or named
+        if type and (named in _FAILED or status in ("completed", *_UNDER_WAY)):
+            status = named  # it says no less than the name of its event
         if response.error and not is_object(response.error):
             response.error = {"message": str(response.error)}
         if not type and status in _UNDER_WAY:
             raise UnexpectedContent(f"the answer {id} is {status}: it was asked in the background")
         output = list(map(bytes, response.output or ()))
-        streamed = self._begun > 0
+        streamed, types = bool(self._begun), Counter[str]()
         for number, item in enumerate(output):
             if streamed:
-                self._take_last(number, item, len(output), events)
+                self._take_last(number, item, types, events)
             else:
                 self._take_item(True, item, number, item, events)
+        for left in self._undone.values():
+            self._take_undone(left, events)
         for key, value in unknown:
             events.append(Unrecognized(value, f"response.{key}" if type else key))
         if response.usage is not None:
@@ -309,31 +332,37 @@ class ResponsesStep(EventStep):
         self._reader.finish_reason = reason or status
         self.evidence = "terminator"
 
-    def _take_last(self, number: int, raw: bytes, count: int, events: list[Event]) -> None:
-        """An item of the output when the answer is over: it says what nothing said before."""
+    def _take_last(self, number: int, raw: bytes, types: Counter[str], events: list[Event]) -> None:
+        """An item of the output when the answer is over: it says what nothing said before. `types`
+        counts the items before it."""
         value = decode_json(_value, raw)
         type, id = text_of(value, "type"), text_of(value, "id")
+        types[type] += 1
         item = self._by_id.get(id) or self._items.get(number)
         if item is not None and item.type == type:
             if not item.done:
                 self._finish(item, value, raw, events)
-        elif self._begun < count:
+        elif self._begun[type] < types[type]:
             self._take_item(True, raw, None, raw, events)
 
     # Its items
 
-    def _open(self, value: dict[str, Any], place: int | None, events: list[Event]) -> _Item:
+    def _open(
+        self, value: dict[str, Any], raw: bytes, place: int | None, events: list[Event]
+    ) -> _Item:
         """An item begins."""
         reader, type = self._reader, text_of(value, "type")
         kind = _KINDS.get(type, Native)
-        name = text_of(value, "name")
+        name = _said(value, "name")
         custom = type == "custom_tool_call" and name in self._custom
         if custom:
             kind = ToolCallStart
-        id = text_of(value, "call_id")
+        id = _said(value, "call_id")
         block = reader.open(reader.next, kind, events, id=id, name=name, custom=custom)
-        item = self._last = _Item(type, text_of(value, "id"), block)
-        self._begun += 1
+        item = self._last = _Item(type, text_of(value, "id"), block, raw)
+        self._undone[block.number] = item
+        self._begun[type] += 1
+        self._plain = None  # it may be at the same place
         if place is not None:
             self._items[place] = item
         if item.id:
@@ -350,7 +379,7 @@ class ResponsesStep(EventStep):
         if item is None:
             if type == "custom_tool_call":
                 return None  # without its name nobody knows whose call it is
-            item = self._open({"type": type}, place, events)
+            item = self._open({"type": type}, b"{}", place, events)
         return item if item.type == type else None
 
     def _find(self, id: str | None, type: str) -> _Item | None:
@@ -376,17 +405,46 @@ class ResponsesStep(EventStep):
         if item is None or item.type != type or item.done:
             if item is not None and done and item.id and item.id == text_of(value, "id"):
                 return  # it is said twice
-            item = self._open(value, place, events)
+            item = self._open(value, raw, place, events)
         if done:
             self._finish(item, value, raw, events)
+        else:
+            item.raw = raw  # a piece may have come before
 
     def _finish(self, item: _Item, value: dict[str, Any], raw: bytes, events: list[Event]) -> None:
         """An item is done: what nothing has told of it yet, and its native form."""
         block = item.block
-        item.done, item.id = True, text_of(value, "id")
+        del self._undone[block.number]
+        item.done, item.id, item.raw = True, text_of(value, "id"), b""
         if item.id:
             self._by_id[item.id] = item
         self._plain = None
+        self._take_whole(item, value, events)
+        self._reader.close(block, events)
+        if value.get("status") == "incomplete":  # it was cut, so it can't go back
+            if block.call is not None:
+                block.call.broken = True
+            if block.kind is Native:
+                events.append(Unrecognized(raw, f"output[{block.number}]"))
+        elif not is_plain(value) or block.kind is Native:
+            events.append(Native(DIALECT, raw, block.part))
+
+    def _take_undone(self, item: _Item, events: list[Event]) -> None:
+        """An item that is not done when the answer is over: what it began with, of which its pieces
+        may have told more since."""
+        call, value = item.block.call, decode_json(_value, item.raw)
+        cut = call is not None and not call.arguments and value.get("status") != "completed"
+        if call is not None and call.arguments:
+            value = {**value, "arguments": "", "input": ""}
+        self._take_whole(item, value, events)
+        if call is not None:
+            call.broken = call.broken or cut
+        if item.block.kind is Native:
+            events.append(Unrecognized(item.raw, f"output[{item.block.number}]"))
+
+    def _take_whole(self, item: _Item, value: dict[str, Any], events: list[Event]) -> None:
+        """What nothing has told of an item yet."""
+        block = item.block
         match item.type:
             case "message":
                 self._finish_message(item, value, events)
@@ -397,30 +455,21 @@ class ResponsesStep(EventStep):
                     events.append(msgspec.structs.replace(image, part=block.part))
             case _ if block.call is not None:
                 call, channel = block.call, "input" if block.call.custom else "arguments"
-                call.id = call.id or text_of(value, "call_id")
-                call.name = call.name or text_of(value, "name")
-                if (channel, 0) not in item.told:
-                    self._say(item, channel, 0, text_of(value, channel), events)
+                call.id = call.id or _said(value, "call_id")
+                call.name = call.name or _said(value, "name")
+                self._tell(item, channel, 0, _said(value, channel), events)
             case _:
                 pass
-        self._reader.close(block, events)
-        if value.get("status") == "incomplete":  # it was cut, so it can't go back
-            self._reader.spoil(block.number)
-            if block.kind is Native:
-                events.append(Unrecognized(raw, f"output[{block.number}]"))
-        elif not is_plain(value) or block.kind is Native:
-            events.append(Native(DIALECT, raw, block.part))
 
     def _finish_message(self, item: _Item, value: dict[str, Any], events: list[Event]) -> None:
-        content = objects_of(value.get("content"))
+        content = _pieces_of(value, "content")
         told = sorted({number for _, number in item.told})
         # Bedrock's only content is number 1 in the events, and the first in the item.
         numbers = dict(enumerate(told)) if told and told[-1] >= len(content) else {}
         for number, part in enumerate(content):
             channel = "refusal" if part.get("type") == "refusal" else "text"
             number = numbers.get(number, number)
-            if (channel, number) not in item.told:
-                self._say(item, channel, number, text_of(part, channel), events)
+            self._tell(item, channel, number, _said(part, channel), events)
             if part.get("logprobs") and ("logprobs", number) not in item.told:
                 raw = msgspec.json.encode(part["logprobs"])
                 self._take_logprobs(item, number, raw, events)
@@ -430,9 +479,27 @@ class ResponsesStep(EventStep):
 
     def _finish_thought(self, item: _Item, value: dict[str, Any], events: list[Event]) -> None:
         for channel in ("summary", "content"):
-            for number, part in enumerate(objects_of(value.get(channel))):
-                if (channel, number) not in item.told:
-                    self._say(item, channel, number, text_of(part, "text"), events)
+            for number, part in enumerate(_pieces_of(value, channel)):
+                self._tell(item, channel, number, _said(part, "text"), events)
+
+    def _tell(self, item: _Item, channel: str, number: int, text: str, events: list[Event]) -> None:
+        """The whole of what comes in pieces: what no piece has told. The arguments of a call that
+        are others than its pieces were are not to be acted upon."""
+        call = item.block.call
+        if call is None:
+            if (channel, number) not in item.told:
+                self._say(item, channel, number, text, events)
+            return
+        if not text:
+            return
+        item.told.add(("whole", 0))
+        said = "".join(call.arguments)
+        goes_on = text.startswith(said)
+        call.broken = not (goes_on or _same(said, text))
+        if goes_on:
+            self._say(item, channel, number, text[len(said) :], events)
+        elif call.broken:
+            events.append(Unrecognized(text.encode(), f"output[{item.block.number}].{channel}"))
 
     def _say(self, item: _Item, channel: str, number: int, text: str, events: list[Event]) -> None:
         """A piece of an item. Of thoughts only those of the kind that came first."""
@@ -490,14 +557,44 @@ def is_plain(item: dict[str, Any]) -> bool:
     if known is None or any(item[key] is not None for key in item.keys() - known):
         return False
     content = item.get("content")
-    return not is_list(content) or all(map(_is_plain_content, content))
+    if is_list(content):
+        return all(map(_is_plain_content, content))
+    return content is None or isinstance(content, str)
 
 
 def _is_plain_content(part: Any) -> bool:
     if not is_object(part) or part.get("type") not in ("output_text", "refusal"):
         return False
+    if any(is_list(part.get(key)) or is_object(part.get(key)) for key in ("text", "refusal")):
+        return False
     keys = part.keys() - words("type text refusal logprobs")
     return not any(part[key] for key in keys)
+
+
+def _pieces_of(item: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """The pieces of a content, which may be a text alone."""
+    content = item.get(key)
+    return [{"text": content}] if isinstance(content, str) else objects_of(content)
+
+
+def _said(fields: dict[str, Any], key: str) -> str:
+    """A text, which may be a number; arguments may be the object that they should have the text of.
+    Empty if it is anything else."""
+    found = fields.get(key)
+    if isinstance(found, str):
+        return found
+    number = isinstance(found, int | float) and not isinstance(found, bool)
+    if number or (key in ("arguments", "input") and found is not None):
+        return msgspec.json.encode(found).decode()
+    return ""
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two texts are the same JSON."""
+    try:
+        return bool(decode_json(_value, one.encode()) == decode_json(_value, other.encode()))
+    except Malformed:
+        return False
 
 
 def image_of(item: dict[str, Any]) -> Image | None:

@@ -260,7 +260,8 @@ class _Items:
 
 
 def _is_text(piece: Any) -> bool:
-    return is_object(piece) and piece.keys() == {"type", "text"}
+    said = is_object(piece) and piece.keys() == {"type", "text"}
+    return said and isinstance(piece["text"], str)
 
 
 def _simply(content: list[Any], may_be: bool) -> Any:

@@ -293,7 +293,7 @@ class ResponsesResponder(Responder):
                     if block.kind is Text:
                         whole["logprobs"] = block.logprobs
                     if key == "arguments":
-                        whole = {"name": item["name"], key: item[key]}
+                        whole = {"name": item.get("name", ""), key: item.get(key, block.text)}
                     yield self._of(block, f"response.{group}.done", **whole)
                 if (group := _PARTS.get(block.kind)) is not None:
                     done = f"response.{group}.done"
