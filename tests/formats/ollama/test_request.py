@@ -414,8 +414,8 @@ def test_what_options_may_be() -> None:
         frequency_penalty=0.3,
         extra={"options": {"num_ctx": 9}, "keep_alive": 0, "truncate": False},
     )
-    endless = chat_of(options={"num_predict": -1, "temperature": None}, keep_alive=None)
-    assert endless.extra == {"options": {"num_predict": -1}}  # null is nothing
+    endless = chat_of(options={"num_predict": -1, "temperature": None})
+    assert endless.extra == {"options": {"num_predict": -1, "temperature": None}}
     assert chat_of(options={"top_k": 40.0}).top_k == 40
     assert endless.max_tokens is None
 

@@ -129,9 +129,8 @@ def _asked(body: _Asked, fields: dict[str, Any], messages: list[Message]) -> Cha
         raise _refuse("model is required")
     if not 0 <= (body.top_logprobs or 0) <= 20:
         raise _refuse("top_logprobs must be between 0 and 20")
-    known_fields = body.__struct_fields__
-    extra = {k: v for k, v in fields.items() if k not in known_fields and v is not None}
-    options = {key: value for key, value in (body.options or {}).items() if value is not None}
+    extra = {key: value for key, value in fields.items() if key not in body.__struct_fields__}
+    options = body.options or {}
     try:
         known = msgspec.convert(options, _Options, strict=False)  # `40.0` is whole, too
     except msgspec.ValidationError as error:
