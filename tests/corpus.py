@@ -67,7 +67,7 @@ def without_nothing(value: Any) -> Any:
 def sizes_to_try(body: bytes) -> list[int]:
     """All of a small body; of a large one the borders of its lines, and some places at random, the
     fewer the larger it is."""
-    places = min(200, 30_000_000 // (len(body) + 1))
+    places = min(200, 10_000_000 // (len(body) + 1))
     if len(body) <= 2 * places:
         return list(range(len(body) + 1))
     borders = [match.end() for match in re.finditer(rb"[\r\n]+", body)]

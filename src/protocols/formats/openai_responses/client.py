@@ -337,7 +337,7 @@ class ResponsesStep(EventStep):
         counts the items before it."""
         value = decode_json(_value, raw)
         type, id = text_of(value, "type"), text_of(value, "id")
-        types[type] += 1
+        types.update((type,))
         item = self._by_id.get(id) or self._items.get(number)
         if item is not None and item.type == type:
             if not item.done:
@@ -361,7 +361,7 @@ class ResponsesStep(EventStep):
         block = reader.open(reader.next, kind, events, id=id, name=name, custom=custom)
         item = self._last = _Item(type, text_of(value, "id"), block, raw)
         self._undone[block.number] = item
-        self._begun[type] += 1
+        self._begun.update((type,))
         self._plain = None  # it may be at the same place
         if place is not None:
             self._items[place] = item
