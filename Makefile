@@ -15,7 +15,7 @@ demo: $(VENV)/ready
 	$(BIN)/python demo.py
 
 test: $(VENV)/ready
-	@echo 'The whole test run takes about 5 minutes on 2 cores; `make quick` takes under one.'
+	@echo 'The whole test run takes about twelve minutes on 2 cores; `make quick` takes about two.'
 	$(BIN)/python -m pytest --numprocesses $(TESTERS) $(COVERAGE)
 
 # The tests of one's own work; tests/conftest.py says what it leaves out.
