@@ -59,7 +59,7 @@ def redact(text: str, secrets: Iterable[str]) -> str:
 
 
 def conceal(error: TokenwireError, secrets: Iterable[str]) -> None:
-    """Take `secrets` out of `error`, its notes, its `answer`, and the errors that it came of; and
+    """Take `secrets` out of `error`, its notes, its `answer`, its causes and contexts; and
     shorten the `data` of each to `EXCERPT` bytes.
 
     An error of another library that shows a secret can't be changed, and is dropped.

@@ -436,8 +436,8 @@ def test_what_trying_again_cannot_help(status: int | None, code: str | None, las
 
 
 def test_what_a_format_knows_to_last() -> None:
-    table = ErrorTable(lasting=lambda value: value == {"error": "for ever"})
-    assert refusal_of_object({"error": "for ever"}, table, status=429).lasting
+    table = ErrorTable(lasting=lambda value: value == {"error": "forever"})
+    assert refusal_of_object({"error": "forever"}, table, status=429).lasting
     assert not refusal_of_object({"error": "no"}, table, status=429).lasting
     assert refusal_of_object({"error": "no"}, table, status=402).lasting
 

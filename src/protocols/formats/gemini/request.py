@@ -247,7 +247,7 @@ def _media(url: str, media_type: str) -> dict[str, Any]:
 
 
 def _tools(chat: Chat) -> list[Any]:
-    """The tools: all functions in one entry, in the place of the first."""
+    """The tools: all functions in one entry, where the first one stands."""
     declared: list[Any] = []
     written: list[Any] = []
     for tool, native in tools_to_write(chat.tools, DIALECT):
