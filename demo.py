@@ -10,6 +10,7 @@ import ssl
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -19,6 +20,8 @@ import trustme
 
 import tokenwire
 from tokenwire import Text, Truncated
+from tokenwire.gateway.run import Gateway, Listener
+from tokenwire.gateway.sources import embedded_source
 from tokenwire.server import serve
 from tokenwire.server.faults import CloseAfter, Cutting
 from tokenwire.transports import anyio as anyio_transport
@@ -108,6 +111,32 @@ def call_a_tool() -> None:
         print(f"  openai: {reply.text}")
 
 
+FRONTS = {
+    "openai": "/v1",
+    "openai-responses": "/v1",
+    "anthropic": "",
+    "gemini": "/v1beta",
+    "ollama": "",
+    "cohere": "/v2",
+}
+"""The formats of a gateway in front, by a provider of each, and where it has them."""
+
+
+async def ask_the_gateway() -> None:
+    """Ask one question in each format; a model of another one answers."""
+    with embedded_source() as source, closing(Listener("127.0.0.1:0")) as listener:
+        gateway = Gateway(source, source.load(), listener, write=lambda line: None)
+        backs = [*[*FRONTS][1:], "openai"]
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(gateway.run)
+            for (front, path), back in zip(FRONTS.items(), backs, strict=True):
+                chat = tokenwire.as_chat("Are you there?", model=f"{back}/echo", max_tokens=100)
+                url = listener.url + path
+                reply = await tokenwire.ask_async(front, chat, key="any", base_url=url)
+                print(f"  {front:>16} in front, {back:>16} behind: {reply.text!r}")
+            gateway.drain(at_once=True)
+
+
 def main() -> None:
     title("One question to each founding provider, over plain HTTP")
     with Client() as client:
@@ -165,6 +194,9 @@ def main() -> None:
         except Truncated as error:
             print(f"  {type(error).__name__}: {error}")
             print(f"  received before that: {error.answer and error.answer.text!r}")
+
+    title("A gateway: each format in front, another one behind")
+    asyncio.run(ask_the_gateway())
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """Runs all parts, one after the other, and writes their results into README.md.
 
-    python -m benchmarks [--quick] [--rounds N] [--only start decode sockets growth]
+    python -m benchmarks [--quick] [--rounds N] [--only start decode sockets gateway growth batch]
 
 As soon as a part is done, its results are printed and replace the text between its markers in
 README.md. A part that fails leaves the old results there. `--quick` is shorter and writes nothing.
 """
 
 import argparse
+import json
 import logging
 import os
 import platform
@@ -30,7 +31,7 @@ README = Path(__file__).with_name("README.md")
 ROOT = Path(__file__).parents[1]
 PEERS = ROOT / ".peers"
 
-PARTS = {"start": 15, "decode": 7, "sockets": 3, "growth": 3}
+PARTS = {"start": 15, "decode": 7, "sockets": 3, "gateway": 5, "growth": 3, "batch": 3}
 """How many rounds each part needs. A part is named after its module."""
 
 
@@ -91,10 +92,15 @@ def versions() -> Iterator[str]:
             name = re.split(r"[^\w.-]", requirement)[0]
             for version in {one.version for one in distributions(name=name, path=paths)}:
                 yield f"{name} {version}"
-    for program in ("node", "curl", "cc"):
+    modules = json.loads((Path(__file__).parent / "package.json").read_text())["dependencies"]
+    for name, version in modules.items():
+        if (Path(__file__).parent / "node_modules" / name).exists():
+            yield f"{name} {version}"
+    for program in ("node", "curl", "cc", "nginx"):
         if shutil.which(program):
-            said = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
-            found = re.search(r"\d+(\.\d+)+", said)
+            ask = "-v" if program == "nginx" else "--version"
+            said = subprocess.run([program, ask], capture_output=True, text=True)
+            found = re.search(r"\d+(\.\d+)+", said.stdout + said.stderr)
             yield f"{program} {found[0] if found else ''}"
 
 

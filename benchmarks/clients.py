@@ -40,7 +40,8 @@ from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from statistics import quantiles
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
+from urllib.parse import urlsplit
 
 from tokenwire import PROVIDERS, Text, as_chat
 
@@ -61,13 +62,15 @@ ACCEPT = {"accept": "text/event-stream"}
 
 
 class Answer:
-    """One stream as it is read: a client passes each text to `take`."""
+    """One stream as it is read: a client passes each text to `take`. If it passes something else,
+    `join` makes the text of that, once all is measured."""
 
-    __slots__ = ("_began", "first_at", "take", "texts")
+    __slots__ = ("_began", "first_at", "join", "take", "texts")
 
     def __init__(self, began: Callable[[], None] = lambda: None) -> None:
         self.texts: list[str] = []
-        self.take: Callable[[str], None] = self._take_first
+        self.join: Callable[[list[Any]], str] = "".join
+        self.take: Callable[[Any], None] = self._take_first
         self.first_at = math.nan
         self._began = began
 
@@ -170,12 +173,24 @@ async def read_batches(client: Any, origin: Origin, answer: Answer) -> None:
                     answer.take(event.text)
 
 
+async def push_batches(client: Any, origin: Origin, answer: Answer) -> None:
+    def take(batch: list[Any]) -> None:
+        for event in batch:
+            if type(event) is Text:
+                answer.take(event.text)
+
+    async with client.open(exchange(origin)) as events:
+        await events.push(take)
+
+
 @asynccontextmanager
-async def tokenwire(name: str, origin: Origin) -> AsyncGenerator[Ask]:
+async def tokenwire(
+    name: str, origin: Origin, read: Callable[..., Awaitable[None]] = read_batches
+) -> AsyncGenerator[Ask]:
     """With the native transport `name`."""
     transport = import_module(f"tokenwire.transports.{name}")
     async with transport.Client(ssl_context=origin.context) as client:
-        yield partial(read_batches, client)
+        yield partial(read, client)
 
 
 @asynccontextmanager
@@ -183,6 +198,68 @@ async def tokenwire_httpx(origin: Origin) -> AsyncGenerator[Ask]:
     httpx, transport = import_module("httpx"), import_module("tokenwire.transports.httpx")
     async with httpx_client(httpx, origin) as http, transport.AsyncClient(http) as client:
         yield partial(read_batches, client)
+
+
+# The least that a client can do.
+
+
+class Receiving(asyncio.BufferedProtocol):
+    """Sends a request, and keeps what it receives, into one buffer for all streams."""
+
+    BUFFER = memoryview(bytearray(64 * 1024))
+
+    def __init__(self, request: bytes, answer: Answer) -> None:
+        self._request = request
+        self._answer = answer
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(self._request)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.BUFFER
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(self.BUFFER[:nbytes])
+        self._answer.take(data)
+        if data.endswith(b"\r\n0\r\n\r\n"):
+            self._transport.abort()
+            self.over.set_result(None)
+
+
+@asynccontextmanager
+async def receiving(origin: Origin) -> AsyncGenerator[Ask]:
+    """A loop that only receives, and decodes nothing until all is over."""
+    split = splitter(origin.dialect)
+
+    def join(pieces: list[Any]) -> str:
+        _, _, body = b"".join(pieces).partition(b"\r\n\r\n")
+        found = Answer()
+        split(unchunked(body), found)
+        return "".join(found.texts)
+
+    async def ask(origin: Origin, answer: Answer) -> None:
+        url, body = urlsplit(origin.url), json.dumps(origin.question).encode()
+        head = f"POST {url.path} HTTP/1.1\r\nhost: {url.netloc}\r\ncontent-length: {len(body)}"
+        answer.join = join
+        _, receiver = await asyncio.get_running_loop().create_connection(
+            lambda: Receiving(head.encode() + b"\r\n\r\n" + body, answer),
+            url.hostname or "",
+            url.port or 80,
+        )
+        await receiver.over
+
+    yield ask
+
+
+def unchunked(body: bytes) -> bytes:
+    """What is in the chunks of a body."""
+    found: list[bytes] = []
+    while size := int(body[: (end := body.index(b"\r\n"))], 16):
+        found.append(body[end + 2 : end + 2 + size])
+        body = body[end + 4 + size :]
+    return b"".join(found)
 
 
 # Peers that are HTTP clients, with a plain loop over the bytes that they read.
@@ -480,12 +557,17 @@ class Contestant(NamedTuple):
 
 
 OPENAI = ("openai",)
+PUSHED = partial(tokenwire, "asyncio", read=push_batches)
 CONTESTANTS: dict[str, Contestant] = {
     "tokenwire sync": Contestant(tokenwire_sync, "none"),
     "tokenwire asyncio": Contestant(partial(tokenwire, "asyncio")),
     "tokenwire uvloop": Contestant(partial(tokenwire, "asyncio"), "uvloop"),
     "tokenwire asyncio, tuned malloc": Contestant(partial(tokenwire, "asyncio"), environment=TUNED),
     "tokenwire trio": Contestant(partial(tokenwire, "trio"), "trio"),
+    "tokenwire asyncio, pushed": Contestant(PUSHED),
+    "tokenwire uvloop, pushed": Contestant(PUSHED, "uvloop"),
+    "only receiving": Contestant(receiving),
+    "only receiving, uvloop": Contestant(receiving, "uvloop"),
     "tokenwire anyio": Contestant(partial(tokenwire, "anyio"), "anyio"),
     "tokenwire httpx": Contestant(tokenwire_httpx),
     "aiohttp": Contestant(aiohttp_pieces),
@@ -553,7 +635,7 @@ class Meter:
 
     def figures(self) -> dict[str, float]:
         for answer in self.answers:
-            check("".join(answer.texts), self._case.expected)
+            check(answer.join(answer.texts), self._case.expected)
         events = sum(len(answer.texts) for answer in self.answers)
         cpu, past = self._steady
         firsts = [(answer.first_at - self._wall) * 1000 for answer in self.answers]
@@ -631,7 +713,7 @@ def measure_sync(contestant: Contestant, case: Case) -> dict[str, float]:
         for _ in range(WARM_UPS):
             answer = Answer()
             ask(case.origin.warm(), answer)
-            check("".join(answer.texts), warm_text(case.origin.dialect))
+            check(answer.join(answer.texts), warm_text(case.origin.dialect))
         with Meter(case) as meter:
             ask(case.origin, meter.answers[0])
         return meter.figures()
@@ -645,7 +727,7 @@ async def measure_async(
         for _ in range(WARM_UPS):
             answer = Answer()
             await ask(case.origin.warm(), answer)
-            check("".join(answer.texts), warm_text(case.origin.dialect))
+            check(answer.join(answer.texts), warm_text(case.origin.dialect))
         with Meter(case) as meter:
             if case.streams == 1:
                 await ask(case.origin, meter.answers[0])

@@ -33,7 +33,10 @@ CUTS = {
 EVENTS = {
     "anthropic": 5000,
     "anthropic stream()": 3000,
+    "cohere": 2000,
     "google-genai": 3000,
+    "mistralai": 1000,
+    "botocore": 3000,
     "ollama": 5000,
     "openai": 5000,
     "openai responses": 5000,
@@ -91,7 +94,18 @@ def tables(
     """Those of `cuts` and `dialects`, and the goals for which everything was measured."""
     names, left_out = lineup(only)
     found: list[Table] = []
-    with_goals = ("openai", "anthropic", "openai-responses", "gemini", "ollama")
+    with_goals = (
+        *(
+            "openai",
+            "anthropic",
+            "openai-responses",
+            "gemini",
+            "ollama",
+            "mistral",
+            "cohere",
+            "bedrock",
+        ),
+    )
     figures: dict[str, dict[str, Figures]] = {dialect: {} for dialect in with_goals}
     large: dict[str, list[float]] = {}
     for how in cuts:
@@ -199,6 +213,12 @@ def goals(
         ("gemini", "google-genai", "tokenwire", False, {"65536": 20, "event": 20}),
         ("ollama", "tokenwire", "floor", True, {"65536": 1.5, "event": 2.0}),
         ("ollama", "ollama", "tokenwire", False, {"65536": 5, "event": 4}),
+        ("mistral", "tokenwire", "floor", True, {"65536": 1.5, "event": 2.0}),
+        ("mistral", "mistralai", "tokenwire", False, {"65536": 15, "event": 15}),
+        ("cohere", "tokenwire", "floor", True, {"65536": 1.5, "event": 2.0}),
+        ("cohere", "cohere", "tokenwire", False, {"65536": 15, "event": 15}),
+        ("bedrock", "tokenwire", "floor", True, {"65536": 1.5, "event": 2.0}),
+        ("bedrock", "botocore", "tokenwire", False, {"65536": 15, "event": 15}),
     ):
         for how, bound in goal.items():
             if (found := ratio(figures.get(dialect, {}).get(how, {}), name, to)) is not None:

@@ -36,6 +36,7 @@ PARSER = Path(__file__).with_name("node_modules") / "eventsource-parser"
 URL = "http://localhost/v1"
 QUESTION = [{"role": "user", "content": "q"}]
 SSE = [(b"content-type", b"text/event-stream")]
+FRAMES = [(b"content-type", b"application/vnd.amazon.eventstream")]
 
 
 def floor(dialect: str) -> Decode:
@@ -55,16 +56,17 @@ def by_tokenwire(dialect: str) -> Decode:
     provider = PROVIDERS[dialect]
     chat = as_chat("q", model=provider.default_model or "m")
     random = Random(1)
+    base_url = URL if dialect == "bedrock" else None  # its own needs a region
 
     def decode(pieces: Iterable[bytes]) -> str:
-        exchange = provider.exchange(chat, random=random)
+        exchange = provider.exchange(chat, random=random, base_url=base_url)
         exchange.next_request()
         if dialect == "aichatonline":  # its first request asks for a token
             exchange.receive_response(200, [(b"content-type", b"application/json")])
             exchange.receive_data(b'{"code": 200, "data": "token-123"}')
             exchange.receive_eof(framed=True)
             exchange.next_request()
-        exchange.receive_response(200, SSE)
+        exchange.receive_response(200, FRAMES if dialect == "bedrock" else SSE)
         parts: list[str] = []
         for piece in pieces:
             for event in exchange.receive_data(piece):
@@ -182,6 +184,20 @@ def by_genai(dialect: str) -> Decode:
     return decode
 
 
+def by_mistral(dialect: str) -> Decode:
+    """mistralai: `chat.stream` of the sync client, over httpx."""
+    mistralai: Any = importlib.import_module("mistralai.client")
+    http, serve = client_of("httpx")
+    client = mistralai.Mistral(api_key="k", server_url=URL, client=http)
+
+    def decode(pieces: Iterable[bytes]) -> str:
+        serve(pieces)
+        stream = client.chat.stream(model="m", messages=QUESTION)
+        return "".join([event.data.choices[0].delta.content for event in stream])
+
+    return decode
+
+
 def by_ollama(dialect: str) -> Decode:
     """`chat(stream=True)` of the sync client, over a transport that returns the pieces."""
     ollama: Any = importlib.import_module("ollama")
@@ -192,6 +208,47 @@ def by_ollama(dialect: str) -> Decode:
         serve(pieces)
         parts = client.chat(model="m", messages=QUESTION, stream=True)
         return "".join([part.message.content for part in parts])
+
+    return decode
+
+
+def by_cohere(dialect: str) -> Decode:
+    """`chat_stream` of the sync client, over a transport that returns the pieces."""
+    cohere: Any = importlib.import_module("cohere")
+    http, serve = client_of("httpx")
+    how = {"base_url": "http://localhost", "httpx_client": http}
+    client = cohere.ClientV2("k", log_warning_experimental_features=False, **how)
+
+    def decode(pieces: Iterable[bytes]) -> str:
+        serve(pieces)
+        parts: list[str] = []
+        for event in client.chat_stream(model="m", messages=QUESTION):
+            if event.type == "content-delta":
+                parts.append(event.delta.message.content.text)
+        return "".join(parts)
+
+    return decode
+
+
+def by_botocore(dialect: str) -> Decode:
+    """botocore's `EventStream`, as boto3's `converse_stream` returns it, over the pieces."""
+    session: Any = importlib.import_module("botocore.session").get_session()
+    parsers: Any = importlib.import_module("botocore.parsers")
+    stream: Any = importlib.import_module("botocore.eventstream").EventStream
+    operation = session.get_service_model("bedrock-runtime").operation_model("ConverseStream")
+    shape = operation.output_shape.members["stream"]
+
+    class Body:
+        def __init__(self, pieces: Iterable[bytes]) -> None:
+            self.stream = lambda: pieces
+
+    def decode(pieces: Iterable[bytes]) -> str:
+        parts: list[str] = []
+        parser = parsers.EventStreamJSONParser()
+        for event in stream(Body(pieces), shape, parser, "ConverseStream"):
+            if "contentBlockDelta" in event:
+                parts.append(event["contentBlockDelta"]["delta"]["text"])
+        return "".join(parts)
 
     return decode
 
@@ -293,7 +350,10 @@ DECODERS: dict[str, Callable[[str], Decode]] = {
     "openai responses": by_openai_responses,
     "openai responses.stream()": by_openai_responses_helper,
     "google-genai": by_genai,
+    "mistralai": by_mistral,
     "ollama": by_ollama,
+    "cohere": by_cohere,
+    "botocore": by_botocore,
 }
 """By contestant, the function that makes its decoder for a dialect."""
 
@@ -306,7 +366,10 @@ OWN_DIALECT = {
     "openai responses": "openai-responses",
     "openai responses.stream()": "openai-responses",
     "google-genai": "gemini",
+    "mistralai": "mistral",
     "ollama": "ollama",
+    "cohere": "cohere",
+    "botocore": "bedrock",
 }
 """Those that decode only this one. All others decode openai's."""
 

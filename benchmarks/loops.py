@@ -8,7 +8,9 @@ a comment, a missing field or a truncated stream, they return nonsense.
 
 import json
 from collections.abc import Callable, Iterable
+from struct import unpack_from
 from typing import Any
+from zlib import crc32
 
 import msgspec
 
@@ -85,11 +87,44 @@ class OllamaLine(msgspec.Struct):
 decode_ollama = msgspec.json.Decoder(OllamaLine).decode
 
 
+class CohereContent(msgspec.Struct):
+    text: str = ""
+
+
+class CohereMessage(msgspec.Struct):
+    content: CohereContent | list[Any]
+
+
+class CohereDelta(msgspec.Struct):
+    message: CohereMessage | None = None
+
+
+class CohereEvent(msgspec.Struct):
+    type: str
+    delta: CohereDelta | None = None
+
+
+decode_cohere = msgspec.json.Decoder(CohereEvent).decode
+
+
+class ConverseDelta(msgspec.Struct, frozen=True):
+    text: str = ""
+
+
+NO_DELTA = ConverseDelta()
+
+
+class ConverseEvent(msgspec.Struct):
+    delta: ConverseDelta = NO_DELTA
+    usage: dict[str, Any] | None = None
+
+
 class ResponsesEvent(msgspec.Struct):
     type: str
     delta: str = ""
 
 
+decode_converse = msgspec.json.Decoder(ConverseEvent).decode
 decode_responses = msgspec.json.Decoder(ResponsesEvent).decode
 decode_anthropic = msgspec.json.Decoder(AnthropicEvent).decode
 decode_chunk = msgspec.json.Decoder(Chunk).decode
@@ -145,6 +180,47 @@ def floor_ollama(pieces: Iterable[bytes]) -> str:
             parts.append(said.message.content)
             if said.done:
                 return "".join(parts)
+    return "".join(parts)
+
+
+def floor_cohere(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        *events, rest = (rest + piece).split(b"\n\n")
+        for event in events:
+            said = decode_cohere(event[event.index(b"data: ") + 6 :])
+            if said.delta is not None and said.delta.message is not None:
+                content = said.delta.message.content
+                if isinstance(content, CohereContent):
+                    parts.append(content.text)
+            elif said.type == "message-end":
+                return "".join(parts)
+    return "".join(parts)
+
+
+def floor_bedrock(pieces: Iterable[bytes]) -> str:
+    """The checksum of a frame is a part of it."""
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        data = rest + piece if rest else piece
+        start, size = 0, len(data)
+        while size - start >= 12:
+            total, headers = unpack_from(">II", data, start)
+            end = start + total
+            if end > size:
+                break
+            frame = data[start:end]
+            if crc32(memoryview(frame)[:-4]) != int.from_bytes(frame[-4:], "big"):
+                raise ValueError("checksum")
+            said = decode_converse(frame[12 + headers : -4])
+            if said.delta.text:
+                parts.append(said.delta.text)
+            elif said.usage is not None:
+                return "".join(parts)
+            start = end
+        rest = data[start:]
     return "".join(parts)
 
 
@@ -246,6 +322,35 @@ def hand_ollama(pieces: Iterable[bytes]) -> str:
     return "".join(parts)
 
 
+def hand_cohere(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        *events, rest = (rest + piece).split(b"\n\n")
+        for event in events:
+            said = json.loads(event.partition(b"data: ")[2])
+            if said["type"] == "content-delta":
+                parts.append(said["delta"]["message"]["content"].get("text", ""))
+            elif said["type"] == "message-end":
+                return "".join(parts)
+    return "".join(parts)
+
+
+def hand_bedrock(pieces: Iterable[bytes]) -> str:
+    parts: list[str] = []
+    rest = b""
+    for piece in pieces:
+        rest += piece
+        while len(rest) >= 12 and len(rest) >= (total := int.from_bytes(rest[:4], "big")):
+            headers = int.from_bytes(rest[4:8], "big")
+            said = json.loads(rest[12 + headers : total - 4])
+            rest = rest[total:]
+            parts.append(said.get("delta", {}).get("text", ""))
+            if "usage" in said:
+                return "".join(parts)
+    return "".join(parts)
+
+
 def hand_responses(pieces: Iterable[bytes]) -> str:
     parts: list[str] = []
     rest = b""
@@ -296,20 +401,26 @@ def hand_aichatonline(pieces: Iterable[bytes]) -> str:
 
 FLOOR: dict[str, Decode] = {
     "openai": floor_openai,
+    "mistral": floor_openai,
     "anthropic": floor_anthropic,
     "openai-responses": floor_responses,
     "gemini": floor_gemini,
     "ollama": floor_ollama,
+    "cohere": floor_cohere,
+    "bedrock": floor_bedrock,
     "darkai": floor_darkai,
     "aichats": floor_aichats,
     "aichatonline": floor_aichatonline,
 }
 BY_HAND: dict[str, Decode] = {
     "openai": hand_openai,
+    "mistral": hand_openai,
     "anthropic": hand_anthropic,
     "openai-responses": hand_responses,
     "gemini": hand_gemini,
     "ollama": hand_ollama,
+    "cohere": hand_cohere,
+    "bedrock": hand_bedrock,
     "darkai": hand_darkai,
     "aichats": hand_aichats,
     "aichatonline": hand_aichatonline,

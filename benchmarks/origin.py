@@ -7,7 +7,8 @@ authority that certified it. A POST is answered with `events` events, as fast as
 them. With `interval`, the first event is sent at once and then one every `interval` microseconds,
 by a timetable that all streams share. `groups` is the number of parts of an interval over which
 streams are spread: with as many groups as streams, each has its own moment; with 1, all events of a
-tick are sent together. A POST under `/warm` gets a short answer at once. `GET /report` returns what
+tick are sent together. A POST under `/warm` gets a short answer at once, one under `/whole` the
+same text as one chat completion. `GET /report` returns what
 the server did since the last report: CPU time, wall time, and by how much it was late at most. The
 server ends when its standard input does.
 """
@@ -26,7 +27,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from .streams import STREAMS, Stream, chunked
+from .streams import DOCUMENTS, STREAMS, Stream, chunked, plain
 
 if TYPE_CHECKING:
     import trustme
@@ -166,6 +167,7 @@ class Origin:
         self._opening, self._events = head + first, [*events, last + end]
         self._whole = b"".join(chunked(stream))
         self._warm = b"".join(chunked(warm))
+        self._document = document(stream.text)
         self._epoll = select.epoll()
         self._sockets: dict[int, socket.socket] = {}
         self._masks: dict[int, int] = {}
@@ -206,6 +208,8 @@ class Origin:
             connection.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
         elif path.startswith(b"/warm"):
             connection.send(self._warm)
+        elif path.startswith(b"/whole"):
+            connection.send(self._document)
         elif self._timetable is None:
             connection.send(self._whole)
         else:
@@ -251,6 +255,29 @@ class Origin:
         return {"cpu_s": cpu - past_cpu, "wall_s": wall - past_wall, "late_ms": late * 1000}
 
 
+def document(text: str) -> bytes:
+    """A response with `text` as one chat completion, as OpenAI writes them."""
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": text,
+        "refusal": None,
+        "annotations": [],
+    }
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 9, "completion_tokens": 20, "total_tokens": 29}
+    completion = {
+        "id": "chatcmpl-BdGV4aVFcvXbT6kZ7k1lH2mD3q9wz",
+        "object": "chat.completion",
+        "created": 1748000000,
+        "model": "gpt-4o-mini-2024-07-18",
+        "choices": [choice],
+        "usage": usage,
+    }
+    body = json.dumps(completion).encode()
+    head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n"
+    return head.format(len(body)).encode() + body
+
+
 def certified(authority: "trustme.CA") -> ssl.SSLContext:
     """The TLS context of a server that `authority` certifies."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -265,12 +292,17 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1000)
     parser.add_argument("--interval", type=float, default=0, help="microseconds")
     parser.add_argument("--groups", type=int, default=1)
+    parser.add_argument("--document", action="store_true", help="a whole answer, of so many words")
+    parser.add_argument("--plain", action="store_true", help="without U+2028")
     arguments = parser.parse_args()
     lift_file_limit()
-    make = STREAMS[arguments.dialect]
+    make = (DOCUMENTS if arguments.document else STREAMS)[arguments.dialect]
     interval = arguments.interval / 1e6
     timetable = Timetable(interval, arguments.groups) if interval else None
-    origin = Origin(make(arguments.events), timetable, make(WARM_EVENTS))
+    stream, warm = make(arguments.events), make(WARM_EVENTS)
+    if arguments.plain:
+        stream, warm = plain(stream), plain(warm)
+    origin = Origin(stream, timetable, warm)
     import trustme  # here, because the clients import this module, too
 
     authority = trustme.CA()

@@ -81,7 +81,9 @@ FAULTS = (
 )
 BLOCKING = ("Blocking clients are left out: they would need a thread for each stream.",)
 TUNED = ("tokenwire asyncio, tuned malloc", "aiohttp, tuned malloc")
-DARKAI = (*OURS, "g4f DarkAI", "g4f DarkAI uvloop", "aiohttp", *TUNED)
+PUSHED = ("tokenwire asyncio, pushed", "tokenwire uvloop, pushed")
+RECEIVING = ("only receiving", "only receiving, uvloop")
+DARKAI = (*OURS, *PUSHED, *RECEIVING, "g4f DarkAI", "g4f DarkAI uvloop", "aiohttp", *TUNED)
 CASES: dict[str, Case] = {
     "once": Case("One stream, as fast as possible (OpenAI)"),
     "once-darkai": Case("One stream, as fast as possible (DarkAI)", "darkai", events=40_000),
@@ -268,6 +270,12 @@ def _streams_goals() -> Iterator[Goal]:
         for ours, bound in ((US, 1.35), ("tokenwire uvloop", 1.7)):
             text = f"{streams} streams, DarkAI: g4f DarkAI / {ours}"
             yield Goal(text, case, "g4f DarkAI", ours, "steady_us", bound)
+    for pushed, receiving in zip(PUSHED, RECEIVING, strict=True):
+        text, floor = f"1,000 streams, DarkAI: {pushed} /", (pushed, receiving)
+        yield Goal(f"{text} {receiving}", "thousand-darkai", *floor, "steady_us", 1.7, True)
+    text, pair = "1,000 streams, DarkAI: {} / pushed", (PUSHED[0], "steady_us")
+    yield Goal(text.format("iterated"), "thousand-darkai", US, *pair, 1.5)
+    yield Goal(text.format("g4f DarkAI"), "thousand-darkai", "g4f DarkAI", *pair, 2)
     for ours, bound in ((US, 2), ("tokenwire trio", 1.2), ("tokenwire anyio", 1.2)):
         text = f"1,000 streams: aiohttp / {ours}"
         yield Goal(text, "thousand", "aiohttp", ours, "steady_us", bound)

@@ -6,9 +6,11 @@ They are made without tokenwire, so that it is not measured on its own output.
 import json
 from collections.abc import Callable
 from itertools import cycle, islice
+from struct import pack
 from typing import Any, NamedTuple
+from zlib import crc32
 
-__all__ = ["STREAMS", "Stream", "chunked", "cut", "sized", "words"]
+__all__ = ["DOCUMENTS", "STREAMS", "Stream", "chunked", "cut", "plain", "sized", "words"]
 
 WORDS = ("the", " stream", " of", " tokens", " goes", " on", " and", " on", ",", " über", " \u2028")
 
@@ -40,6 +42,25 @@ def openai(count: int) -> Stream:
         b"data: " + _json(_chunk(number, text)) + b"\n\n" for number, text in enumerate(texts)
     ]
     return Stream("text/event-stream", [*events, b"data: [DONE]\n\n"], "".join(texts))
+
+
+def mistral(count: int) -> Stream:
+    """Chunks of 210 to 229 bytes, as Mistral writes them: with padding of random length."""
+    texts = words(count)
+    chunk = {
+        "id": "b5c8c2b2f3a94d0c9c3a1f7d2e6b8a90",
+        "object": "chat.completion.chunk",
+        "created": 1748000000,
+        "model": "mistral-small-latest",
+    }
+    events: list[bytes] = []
+    for number, text in enumerate(texts):
+        choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
+        padded = {**chunk, "choices": [choice], "p": "abcdefghijklm"[: number % 14]}
+        events.append(b"data: " + _json(padded) + b"\n\n")
+    return Stream(
+        "text/event-stream; charset=utf-8", [*events, b"data: [DONE]\n\n"], "".join(texts)
+    )
 
 
 def _chunk(number: int, text: str) -> dict[str, Any]:
@@ -138,6 +159,28 @@ def ollama(count: int) -> Stream:
     return Stream("application/x-ndjson", lines, "".join(texts))
 
 
+def cohere(count: int) -> Stream:
+    """Events with a name, of 108 to 114 bytes, as Cohere writes the text of a chat. Before and
+    after them stand those of the message and of its one content."""
+    texts = words(count)
+    empty: dict[str, Any] = {"content": [], "tool_plan": "", "tool_calls": [], "citations": []}
+    start = {"message": {"role": "assistant", **empty}}
+    block = {"message": {"content": {"type": "text", "text": ""}}}
+    tokens = {"input_tokens": 12, "output_tokens": count}
+    over = {"finish_reason": "COMPLETE", "usage": {"billed_units": tokens, "tokens": tokens}}
+    events = [
+        _named("message-start", id="c9117d7f-a7e4-499f-b643-a2a1e139687b", delta=start),
+        _named("content-start", index=0, delta=block),
+        *(
+            _named("content-delta", index=0, delta={"message": {"content": {"text": text}}})
+            for text in texts
+        ),
+        _named("content-end", index=0),
+        _named("message-end", delta=over),
+    ]
+    return Stream("text/event-stream", [*events, b"data: [DONE]\n\n"], "".join(texts))
+
+
 def responses(count: int) -> Stream:
     """Events with a name, of 257 to 264 bytes, as OpenAI writes the text of a response. Before and
     after them stand those of the response, of its one message, and of the text."""
@@ -209,12 +252,49 @@ def _response(number: int, texts: list[str], **candidate: Any) -> bytes:
     return f"data: {text}\r\n\r\n".encode()
 
 
+def bedrock(count: int) -> Stream:
+    """Frames of 154 to 221 bytes, as Bedrock's Converse writes them: JSON with padding of any
+    length, beside a start and three ends."""
+    texts = words(count)
+    events = [_frame("messageStart", p="abcd", role="assistant")]
+    for number, text in enumerate(texts):
+        padding = _LETTERS[: number * 7 % len(_LETTERS)]
+        delta = {"text": text}
+        events.append(_frame("contentBlockDelta", contentBlockIndex=0, delta=delta, p=padding))
+    events.append(_frame("contentBlockStop", contentBlockIndex=0, p="abc"))
+    events.append(_frame("messageStop", p="abcdef", stopReason="end_turn"))
+    usage = {"inputTokens": 9, "outputTokens": count, "totalTokens": count + 9}
+    events.append(_frame("metadata", metrics={"latencyMs": 547}, p="ab", usage=usage))
+    return Stream("application/vnd.amazon.eventstream", events, "".join(texts))
+
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+
+def _frame(type: str, **fields: Any) -> bytes:
+    headers = b"".join(
+        b"%c%b\7%b%b" % (len(name), name, len(value).to_bytes(2, "big"), value)
+        for name, value in (
+            (b":event-type", type.encode()),
+            (b":content-type", b"application/json"),
+            (b":message-type", b"event"),
+        )
+    )
+    payload = _json(fields)
+    lengths = pack(">II", 16 + len(headers) + len(payload), len(headers))
+    frame = b"".join((lengths, pack(">I", crc32(lengths)), headers, payload))
+    return frame + pack(">I", crc32(frame))
+
+
 STREAMS: dict[str, Callable[[int], Stream]] = {
     "openai": openai,
+    "mistral": mistral,
     "anthropic": anthropic,
     "openai-responses": responses,
     "gemini": gemini,
     "ollama": ollama,
+    "cohere": cohere,
+    "bedrock": bedrock,
     "darkai": darkai,
     "aichats": aichats,
     "aichatonline": aichatonline,
@@ -222,8 +302,49 @@ STREAMS: dict[str, Callable[[int], Stream]] = {
 """By dialect, a function that makes an answer of a number of text events."""
 
 
+def openai_document(count: int) -> Stream:
+    """A whole chat completion, as an answer that was not asked to be streamed."""
+    text = "".join(words(count))
+    message = {"role": "assistant", "content": text, "refusal": None}
+    usage = {"prompt_tokens": 12, "completion_tokens": count, "total_tokens": 12 + count}
+    document = {
+        **_chunk(0, ""),
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
+        "usage": usage,
+    }
+    return _document(document, text)
+
+
+def anthropic_document(count: int) -> Stream:
+    """A whole message of Anthropic's."""
+    text = "".join(words(count))
+    document = {
+        "id": "msg_01EbDEqWaPoEJkRcsZfDqQtk",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-4-6",
+        "content": [{"type": "text", "text": text}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 12, "output_tokens": count},
+    }
+    return _document(document, text)
+
+
+def _document(document: dict[str, Any], text: str) -> Stream:
+    body = _json(document)
+    middle = len(body) // 2
+    return Stream("application/json", [body[:middle], body[middle:]], text)
+
+
+DOCUMENTS = {"openai": openai_document, "anthropic": anthropic_document}
+"""By dialect, a function that makes a whole answer, in two pieces, with that many words."""
+
+
 FORMS: dict[str, tuple[bytes, bytes]] = {
     "openai": (b'data: {"choices":[{"index":0,"delta":{"content":"', b'"}}]}\n\n'),
+    "mistral": (b'data: {"choices":[{"index":0,"delta":{"content":"', b'"}}]}\n\n'),
     "anthropic": (
         b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":'
         b'{"type":"text_delta","text":"',
@@ -238,6 +359,11 @@ FORMS: dict[str, tuple[bytes, bytes]] = {
         b'"message":{"role":"assistant","content":"',
         b'"},"done":false}\n',
     ),
+    "cohere": (
+        b'event: content-delta\ndata: {"type":"content-delta","index":0,"delta":'
+        b'{"message":{"content":{"text":"',
+        b'"}}}}\n\n',
+    ),
     "openai-responses": (
         b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta",'
         b'"item_id":"m","output_index":0,"content_index":0,"delta":"',
@@ -247,10 +373,11 @@ FORMS: dict[str, tuple[bytes, bytes]] = {
     "aichats": (b"data: ", b"\n"),
     "aichatonline": (b'{"code":200,"data":{"message":"', b'"}}\n'),
 }
-"""By dialect, the least that comes before and after the text of an event."""
+"""By dialect, the least that comes before and after the text of an event; but for bedrock, whose
+frames have checksums."""
 
 
-BEGINNINGS = {"anthropic": 2, "openai-responses": 4}
+BEGINNINGS = {"anthropic": 2, "openai-responses": 4, "cohere": 2}
 """By dialect, how many events stand before the first text; none if it is not named here."""
 
 
@@ -263,6 +390,12 @@ def sized(dialect: str, size: int, count: int = 1) -> Stream:
     events = [before + text.encode() + after] * count
     events = [*model.events[:first], *events, *model.events[first:]]
     return Stream(model.content_type, events, text * count)
+
+
+def plain(stream: Stream) -> Stream:
+    """The same without U+2028, for those that take it for the end of a line."""
+    events = [event.replace("\u2028".encode(), b"...") for event in stream.events]
+    return Stream(stream.content_type, events, stream.text.replace("\u2028", "..."))
 
 
 def cut(body: bytes, size: int) -> list[bytes]:

@@ -82,7 +82,7 @@ from .protocols.registry import PROVIDERS
 from .protocols.retry import NO_RETRY, Retry
 
 if TYPE_CHECKING:
-    from .protocols.auth import AwsKey, Bearer, Header, NoKey, Query
+    from .protocols.auth import AwsKey, Bearer, Header, NoKey, Query, SigV4
     from .protocols.dialect import Dialect, Endpoint
     from .protocols.exchange import Exchange
     from .protocols.models import Model
@@ -90,13 +90,14 @@ if TYPE_CHECKING:
     from .protocols.provider import Provider
     from .protocols.reply import Choice, CollectedToolCall, Reply
     from .protocols.service import Responder, Service, pair
+    from .protocols.serving import ServiceObserver
     from .protocols.step import EventStep, FrameStep, LineStep, Step
     from .protocols.toolkit.http import Headers, Request
 
 __version__ = VERSION
 
 _ON_DEMAND = {
-    "auth": "AwsKey Bearer Header NoKey Query",
+    "auth": "AwsKey Bearer Header NoKey Query SigV4",
     "dialect": "Dialect Endpoint",
     "exchange": "Exchange",
     "models": "Model",
@@ -104,6 +105,7 @@ _ON_DEMAND = {
     "provider": "Provider",
     "reply": "Choice CollectedToolCall Reply",
     "service": "Responder Service pair",
+    "serving": "ServiceObserver",
     "step": "EventStep FrameStep LineStep Step",
     "toolkit.http": "Headers Request",
 }
@@ -180,6 +182,8 @@ __all__ = [
     "Responder",
     "Retry",
     "Service",
+    "ServiceObserver",
+    "SigV4",
     "Start",
     "Step",
     "Text",

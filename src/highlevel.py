@@ -6,23 +6,22 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from .protocols.chat import Chat, Message, as_chat
 from .protocols.clocks import Clocks
+from .protocols.environment import base_url_of, key_of, params_of
 from .protocols.limits import Limits
 from .protocols.registry import provider_named
 
 if TYPE_CHECKING:
-    from .protocols.auth import KeySource
+    from .protocols.auth import Key, KeySource
     from .protocols.exchange import Exchange
     from .protocols.models import Model
-    from .protocols.observer import Observer
+    from .protocols.observer import Observing
     from .protocols.provider import Provider
     from .protocols.reply import Reply
-    from .transports.client.answer import AsyncAnswer
-    from .transports.client.clients import AsyncClient
-    from .transports.sync import Answer, Client
+    from .transports.client.answer import Answer, AsyncAnswer
+    from .transports.client.clients import AsyncClient, BlockingClient
 
 __all__ = [
     "ask",
@@ -33,6 +32,7 @@ __all__ = [
     "models_async",
     "stream",
     "stream_async",
+    "where_to_ask",
 ]
 
 
@@ -46,21 +46,22 @@ def make_exchange(
     headers: Mapping[str, str] | None = None,
     limits: Limits | None = None,
     clocks: Clocks | None = None,
-    observers: "tuple[Observer, ...]" = (),
+    observers: "Sequence[Observing]" = (),
     **options: Any,
 ) -> "Exchange":
     """An exchange that asks `provider` the `chat`, for any transport or none.
 
     What is not given here is taken from the environment variables that the provider names: `key`
     (`OPENAI_API_KEY` for openai; `key=""` sends none), `base_url` (`OPENAI_BASE_URL`), and the
-    `params` of its own base URL. The key is sent to `base_url`, whatever host that is. `options`
-    are fields of `Chat`: model, temperature, tools, ... Services that need random strings get them
-    from the operating system. Raises LocalProtocolError if the provider can't be asked this.
+    `params` of its own base URL. For services of AWS the profile's files are read, too. The key is
+    sent to `base_url`, whatever host that is. `options` are fields of `Chat`: model, temperature,
+    tools, ... Services that need random strings get them from the operating system. Raises
+    LocalProtocolError if the provider can't be asked this.
     """
     provider = provider_named(provider)
     return provider.exchange(
         as_chat(chat, **options),
-        **_where(provider, key, base_url, params),
+        **where_to_ask(provider, key, base_url, params),
         headers=headers,
         limits=limits,
         clocks=clocks,
@@ -69,51 +70,54 @@ def make_exchange(
     )
 
 
-def _where(
+def where_to_ask(
     provider: "Provider",
     key: "KeySource | None",
     base_url: str | None,
     params: Mapping[str, str] | None,
 ) -> dict[str, Any]:
     """Where to ask, and by which key: what is not given is that of the environment."""
+    from .protocols.auth import AwsKey  # a client that only gets exchanges does not need it
+
+    key = key_from_environment(provider) if key is None else key or None
+    found = _params(provider)
+    if isinstance(key, AwsKey) and key.region:
+        found["region"] = key.region
     return {
-        "key": key_from_environment(provider) if key is None else key or None,
-        "base_url": _base_url(provider) if base_url is None else base_url,
-        "params": _params(provider) | dict(params or {}),
+        "key": key,
+        "base_url": base_url_of(provider, os.environ) if base_url is None else base_url,
+        "params": found | dict(params or {}),
         "now": time.time,
     }
 
 
-def key_from_environment(provider: "Provider") -> str | None:
-    """The key in the first of the provider's environment variables that is not empty."""
-    return _first_set(provider.env)
+def key_from_environment(provider: "Provider") -> "Key | None":
+    """The key in the first of the provider's environment variables that is not empty; for a service
+    of AWS else the credentials of the environment or the profile. Raises LocalProtocolError if
+    those are not complete."""
+    found = key_of(provider, os.environ)
+    if found is None and _is_of_aws(provider):
+        from .aws import aws_key  # few services need it
+
+        return aws_key()
+    return found
 
 
-def _first_set(variables: Sequence[str]) -> str | None:
-    """The first of the environment `variables` that is not blank."""
-    for variable in variables:
-        if value := os.environ.get(variable, "").strip():
-            return value
-    return None
+def _is_of_aws(provider: "Provider") -> bool:
+    from .protocols.auth import SigV4
 
-
-def _base_url(provider: "Provider") -> str | None:
-    """The base URL that the environment has. A mere host, with or without a port, as `OLLAMA_HOST`
-    may be, takes the place of the provider's own."""
-    found = _first_set(provider.base_env)
-    if found is None or "/" in found:
-        return found
-    own = urlsplit(provider.base_url)
-    _, colon, port = found.rpartition(":")
-    if not (colon and port.isdecimal()) and own.port is not None:
-        found = f"{found}:{own.port}"
-    return own._replace(netloc=found).geturl()
+    return isinstance(provider.key_place, SigV4)
 
 
 def _params(provider: "Provider") -> dict[str, str]:
     """The parts of the base URL that the environment has."""
-    found = {name: _first_set((variable,)) for name, variable in provider.params.items()}
-    return {name: value for name, value in found.items() if value}
+    found = params_of(provider, os.environ)
+    if "region" in provider.params and _is_of_aws(provider):
+        from .aws import aws_region
+
+        if region := aws_region():
+            found["region"] = region
+    return found
 
 
 class _SystemRandom:
@@ -132,7 +136,7 @@ def ask(
     provider: "str | Provider",
     chat: Chat | str | Sequence[Message | Mapping[str, Any]],
     *,
-    client: "Client | None" = None,
+    client: "BlockingClient | None" = None,
     **how: Any,
 ) -> "Reply":
     """Ask `provider`, and wait for the whole answer.
@@ -149,7 +153,7 @@ def stream(
     provider: "str | Provider",
     chat: Chat | str | Sequence[Message | Mapping[str, Any]],
     *,
-    client: "Client | None" = None,
+    client: "BlockingClient | None" = None,
     **how: Any,
 ) -> "Answer":
     """Ask `provider`, and get the events as they arrive: iterate over it in a `with` statement.
@@ -193,7 +197,7 @@ def stream_async(
 
 
 def models(
-    provider: "str | Provider", *, client: "Client | None" = None, **how: Any
+    provider: "str | Provider", *, client: "BlockingClient | None" = None, **how: Any
 ) -> "list[Model]":
     """The models that the service of `provider` lists.
 
@@ -233,4 +237,4 @@ def _models_exchange(
     **how: Any,
 ) -> "Exchange":
     provider = provider_named(provider)
-    return provider.models_exchange(found, **_where(provider, key, base_url, params), **how)
+    return provider.models_exchange(found, **where_to_ask(provider, key, base_url, params), **how)

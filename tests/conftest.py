@@ -6,17 +6,25 @@ developer's own keys are not there.
 
 import os
 import pkgutil
+import sys
+import threading
+from collections.abc import Generator
 from importlib import import_module
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 import tokenwire
 
+pytest_plugins = ["tokenwire.pytest_plugin", "pytester"]
+"""pyproject.toml says why the first is not loaded like others."""
+
 # Hypothesis draws constants from the modules that are loaded: so all are, before the first test.
 for module in pkgutil.walk_packages(tokenwire.__path__, "tokenwire."):
-    if module.name != "tokenwire.__main__":  # it runs the command
+    # The first one runs the command; pytest wants to import its plugin itself.
+    if module.name not in ("tokenwire.__main__", "tokenwire.pytest_plugin"):
         import_module(module.name)
 
 # Before any test module is imported: some of them copy the environment.
@@ -30,7 +38,7 @@ settings.register_profile(
     derandomize=True,
     deadline=None,
     database=None,
-    max_examples=100,
+    max_examples=50,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile(  # `make search`: many more examples, and others each time
@@ -46,6 +54,7 @@ settings.load_profile("tokenwire")
 CROSSWISE = {
     "test_benchmarks",
     "test_cancellation",  # each transport at each point of an answer
+    "test_corpus",  # recorded answers, split and truncated everywhere
     "test_differential",
     "test_differential_http",
     "test_differential_sse",
@@ -60,6 +69,17 @@ CROSSWISE = {
 }
 """Test modules that `--quick` leaves out, by the end of their path: they try many modules with each
 other, or against others. Each module's own tests stay."""
+
+UNMEASURED = {
+    "test_corpus",
+    "test_differential",
+    "test_differential_http",
+    "test_differential_sse",
+    "test_growth",
+    "test_matrix",
+}
+"""Test modules that run without coverage, with which they take three times as long: each line and
+branch has a test beside them."""
 
 VARIANTS = ("uvloop", "anyio on trio", "httpx2")
 """Of the tests that run on each transport, `--quick` leaves out those on a library that takes the
@@ -76,10 +96,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    path = collection_path.with_suffix("").as_posix()
-    if config.getoption("--quick") and path.endswith(tuple(f"/{name}" for name in CROSSWISE)):
+    if config.getoption("--quick") and _is_in(CROSSWISE, collection_path):
         return True
     return None  # let others say
+
+
+def _is_in(modules: set[str], path: Path) -> bool:
+    return path.with_suffix("").as_posix().endswith(tuple(f"/{name}" for name in modules))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -88,3 +111,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if any(variant in item.name for variant in VARIANTS)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Without the tracer of coverage where it is not wanted. The mark of pytest-cov does not help:
+    in a process of pytest-xdist there are two."""
+    if not _is_in(UNMEASURED, item.path):
+        return (yield)
+    trace, threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(cast("Any", None))
+    try:
+        return (yield)
+    finally:
+        sys.settrace(trace)
+        threading.settrace(cast("Any", threads))

@@ -17,7 +17,15 @@ from tests.driving import Response
 from tokenwire.protocols.toolkit.http import Headers
 from tokenwire.protocols.toolkit.json import is_list, is_object
 
-__all__ = ["Corpus", "Row", "corpus", "redacted", "sizes_to_try", "without_nothing"]
+__all__ = [
+    "Corpus",
+    "Row",
+    "corpus",
+    "ends_inside_an_event",
+    "redacted",
+    "sizes_to_try",
+    "without_nothing",
+]
 
 Row: TypeAlias = dict[str, Any]
 
@@ -64,10 +72,16 @@ def without_nothing(value: Any) -> Any:
     return value
 
 
+def ends_inside_an_event(body: bytes) -> bool:
+    """Whether the last event of a stream lacks its blank line, and has begun with a brace."""
+    last = re.split(rb"\r?\n\r?\n", body)[-1]
+    return re.match(rb"data: ?\{", last) is not None
+
+
 def sizes_to_try(body: bytes) -> list[int]:
     """All of a small body; of a large one the borders of its lines, and some places at random, the
     fewer the larger it is."""
-    places = min(200, 10_000_000 // (len(body) + 1))
+    places = min(10, 500_000 // (len(body) + 1))
     if len(body) <= 2 * places:
         return list(range(len(body) + 1))
     borders = [match.end() for match in re.finditer(rb"[\r\n]+", body)]

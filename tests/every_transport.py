@@ -16,7 +16,13 @@ import trio.testing
 
 from tests.leftovers import assert_alone_on_asyncio, trio_tasks
 from tokenwire import Exchange
-from tokenwire.testing.driving import Outcome, ask, ask_async
+from tokenwire.testing.driving import (
+    Outcome,
+    ask,
+    ask_async,
+    ask_pushed,
+    ask_pushed_async,
+)
 from tokenwire.transports import anyio as anyio_transport
 from tokenwire.transports import asyncio as asyncio_transport
 from tokenwire.transports import httpx as httpx_transport
@@ -31,16 +37,20 @@ when the client is closed, while its event loop still runs."""
 
 
 def run_sync(
-    *exchanges: Exchange, closed: Callable[[], None] = lambda: None, **options: Any
+    *exchanges: Exchange,
+    closed: Callable[[], None] = lambda: None,
+    asking: Callable[[Any, Exchange], Outcome] = ask,
+    **options: Any,
 ) -> list[Outcome]:
     options.setdefault("trust_env", False)
     with Client(**options) as client:
-        outcomes = [ask(client, exchange) for exchange in exchanges]
+        outcomes = [asking(client, exchange) for exchange in exchanges]
     closed()
     return outcomes
 
 
 MakeClient: TypeAlias = Callable[..., AsyncClient]
+AskAsync: TypeAlias = Callable[[Any, Exchange], Awaitable[Outcome]]
 
 
 async def run_async(
@@ -48,10 +58,11 @@ async def run_async(
     exchanges: tuple[Exchange, ...],
     closed: Callable[[], None],
     options: dict[str, Any],
+    asking: AskAsync = ask_async,
 ) -> list[Outcome]:
     options.setdefault("trust_env", False)
     async with make(**options) as client:
-        outcomes = [await ask_async(client, exchange) for exchange in exchanges]
+        outcomes = [await asking(client, exchange) for exchange in exchanges]
     await _settle()
     closed()
     return outcomes
@@ -113,13 +124,13 @@ if sys.platform != "win32":  # uvloop is not made for it
     LOOPS["uvloop"] = (on_uvloop, asyncio_transport.Client)
 
 
-def _run_on(name: str) -> Run:
+def _run_on(name: str, asking: AskAsync = ask_async) -> Run:
     loop, make = LOOPS[name]
 
     def run(
         *exchanges: Exchange, closed: Callable[[], None] = lambda: None, **options: Any
     ) -> list[Outcome]:
-        outcomes: list[Outcome] = loop(lambda: run_async(make, exchanges, closed, options))
+        outcomes: list[Outcome] = loop(lambda: run_async(make, exchanges, closed, options, asking))
         return outcomes
 
     return run
@@ -190,6 +201,12 @@ TRANSPORTS: dict[str, Run] = (
         "httpx2 sync": partial(run_httpx, module=httpx2),
     }
 )
+
+
+PUSHING: dict[str, Run] = {"sync": partial(run_sync, asking=ask_pushed)} | {
+    name: _run_on(name, ask_pushed_async) for name in LOOPS if "anyio" not in name
+}
+"""The native transports, by push delivery. anyio's runs the code of the others."""
 
 
 async def received(stream: Stream, deadline: float | None = None) -> bytes:

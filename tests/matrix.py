@@ -17,7 +17,7 @@ import msgspec
 from tests import driving
 from tests.certificates import server_context
 from tests.driving import Ending, Outcome, drive
-from tests.every_transport import TRANSPORTS
+from tests.every_transport import TRANSPORTS, Run
 from tests.leftovers import connections_to, nothing_left
 from tests.settings import (
     CHUNKED,
@@ -47,6 +47,7 @@ from tests.settings import (
     unknown_name,
 )
 from tests.subjects import SUBJECTS
+from tests.telemetry.recording import Recorder
 from tokenwire import (
     NO_RETRY,
     Clocks,
@@ -128,8 +129,9 @@ class Case:
         return but.outcome, but.text
 
 
-def observe(case: Case, transport: str) -> Outcome:
-    """The outcome of `case`. It leaves nothing behind, and asks no more than once."""
+def observe(case: Case, transport: str, runs: Mapping[str, Run] = TRANSPORTS) -> Outcome:
+    """The outcome of `case`, of which telemetry tells the same. It leaves nothing behind, and asks
+    no more than once."""
     but = case.but(transport)
     clocks = (but and but.clocks) or case.clocks
     if transport in BLOCKING_HTTPX and clocks is QUICK_IDLE:
@@ -140,10 +142,12 @@ def observe(case: Case, transport: str) -> Outcome:
             asking.release()
             assert not connections_to(asking.port), "the client left a connection open"
 
-        (outcome,) = TRANSPORTS[transport](
+        recorder = Recorder().watch(asking.exchange)
+        (outcome,) = runs[transport](
             asking.exchange, closed=closed, clocks=clocks, retry=NO_RETRY, **asking.options
         )
         assert len(asking.requests) <= asking.most
+    recorder.told_once(outcome.error)
     return outcome
 
 

@@ -26,7 +26,8 @@ from tokenwire import (
     as_chat,
     make_exchange,
 )
-from tokenwire.protocols.service import AnswerFunction, refuse
+from tokenwire.protocols.refusing import refuse
+from tokenwire.protocols.service import AnswerFunction
 from tokenwire.server import serve
 from tokenwire.server.faults import Cutting, Faults
 from tokenwire.testing import Subject

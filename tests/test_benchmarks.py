@@ -2,10 +2,12 @@
 
 import importlib.util
 import json
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from math import nan
+import threading
+from collections.abc import Iterator, Mapping
+from math import isnan, nan
 from pathlib import Path
 from random import Random
 
@@ -13,7 +15,7 @@ import h11
 import pytest
 
 from benchmarks import __main__ as everything
-from benchmarks import decode, growth, start
+from benchmarks import batch, callers, decode, gateway, gateways, growth, signing, start
 from benchmarks.decoders import (
     DECODERS,
     EVENTSOURCE,
@@ -25,8 +27,19 @@ from benchmarks.decoders import (
     pieces_of,
     stream_of,
 )
+from benchmarks.origin import document
 from benchmarks.rounds import Contestant, Figure, Table, play
-from benchmarks.streams import BEGINNINGS, FORMS, STREAMS, Stream, chunked, cut, sized, words
+from benchmarks.streams import (
+    BEGINNINGS,
+    DOCUMENTS,
+    FORMS,
+    STREAMS,
+    Stream,
+    chunked,
+    cut,
+    sized,
+    words,
+)
 from tests.cutting import every_way
 from tests.driving import JSON, Response, drive
 from tokenwire import PROVIDERS, as_chat
@@ -40,8 +53,8 @@ def said(dialect: str, pieces: list[bytes]) -> str:
     """The text that tokenwire hears; the answer is a success."""
     provider = PROVIDERS[dialect]
     chat = as_chat("q", model=provider.default_model or "m")
-    exchange = provider.exchange(chat, random=Random(1))
-    answer = Response(b"".join(pieces))
+    exchange = provider.exchange(chat, random=Random(1), base_url="http://localhost")
+    answer = Response(b"".join(pieces), headers=[(b"content-type", b"")])
     responses = [TOKEN, answer] if dialect == "aichatonline" else [answer]
     outcome = drive(
         exchange, *responses, cut=lambda body: pieces if body == answer.body else [body]
@@ -67,7 +80,7 @@ def test_a_stream_says_its_text_in_any_cut(dialect: str, count: int) -> None:
 def test_a_stream_has_as_many_events_as_asked_for_and_its_terminator(dialect: str) -> None:
     others = len(STREAMS[dialect](0).events)
     known = {"openai": 1, "darkai": 1, "anthropic": 5, "openai-responses": 8}
-    known |= {"gemini": 1, "ollama": 1}
+    known |= {"gemini": 1, "ollama": 1, "mistral": 1, "cohere": 5, "bedrock": 4}
     assert others == known.get(dialect, 0)
     assert len(STREAMS[dialect](40).events) == 40 + others
 
@@ -86,6 +99,12 @@ def test_events_have_the_sizes_that_are_told_of_them() -> None:
     assert (min(sizes), max(sizes)) == (322, 332)
     sizes = [len(event) for event in STREAMS["ollama"](1000).events[:-1]]
     assert (min(sizes), max(sizes)) == (122, 128)
+    sizes = [len(event) for event in STREAMS["mistral"](1000).events[:-1]]
+    assert (min(sizes), max(sizes)) == (210, 229)
+    sizes = [len(event) for event in STREAMS["cohere"](1000).events[2:-3]]
+    assert (min(sizes), max(sizes)) == (108, 114)
+    sizes = [len(event) for event in STREAMS["bedrock"](1000).events[1:-3]]
+    assert (min(sizes), max(sizes)) == (154, 221)
 
 
 def test_the_texts_have_what_naive_splitting_breaks_at() -> None:
@@ -123,6 +142,16 @@ def test_h11_reads_the_body_from_a_chunked_response(dialect: str) -> None:
     assert dict(head.headers)[b"content-type"] == stream.content_type.encode()
     assert [bytes(part.data) for part in chunks if isinstance(part, h11.Data)] == stream.events
     assert isinstance(end, h11.EndOfMessage)
+
+
+@pytest.mark.parametrize("dialect", DOCUMENTS)
+def test_a_document_says_its_text(dialect: str) -> None:
+    document = DOCUMENTS[dialect](20)
+    chat = as_chat("q", model="m", stream=False, max_tokens=9)
+    exchange = PROVIDERS[dialect].exchange(chat, base_url="http://localhost")
+    outcome = drive(exchange, Response(document.body, headers=JSON))
+    assert outcome.succeeded().reply.text == document.text
+    assert len(document.events) == 2
 
 
 # Rounds
@@ -185,7 +214,10 @@ NEEDS = {
     "openai responses": "openai",
     "openai responses.stream()": "openai",
     "google-genai": "google.genai",
+    "mistralai": "mistralai",
     "ollama": "ollama",
+    "cohere": "cohere",
+    "botocore": "botocore",
 }
 HERE = [
     name
@@ -332,6 +364,89 @@ def test_a_first_answer_is_timed_to_its_end() -> None:
     assert json.loads(done.stdout)["wall_ms"] > 0
 
 
+# Gateways
+
+
+@LINUX
+def test_gateways_are_measured_in_each_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateways, "BENCH", Path(sys.executable).parent)
+    monkeypatch.setattr(gateways, "STREAMS_AT_ONCE", 4)
+    direct = gateways.GATEWAYS["no gateway"]
+    with gateway.origins(0.2) as ports:
+        known = gateways.measured(direct, ports, 0.2)
+        assert {name for name in known if not isnan(known[name])} == {"relay_first_ms"}
+        for name in ("bare ASGI relay", "bare ASGI relay, pushed"):
+            figures = gateways.measured(gateways.GATEWAYS[name]._replace(idle=4), ports, 0.2)
+            assert figures.keys() == known.keys()
+            unknown = {key for key in figures if isnan(figures[key])}
+            assert {key.partition("_")[0] for key in unknown} == {"chat", "messages"}
+        figures = gateways.measured(gateways.GATEWAYS["tokenwire"]._replace(idle=4), ports, 0.2)
+        assert all(figure > 0 for name, figure in figures.items() if name != "idle_kib")
+
+
+def test_callers_say_what_a_gateway_answered_instead() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse() -> None:
+            for _ in range(3):
+                sock, _ = listener.accept()
+                with sock:
+                    sock.recv(65536)
+                    sock.sendall(b"HTTP/1.1 500 No\r\n\r\n" + b'{"content":"x"}')
+
+        server = threading.Thread(target=refuse)
+        server.start()
+        asking = callers.Asking("openai", listener.getsockname()[1], "/", "m")
+        with pytest.raises(SystemExit, match="500 No"):
+            callers.text_of(asking)
+        for stream in (True, False):
+            with callers.Callers() as several:
+                several.come(asking._replace(stream=stream))
+                with pytest.raises(SystemExit, match=r"500 No|closed the connection"):
+                    several.run(60)
+        server.join()
+
+
+def test_a_gateways_figures_are_judged() -> None:
+    def figures(**known: float) -> dict[str, Figure]:
+        whats = ("us", "kept", "first_ms")
+        lanes = [f"{lane}_{what}" for lane in gateways.LANES for what in whats]
+        names = [*lanes, "answers_s", "rest_mib", "idle_kib", "ready_s"]
+        return {name: Figure(known.get(name, nan), 0) for name in names}
+
+    results = {
+        "no gateway": figures(relay_first_ms=1),
+        "bare ASGI relay": figures(relay_us=50),
+        "tokenwire": figures(
+            relay_us=55, chat_us=90, messages_us=75, relay_first_ms=1.5, answers_s=900, rest_mib=46
+        ),
+        "litellm": figures(relay_us=550, relay_kept=0.8, relay_first_ms=3, answers_s=90),
+    }
+    assert dict(gateway.goals(results).rows) == {
+        "relay: ours / bare ASGI relay, CPU per event": ["at most 1.15", 1.1, "met"],
+        "chat in front of Anthropic: ours / bare ASGI relay": ["at most 1.6", 1.8, "missed"],
+        "Anthropic in front of chat: ours / bare ASGI relay": ["at most 1.6", 1.5, "met"],
+        "relay: litellm / ours, CPU per event": ["at least 9", 10, "met"],
+        "short answers per CPU second: ours / litellm": ["at least 8", 10, "met"],
+        "first text, ms added": ["at most 1", 0.5, "met"],
+        "first text, time added: litellm / ours": ["at least 5", 4, "missed"],
+        "MiB at rest": ["at most 45", 46, "missed"],
+    }
+    assert not gateway.goals({"nginx": figures()}).rows
+    assert gateway.events_table(results).rows["litellm"][:3] == [Figure(550, 0), 11, 2]
+    assert "litellm, relay (80% of the events" in gateway.events_table(results).note
+    assert "Not installed here: nginx." in gateway.process_table(results, ["nginx"]).note
+
+
+def test_a_gateway_that_does_not_start_says_why() -> None:
+    def start(port: int, ports: Mapping[str, int], directory: Path) -> gateways.Started:
+        return gateways.Started([sys.executable, "-c", "1 / 0"])
+
+    broken = gateways.GATEWAYS["tokenwire"]._replace(start=start)
+    with pytest.raises(SystemExit, match="ZeroDivisionError"):
+        gateways.measured(broken, {}, 1)
+
+
 # Everything
 
 PAGE = """# Page
@@ -365,7 +480,8 @@ def test_a_page_without_both_markers_is_left_alone(page: str) -> None:
 
 def test_the_page_has_a_place_for_each_part_and_its_goals() -> None:
     page = everything.README.read_text(encoding="utf-8")
-    for place in (*everything.PARTS, "start goals", "decode goals", "sockets goals"):
+    parts = ("start", "decode", "sockets", "gateway")
+    for place in (*everything.PARTS, *(f"{part} goals" for part in parts)):
         assert everything.replaced(page, place, "new") != page
 
 
@@ -434,3 +550,27 @@ def test_the_circumstances_are_told() -> None:
     told = everything.circumstances()
     assert f"CPython {sys.version.split()[0]}" in told or sys.implementation.name != "cpython"
     assert "cores" in told
+
+
+def test_signing_is_measured() -> None:
+    table = signing.run(passes=1, requests=2)
+    assert list(table.rows) == ["tokenwire", "botocore"]
+
+
+# Batches
+
+
+def test_the_document_of_the_origin_says_its_text() -> None:
+    head, _, body = document("Hi, ü").partition(b"\r\n\r\n")
+    assert b"content-length: %d" % len(body) in head
+    exchange = PROVIDERS["openai"].exchange(as_chat("q", model="m"), base_url="http://localhost")
+    assert drive(exchange, Response(body, 200, JSON)).succeeded().reply.text == "Hi, ü"
+
+
+def test_the_goals_of_batches_are_judged() -> None:
+    figures = {
+        "tokenwire batch": {"cpu_us": Figure(100, 1)},
+        "openai async": {"cpu_us": Figure(499, 1)},
+    }
+    rows = batch.goals({64: figures, 512: {}}).rows
+    assert list(rows.values()) == [["at least 5", 4.99, "missed"]]

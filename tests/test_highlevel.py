@@ -87,7 +87,7 @@ def test_what_is_raised_has_what_had_come() -> None:
 MISUSE: dict[str, tuple[Callable[[], Any], str]] = {
     "an unknown provider": (
         lambda: ask("darkia", "Hello"),
-        "no provider 'darkia' .*known: openai, ylokh",
+        "no provider 'darkia'; did you mean darkai.*known: openai, azure",
     ),
     "an unknown model": (
         lambda: ask("darkai", "Hello", model="gpt-4"),
@@ -254,6 +254,9 @@ def test_the_address_in_the_environment(name: str, monkeypatch: pytest.MonkeyPat
         ("http://localhost:11434", "[::1]", "http://[::1]:11434"),
         ("http://localhost:11434", "[::1]:80", "http://[::1]:80"),
         ("https://box.test/v1", "eu.test", "https://eu.test/v1"),
+        ("https://box.test/v1", "http://eu.test:8", "http://eu.test:8/v1"),
+        ("https://box.test/v1", "http://eu.test/", "http://eu.test"),
+        ("https://box.test/v1", "http://eu.test/v2", "http://eu.test/v2"),
     ],
 )
 def test_a_mere_host_in_the_environment(

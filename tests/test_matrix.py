@@ -1,11 +1,12 @@
 """Every case of the matrix on every transport: the right outcome, and nothing left behind."""
 
 import sys
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
 import pytest
 
-from tests.every_transport import TRANSPORTS
+from tests.every_transport import PUSHING, TRANSPORTS, Run
 from tests.matrix import (
     A_DATE,
     CASES,
@@ -34,16 +35,31 @@ def skip_what_the_system_loses(resets: bool) -> None:
         pytest.skip("with a reset, other systems drop what came before it and was not read yet")
 
 
-@transports
-@pytest.mark.timeout(60)  # far more than any clock here: only a hang takes so long
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_case(case: Case, transport: str) -> None:
+def check(case: Case, transport: str, runs: Mapping[str, Run]) -> None:
     but = case.but(transport)
     if but is not None and but.outcome == UNTESTED:
         pytest.skip(but.reason)
     skip_what_the_system_loses("reset" in case.name)
-    outcome = observe(case, transport)
+    outcome = observe(case, transport, runs)
     assert (describe(outcome), outcome.reply.text) == case.expected(transport), outcome.error
+
+
+cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+@transports
+@pytest.mark.timeout(60)  # far more than any clock here: only a hang takes so long
+@cases
+def test_case(case: Case, transport: str) -> None:
+    check(case, transport, TRANSPORTS)
+
+
+@pytest.mark.parametrize("transport", PUSHING)
+@pytest.mark.timeout(60)
+@cases
+def test_case_by_push(case: Case, transport: str) -> None:
+    """The same guarantees as by iteration."""
+    check(case, transport, PUSHING)
 
 
 @pytest.mark.parametrize("transport", FORMAT_TRANSPORTS)

@@ -170,25 +170,26 @@ def test_the_list_is_readable() -> None:
 def test_modules() -> None:
     modules = mutants.modules()
     assert {"exchange", "toolkit.lines", "formats.openai_chat.client"} <= {*modules}
+    assert not any(module.endswith("presets") for module in modules)
     for module in modules:
         assert (ROOT / "src" / mutants.source(module).removeprefix("tokenwire/")).is_file()
-        assert (ROOT / own_tests(module)).exists(), f"{module} has no tests: see TESTED_BY"
+        assert (ROOT / own_tests(module)).is_file(), f"{module} has no tests"
 
 
-def test_tests_of() -> None:
-    assert own_tests("exchange") == "tests/protocols/test_exchange.py"
-    assert own_tests("toolkit.http") == "tests/protocols/toolkit/test_http.py"
-    choice = "formats.openai_chat.choice"
-    assert own_tests(choice) == mutants.TESTED_BY[choice]
-    assert own_tests("formats.openai_chat.server") == "tests/formats/openai_chat/test_server.py"
-    assert own_tests("formats.openai_chat.presets") == "tests/formats/openai_chat"
-
-
-def test_tests_of_other_modules_are_needed() -> None:
-    """An entry that no module needs any more must go."""
-    for module, tests in mutants.TESTED_BY.items():
-        assert module in mutants.modules()
-        assert (ROOT / tests).exists()
+@pytest.mark.parametrize(
+    ("module", "tests"),
+    [
+        ("exchange", "protocols/test_exchange"),
+        ("toolkit.http", "protocols/toolkit/test_http"),
+        ("formats.openai_chat.choice", "formats/openai_chat/test_client"),
+        ("formats.openai_chat.server", "formats/openai_chat/test_server"),
+        ("formats.anthropic.__init__", "formats/anthropic/test_server"),
+        ("formats.anthropic.body", "formats/anthropic/test_request"),
+        ("formats.founding.darkai.client", "formats/darkai/test_client"),
+    ],
+)
+def test_tests_of(module: str, tests: str) -> None:
+    assert own_tests(module) == f"tests/{tests}.py"
 
 
 def test_chosen() -> None:

@@ -15,13 +15,22 @@ ROOT = Path(__file__).parent.parent
 IMPORT_ALL = """
 import importlib, sys, tokenwire
 assert "site-packages" in tokenwire.__file__, tokenwire.__file__
-NEEDS_AN_EXTRA = {"tokenwire.testing", "tokenwire.server.embedded", "tokenwire.transports.trio"}
-NEEDS_AN_EXTRA.add("tokenwire.transports.server")
-COMMAND = ("chat", "commands", "decode", "models", "providers", "show", "terminal")
+NEEDS_AN_EXTRA = {"tokenwire.server.embedded", "tokenwire.transports.trio"}
+NEEDS_AN_EXTRA |= {"tokenwire.transports.server", "tokenwire.pytest_plugin"}
+NEEDS_AN_EXTRA |= {"tokenwire.replay.proxy", "tokenwire.replay.server"}
+TESTING = ("cassettes", "dialect", "driving", "pieces", "strategies", "subject", "transport")
+NEEDS_AN_EXTRA |= {f"tokenwire.testing.{name}" for name in TESTING}
+SERVER = ("answering", "cassettes", "faults", "origin", "server")
+NEEDS_AN_EXTRA |= {f"tokenwire.testing.llm.{name}" for name in SERVER}
+COMMAND = (
+    *("batch", "cassettes", "chat", "commands", "decode", "gateway", "models", "progress"),
+    *("providers", "show", "terminal"),
+)
 NEEDS_AN_EXTRA |= {f"tokenwire.cli.{name}" for name in COMMAND}
-EXTRAS = {"anyio", "click", "hypothesis", "rich", "trio"}
+EXTRAS = {"anyio", "click", "hypothesis", "opentelemetry", "pytest", "rich", "trio"}
+WHOLE = ("tokenwire.gateway", "tokenwire.telemetry")
 for name in sys.argv[1:]:
-    needs = name in NEEDS_AN_EXTRA or name.startswith("tokenwire.testing.")
+    needs = name in NEEDS_AN_EXTRA or name.startswith(WHOLE)
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as error:

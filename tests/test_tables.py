@@ -31,7 +31,7 @@ from tokenwire import (
     as_chat,
 )
 from tokenwire.protocols.question import Question
-from tokenwire.protocols.service import read_json
+from tokenwire.protocols.reading import read_json
 from tokenwire.protocols.toolkit.http import Request
 from tokenwire.protocols.toolkit.json import decode_json
 from tokenwire.protocols.toolkit.refusals import is_refusal, refusal_of_object

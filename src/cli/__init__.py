@@ -45,6 +45,8 @@ class Exit(IntEnum):
     TRUNCATED = 5
     NETWORK = 6
     TIMED_OUT = 7
+    INCOMPLETE = 8
+    STOPPED = 9
     INTERRUPTED = 130  # 128 + SIGINT, as in shells
     CLOSED_PIPE = 141  # 128 + SIGPIPE: not a failure, but the answer may not be complete
 
@@ -58,6 +60,8 @@ EXIT_CODES = {
     Exit.TRUNCATED: "the answer was truncated; what arrived is on stdout",
     Exit.NETWORK: "no connection, or it was lost before the answer began",
     Exit.TIMED_OUT: "timed out",
+    Exit.INCOMPLETE: "the batch is over, and some of its rows are not complete",
+    Exit.STOPPED: "the batch was stopped by its budget or its failures, and can go on",
     Exit.INTERRUPTED: "stopped by Ctrl-C",
     Exit.CLOSED_PIPE: "stdout was closed, for example by head",
 }

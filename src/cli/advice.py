@@ -2,6 +2,7 @@
 
 import re
 
+from ..protocols.auth import SigV4
 from ..protocols.errors import AuthenticationFailed, Clock, Redirected, TimedOut, TokenwireError
 from ..protocols.provider import Provider
 
@@ -15,10 +16,14 @@ PHRASES = {
     "give credentials by key= or headers=": "give a key in TOKENWIRE_KEY, or a --header",
     "give it with the chat": "give it with -O",
     "give a schema": "give one with --schema",
+    "give AwsKey(..., region=...)": "set AWS_REGION",
     "or None for no limit": "or inf for no limit",
+    "repeat=True answers it": "--repeat answers it",
+    "allow_secrets=...": "--allow-secret",
 }
 """What the library's messages say, and what the command says instead."""
 
+_KEYLESS = re.compile(r"; no key was given: .*")
 _PARAMS = re.compile(r"give params=\{.*?\}(, or set)?")
 _OPTIONS: dict[Clock, str] = {
     "connect": "--connect",
@@ -35,6 +40,7 @@ def in_command_words(error: TokenwireError, provider: Provider | None) -> str:
     for phrase, ours in PHRASES.items():
         text = text.replace(phrase, ours)
     text = _PARAMS.sub(lambda found: "set" if found[1] else "give the address by --base-url", text)
+    text = _KEYLESS.sub("", text)  # the advice has it
     advice = _advice(error, provider)
     return f"{text}; {advice}" if advice else text
 
@@ -48,6 +54,9 @@ def _advice(error: TokenwireError, provider: Provider | None) -> str:
         case AuthenticationFailed(status=407):
             return "the proxy's user and password are part of --proxy"
         case AuthenticationFailed() if provider is not None and provider.key_place is not None:
-            return f"the key is read from {' or '.join(('TOKENWIRE_KEY', *provider.env))}"
+            aws = ["AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY, or the profile"]
+            own = aws if isinstance(provider.key_place, SigV4) else []
+            variables = ["TOKENWIRE_KEY", *provider.env, *own]
+            return f"the key is read from {' or '.join(variables)}"
         case _:
             return ""

@@ -270,7 +270,8 @@ def chat(settings: Settings, /, question: tuple[str, ...], **options: Any) -> No
     Pictures are saved, and their paths printed.
 
     The key is read from the environment variable TOKENWIRE_KEY or, if that is not set, from the
-    provider's own, such as OPENAI_API_KEY.
+    provider's own, such as OPENAI_API_KEY. For services of AWS the first may be ID:SECRET; else the
+    environment and the profile are read as AWS's own tools do, but for roles and single sign-on.
 
     \b
     Examples:
@@ -283,6 +284,124 @@ def chat(settings: Settings, /, question: tuple[str, ...], **options: Any) -> No
     from .chat import ChatOptions, run_chat
 
     run_chat(question, ChatOptions(**options), settings)
+
+
+@tokenwire.command(short_help="Ask a file of questions.")
+@click.argument("words", nargs=-1, metavar="FILE | collect JOURNAL | status JOURNAL", type=as_utf8)
+@_provider_option("-p", "--provider")
+@click.option(
+    "-m", "--model", default="", help="The model, in place of the rows' own. [default: theirs]"
+)
+@click.option(
+    "-o",
+    "--output",
+    default="",
+    metavar="PATH",
+    help="The file of the answers, or a folder, with a slash, that several runs may write.",
+)
+@click.option(
+    "--concurrency",
+    default="auto",
+    show_default=True,
+    metavar="HOW",
+    help="How many rows to ask at once: auto (1-256), N, or MIN-MAX.",
+)
+@click.option("--rpm", type=click.FloatRange(0, min_open=True), help="The most requests a minute.")
+@click.option("--tpm", type=click.FloatRange(0, min_open=True), help="The most tokens a minute.")
+@click.option(
+    "--attempts",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="How often to ask a row at most.",
+)
+@click.option(
+    "--truncated-attempts",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="How often to ask a row whose answers are truncated, which are paid.",
+)
+@click.option(
+    "--max-failures", metavar="N|N%", help="Stop once so many rows have failed. [default: go on]"
+)
+@click.option(
+    "--budget",
+    type=click.FloatRange(0, min_open=True),
+    metavar="DOLLARS",
+    help="Stop once so much is spent, earlier runs included. Needs --price.",
+)
+@click.option(
+    "--budget-tokens",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Stop once so many tokens are used.",
+)
+@click.option(
+    "--price",
+    metavar="IN/OUT[/CACHED]",
+    help="Dollars for a million tokens asked, answered, and read from the cache.",
+)
+@click.option(
+    "--reask",
+    multiple=True,
+    type=click.Choice(["truncated", "changed", "passing", "failed"]),
+    help="What to ask again: truncated answers, changed questions, failures that may pass, all "
+    "failures. May be repeated. [default: the first three]",
+)
+@click.option("--shard", metavar="K/N", help="Ask only part K of N parts.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["openai", "anthropic", "messages"]),
+    default=None,
+    help="The form of the rows. [default: as each looks]",
+)
+@click.option(
+    "--field", default="", metavar="NAME", help="The column that has the question, of any objects."
+)
+@click.option(
+    "--template", type=_FILE, help="A text in which {NAME} stands for a column: the question."
+)
+@click.option(
+    "-O",
+    "--option",
+    "options",
+    metavar="NAME=VALUE",
+    multiple=True,
+    type=as_utf8,
+    shell_complete=_complete_option,
+    help="An option of each chat, such as temperature=0. May be repeated.",
+)
+@click.option("--plain", is_flag=True, help="Write only what OpenAI's batch files have.")
+@click.option("--skip-broken", is_flag=True, help="Go on without broken lines of the journal.")
+@click.option("--like", type=_FILE, help="For collect: the questions, whose order to keep.")
+@click.option("--json", "as_json", is_flag=True, help="Tell the progress as lines of JSON.")
+@click.option("--quiet", is_flag=True, help="Tell no progress.")
+@_asking
+@_traceback
+@click.pass_context
+def batch(context: click.Context, /, words: tuple[str, ...], **options: Any) -> None:
+    """Ask the questions in FILE, each a line of JSON, and write a line for each answer: complete,
+    or why not. Half an answer is never told as a whole one.
+
+    The same command goes on where an earlier one stopped: what is complete is not asked again. A
+    row is OpenAI's (custom_id, body), Anthropic's (custom_id, params), or has messages or a prompt.
+
+    Ctrl-C begins nothing more; the second one leaves at once. The key is read as for chat.
+
+    \b
+    Examples:
+      tokenwire batch questions.jsonl -o answers.jsonl -m gpt-4o-mini
+      tokenwire batch questions.jsonl -o answers/ --shard 3/16
+      tokenwire batch collect answers/ -o final.jsonl --like questions.jsonl
+      tokenwire batch status answers.jsonl
+    """
+    from .batch import BatchOptions, run_batch
+
+    options["form"] = options["form"] or ""
+    if code := run_batch(words, BatchOptions(**options)):
+        context.exit(code)
 
 
 @tokenwire.command(short_help="Run a server that imitates a provider, faults included.")
@@ -419,15 +538,274 @@ def decode(**options: Any) -> None:
     run_decode(DecodeOptions(**options))
 
 
+def _find_any_provider(
+    context: click.Context, parameter: click.Parameter, name: str | None
+) -> Provider | None:
+    return None if name is None else _find_provider(context, parameter, name)
+
+
+_PATH = click.Path(path_type=Path)
+_HOST = click.option(
+    "--host", default="127.0.0.1", show_default=True, help="The address to listen on."
+)
+_PORT = click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="The port to listen on. [default: a free one]",
+)
+
+
+@tokenwire.command(short_help="Record what a client and a service say, every cut of it.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=_PATH,
+    help="A folder, in which each exchange gets a file; or one .jsonl file for all.",
+)
+@click.option(
+    "--upstream",
+    metavar="URL",
+    help="The address of the service. [default: the provider's, or what a path tells]",
+)
+@click.option(
+    "-p",
+    "--provider",
+    metavar="NAME",
+    callback=_find_any_provider,
+    shell_complete=_complete_provider,
+    help="The provider that is asked (see tokenwire providers).",
+)
+@_HOST
+@_PORT
+@click.option(
+    "--redact",
+    multiple=True,
+    metavar="WHAT",
+    help="Leave this out of requests: a JSON pointer, as /metadata/user_id or "
+    "/messages/*/name, or re:PATTERN. May be repeated.",
+)
+@click.option(
+    "--allow-secret",
+    "allow_secrets",
+    multiple=True,
+    metavar="TEXT",
+    help="A text that looks like a key, and is none. May be repeated.",
+)
+@click.option("--title", default="", type=as_utf8, help="A title for the files.")
+@_traceback
+@click.pass_obj
+def record(settings: Settings, /, **options: Any) -> None:
+    """Listen on this machine, pass each request on to the service and the response back, and write
+    both down, until Ctrl-C: each piece with its time, and how the response ended.
+
+    Secrets are left out before a byte is written. A file that would have the shape of a key is not
+    written.
+
+    Requests to a service of AWS are signed anew with the key in the environment.
+
+    \b
+    Examples:
+      tokenwire record -o recordings
+      OPENAI_BASE_URL=http://127.0.0.1:PORT/v1 python my_program.py
+      tokenwire record -o tests/answer.jsonl --upstream http://127.0.0.1:11434
+    """
+    from .cassettes import RecordOptions, run_record
+
+    run_record(RecordOptions(**options), settings)
+
+
+@tokenwire.command(short_help="Answer out of recordings, cut for cut.")
+@click.argument("files", nargs=-1, required=True, type=_FILE)
+@_HOST
+@_PORT
+@click.option(
+    "--speed",
+    type=click.FloatRange(0),
+    default=0,
+    metavar="TIMES",
+    help="1 is as recorded, 10 ten times as fast. [default: 0, no pauses]",
+)
+@click.option(
+    "--longest-gap", type=click.FloatRange(0), metavar="SECONDS", help="The longest pause."
+)
+@click.option(
+    "--cut", metavar="HOW", help="Other cuts: whole, event, or sizes in bytes (1 or 3,7)."
+)
+@click.option(
+    "-f",
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="FAULT",
+    help="A fault to add (see tokenwire serve --help). May be repeated.",
+)
+@click.option(
+    "--ignore",
+    multiple=True,
+    metavar="POINTER",
+    help="What may differ in a request: a JSON pointer, as /metadata or /messages/*/id. "
+    "May be repeated.",
+)
+@click.option("--repeat", is_flag=True, help="Answer a request again and again.")
+@_traceback
+@click.pass_obj
+def replay(settings: Settings, /, **options: Any) -> None:
+    """Listen on this machine, and answer as recorded in FILES, until Ctrl-C. The network is never
+    asked.
+
+    A request must be the one that was recorded: method, path, query and body. Each recording
+    answers once. What was not recorded is answered with an error that says what differs, which is
+    printed on stderr, too.
+
+    \b
+    Examples:
+      tokenwire replay answer.jsonl --port 8000
+      tokenwire replay recordings/*.jsonl --speed 1 --longest-gap 2
+      tokenwire replay answer.jsonl --cut 1 --fault close:300
+    """
+    from .cassettes import ReplayOptions, run_replay
+
+    run_replay(ReplayOptions(**options), settings)
+
+
+@tokenwire.command(short_help="Draw a recording as a page.")
+@click.argument("file", type=_FILE)
+@click.option(
+    "-o", "--output", type=_PATH, help="The page; - is stdout. [default: FILE with .html]"
+)
+@_traceback
+def timeline(file: Path, output: Path | None) -> None:
+    """Write a page of HTML that shows a recording: bytes with their cuts, events, text and pauses
+    on one axis, and the fault where it is. It needs no script and no network.
+
+    \b
+    Example:
+      tokenwire timeline answer.jsonl
+    """
+    from .cassettes import run_timeline
+
+    run_timeline(file, output)
+
+
+@tokenwire.group(short_help="Show, check, compare and edit recordings.")
+@_traceback
+def cassette() -> None:
+    """Show, check, compare and edit recordings (cassettes)."""
+
+
+_OUTPUT = click.option("-o", "--output", required=True, type=_PATH, help="The file to write.")
+
+
+@cassette.command("show", short_help="Print the pieces of a recording.")
+@click.argument("file", type=_FILE)
+@_traceback
+def show_cassette(file: Path) -> None:
+    """Print each piece of a recording: its offset, time, gap and size, and what it completed."""
+    from .cassettes import run_show
+
+    run_show(file)
+
+
+@cassette.command("check", short_help="Decode recordings again.")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--fix", is_flag=True, help="Note what they are decoded to now.")
+@click.option("--max-age", metavar="AGE", help="None may be older: 12h, 90d, 8w.")
+@_traceback
+def check_cassettes(paths: tuple[Path, ...], **options: Any) -> None:
+    """Decode the recordings in PATHS (files, or folders of them) again: outcome, evidence and how
+    many events of each kind must be as noted in the file."""
+    from .cassettes import run_check
+
+    run_check(paths, **options)
+
+
+@cassette.command("diff", short_help="Compare two recordings by their events.")
+@click.argument("one", type=_FILE)
+@click.argument("other", type=_FILE)
+@_traceback
+def diff_cassettes(one: Path, other: Path) -> None:
+    """Compare two recordings by their events, not by their bytes."""
+    from .cassettes import run_diff
+
+    run_diff(one, other)
+
+
+@cassette.command("cut", short_help="Make a recording with other cuts, or an early end.")
+@click.argument("file", type=_FILE)
+@click.option("--at", metavar="OFFSETS", help="Cut at these bytes of each body: 1,7,300.")
+@click.option("--per-event", is_flag=True, help="Cut after each event, or line.")
+@click.option("--end", metavar="OFFSET[:HOW]", help="End each body there: 512, or 512:reset.")
+@_OUTPUT
+@_traceback
+def cut_cassette(file: Path, **options: Any) -> None:
+    """Make a new recording of FILE, whose bodies are cut elsewhere, or end early (HOW: eof,
+    disconnect, reset, timeout)."""
+    from .cassettes import run_cut
+
+    run_cut(file, **options)
+
+
+@cassette.command("import", short_help="Make a recording of a body, or a HAR file.")
+@click.argument("file", type=_FILE)
+@click.option("--status", type=click.IntRange(200, 599), default=200, show_default=True)
+@click.option("--content-type", default="text/event-stream", show_default=True)
+@click.option("--url", default="", help="The address that was asked.")
+@_OUTPUT
+@_traceback
+def import_cassette(file: Path, **options: Any) -> None:
+    """Make a recording of FILE: the body of a response, or a HAR file (.har). Where it was cut is
+    not known: each body is one piece."""
+    from .cassettes import run_import
+
+    run_import(file, **options)
+
+
+@cassette.command("export", short_help="Write a HAR file, or the bodies.")
+@click.argument("file", type=_FILE)
+@click.option("--har/--body", default=True, help="A HAR file, or only the bodies.")
+@_OUTPUT
+@_traceback
+def export_cassette(file: Path, **options: Any) -> None:
+    """Write FILE as a HAR file, or the bodies of its responses. The cuts are lost."""
+    from .cassettes import run_export
+
+    run_export(file, **options)
+
+
+@cassette.command("verify", short_help="Ask the service again, and compare.")
+@click.argument("file", type=_FILE)
+@click.option("--upstream", default="", metavar="URL", help="The address of the service.")
+@_traceback
+def verify_cassette(file: Path, **options: Any) -> None:
+    """Send the recorded requests to the service again, and compare the shape of its answers:
+    status, content type, and the JSON paths of each event with their types. Texts are not compared.
+
+    It costs what the requests cost. The key is read as for chat.
+    """
+    from .cassettes import run_verify
+
+    run_verify(file, **options)
+
+
 @tokenwire.command(short_help="List the providers.")
+@click.argument("words", nargs=-1, shell_complete=_complete_provider)
 @click.option("-v", "--verbose", is_flag=True, help="Print all that is known of each provider.")
 @click.option("--json", "as_json", is_flag=True, help="Print each provider as a line of JSON.")
 @_traceback
-def providers(verbose: bool, as_json: bool) -> None:
-    """List the providers: as a table on a terminal, as tab-separated lines in a pipe."""
+def providers(words: tuple[str, ...], verbose: bool, as_json: bool) -> None:
+    """List the providers, by their formats: as a table on a terminal, as tab-separated lines in a
+    pipe. With WORDS, only those whose name, format or base URL has all of them.
+
+    \b
+    Examples:
+      tokenwire providers localhost
+      tokenwire providers openai_chat zai --verbose
+    """
     from .providers import run_providers
 
-    run_providers(verbose=verbose, as_json=as_json)
+    run_providers(words, verbose=verbose, as_json=as_json)
 
 
 @tokenwire.command(short_help="List the models of a service.")
@@ -448,6 +826,41 @@ def models(**options: Any) -> None:
     from .models import ModelsOptions, run_models
 
     run_models(ModelsOptions(**options))
+
+
+@tokenwire.command(short_help="Serve every format, and ask any service.")
+@click.argument("words", nargs=-1, metavar="[FILE | key NAME]", type=as_utf8)
+@click.option("--embedded", is_flag=True, help="Serve echoes: needs no FILE, key or network.")
+@click.option("--watch", is_flag=True, help="Take over changes of FILE, as SIGHUP does.")
+@click.option("--check", is_flag=True, help="Check FILE, and print what it has.")
+@click.option("--schema", "schema_only", is_flag=True, help="Print the JSON Schema of such a file.")
+@_traceback
+def gateway(words: tuple[str, ...], **options: bool) -> None:
+    """Serve the formats of OpenAI, Anthropic, Gemini, Ollama and more, and ask the services that
+    FILE describes in theirs; or make a key for one of its callers.
+
+    Without FILE: the services whose keys are in the environment, and the servers on this machine.
+    Their models are called PROVIDER/MODEL.
+
+    Ctrl-C and SIGTERM end it once all calls in flight have ended; the second time at once. A key is
+    printed once: the lines for the configuration have only its SHA-256.
+
+    \b
+    Examples:
+      tokenwire gateway --embedded
+      OPENAI_API_KEY=... tokenwire gateway
+      tokenwire gateway --watch gateway.toml
+      tokenwire gateway --check gateway.toml
+      tokenwire gateway --schema > gateway.schema.json
+      tokenwire gateway key laptop
+    """
+    try:
+        from .gateway import run_gateway
+    except ModuleNotFoundError as error:
+        message = "the gateway needs an extra: pip install 'tokenwire[gateway]'"
+        raise LocalProtocolError(message) from error
+
+    run_gateway(words, **options)
 
 
 @tokenwire.command(short_help="Print the completion script for a shell.")

@@ -35,6 +35,8 @@ REACH = 60
 # In a format of lines an event is complete with the first byte of a line end. So feeding these
 # pieces gives the exact number of bytes after which it was, without feeding single bytes.
 _PIECE = re.compile(rb"[^\r\n]*[\r\n]|[^\r\n]+")
+_BYTE = re.compile(rb".", re.DOTALL)
+"""Of binary formats each byte may complete an event."""
 
 
 class Source(Protocol):
@@ -66,7 +68,7 @@ def run_decode(options: DecodeOptions) -> None:
     exchange, _ = exchange_at_chat(service, any_chat(provider, options.model))
     exchange.receive_response(options.status, [])
     with _open(options.file) as source:
-        recording = Recording(exchange)
+        recording = Recording(exchange, binary=provider.dialect.binary)
         for event in recording.decode(source, disconnected=options.cut_as == "disconnect"):
             click.echo(event_line(event, recording.position, options))
     recording.conclude()
@@ -93,8 +95,9 @@ class Recording:
     `position`: the number of bytes after which the last event was complete.
     """
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, *, binary: bool = False) -> None:
         self.position = 0
+        self._pieces = _BYTE if binary else _PIECE
         self._exchange = exchange
         self._received = bytearray()  # bounded: the exchange's limits end the decoding
         self._fed = 0
@@ -105,7 +108,7 @@ class Recording:
         exchange = self._exchange
         while exchange.wants_data and (data := source.read1(READ_SIZE)):
             self._received += data
-            for match in _PIECE.finditer(data):
+            for match in self._pieces.finditer(data):
                 piece = match[0]
                 self._piece = self._fed
                 self._fed += len(piece)

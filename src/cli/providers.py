@@ -1,7 +1,8 @@
 """`tokenwire providers`: lists them."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import Any, get_args
 
 import click
@@ -11,17 +12,25 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..protocols.auth import SigV4
 from ..protocols.chat import Effort
+from ..protocols.errors import LocalProtocolError, did_you_mean
 from ..protocols.provider import Provider
 from ..protocols.registry import PROVIDERS
 
 __all__ = ["run_providers"]
 
 
-def run_providers(*, verbose: bool, as_json: bool) -> None:
-    """Print the providers: a table on a terminal, tab-separated lines in a pipe, or JSON.
-    `verbose`: all that is known of each, instead of the first two."""
-    providers = PROVIDERS.values()
+def run_providers(words: Sequence[str] = (), *, verbose: bool, as_json: bool) -> None:
+    """Print the providers: a table on a terminal, tab-separated lines in a pipe, or JSON; of each
+    format together. `words`: those that a provider must have in its name, format or base URL.
+    `verbose`: all that is known of each, instead of the first two.
+
+    Raises LocalProtocolError if none has the words."""
+    providers = [each for each in PROVIDERS.values() if _has(each, words)]
+    if not providers:
+        meant = did_you_mean(" ".join(words), PROVIDERS)
+        raise LocalProtocolError(f"no provider has {' and '.join(map(repr, words))}{meant}")
     terminal = sys.stdout.isatty()
     if as_json:
         for provider in providers:
@@ -35,6 +44,11 @@ def run_providers(*, verbose: bool, as_json: bool) -> None:
             click.echo("\t".join(row))
 
 
+def _has(provider: Provider, words: Sequence[str]) -> bool:
+    said = f"{provider.name} {provider.dialect.name} {provider.base_url}".lower()
+    return all(word.lower() in said for word in words)
+
+
 def _print_table(rows: list[tuple[str, ...]]) -> None:
     console = _console()
     if console.width < 72:  # too narrow for a table
@@ -43,8 +57,9 @@ def _print_table(rows: list[tuple[str, ...]]) -> None:
     table = Table(box=SIMPLE_HEAD)
     for name in _COLUMNS[:-1]:  # without the base URL, for which there is no room
         table.add_column(name, overflow="fold", no_wrap=name in ("provider", "dialect"))
-    for row in rows:
-        table.add_row(*row[:-1])
+    for row, following in zip_longest(rows, rows[1:]):
+        # A line after the last one of a format.
+        table.add_row(*row[:-1], end_section=following is None or following[1] != row[1])
     console.print(table)
 
 
@@ -93,17 +108,21 @@ def _details(provider: Provider) -> dict[str, str]:
         "default model": provider.default_model,
         "aliases": ", ".join(aliases),
         "takes": ", ".join(sorted(provider.takes)),
+        "refuses": ", ".join(sorted(provider.refuses)),
         "effort": ", ".join(_efforts(provider)),
         "checked": provider.checked,
         "source": provider.source,
+        "doubtful": ", ".join(provider.doubtful),
     }
     return {name: fact for name, fact in facts.items() if fact}
 
 
 def _key(provider: Provider) -> str:
-    if provider.key_place is None:
+    place = provider.key_place
+    if place is None:
         return "none"
-    variables = f"from {' or '.join(provider.env)}" if provider.env else ""
+    sources = [*provider.env, *(["AWS's credentials"] if isinstance(place, SigV4) else [])]
+    variables = f"from {' or '.join(sources)}" if sources else ""
     return ", ".join(filter(None, (variables, "optional" if provider.key_optional else "")))
 
 
@@ -126,6 +145,7 @@ def _facts(provider: Provider) -> dict[str, Any]:
         "aliases": provider.aliases,
         "capabilities": sorted(provider.capabilities),
         "takes": sorted(provider.takes),
+        "refuses": sorted(provider.refuses),
         "efforts": _efforts(provider),
         "owes": provider.required_evidence,
         "takes_key": provider.key_place is not None,
@@ -135,4 +155,5 @@ def _facts(provider: Provider) -> dict[str, Any]:
         "params": provider.params,
         "checked": provider.checked,
         "source": provider.source,
+        "doubtful": provider.doubtful,
     }

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ..protocols.answering import AnswerFunction, RequestAnswerFunction
+from ..protocols.auth import AwsKey, Key, SigV4
 from ..protocols.errors import LocalProtocolError
 from ..protocols.provider import Provider
 from ..protocols.service import Service
@@ -30,7 +31,7 @@ from ..server.faults import (
     Unframed,
 )
 from . import ServerFailed, Settings, complain
-from .server import any_chat, embedded_server, exchange_at_chat, takes_key
+from .server import any_chat, embedded_server, exchange_at_chat, key_of, takes_key
 
 __all__ = ["ServeOptions", "cutting_of", "examples", "fault_of", "run_serve"]
 
@@ -55,9 +56,7 @@ class ServeOptions:
 def run_serve(options: ServeOptions, settings: Settings) -> None:
     """Serve until Ctrl-C, the normal way to stop. Errors in the server are printed on stderr."""
     provider = options.provider
-    key = os.environ.get("TOKENWIRE_KEY") if options.require_key else None
-    if options.require_key:
-        _check_key(provider, key)
+    key = _required_key(provider) if options.require_key else None
     faults = tuple(map(fault_of, options.faults))
 
     def report(error: Exception) -> None:
@@ -88,11 +87,13 @@ def run_serve(options: ServeOptions, settings: Settings) -> None:
         anyio.run(serve)
 
 
-def _check_key(provider: Provider, key: str | None) -> None:
+def _required_key(provider: Provider) -> Key:
+    key = os.environ.get("TOKENWIRE_KEY")
     if not key:
         raise LocalProtocolError("--require-key: set TOKENWIRE_KEY to the key")
     if not takes_key(provider):
         raise LocalProtocolError(f"--require-key: {provider.name} does not use keys")
+    return key_of(provider, key)
 
 
 def cutting_of(how: str, pause: float) -> Cutting:
@@ -121,29 +122,35 @@ def fault_of(text: str) -> Fault:
         )
 
 
-def examples(service: Service, key: str | None, name: str = "") -> str:
+def examples(service: Service, key: Key | None, name: str = "") -> str:
     """How to ask `service` at its `base_url`, ready to paste: with curl, with the openai SDK if
     that speaks its dialect, and with the command, where the provider is called `name`. A required
     `key` is not shown."""
     provider, url = service.provider, service.base_url
     name = shlex.quote(name or provider.name)
+    region = f"AWS_REGION={_REGION} " if isinstance(key, AwsKey) else ""
     return "\n".join(
         [
             "\n# curl",
             _curl(service, key),
             *_sdk(provider, url, needs_key=key is not None),
             "\n# tokenwire",
-            f"tokenwire chat -p {name}{_model_option(provider)} --base-url {url} Hello",
+            f"{region}tokenwire chat -p {name}{_model_option(provider)} --base-url {url} Hello",
         ]
     )
 
 
-def _curl(service: Service, key: str | None) -> str:
+def _curl(service: Service, key: Key | None) -> str:
     provider = service.provider
-    shown = Service(provider, key=key and _STAND_IN, base_url=service.base_url)
+    sent = _STAND_IN if isinstance(key, str) else None
+    shown = Service(provider, key=sent, base_url=service.base_url)
     shown.state = service.state  # what one issues the other accepts
-    _, request = exchange_at_chat(shown, any_chat(provider), key=key and _STAND_IN)
+    chat = any_chat(provider).replace(stream=not provider.dialect.binary)
+    _, request = exchange_at_chat(shown, chat, key=sent)
     lines = [f"curl -N {_quoted(request.url)}"]
+    if isinstance(key, AwsKey) and isinstance(provider.key_place, SigV4):
+        scope = f"aws:amz:{_REGION}:{provider.key_place.service}"
+        lines.append(f"--aws-sigv4 {scope} --user {_quoted(_STAND_IN)}")
     for pair in request.headers:
         name, value = (text.decode("latin-1") for text in pair)
         if name not in ("user-agent", "accept", "accept-encoding") and name not in provider.headers:
@@ -151,6 +158,9 @@ def _curl(service: Service, key: str | None) -> str:
     lines.append(f"-d {shlex.quote(request.body.decode())}")
     return " \\\n  ".join(lines)
 
+
+_REGION = "us-east-1"
+"""The region of examples. The embedded server takes any."""
 
 _STAND_IN = "-TOKENWIRE_KEY-"
 """Stands for the key in a request: it looks the same in a header and in an address."""

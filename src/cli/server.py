@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..highlevel import key_from_environment
+from ..protocols.auth import AwsKey, Key, SigV4
 from ..protocols.chat import Chat, as_chat
 from ..protocols.errors import LocalProtocolError
 from ..protocols.exchange import Exchange
@@ -17,7 +18,7 @@ from ..protocols.toolkit.http import Request
 if TYPE_CHECKING:
     from ..server.embedded import Server
 
-__all__ = ["any_chat", "embedded_server", "exchange_at_chat", "key_for", "takes_key"]
+__all__ = ["any_chat", "embedded_server", "exchange_at_chat", "key_for", "key_of", "takes_key"]
 
 
 def embedded_server() -> "Callable[..., Server]":
@@ -32,7 +33,7 @@ def embedded_server() -> "Callable[..., Server]":
 
 
 def exchange_at_chat(
-    service: Service, chat: Chat, *, key: str | None = None
+    service: Service, chat: Chat, *, key: Key | None = None
 ) -> tuple[Exchange, Request]:
     """An exchange that has sent the request with `chat`, and that request.
 
@@ -58,10 +59,24 @@ def any_chat(provider: Provider, model: str = "") -> Chat:
     return as_chat("Hello", model=model or provider.default_model or "any")
 
 
-def key_for(provider: Provider) -> str:
-    """The key of the environment: TOKENWIRE_KEY, or the provider's own variable; empty: none."""
+def key_for(provider: Provider) -> Key:
+    """The key of the environment: TOKENWIRE_KEY, or the provider's own variable; empty: none.
+    Raises LocalProtocolError for credentials of AWS that are not complete."""
     key = os.environ.get("TOKENWIRE_KEY", "").strip()
-    return key if key and takes_key(provider) else key_from_environment(provider) or ""
+    if key and takes_key(provider):
+        return key_of(provider, key)
+    return key_from_environment(provider) or ""
+
+
+def key_of(provider: Provider, text: str) -> Key:
+    """The key that `text` is: for a service of AWS it may be `ID:SECRET` or `ID:SECRET:TOKEN`."""
+    id, colon, secret = text.partition(":")
+    if not (colon and isinstance(provider.key_place, SigV4)):
+        return text
+    from ..aws import aws_region
+
+    secret, _, token = secret.partition(":")
+    return AwsKey(id, secret, token, aws_region())
 
 
 def takes_key(provider: Provider) -> bool:

@@ -82,7 +82,7 @@ def said_at_once(answered: object) -> Iterable[Said]:
     if isinstance(answered, str):
         return (answered,)
     if isinstance(answered, Iterable):
-        return cast("Iterable[Said]", answered)
+        return cast(Iterable[Said], answered)
     if isinstance(answered, Awaitable | AsyncIterable):
         if isinstance(answered, Coroutine):  # it would warn that nobody awaited it
             answered.close()
@@ -97,20 +97,20 @@ class Told:
     def __init__(self, dialect: Dialect, chat: Chat) -> None:
         self._dialect = dialect
         self._chat = chat
-        self._texts = 0
-        self._events = 0
+        self._has_text = False
+        self._has_events = False
 
     def event(self, said: Said) -> Event:
         """The event that `said` is."""
         if isinstance(said, str):
-            self._texts += 1
+            self._has_text = True
             return Text(said)
-        self._events += 1
+        self._has_events = True
         return said
 
     def rest(self) -> Iterator[Event]:
         """What an answer of nothing but text lacks at its end."""
-        if self._events or not self._texts:
+        if self._has_events or not self._has_text:
             return
         if Finish in self._dialect.says_to(self._chat):
             yield Finish(self._dialect.reason("stop"), "stop")

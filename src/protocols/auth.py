@@ -5,31 +5,28 @@ signed last, when its address, headers and body are final.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from hmac import compare_digest
+from typing import Protocol, TypeAlias
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import msgspec
 
 from .errors import LocalProtocolError
 from .toolkit.http import Request, check_plain, get_header, make_headers
+from .toolkit.sigv4 import AwsKey, is_signed, sign_request
 
-__all__ = ["Auth", "AwsKey", "Bearer", "Header", "Key", "KeySource", "NoKey", "Query", "key_text"]
-
-
-class AwsKey(msgspec.Struct, frozen=True):
-    """The credentials of Amazon Web Services. `token` is that of a session; an empty `region` is
-    the provider's."""
-
-    id: str
-    secret: str
-    token: str = ""
-    region: str = ""
-
-    def __repr__(self) -> str:
-        return "<AwsKey>"
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:  # msgspec's has all of it
-        return []
+__all__ = [
+    "Auth",
+    "AwsKey",
+    "Bearer",
+    "Header",
+    "Key",
+    "KeySource",
+    "NoKey",
+    "Query",
+    "SigV4",
+    "key_text",
+]
 
 
 Key: TypeAlias = str | AwsKey
@@ -49,30 +46,39 @@ class Auth(Protocol):
         """
         ...
 
-    def found(self, request: Request) -> str | None:
-        """The key that a request has in this place, or None."""
+    def accepts(self, request: Request, key: Key, now: float | None) -> bool:
+        """Whether `request` has `key` in this place. `now`: seconds since 1970, if it is known."""
         ...
 
 
 class Header(msgspec.Struct, frozen=True):
     """The key in the header `name`, after `prefix`. If the caller gives a header of this name, that
-    header is sent instead of the key."""
+    header is sent instead of the key. `never_with`: a header in which another kind of key would be
+    (Azure refuses both)."""
 
     name: str
     prefix: str = ""
+    never_with: str = ""
 
     def sign(self, request: Request, key: Key, now: Callable[[], float] | None) -> Request:
         name = self.name.lower().encode()
+        other = self.never_with
+        if other and get_header(request.headers, other.encode()) is not None:
+            raise LocalProtocolError(f"there is a key in {other}, too: give one of both")
         if get_header(request.headers, name) is not None:
             return request
         added = make_headers(((self.name, self.prefix + key_text(key)),))
         return msgspec.structs.replace(request, headers=[*request.headers, *added])
 
     def found(self, request: Request) -> str | None:
+        """The key that a request has in this place, or None."""
         value = get_header(request.headers, self.name.lower().encode())
         if value is None or not value.lower().startswith(self.prefix.lower()):
             return None
         return value[len(self.prefix) :].strip()
+
+    def accepts(self, request: Request, key: Key, now: float | None) -> bool:
+        return _is_same(self.found(request), key)
 
 
 def Bearer() -> Header:  # noqa: N802  it is used like the classes beside it
@@ -91,7 +97,33 @@ class Query(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(request, url=url)
 
     def found(self, request: Request) -> str | None:
+        """The key that a request has in this place, or None."""
         return dict(parse_qsl(urlsplit(request.url).query)).get(self.name)
+
+    def accepts(self, request: Request, key: Key, now: float | None) -> bool:
+        return _is_same(self.found(request), key)
+
+
+class SigV4(msgspec.Struct, frozen=True):
+    """An `AwsKey` signs the request for `service` (Signature Version 4). A key that is text is sent
+    as a bearer key, as `Bearer` does. If the caller gives the header `authorization`, that is sent
+    instead."""
+
+    service: str
+
+    def sign(self, request: Request, key: Key, now: Callable[[], float] | None) -> Request:
+        if isinstance(key, str):
+            return Bearer().sign(request, key, now)
+        if get_header(request.headers, b"authorization") is not None:
+            return request
+        if now is None:
+            raise LocalProtocolError("a signature has a time: give now=time.time")
+        return sign_request(request, key, self.service, now())
+
+    def accepts(self, request: Request, key: Key, now: float | None) -> bool:
+        if isinstance(key, str):
+            return Bearer().accepts(request, key, now)
+        return is_signed(request, key, self.service, now)
 
 
 class NoKey(msgspec.Struct, frozen=True):
@@ -100,8 +132,15 @@ class NoKey(msgspec.Struct, frozen=True):
     def sign(self, request: Request, key: Key, now: Callable[[], float] | None) -> Request:
         raise LocalProtocolError("this service takes no key: leave it out")
 
-    def found(self, request: Request) -> str | None:
-        return None
+    def accepts(self, request: Request, key: Key, now: float | None) -> bool:
+        return False
+
+
+def _is_same(found: str | None, key: Key) -> bool:
+    """Whether a key that was found is `key`. The time it takes does not tell how much is alike."""
+    if found is None or not isinstance(key, str):
+        return False
+    return compare_digest(found.encode(errors="replace"), key.encode(errors="replace"))
 
 
 def key_text(key: Key) -> str:

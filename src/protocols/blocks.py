@@ -62,11 +62,11 @@ class Block:
     kind is Native) when it opens. `citations` and `logprobs` are those that were written so far.
     """
 
-    def __init__(self, number: int, kind: BlockKind, part: int, call: Call | None = None) -> None:
+    def __init__(self, number: int, kind: BlockKind, part: int) -> None:
         self.number = number
         self.kind = kind
         self.part = part
-        self.call = call
+        self.call: Call | None = None
         self.form: dict[str, Any] = {}
         self.native: Native | None = None
         self.citations: list[Citation] = []
@@ -258,6 +258,12 @@ class BlockWriter:
             what = "characters wait for the end of a tool call"
             raise LocalProtocolError(f"more than {self._limit} {what}")
         return acts
+
+    def going_on(self, part: int) -> Block | None:
+        """The open block, if it is the text of `part`, and nothing waits: then more of that text
+        may be written as another piece of it, instead of by `write`."""
+        key = Text, part
+        return self._open if self._key == self._text == key and not self._held else None
 
     def end(self) -> list[Act]:
         """What to write when the choice is over."""

@@ -5,6 +5,7 @@ The content type can't be trusted: services label streams as `text/plain` and er
 white space decides.
 """
 
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 from .errors import LimitExceeded, RemoteProtocolError, Truncated, UnexpectedContent
@@ -23,7 +24,7 @@ from .toolkit.refusals import (
     unexpected,
 )
 
-__all__ = ["AnswerBody", "Body", "RecordedBody", "RefusedBody", "open_body"]
+__all__ = ["AnswerBody", "Body", "RefusedBody", "open_body"]
 
 
 class Body(Protocol):
@@ -99,7 +100,6 @@ class AnswerBody:
     """The body of a 2xx response: handed to the step, or kept until a document is whole."""
 
     __slots__ = (
-        "_elements",
         "_headers",
         "_is",
         "_kept",
@@ -108,6 +108,7 @@ class AnswerBody:
         "_said",
         "_size",
         "_step",
+        "_take",
     )
 
     def __init__(self, step: Step, headers: Headers, limits: Limits) -> None:
@@ -117,31 +118,30 @@ class AnswerBody:
         self._limit: int = getattr(limits, step.limit)
         self._size = 0
         self._said = 0  # the size of what is kept, up to its last bytes that are not blank
-        # None: the step reads the body as it arrives.
-        self._kept: bytearray | None = None if step.framing == "bytes" else bytearray()
-        self._elements: EventStep | None = None  # the step, if it reads an array's elements
+        self._kept = bytearray()
+        # What takes the bytes as they arrive; None: they are kept.
+        self._take: Callable[[bytes, list[Event]], None] | None = None
+        if step.framing == "bytes":
+            self._take = step.data
         self._is: Literal["stream", "document", "page", "unknown"] = "unknown"
 
     @property
     def partial(self) -> int:
-        if self._kept is not None:
+        if self._take is None:
             return self._said
         return self._size if self._step.framing == "bytes" else self._step.partial
 
     def data(self, data: bytes, events: list[Event]) -> None:
         self._size += len(data)
         if self._size <= self._limit:
-            if self._kept is None and self._elements is None:  # as in _read: most bytes
-                self._step.data(data, events)
-            else:
-                self._read(data, events)
+            (self._take or self._keep)(data, events)
             return
-        self._read(data[: self._limit - self._size], events)
+        (self._take or self._keep)(data[: self._limit - self._size], events)
         if self._step.evidence != "terminator":
             raise LimitExceeded(f"a body of more than {self._limit} bytes")
 
     def eof(self, events: list[Event]) -> Step | None:
-        if self._kept is None:
+        if self._take is not None:
             return self._step.eof(events)
         body = bytes(self._kept)
         if self._is == "page":
@@ -155,25 +155,24 @@ class AnswerBody:
         return self._step.document(body, events)
 
     def interrupted(self, events: list[Event]) -> Step | None:
-        if self._kept is not None and (self._is == "page" or is_whole_json(bytes(self._kept))):
+        if self._take is not None:
+            self._step.interrupted()
+        elif self._is == "page" or is_whole_json(bytes(self._kept)):
             return self.eof(events)
         return None
 
-    def _read(self, data: bytes, events: list[Event]) -> None:
-        if self._kept is None:
-            self._hand(data, events)
-            return
+    def _keep(self, data: bytes, events: list[Event]) -> None:
         self._kept += data
         if self._is == "unknown":
             head = bytes(self._kept.lstrip())  # blank lines at the start mean nothing
             bom = BOM if head.startswith(BOM) else b""
             self._kept = bytearray(bom + head[len(bom) :].lstrip())
             self._is = self._recognize(bytes(self._kept))
-            if self._is == "stream":
+            if self._take is not None:
                 head = bytes(self._kept)
-                self._kept = None
+                self._kept.clear()
                 self._headers = []  # only a page needs them
-                self._hand(head, events)
+                self._take(head, events)
                 return
         if data.strip():
             self._said = len(self._kept)
@@ -183,13 +182,8 @@ class AnswerBody:
                 raise unexpected(self._headers, bytes(self._kept[:limit]))
             raise LimitExceeded(f"a JSON document of more than {limit} bytes")
 
-    def _hand(self, data: bytes, events: list[Event]) -> None:
-        if self._elements is not None:
-            self._elements.element_data(data, events)
-        else:
-            self._step.data(data, events)
-
     def _recognize(self, head: bytes) -> Literal["stream", "document", "page", "unknown"]:
+        """What the body is; if it is a stream, the step takes it from now on."""
         first = head.removeprefix(BOM)[:1]
         step = self._step
         if not first or BOM.startswith(head):
@@ -197,31 +191,10 @@ class AnswerBody:
         if first == b"<":
             return "page"
         if first == b"[" and step.elements and isinstance(step, EventStep):
-            self._elements = step
+            self._take = step.element_data
             return "stream"
-        if step.framing == "document":
-            return "document"
         # A frame begins with its length: too large a number if JSON's first characters are read so.
-        return "document" if first in (b"{", b"[") and step.framing != "lines" else "stream"
-
-
-class RecordedBody:
-    """A body whose bytes are kept in `raw`, too."""
-
-    def __init__(self, body: AnswerBody, raw: bytearray) -> None:
-        self._body = body
-        self._raw = raw
-
-    @property
-    def partial(self) -> int:
-        return self._body.partial
-
-    def data(self, data: bytes, events: list[Event]) -> None:
-        self._raw += data
-        self._body.data(data, events)
-
-    def eof(self, events: list[Event]) -> Step | None:
-        return self._body.eof(events)
-
-    def interrupted(self, events: list[Event]) -> Step | None:
-        return self._body.interrupted(events)
+        if step.framing == "document" or (first in (b"{", b"[") and step.framing != "lines"):
+            return "document"
+        self._take = step.data
+        return "stream"

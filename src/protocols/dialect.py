@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     from .question import Question
     from .service import Responder, Service
     from .step import Step
+    from .toolkit.http import Request
 
 __all__ = ["Dialect", "Endpoint", "words"]
+
+
+_NARROWER = {"image_urls": ("images", "image_bytes"), "forced_tools": ("tool_choice", "tools_off")}
+"""What a provider may refuse of a word of `takes`, and what is left of that word."""
 
 
 def words(text: str) -> frozenset[str]:
@@ -34,7 +39,8 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     `path` is the end of the URL's path, or `/`, the root. A placeholder in braces (`{id}`) matches
     any text without a slash. `does` is the purpose of the request: `chat`, `models`, `model`,
-    `count`, or another word that the format chooses.
+    `count`, `kept` (what the service has kept, whose placeholder is `{id}`), or another word that
+    the format chooses.
     """
 
     does: str
@@ -80,10 +86,11 @@ class Dialect:
     with it `empty`: messages without content, not only results of tools; `any_start`: chats that do
     not begin with the user, after the system; `system_first`: the system's messages precede all
     others, of which there is at least one; `images`, `files`: such parts in messages of the user,
-    `image_bytes`: pictures, but not by their addresses; `tools_off`: of `tool_choice` only `auto`
-    and `none`; `name`, `extra`: of a message; `named`: results of tools need the name of the
-    function, unless its call precedes them; `cache`: cache marks; `strict`: of a tool; `custom`:
-    tool calls with free text.
+    `image_bytes`: pictures, but not by their addresses; `detail`: of a picture, other than `auto`;
+    `tools_off`: of `tool_choice` only `auto` and `none`; `tools_kept`: `tool_choice` is not `none`
+    in a chat with calls or their results; `chosen_logprobs`: of `logprobs` only 0; `name`, `extra`:
+    of a message; `named`: results of tools need the name of the function, unless its call precedes
+    them; `cache`: cache marks; `strict`: of a tool; `custom`: tool calls with free text.
     """
     efforts: ClassVar[frozenset[str]] = frozenset()
     """The words of `Chat.effort` that it takes."""
@@ -94,6 +101,9 @@ class Dialect:
     whole_calls: ClassVar[bool] = False
     """Whether its server half writes only whole calls: the arguments are one JSON object, and what
     has none has `{}`. It can't say the end of another."""
+    half_calls: ClassVar[bool] = False
+    """Whether its server half has a word for a call that is not complete, whatever its arguments.
+    Without, a client must be able to tell by them, or by the finish reason."""
     interleaves: ClassVar[bool] = False
     """Whether pieces of several parts may alternate: on the wire each says which part it is of, or
     has a kind of its own."""
@@ -117,11 +127,20 @@ class Dialect:
     """Keys of its answers that hold no content."""
     endpoints: ClassVar[tuple[Endpoint, ...]] = ()
     """The requests that its server half answers. The chat comes first."""
+    counts: ClassVar[str] = ""
+    """The path of the endpoint that counts the tokens of a request; empty if services have none."""
+    binary: ClassVar[bool] = False
+    """Whether its streams are no text, so that a terminal can't show them."""
     ping: ClassVar[bytes] = b""
     """The bytes of a keep-alive inside an answer, if the format has one."""
 
     def ask(self, question: "Question") -> "Step":
         """The client's first step. Raises LocalProtocolError for a question that it can't send."""
+        raise NotImplementedError
+
+    def look_up(self, question: "Question", request: "Request") -> "Step":
+        """The client's step that sends `request`, to an endpoint that `does` `kept`, and takes what
+        is there in whatever state it is. Only for formats that have such endpoints."""
         raise NotImplementedError
 
     def respond(self, service: "Service") -> "Responder":
@@ -138,7 +157,11 @@ class Dialect:
 
     def takes_of(self, provider: "Provider") -> frozenset[str]:
         """`takes` without what `provider` refuses."""
-        return self.takes - provider.refuses
+        takes = self.takes - provider.refuses
+        for word, (wide, narrow) in _NARROWER.items():
+            if word in provider.refuses and wide in takes:
+                takes = takes - {wide} | {narrow}
+        return takes
 
     def says_to(self, chat: "Chat") -> frozenset[type[Event]]:
         """`says`, without the types that an answer to `chat` can't have."""

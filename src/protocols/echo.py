@@ -30,8 +30,8 @@ from .events import (
     Usage,
 )
 from .provider import Provider
+from .refusing import refuse
 from .sample import sample
-from .service import refuse
 
 __all__ = ["echo", "picture"]
 
@@ -103,7 +103,7 @@ def _completion(
     indexes = range(chat.n or 1)
     words: list[str] = []
     arguments, detail = "", ""
-    kind: FinishKind = "stop"
+    kind: FinishKind
     tool = _tool_to_call(chat, question) if ToolCallStart in says else None
     if tool is None:
         if chat.schema is not None:

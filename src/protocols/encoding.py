@@ -9,15 +9,27 @@ from typing import Any
 
 import msgspec
 
-from .chat import Message, Opaque, Part, ReasoningPart, RefusalPart, TextPart, Tool, ToolCall
+from .chat import (
+    FilePart,
+    Message,
+    Opaque,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    Tool,
+    ToolCall,
+)
 from .errors import LocalProtocolError
 from .events import Native
 from .toolkit.json import is_list, is_object
+from .toolkit.media import AUDIO, data_of
 
 __all__ = [
     "accepted_id",
     "add_piece",
     "call_ids",
+    "input_audio",
     "merge",
     "one_prompt",
     "parts_to_write",
@@ -29,6 +41,7 @@ __all__ = [
 ]
 
 _object = msgspec.json.Decoder(dict[str, Any])
+_AUDIO = {media_type: name for name, media_type in AUDIO.items()}
 
 
 def parts_to_write(message: Message, dialect: str) -> Iterator[tuple[Part, Any]]:
@@ -142,6 +155,22 @@ def raw_arguments(call: ToolCall) -> msgspec.Raw:
             f"the call {call.name!r} ({call.id}) has arguments that are not one JSON object"
         ) from None
     return msgspec.Raw(raw)
+
+
+def input_audio(file: FilePart) -> dict[str, Any] | None:
+    """An audio file as both of OpenAI's formats write it; None if it is a document. Raises
+    LocalProtocolError for what they can't say: another type of audio, a video, a name."""
+    given, data = data_of(file.url)
+    media_type = file.media_type or given
+    if not media_type.startswith(("audio/", "video/")):
+        return None
+    if media_type not in _AUDIO or data is None:
+        raise LocalProtocolError(
+            f"a file of type {media_type[:80]!r} has no place here: leave it out"
+        )
+    if file.name:
+        raise LocalProtocolError(f"audio has no name here: leave {file.name[:80]!r} out")
+    return {"type": "input_audio", "input_audio": {"data": data, "format": _AUDIO[media_type]}}
 
 
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

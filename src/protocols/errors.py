@@ -5,6 +5,7 @@ No message, attribute or repr contains a key: an exchange takes its secrets out 
 it raises it (`toolkit.redaction`).
 """
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ __all__ = [
     "Truncated",
     "UnexpectedContent",
     "brief",
+    "closest_or_all",
+    "did_you_mean",
 ]
 
 EXCERPT = 512
@@ -43,11 +46,13 @@ class TokenwireError(Exception):
 
     `message` says what happened. `answer` is what was received before the error, if the failed call
     was to return a whole answer. `asked` is the method and address of the request, without a query,
-    if the address may be what is wrong; else empty.
+    if the address may be what is wrong; else empty. `details` are further fields of the error
+    object in which a server half reports it, beside the format's own.
     """
 
     answer: "Reply | None" = None
     asked: str = ""
+    details: Mapping[str, Any] = {}
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
@@ -190,6 +195,20 @@ class TimedOut(TransportError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.message, self.clock), self.__dict__
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """What to add to an error about the unknown `name`: the closest ones, if there are any."""
+    from difflib import get_close_matches  # only such an error needs it
+
+    close = get_close_matches(name[:100], known)  # servers receive any name: comparing takes long
+    return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def closest_or_all(name: str, known: Iterable[str]) -> str:
+    """What to add where all that is known may be too much: the closest ones, if there are any."""
+    known = sorted(known)
+    return did_you_mean(name, known) or f" (known: {', '.join(known) or 'none'})"
 
 
 def brief(word: str) -> str:

@@ -195,7 +195,11 @@ class Native(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event")
 
 
 class TokenLogProb(msgspec.Struct, frozen=True, gc=False):
-    """One token with the natural logarithm of its probability, and the likeliest alternatives."""
+    """One token with the natural logarithm of its probability, and the likeliest alternatives.
+
+    Some services say -9999.0 of a token that is very unlikely, and so do our server halves, which
+    can't write `-inf`.
+    """
 
     token: str
     logprob: float

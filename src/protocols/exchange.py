@@ -19,10 +19,12 @@ or `receive_timeout`. The rules:
 
 from collections.abc import Callable
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
-from .body import AnswerBody, Body, RecordedBody, RefusedBody, open_body
+from .body import AnswerBody, Body, RefusedBody, open_body
 from .clocks import Clocks
 from .errors import (
+    AuthenticationFailed,
     Clock,
     Disconnected,
     LocalProtocolError,
@@ -42,6 +44,9 @@ from .toolkit.coding import PIECE, ContentDecoder, Identity, content_decoder
 from .toolkit.http import Headers, HeadersLike, Request, as_headers
 from .toolkit.redaction import conceal, redact
 from .toolkit.refusals import request_id
+
+if TYPE_CHECKING:
+    from .question import Question
 
 __all__ = ["Exchange"]
 
@@ -100,9 +105,11 @@ class Exchange:
     """One question and its answer. `provider.exchange(chat)` makes one; see the module for rules.
 
     `first` makes the first step, and is called again by `fresh`. `sign` is applied to each request
-    just before it is sent. `owes` is the required evidence. Attributes: `clocks`, `limits`,
+    just before it is sent. `owes` is the required evidence. `keyless` is what to
+    add to the error if the service refuses for want of a key. Attributes: `clocks`, `limits`,
     `request`; `started`, whether there was an event; `error`, which `next_request` raises;
-    `has_more`, whether `receive_batch` goes on with what was received before.
+    `has_more`, whether `receive_batch` goes on with what was received before; `question`, what a
+    provider asks by it (None: not a chat).
     """
 
     __slots__ = (
@@ -112,8 +119,10 @@ class Exchange:
         "_earlier",
         "_first",
         "_headers",
+        "_keyless",
         "_owes",
         "_raw",
+        "_recorded",
         "_request",
         "_responded",
         "_searched",
@@ -121,10 +130,15 @@ class Exchange:
         "_state",
         "_status",
         "_step",
+        "_told",
+        "_turn",
         "clocks",
+        "direct",
         "error",
+        "even",
         "has_more",
         "limits",
+        "question",
         "started",
     )
 
@@ -136,14 +150,17 @@ class Exchange:
         owes: Evidence,
         clocks: Clocks,
         limits: Limits,
+        keyless: str = "",
     ) -> None:
         self.clocks = clocks
         self.limits = limits
         self.started = False
         self._first = first
         self._raw: bytearray | None = None  # of the body, since the last border; if it is kept
+        self._recorded: bytearray | None = None  # the same, unless the body is no answer
         self._searched = 0  # bytes of it without a border
         self._sign = sign
+        self._keyless = keyless
         self._owes: Evidence = owes
         self._step = first()
         self._request: Request | None = None  # what was sent, signed
@@ -151,11 +168,16 @@ class Exchange:
         self._responded = False
         self._body: Body | None = None
         self._coding: ContentDecoder | None = None
+        self.direct: Body | None = None
+        """The body while it is received, if it has no coding."""
         self._status = 0
         self._headers: Headers = []
         self.error: TokenwireError | None = None
         self.has_more = False
+        self.even = False
+        """Whether `partial` is known to be 0."""
         self._earlier: tuple[Request, ...] = ()  # of the steps before this one
+        self.question: Question | None = None
 
     def __repr__(self) -> str:
         shown = f"<Exchange {self._state.name} {self.request.method} {self.request.address}>"
@@ -191,7 +213,7 @@ class Exchange:
     def partial(self) -> int:
         """Bytes so far of the unit (line, event, frame) that is not complete; 0 if there is none.
         That it grows is a sign of life, as an event is. Keep-alives change nothing."""
-        if self._state is not _BODY or self._body is None:
+        if self.even or self._state is not _BODY or self._body is None:
             return 0
         return self._body.partial
 
@@ -203,7 +225,9 @@ class Exchange:
             owes=self._owes,
             clocks=self.clocks,
             limits=self.limits,
+            keyless=self._keyless,
         )
+        fresh.question = self.question
         if self._raw is not None:
             fresh.keep_raw()
         return fresh
@@ -215,15 +239,22 @@ class Exchange:
             raise LocalProtocolError("keep_raw: the response has begun, and its bytes are gone")
         self._raw = bytearray()
 
-    def take_raw(self) -> bytes:
+    def take_raw(self, *, units: bool = False) -> bytes:
         """The decoded bytes of the body since the last call, up to the end of the last complete
-        unit (event, line, frame); all of them once the response is settled. Needs `keep_raw`."""
+        unit (event, line, frame); all of them once the response is settled, with what comes after
+        its end mark, unless it is compressed; with `units` only complete units even then. Needs
+        `keep_raw`."""
         raw = self._raw
         if not raw:
             return b""
-        end = self._step.border(raw, self._searched) if self.wants_data else len(raw)
-        taken = bytes(raw[:end])
-        del raw[:end]
+        if self.even or not (units or self._state is _BODY):
+            taken = bytes(raw)
+            raw.clear()
+        else:
+            end = self._step.border(raw, self._searched)
+            with memoryview(raw) as view, view[:end] as begun:
+                taken = bytes(begun)  # without a copy in between: events may be large
+            del raw[:end]
         self._searched = len(raw)
         return taken
 
@@ -253,9 +284,10 @@ class Exchange:
         asked = (*self._earlier, self.request)
         return [secret for request in asked for secret in request.secrets()]
 
-    def leave(self, error: TokenwireError | None = None) -> None:
-        """Nothing more will be fed: the reader has left, or `error` stopped the driver. Allowed at
-        any time, any number of times. Only observers need it; it has no other effect.
+    def leave(self, error: TokenwireError | None = None, *, aborted: bool = False) -> None:
+        """Nothing more will be fed: the reader has left, or `error` stopped the driver. `aborted`:
+        the driver itself lost the connection, as the reader wanted to leave. Allowed at any time,
+        any number of times. Only observers need it; it has no other effect.
         """
 
     def next_request(self) -> Request | None:
@@ -286,9 +318,9 @@ class Exchange:
         self._state = State.BODY
         try:
             self._body = open_body(self._step, status, found, self.limits)
-            if self._raw is not None and isinstance(self._body, AnswerBody):
-                self._body = RecordedBody(self._body, self._raw)
+            self._recorded = self._raw if isinstance(self._body, AnswerBody) else None
             self._coding = content_decoder(found)
+            self.direct = self._body if isinstance(self._coding, Identity) else None
         except RemoteProtocolError as error:
             self._fail(error)
 
@@ -304,20 +336,20 @@ class Exchange:
         """The same, but only a bounded part of the work: a driver can look at its clocks, or let
         others run, before it goes on with another call, as long as the exchange `has_more`."""
         events: list[Event] = []
-        body, coding = self._body, self._coding
-        if self._state is not _BODY or body is None or coding is None:
-            self._ignored("receive_data")
-            return events
-        step = self._step
+        step, direct = self._step, self.direct
         try:
-            if len(data) <= PIECE and not self.has_more and type(coding) is Identity:
-                body.data(data, events)  # as most do
+            if direct is not None and len(data) <= PIECE and not self.has_more:
+                if self._recorded is not None:
+                    self._recorded += data
+                direct.data(data, events)  # as most do
+                self.even = step.even
+            elif self._ignored("receive_data"):
+                if self._raw is not None and self.answered and isinstance(self._coding, Identity):
+                    self._raw += data  # costs, pings: of no matter for the answer, but it came
+                return events
             else:
-                coding.feed(data)
-                if coding.more:
-                    piece = coding.take()
-                    self.has_more = coding.more
-                    body.data(piece, events)
+                self.even = False
+                self._receive_coded(data, events)
             if step.evidence == "terminator":
                 step.settle(True, events)
                 self._end("terminator", events)
@@ -327,6 +359,19 @@ class Exchange:
         if events:
             self.started = True
         return events
+
+    def _receive_coded(self, data: bytes, events: list[Event]) -> None:
+        """Bytes of the body that must be decoded, or are too many for one batch."""
+        body, coding = self._body, self._coding
+        assert body is not None  # its response has begun
+        assert coding is not None
+        coding.feed(data)
+        if coding.more:
+            piece = coding.take()
+            self.has_more = coding.more
+            if self._recorded is not None:
+                self._recorded += piece
+            body.data(piece, events)
 
     def receive_eof(self, framed: bool | None = None) -> list[Event]:
         """The body is complete. `framed` is False if only a closed connection says so: there was
@@ -377,7 +422,7 @@ class Exchange:
         if following is not None:
             self._earlier += (self.request,)
             self._step, self._request = following, None
-            self._state = State.READY
+            self._state, self.direct = State.READY, None
             return self._hand_out(events)
         found = self._step.evidence or evidence
         proven = proves(found, self._owes)
@@ -408,14 +453,15 @@ class Exchange:
             self._fail(self._step.failure)
             return
         events.append(End(evidence))
-        self._state = State.SETTLED
+        self._state, self.direct = State.SETTLED, None
         self.has_more = False
 
     def _fail(self, error: RemoteProtocolError) -> None:
         if isinstance(self._body, RefusedBody):
             error = self._body.error()  # it goes before any fault in its body
         error.status = self._status
-        kept = _KEPT_HEADERS.union(self._step.errors.request_ids)
+        errors = self._step.errors
+        kept = _KEPT_HEADERS.union(errors.request_ids, (errors.code_header,))
         error.headers = [
             (name, value)
             for name, value in self._headers
@@ -423,13 +469,15 @@ class Exchange:
         ]
         if isinstance(error, Refused) and error.request_id is None:
             error.request_id = self.request_id
+        if isinstance(error, AuthenticationFailed) and self._status != 407 and self._keyless:
+            error.message = f"{error.message}; {self._keyless}"
         self._give_up(error)
 
     def _give_up(self, error: TokenwireError) -> None:
         self.name_address(error)
         conceal(error, self.secrets())
         self.error = error
-        self._state = State.FAILED
+        self._state, self.direct = State.FAILED, None
         self.has_more = False
 
     def name_address(self, error: TokenwireError) -> None:

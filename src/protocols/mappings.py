@@ -31,13 +31,13 @@ from .chat import (
 )
 from .errors import LocalProtocolError
 from .events import Native
+from .toolkit.media import AUDIO
 
-__all__ = ["AUDIO", "DIALECT", "detail_text", "message_of", "tool_of"]
+__all__ = ["DIALECT", "detail_text", "message_of", "tool_of"]
 
 DIALECT = "openai_chat"
 """The name of the format whose form this is."""
 
-AUDIO = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 _ROLES: tuple[Role, ...] = get_args(Role)
 _MARKS: dict[Any, Cache] = {
     ("ephemeral", None): "5m",

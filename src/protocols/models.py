@@ -10,12 +10,14 @@ from .events import Event
 from .question import Question
 from .step import Step
 from .toolkit.json import decode_json, is_list, is_object
-from .toolkit.refusals import ErrorTable, is_refusal, refusal_of_object
+from .toolkit.refusals import is_refusal, refusal_of_object
 
 __all__ = ["Model", "ModelsStep"]
 
 _value = msgspec.json.Decoder()
 _GEMINI = "models/"
+_NEXT = {"last_id": "after_id", "nextPageToken": "pageToken", "next_page_token": "page_token"}
+"""What a list names the next page by, and the field of a query that asks for it."""
 _PAGES = 100
 """How many pages are asked for: of a thousand models each, at Anthropic."""
 
@@ -32,9 +34,10 @@ class Model(msgspec.Struct, frozen=True):
 class ModelsStep(Step):
     """Asks for the list, page by page, and appends the models to `found`.
 
-    The list is that of OpenAI (`data`, each with an `id`), which most services have; Anthropic's
-    goes on if `has_more`, after its `last_id`. Ollama's is `models`, each with its `model`. So is
-    Gemini's, each with a `name` that begins with `models/`; it goes on at its `nextPageToken`.
+    The list is that of OpenAI (`data`, each with an `id`), which most services have; Together's is
+    without an object around it. Anthropic's goes on if `has_more`, after its `last_id`. Ollama's is
+    `models`, each with its `model`. So are Gemini's and Cohere's, each with a `name`; they go on at
+    their `nextPageToken` or `next_page_token`.
     """
 
     framing = "document"
@@ -43,7 +46,6 @@ class ModelsStep(Step):
     def __init__(
         self,
         question: Question,
-        errors: ErrorTable,
         found: list[Model],
         pages: tuple[str, ...] = (),
     ) -> None:
@@ -53,14 +55,14 @@ class ModelsStep(Step):
         if pages:
             path += f"{'&' if '?' in path else '?'}{pages[-1]}"
         self.request = question.get(path, {"accept": "application/json"})
-        self.errors = errors
+        self.errors = question.errors
         self._question = question
         self._found = found
         self._pages = pages  # how each page after the first was asked for
 
     def document(self, body: bytes, events: list[Event]) -> Step | None:
         value = decode_json(_value, body)
-        listed = value.get("data", value.get("models")) if is_object(value) else None
+        listed = value.get("data", value.get("models")) if is_object(value) else value
         if not is_list(listed):
             if is_refusal(value, self.errors):
                 raise refusal_of_object(value, self.errors, data=body)
@@ -68,23 +70,23 @@ class ModelsStep(Step):
         if not self._pages:
             self._found.clear()  # of an attempt that failed
         self._found += [model for each in listed if (model := _model(each)) is not None]
-        following = _next_page(value)
+        following = _next_page(value) if is_object(value) else ""
         if following:
             if following in self._pages or len(self._pages) >= _PAGES:
                 raise Malformed("a list of models that never ends", data=body)
             pages = (*self._pages, following)
-            return ModelsStep(self._question, self.errors, self._found, pages)
+            return ModelsStep(self._question, self._found, pages)
         self.evidence = "terminator"
         return None
 
 
 def _next_page(value: dict[str, Any]) -> str:
     """How to ask for the next page, in the query; empty if there is none."""
-    last, token = value.get("last_id"), value.get("nextPageToken")
-    if value.get("has_more") is True and isinstance(last, str) and last:
-        return f"after_id={quote(last, safe='')}"
-    if isinstance(token, str) and token:
-        return f"pageToken={quote(token, safe='')}"
+    for key, field in _NEXT.items():
+        token = value.get(key)
+        goes_on = key != "last_id" or value.get("has_more") is True
+        if goes_on and isinstance(token, str) and token:
+            return f"{field}={quote(token, safe='')}"
     return ""
 
 
@@ -92,7 +94,7 @@ def _model(fields: Any) -> Model | None:
     if not is_object(fields):
         return None
     id, name = fields.get("id", fields.get("model")), fields.get("name")
-    if id is None and isinstance(name, str) and name.startswith(_GEMINI):
+    if id is None and isinstance(name, str):
         id = name.removeprefix(_GEMINI)
     if not isinstance(id, str | int):
         return None

@@ -1,16 +1,17 @@
 """A provider: one service as data."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
 
-from .auth import Auth, KeySource, NoKey, key_text
+from .auth import Auth, AwsKey, KeySource, NoKey, key_text
 from .chat import Chat, Effort, FilePart, ImagePart, Message, Opaque, Part, TextPart, Tool, ToolCall
 from .clocks import Clocks
 from .dialect import Dialect
-from .errors import LocalProtocolError
+from .errors import LocalProtocolError, did_you_mean
 from .events import Evidence, FinishKind, Image, Reasoning, Text
 from .exchange import Exchange
 from .limits import Limits
@@ -19,12 +20,18 @@ from .toolkit.http import check_plain
 
 if TYPE_CHECKING:
     from .models import Model
-    from .observer import Observer
+    from .observer import Observer, Observing
+    from .step import Step
 
 __all__ = ["Provider"]
 
+installed: "list[Callable[[], Observer | None]]" = []
+"""What makes observers for each question of the program: see `observer.install`."""
+
 _LIMITS = Limits()
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_NO_WORD = re.compile(r"[/?#\\@%\s\x00-\x1f\x7f]")
+"""What would make more of an address than the value of a placeholder."""
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,16 +88,22 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     same, or it refuses them; `a.b` is the field `b` of the objects in `a`, where the format says
     so."""
     refuses: frozenset[str] = frozenset()
-    """Words of `Dialect.takes` that the format takes and this service does not."""
+    """Words of `Dialect.takes` that the format takes and this service does not, and fields of
+    `Chat.extra` that it is known to refuse. Two of them narrow a word: of `image_urls` remains
+    `image_bytes`, of `forced_tools` remains `tools_off`."""
     finishes: dict[str, FinishKind] = {}
     """Its own finish reasons, in addition to those of the format."""
     error_codes: dict[str, str] = {}
-    """Its own error codes, and the name of the error class of each."""
+    """Its own error codes or types, and the name of the error class of each."""
+    lasting_codes: frozenset[str] = frozenset()
+    """Its own error codes after which trying again can't help: a used-up balance."""
     otel_name: str = ""
     """`gen_ai.provider.name` of the OpenTelemetry conventions; empty: its `name`."""
     checked: str = ""
     """When this was last compared with `source`: an ISO date."""
     source: str = ""
+    doubtful: tuple[str, ...] = ()
+    """Names of the fields here that only one secondary source vouches for, or none."""
 
     # How the many services with chat completions differ.
     max_tokens: str = "max_tokens"
@@ -171,10 +184,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         known = [*self.models, *self.aliases]
         if len(name) > 100:  # servers receive any name, and comparing takes long
             name = f"{name[:100]}..."
-        from difflib import get_close_matches  # only this error needs it
-
-        close = get_close_matches(name, known)
-        meant = f"; did you mean {' or '.join(close)}?" if close else ""
+        meant = did_you_mean(name, known)
         raise LocalProtocolError(
             f"{self.name} has no model {name!r}{meant} (known: {', '.join(known)})"
         )
@@ -191,39 +201,92 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         clocks: Clocks | None = None,
         random: RandomSource | None = None,
         now: Callable[[], float] | None = None,
-        observers: "tuple[Observer, ...]" = (),
+        observers: "Sequence[Observing]" = (),
+        body: bytes | None = None,
     ) -> Exchange:
         """The exchange that asks this provider `chat`.
 
         `key`: text, an `AwsKey`, or a function that returns one, called for each request. `headers`
         are added to each request, except to a server-chosen address. `random` is needed by services
         that want random strings (aichatonline): `random.SystemRandom()`. `now` returns seconds
-        since 1970, for requests that are signed: `time.time`. `observers` are told what happens.
+        since 1970, for requests that are signed: `time.time`. `observers` are told what happens:
+        `Observer`s, or functions that make one.
+        `body` is sent in place of the chat, as a relay does: of `chat` then only `model` and
+        `stream` matter.
 
         Raises LocalProtocolError for a chat that this provider can't take.
         """
         if not isinstance(chat, Chat):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise LocalProtocolError("give a Chat: as_chat(...) makes one of text or messages")
-        self.check(chat)
-        question = msgspec.structs.replace(
-            self._question(chat, key, base_url, params, headers),
-            model=self.model(chat.model),
-            limits=limits or _LIMITS,
-            random=random,
-            now=now,
-        )
-        exchange_of: Callable[..., Exchange] = Exchange
-        if observers:
-            from .observer import observed  # most exchanges are not observed
+        observing = (*observers, *installed) if observers or installed else ()
+        try:
+            self.check(chat)
+            question = msgspec.structs.replace(
+                self._question(chat, key, base_url, params, headers),
+                model=self.model(chat.model),
+                limits=limits or _LIMITS,
+                random=random,
+                now=now,
+                body=body,
+            )
+            exchange = Exchange(
+                question.ask,
+                sign=question.sign,
+                owes=self.required_evidence,
+                clocks=clocks or self.clocks,
+                limits=question.limits,
+                keyless=self._keyless(key, headers),
+            )
+        except LocalProtocolError as error:
+            if observing:
+                from .observer import refuse
 
-            exchange_of = observed(observers, self, question)
-        return exchange_of(
-            question.ask,
-            sign=question.sign,
-            owes=self.required_evidence,
-            clocks=clocks or self.clocks,
-            limits=question.limits,
-        )
+                refuse(observing, self, chat, key, error)
+            raise
+        exchange.question = question
+        if observing:
+            _observe()(exchange, observing)
+        return exchange
+
+    def document_exchange(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        key: KeySource | None = None,
+        base_url: str | None = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        clocks: Clocks | None = None,
+        now: Callable[[], float] | None = None,
+    ) -> Exchange:
+        """The exchange that sends `body`, which is JSON, to the endpoint at `path`, beside the
+        chat, and takes one JSON document as its answer. Tell it to `keep_raw`: once it has
+        succeeded, `take_raw` returns that."""
+        from .document import DocumentStep  # only gateways ask so
+
+        question = self._beside(key, base_url, params, headers, now)
+        return self._document(question, lambda: DocumentStep(question, path, body), clocks)
+
+    def kept_exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        stream: bool = False,
+        key: KeySource | None = None,
+        base_url: str | None = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        clocks: Clocks | None = None,
+        now: Callable[[], float] | None = None,
+    ) -> Exchange:
+        """The exchange that asks for something that the service has kept, at `path`, which may have
+        a query: as a stream, or as one JSON document. Tell it to `keep_raw`."""
+        question = self._beside(key, base_url, params, headers, now)
+        accept = "text/event-stream" if stream else "application/json"
+        request = question.get(path, {"accept": accept}, method)
+        return self._document(question, lambda: self.dialect.look_up(question, request), clocks)
 
     def models_exchange(
         self,
@@ -242,15 +305,40 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         """
         from .models import ModelsStep  # few programs ask for it
 
+        question = self._beside(key, base_url, params, headers, now)
+        return self._document(question, lambda: ModelsStep(question, found), clocks)
+
+    def _beside(
+        self,
+        key: KeySource | None,
+        base_url: str | None,
+        params: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+        now: Callable[[], float] | None,
+    ) -> Question:
+        """What is asked beside the chat."""
         question = self._question(Chat(messages=()), key, base_url, params, headers)
-        question = msgspec.structs.replace(question, now=now)
+        return msgspec.structs.replace(question, now=now)
+
+    def _document(
+        self, question: Question, first: "Callable[[], Step]", clocks: Clocks | None
+    ) -> Exchange:
+        """An exchange whose answers are JSON documents."""
         return Exchange(
-            lambda: ModelsStep(question, self.dialect.errors, found),
+            first,
             sign=question.sign,
             owes="terminator",
             clocks=clocks or self.clocks,
             limits=_LIMITS,
+            keyless=self._keyless(question.key, question.headers),
         )
+
+    def _keyless(self, key: KeySource | None, headers: Mapping[str, str] | None) -> str:
+        """What to tell a caller whom the service refuses for want of a key."""
+        if key or headers or self.key_place is None:  # one may be in the headers
+            return ""
+        variables = f", or set {' or '.join(self.env)}" if self.env else ""
+        return f"no key was given: give key=...{variables}"
 
     def _question(
         self,
@@ -264,6 +352,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
             if self.key_place is None:
                 raise self._refuse("key")
             key = key_text(key) if isinstance(key, str) else key
+            if isinstance(key, AwsKey) and key.region:
+                params = {"region": key.region, **(params or {})}
         return Question(
             provider=self,
             chat=chat,
@@ -283,8 +373,14 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
             if option == "tool_choice" and "tools_off" in takes:
                 if chat.tool_choice not in ("auto", "none"):
                     raise self._refuse("tool_choice, other than auto and none")
-            elif option not in takes:
+            elif option == "logprobs" and "chosen_logprobs" in takes:
+                if chat.logprobs:
+                    raise self._refuse("logprobs, other than 0")
+            elif option not in takes and not (option == "n" and chat.n == 1):
                 raise self._refuse(option)
+        for name in chat.extra:
+            if name in self.refuses:
+                raise self._refuse(name)
         if not chat.stream and "stream" not in takes:
             raise self._refuse("stream=False")
         if chat.effort is not None:
@@ -301,6 +397,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
             self._check_message(message, takes)
         if "system_first" in takes:
             self._check_order(chat)
+        if "tools_kept" in takes and chat.tool_choice == "none" and _has_calls(chat):
+            raise self._refuse("tool_choice none once tools were called")
         if "history" in takes and "any_start" not in takes:
             roles = (message.role for message in chat.messages)
             first = next((role for role in roles if role not in ("system", "developer")), None)
@@ -323,6 +421,9 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
             raise self._refuse(f"{', '.join(message.extra)} of a message")
         if message.role == "tool" and "tools" not in takes:
             raise self._refuse("tools")
+        if message.role != "tool" and (message.tool_call_id or message.failed):
+            field = "tool_call_id" if message.tool_call_id else "failed"
+            raise self._refuse(f"{field} of a message of the {message.role}")
         says = any(not isinstance(part, TextPart) or part.text for part in message.parts)
         if not says and message.role != "tool" and "history" in takes and "empty" not in takes:
             raise self._refuse(f"an empty message (of the {message.role})")
@@ -338,6 +439,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
                 raise self._refuse("images")
             case ImagePart() if "images" not in takes and part.url[:5].lower() != "data:":
                 raise LocalProtocolError(f"{self.name} takes a picture by its bytes only")
+            case ImagePart() if part.detail not in ("", "auto") and "detail" not in takes:
+                raise self._refuse("a picture's detail")
             case FilePart() if "files" not in takes:
                 raise self._refuse("files")
             case ToolCall() if "tools" not in takes:
@@ -364,6 +467,20 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
                 raise LocalProtocolError(
                     f"{self.name} needs {name}: give params={{{name!r}: ...}}{where}"
                 )
+            if _NO_WORD.search(params[name]):
+                raise LocalProtocolError(f"{name} is one word, not {params[name]!r}")
             return params[name]
 
         return _PLACEHOLDER.sub(fill, self.base_url)
+
+
+@cache
+def _observe() -> "Callable[[Exchange, Iterable[Observing]], None]":
+    from .observer import observe  # most programs observe nothing
+
+    return observe
+
+
+def _has_calls(chat: Chat) -> bool:
+    """Whether there are calls of tools, or their results."""
+    return any(message.role == "tool" or message.tool_calls for message in chat.messages)

@@ -6,15 +6,16 @@ from urllib.parse import quote
 
 import msgspec
 
-from . import VERSION
+from . import VERSION, errors
 from .auth import KeySource, key_text
 from .chat import Chat
 from .encoding import merge
-from .errors import LocalProtocolError
+from .errors import LocalProtocolError, Refused
 from .events import FinishKind
 from .limits import Limits
 from .step import Step
 from .toolkit.http import Request, check_url, join_url, make_headers
+from .toolkit.refusals import ErrorTable
 
 if TYPE_CHECKING:
     from .provider import Provider
@@ -49,6 +50,8 @@ class Question(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = {}
     random: RandomSource | None = None
     now: Callable[[], float] | None = None
+    body: bytes | None = None
+    """Sent in place of the chat: what a relay has received."""
 
     def __repr__(self) -> str:
         # Shortened: headers and address may contain keys.
@@ -66,20 +69,29 @@ class Question(msgspec.Struct, frozen=True):
         provider's fields, over which `body` wins, and the chat's extra ones, which win over it.
         `headers` are the format's: those of the provider win."""
         provider = self.provider
-        try:
-            fields = merge(merge(provider.fields, body), self.chat.extra)
-            for name in provider.omits & fields.keys():
-                del fields[name]
-            content = msgspec.json.encode(fields)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise LocalProtocolError(f"the chat can't be written as JSON: {error}") from None
+        content = self._content(body) if self.body is None else self.body
         path = (not self.chat.stream and provider.whole_path) or provider.path or path
         path = path.replace("{model}", quote(self.model, safe="@"))
         return self._request("POST", path, {"content-type": "application/json", **headers}, content)
 
-    def get(self, path: str, headers: Mapping[str, str] = {}) -> Request:
-        """A GET."""
-        return self._request("GET", path, headers, b"")
+    def _content(self, body: dict[str, Any]) -> bytes:
+        provider = self.provider
+        try:
+            fields = merge(merge(provider.fields, body), self.chat.extra)
+            for name in provider.omits & fields.keys():
+                del fields[name]
+            return msgspec.json.encode(fields)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise LocalProtocolError(f"the chat can't be written as JSON: {error}") from None
+
+    def post_document(self, path: str, body: bytes) -> Request:
+        """A POST of `body`, which is JSON already, to an endpoint beside the chat."""
+        headers = {"content-type": "application/json", "accept": "application/json"}
+        return self._request("POST", path, headers, body)
+
+    def get(self, path: str, headers: Mapping[str, str] = {}, method: str = "GET") -> Request:
+        """A GET, or another request without a body."""
+        return self._request(method, path, headers, b"")
 
     def get_server_chosen(self, url: str) -> Request:
         """A GET of an address that the server chose: without credentials and without the caller's
@@ -105,6 +117,19 @@ class Question(msgspec.Struct, frozen=True):
         own = self.provider.finishes
         return {**self.provider.dialect.finish, **own} if own else self.provider.dialect.finish
 
+    @property
+    def errors(self) -> ErrorTable:
+        """The format's error table, with the codes of the provider. Raises LocalProtocolError for
+        the name of a class that is not one of the errors."""
+        provider, table = self.provider, self.provider.dialect.errors
+        if not (provider.error_codes or provider.lasting_codes):
+            return table
+        return msgspec.structs.replace(
+            table,
+            codes=table.codes | {c: _class(name) for c, name in provider.error_codes.items()},
+            lasting_codes=table.lasting_codes | provider.lasting_codes,
+        )
+
     def random_text(self, length: int) -> str:
         """A random string of a-z and 0-9. Raises LocalProtocolError without a source."""
         if self.random is None:
@@ -118,7 +143,7 @@ class Question(msgspec.Struct, frozen=True):
     ) -> Request:
         provider = self.provider
         chats = [e.path for e in provider.dialect.endpoints_of(provider) if e.does == "chat"]
-        url = join_url(self.base_url, _with_query(path, provider.query), *chats)
+        url = join_url(self.base_url, _with_query(path, provider.query, self.base_url), *chats)
         pairs = [
             *_COMMON.items(),
             *provider.dialect.headers.items(),
@@ -132,9 +157,19 @@ class Question(msgspec.Struct, frozen=True):
         return Request(method, url, written, content, given=given)
 
 
-def _with_query(path: str, query: Mapping[str, str]) -> str:
+def _class(name: str) -> type[Refused]:
+    kind = getattr(errors, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, Refused)):
+        raise LocalProtocolError(f"error_codes: {name!r} is not one of the errors")
+    return kind
+
+
+def _with_query(path: str, query: Mapping[str, str], base_url: str) -> str:
+    """`path` with the fields of `query` that the base URL does not have."""
     if not query:
         return path
-    from urllib.parse import urlencode
+    from urllib.parse import parse_qs, urlencode, urlsplit
 
-    return f"{path}{'&' if '?' in path else '?'}{urlencode(query)}"
+    there = parse_qs(urlsplit(base_url).query, keep_blank_values=True)
+    added = urlencode({name: value for name, value in query.items() if name not in there})
+    return f"{path}{'&' if '?' in path else '?'}{added}" if added else path

@@ -7,7 +7,7 @@ import msgspec
 
 from .errors import Challenged, ConnectFailed, Redirected, Refused, TimedOut, TokenwireError
 
-__all__ = ["NO_RETRY", "Retry", "seconds_of"]
+__all__ = ["NO_RETRY", "Retry", "seconds_of", "wait_told"]
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +47,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
         """
         if attempt >= self.attempts or not _may_pass(error):
             return None
-        asked = _retry_after(error, wall_clock)
+        asked = wait_told(error, wall_clock)
         if asked is not None:
             asked = max(asked, self.first_pause / 2)  # a date may be in the past
             return asked if asked <= self.longest_wait and asked != inf else None
@@ -72,8 +72,9 @@ def _may_pass(error: TokenwireError) -> bool:
     return isinstance(error, ConnectFailed) and not error.lasting
 
 
-def _retry_after(error: TokenwireError, wall_clock: float) -> float | None:
-    """Seconds that the service says to wait."""
+def wait_told(error: TokenwireError, wall_clock: float) -> float | None:
+    """Seconds that the service says to wait after `error`; None: it does not say. `wall_clock` is
+    the time as seconds since 1970."""
     value = error.retry_after if isinstance(error, Refused) else None
     if value is None:
         return None

@@ -93,7 +93,7 @@ class _Sampler:
     def _at(self, reference: str) -> Any:
         """What stands at a JSON Pointer (RFC 6901) into the whole schema."""
         found = self._root
-        for name in reference.removeprefix("#").split("/")[1:]:
+        for name in reference.split("/")[1:]:
             name = name.replace("~1", "/").replace("~0", "~")
             found = found.get(name) if is_object(found) else None
         return found
@@ -121,9 +121,8 @@ class _Sampler:
         return text[: _count(schema, "maxLength", len(text))]
 
 
-def _both(one: Any, other: Any) -> dict[str, Any]:
+def _both(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """A schema that demands what both do, as far as keys can be merged."""
-    one, other = (schema if is_object(schema) else {} for schema in (one, other))
     both = merge(one, other)
     if is_list(first := one.get("required")) and is_list(second := other.get("required")):
         both["required"] = [*first, *(name for name in second if name not in first)]
@@ -165,6 +164,6 @@ def _number(schema: dict[str, Any], kind: str) -> int | float:
     elif highs:
         value = floor(min(highs) / step) * step
         value -= step if value == bounds.get("exclusiveMaximum") else 0
-    if lows and highs and value > min(highs) and kind == "number":
-        value = (max(lows) + min(highs)) / 2  # between them there is no whole number
+    if lows and highs and value >= min(highs) and kind == "number":
+        value = (max(lows) + min(highs)) / 2  # there may be no whole number between them
     return value

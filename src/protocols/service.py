@@ -11,60 +11,59 @@ What to send is up to an answer function (`answering`).
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from math import ceil, isfinite
-from typing import Any, ClassVar, Protocol, TypeVar
+from copy import copy
+from itertools import count
+from math import isfinite
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import msgspec
 
 from .answering import AnswerFunction, RequestAnswerFunction, events_of
+from .auth import Key
 from .chat import Chat
 from .dialect import Endpoint
 from .errors import (
     AuthenticationFailed,
     BadRequest,
-    ContentFiltered,
     LocalProtocolError,
-    Malformed,
-    Overloaded,
-    RateLimited,
     Refused,
     RemoteProtocolError,
-    TimedOut,
-    TransportError,
-    Truncated,
-    UnexpectedContent,
 )
-from .events import End, Event, Native, ToolCallEnd, Unrecognized
+from .events import (
+    End,
+    Event,
+    Finish,
+    LogProbs,
+    Native,
+    Text,
+    TokenLogProb,
+    ToolCallEnd,
+    Unrecognized,
+)
 from .exchange import Exchange
 from .limits import Limits
 from .provider import Provider
+from .reading import Asked, decode_asking, decoded, read_json
+from .refusing import advice_of, error_fields, refuse, status_of
 from .reply import Reply
-from .retry import seconds_of
-from .toolkit.coding import content_decoder
-from .toolkit.http import Headers, Request, content_type, get_header, make_headers
-from .toolkit.json import decode_json, is_list, is_object
+from .toolkit.http import Headers, Request
+from .toolkit.toolcalls import seems_complete
 
-__all__ = [
-    "AnswerFunction",
-    "Responder",
-    "Sealer",
-    "Service",
-    "error_fields",
-    "pair",
-    "read_json",
-    "refusal_of_upstream",
-    "refuse",
-    "status_of",
-    "tokens_in",
-]
+if TYPE_CHECKING:
+    from .serving import ServiceObserving
 
-_T = TypeVar("_T")
-_R = TypeVar("_R", bound=Refused)
+__all__ = ["STREAMED", "AnswerFunction", "Responder", "Sealer", "Service", "pair"]
 
 _HEALTH = (Endpoint("health", "GET", "/health"), Endpoint("health", "GET", "/"))
 """What clients and load balancers ask any service, to see whether it is up (quirk 75)."""
 
-_STREAMED: Headers = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+_SURROGATE = "a lone surrogate, which UTF-8 can't say: leave it out of the answer"
+
+_IMPOSSIBLE = -9999.0
+"""The log probability of a token that is very unlikely, as OpenAI's API reference has it: JSON has
+no infinity."""
+
+STREAMED: Headers = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 """Headers of a stream, by which caches and proxies do not hold it back (the second is nginx's)."""
 
 
@@ -85,40 +84,53 @@ class Service:
     """A provider's server side, and what its requests share.
 
     `key`: the key that requests must have (None: any, or none). `base_url`: the address of the
-    service, for URLs that it issues. `sealer`: without one, native forms of other formats are not
-    written. `now` returns seconds since 1970, for answers that tell when they were made; without it
-    that is 0, so that the same answers are the same bytes. `request_limit`: the most bytes of a
-    request's body that was compressed. `state` is what the format keeps between requests
-    (`Dialect.new_state`).
+    service, for URLs that it issues. `sealer`: without one, native forms of other formats are
+    not written. `now` returns seconds since 1970, for answers that tell when they were made and
+    for signatures that have a time; without it that is 0, so that the same answers are the same
+    bytes, and a signature of any time is accepted. `request_limit`: the most bytes of a
+    request's body that was compressed. `observers` are told of each request and its answer.
+    `state` is what the format keeps between requests (`Dialect.new_state`).
     """
 
     def __init__(
         self,
         provider: Provider,
         *,
-        key: str | None = None,
+        key: Key | None = None,
         base_url: str | None = None,
         sealer: Sealer | None = None,
         now: Callable[[], float] = lambda: 0,
         request_limit: int = Limits().document,
+        observers: "Iterable[ServiceObserving]" = (),
     ) -> None:
         self.provider = provider
         self.base_url = base_url or provider.base_url
         self.sealer = sealer
         self.now = now
         self.request_limit = request_limit
+        self.observers = tuple(observers)
         self.state: Any = provider.dialect.new_state()
         self._key = key
-        self._numbers = 0
+        self._numbers = count(1)
 
     def responder(self) -> "Responder":
         """The server side of one request."""
-        return self.provider.dialect.respond(self)
+        responder = self.provider.dialect.respond(self)
+        if self.observers:
+            from .serving import observe  # it derives from Responder
+
+            observe(responder, self.observers)
+        return responder
 
     def number(self) -> int:
         """The next number of the service, from 1, for ids."""
-        self._numbers += 1
-        return self._numbers
+        return next(self._numbers)
+
+    def sealed_by(self, sealer: Sealer) -> "Service":
+        """The same service with another sealer: its state and its numbers are shared."""
+        twin = copy(self)
+        twin.sealer = sealer
+        return twin
 
     def route(self, request: Request) -> tuple[Endpoint, dict[str, str]]:
         """The endpoint that `request` is for, and the values of its placeholders: of several that
@@ -143,11 +155,12 @@ class Service:
     def check_key(self, request: Request) -> None:
         """Raises AuthenticationFailed if the service's key is in none of the places of `request`
         that the format and the provider allow."""
-        if self._key is None:
+        key = self._key
+        if key is None:
             return
         own = () if self.provider.auth is None else (self.provider.auth,)
-        places = (*own, *self.provider.dialect.auth)
-        if not any(place.found(request) == self._key for place in places):
+        now = self.now() or None
+        if not any(p.accepts(request, key, now) for p in (*own, *self.provider.dialect.auth)):
             raise refuse(
                 AuthenticationFailed, 401, "the API key is missing or wrong", "invalid_api_key"
             )
@@ -183,6 +196,7 @@ class Responder:
         self.complete = False
         self._whole: Reply | None = None
         self._body = b""
+        self._half: list[ToolCallEnd] = []  # calls that are not complete, before their finish
 
     # What a driver calls.
 
@@ -194,7 +208,7 @@ class Responder:
         endpoint, found = self.service.route(request)
         if endpoint.does != "health":
             self.service.check_key(request)
-        self.request = request = _decoded(request, self.service.request_limit)
+        self.request = request = decoded(request, self.service.request_limit)
         chat = self.read(request, found) if endpoint.does == "chat" else None
         if chat is None:
             self.complete = True
@@ -208,7 +222,7 @@ class Responder:
         if not self.chat.messages:
             raise refuse(BadRequest, 400, "no message: a chat needs at least one")
         if self.chat.stream:
-            self.headers = [*self.headers, *_STREAMED]
+            self.headers = [*self.headers, *STREAMED]
         else:
             self._whole = Reply()
             self.headers = [(b"content-type", b"application/json")]
@@ -219,24 +233,55 @@ class Responder:
         return self.status, self.headers
 
     def send(self, event: Event) -> bytes:
-        """The bytes of `event`; empty if the format writes it elsewhere, or at the end.
+        """The bytes of `event`; empty if the format writes it elsewhere, or at the end. A log
+        probability that is not finite is written as -9999.0.
 
         Raises LocalProtocolError for an event that the format can't write.
         """
+        if isinstance(event, Text) and event.text and self._whole is None:
+            try:
+                more = self.go_on(event)
+            except UnicodeEncodeError:
+                raise LocalProtocolError(_SURROGATE) from None
+            if more is not None:
+                return more
         if not self.can_say(event):
             kind = type(event).__name__
             name = self.service.provider.dialect.name
             raise LocalProtocolError(f"{name} can't say {kind}: leave it out of the answer")
+        self._check_calls(event)
         self.complete = self.complete or isinstance(event, End)
+        if isinstance(event, LogProbs):
+            event = LogProbs(list(map(_finite, event.tokens)), event.of, event.index)
         if self._whole is not None:
             self._whole.add(event)
             return b""
-        return self.write(event)
+        try:
+            return self.write(event)
+        except UnicodeEncodeError:
+            raise LocalProtocolError(_SURROGATE) from None
+
+    def _check_calls(self, event: Event) -> None:
+        """Raises LocalProtocolError if a client would take a call for complete that is not."""
+        dialect = self.service.provider.dialect
+        if isinstance(event, ToolCallEnd) and not (event.complete or dialect.half_calls):
+            self._half.append(event)
+        elif self._half and isinstance(event, Finish | End):
+            kind, index = (event.kind, event.index) if isinstance(event, Finish) else (None, None)
+            judged = [call for call in self._half if index in (None, call.index)]
+            self._half = [call for call in self._half if call not in judged]
+            if any(seems_complete(call, kind) for call in judged):
+                what = "a call with whole arguments is not complete"
+                raise LocalProtocolError(f"{dialect.name} can't say that {what}: leave it out")
 
     def end(self) -> bytes:
         """The last bytes of the body. If half an answer is to be sent as one document, its last
-        byte is left out, so that the client can tell."""
-        body = self._body if self._whole is None else self.write_whole(self._whole)
+        byte is left out, so that the client can tell. Raises LocalProtocolError for an answer that
+        was asked for whole, and has what the format can't write."""
+        try:
+            body = self._body if self._whole is None else self.write_whole(self._whole)
+        except UnicodeEncodeError:
+            raise LocalProtocolError(_SURROGATE) from None
         return body if self.complete else body[:-1]
 
     def fail(self, error: RemoteProtocolError | LocalProtocolError) -> bytes:
@@ -248,12 +293,16 @@ class Responder:
             # RFC 9110 section 15.5.2 demands it; a key in another place has no scheme of its own.
             self.headers.append((b"www-authenticate", b"Bearer"))
         if isinstance(error, Refused):
-            self.headers += _advice(error)
+            self.headers += advice_of(error)
         return self.write_error(error)
 
     def fail_midway(self, error: RemoteProtocolError | LocalProtocolError) -> bytes:
         """The bytes that report `error` after the head was sent; empty if the format has none."""
         return b""
+
+    def leave(self) -> None:
+        """The rest of the answer will not be fetched, as when the client is gone. Allowed at any
+        time."""
 
     def ping(self) -> bytes:
         """The bytes of a keep-alive; empty if the format has none."""
@@ -265,6 +314,12 @@ class Responder:
         """The chat of a request to the main endpoint; None if it asks nothing, and `answer` answers
         it. `found` has the values of its placeholders. Raises Refused."""
         raise NotImplementedError
+
+    def asked(self, request: Request, found: dict[str, str]) -> Asked:
+        """What is asked for, without reading the rest of the chat. Raises Refused (400, 413,
+        415)."""
+        asking = read_json(request, decode_asking)
+        return Asked(found.get("model") or asking.model, bool(asking.stream))
 
     def can_say(self, event: Event) -> bool:
         """Whether `write` and `write_whole` can write `event`."""
@@ -278,6 +333,11 @@ class Responder:
     def write(self, event: Event) -> bytes:
         """The bytes of an event that passed `can_say`."""
         raise NotImplementedError
+
+    def go_on(self, event: Text) -> bytes | None:
+        """The bytes of a text, not empty, that only goes on, as most events of a stream do: what
+        `write` gives, by a shorter way. None: `write` it."""
+        return None
 
     def write_whole(self, reply: Reply) -> bytes:
         """The body of an answer that is not streamed."""
@@ -305,139 +365,14 @@ def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "tokenwire"}
 
 
-def _decoded(request: Request, limit: int) -> Request:
-    """`request` without a content-encoding. Raises BadRequest (400, 413, 415)."""
-    if not request.body or get_header(request.headers, b"content-encoding") is None:
-        return request
-    try:
-        decoder = content_decoder(request.headers)
-        decoder.feed(request.body)
-        body = bytearray()
-        while decoder.more:
-            body += decoder.take()
-            if len(body) > limit:
-                raise refuse(BadRequest, 413, "the request body is too large once it is decoded")
-    except UnexpectedContent:
-        refusal = refuse(BadRequest, 415, "content-encoding: use gzip, deflate, or none")
-        refusal.headers = [(b"accept-encoding", b"gzip, deflate")]  # RFC 9110 section 15.5.16
-        raise refusal from None
-    except Malformed as error:
-        raise refuse(BadRequest, 400, f"the request: {error.message}") from None
-    if not decoder.whole:
-        raise refuse(BadRequest, 400, "the request: the body ends inside its content-encoding")
-    headers = [pair for pair in request.headers if pair[0].lower() != b"content-encoding"]
-    return Request(request.method, request.url, headers, bytes(body))
-
-
-def _advice(error: Refused) -> Headers:
-    """The headers that say what would be right, and whether and when to ask again: what an upstream
-    said, in the forms of the headers."""
-    advice: list[tuple[str, str]] = []
-    right = [pair for pair in error.headers if pair[0] in (b"allow", b"accept-encoding")]
-    wait = error.retry_after
-    if wait and wait.isascii() and wait.isprintable():  # a body may have said anything
-        seconds = seconds_of(wait)
-        if seconds is None or wait[-1].isdigit():  # a date, or seconds as they are
-            advice.append(("retry-after", wait))
-        elif isfinite(seconds):
-            advice.append(("retry-after", str(ceil(seconds))))
-            if seconds % 1:
-                advice.append(("retry-after-ms", str(ceil(seconds * 1000))))
-    if error.should_retry is not None:
-        advice.append(("x-should-retry", str(error.should_retry).lower()))
-    return [*right, *make_headers(advice)]
-
-
-def error_fields(error: RemoteProtocolError | LocalProtocolError) -> dict[str, Any]:
-    """The fields of an error object in OpenAI's form."""
-    code = error.code if isinstance(error, Refused) else None
-    type_ = error.type if isinstance(error, Refused) else None
-    return {
-        "message": error.message,
-        "type": type_ or _TYPES.get(type(error), "server_error"),
-        "param": None,
-        "code": code,
-    }
-
-
-# An error inside a stream has no status, so the type must tell the class.
-_TYPES: dict[type[Exception], str] = {
-    AuthenticationFailed: "authentication_error",
-    RateLimited: "rate_limit_error",
-    Overloaded: "overloaded_error",
-    BadRequest: "invalid_request_error",
-    ContentFiltered: "content_filter",
-    Malformed: "invalid_request_error",
-    LocalProtocolError: "invalid_request_error",
-}
-_STATUS: dict[type[Exception], int] = {
-    Truncated: 502,
-    AuthenticationFailed: 401,
-    RateLimited: 429,
-    Overloaded: 503,
-    BadRequest: 400,
-    ContentFiltered: 400,
-    Malformed: 400,
-    LocalProtocolError: 400,
-}
-
-
-def status_of(error: RemoteProtocolError | LocalProtocolError) -> int:
-    """The status that reports `error`: its own if that is an error's, else that of its class.
-
-    An error from inside a stream has the stream's status, 200. One that is no refusal but has a
-    status is about what an upstream sent: a bad gateway.
-    """
-    status = error.status if isinstance(error, RemoteProtocolError) else None
-    if status is not None and status >= 400:
-        return status
-    if status is not None and not isinstance(error, Refused):
-        return 502
-    return _STATUS.get(type(error), 500)
-
-
-def refuse(kind: type[_R], status: int, message: str, code: str | None = None) -> _R:
-    """The error with which a service refuses a request."""
-    error = kind(message, code=code)
-    error.status = status
-    return error
-
-
-def refusal_of_upstream(error: RemoteProtocolError | TransportError) -> Refused:
-    """The refusal with which a service that asks another one reports that one's `error`: a refusal
-    as it is, a clock that ran out as 504, any other failure as 502."""
-    if isinstance(error, Refused):
-        return error
-    return refuse(Overloaded, 504 if isinstance(error, TimedOut) else 502, error.message)
-
-
-def read_json(
-    request: Request, decoder: "msgspec.json.Decoder[_T]", *, labelled: bool = True
-) -> _T:
-    """The JSON body of a request. Raises Refused with status 400, 413 or 415. `labelled`: whether
-    its content type must say that it is JSON."""
-    kind = content_type(request.headers)
-    if labelled and "json" not in kind:
-        raise refuse(BadRequest, 415, f"content-type is {kind or 'missing'}, not application/json")
-    if len(request.body) > Limits().document:
-        raise refuse(BadRequest, 413, "the request body is too large")
-    try:
-        return decode_json(decoder, request.body)
-    except Malformed as error:
-        raise refuse(BadRequest, 400, f"the request body is {error.message}") from None
-
-
-def tokens_in(value: Any) -> int:
-    """About how many tokens the texts in a JSON value have: a quarter of their characters."""
-    return max(_characters(value) // 4, 1)
-
-
-def _characters(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value)
-    if is_list(value):
-        return sum(map(_characters, value))
-    return sum(map(_characters, value.values())) if is_object(value) else 0
+def _finite(token: TokenLogProb) -> TokenLogProb:
+    """`token` with numbers that JSON can say."""
+    return TokenLogProb(
+        token.token,
+        token.logprob if isfinite(token.logprob) else _IMPOSSIBLE,
+        token.bytes,
+        None if token.top_logprobs is None else list(map(_finite, token.top_logprobs)),
+    )
 
 
 def pair(

@@ -4,7 +4,7 @@
 |---|---|---|
 | server-sent events, or one JSON array | `EventStep` | `event`, for an event or element |
 | lines, each a unit of its own | `LineStep` | `line` |
-| frames of an AWS event stream | `FrameStep` | `frame` |
+| an AWS event stream, of frames | `FrameStep` | `event` |
 | one JSON document | `Step`, `framing = "document"` | `document` |
 | bytes, such as a picture | `Step`, `framing = "bytes"` | `data`, `eof` |
 
@@ -18,8 +18,14 @@ from .events import Event, Evidence, Unrecognized
 from .limits import Limits
 from .toolkit.http import Headers, Request
 from .toolkit.json import is_whole_json
-from .toolkit.lines import BOM, Lines
-from .toolkit.refusals import STANDARD, ErrorTable, refusal_of_document
+from .toolkit.lines import BOM, CR, LF, Lines
+from .toolkit.refusals import (
+    STANDARD,
+    ErrorTable,
+    refusal_of_document,
+    refusal_of_object,
+    refusal_of_text,
+)
 from .toolkit.sse import ServerSentEvent, SSEDecoder, SSEItem, UnknownLine
 from .toolkit.unknown import UnknownLines
 
@@ -68,6 +74,10 @@ class Step:
     """The message about an answer that ends before the required evidence, in the format's
     words."""
 
+    even: bool = False
+    """Whether all that was received is known to be whole units, so that `partial` is 0. If not, it
+    may be so all the same."""
+
     @property
     def partial(self) -> int:
         """Bytes so far of the unit (line, event, frame) that is not complete; 0 if there is none.
@@ -87,6 +97,9 @@ class Step:
     def eof(self, events: list[Event]) -> "Step | None":
         """The body is complete. Returns the step that follows, if any."""
         return None
+
+    def interrupted(self) -> None:
+        """The body ended before it was complete."""
 
     def border(self, body: bytes | bytearray, start: int) -> int:
         """Where the last complete unit in `body` ends. `body` begins with a unit, and `start` bytes
@@ -149,6 +162,7 @@ class LineStep(_StreamStep):
     def data(self, data: bytes, events: list[Event]) -> None:
         lines = self._lines
         text = lines.feed(data)
+        self.even = text is data and bool(text)
         found, short = text.splitlines(), len(text) <= lines.limit
         del text  # it may be as large as a line may be
         if short:
@@ -184,12 +198,17 @@ class EventStep(_StreamStep):
     """The names of events that only keep the connection alive: they are left out."""
     usual: ClassVar[str] = "message"
     """The name of most events, which are decoded fastest."""
+    reopens: ClassVar[bool] = False
+    """Whether an answer may go on after its finish reasons. If so, the beginning of an event is no
+    less than more content: after it the reasons show nothing (quirk 49)."""
 
     def __init__(self, request: Request, limits: Limits) -> None:
         super().__init__(request)
         self._sse = SSEDecoder(limits.event, self.usual, apart=True)
         self._unknown = UnknownLines(limits.error_body, self.errors)
         self._elements: Elements | None = None
+        self._head = self._sse.head
+        self._before = len(self._head)
 
     def event(self, data: bytes, type: str, events: list[Event]) -> None:
         """One event, or one element of an array. `data` is UTF-8, not yet decoded; `type` is
@@ -215,7 +234,7 @@ class EventStep(_StreamStep):
     def partial(self) -> int:
         if self._elements is not None:
             return self._elements.partial
-        return self._sse.partial + self._unknown.partial
+        return self._sse.partial + len(self._unknown.kept)
 
     def border(self, body: bytes | bytearray, start: int) -> int:
         if self._elements is not None:
@@ -226,10 +245,18 @@ class EventStep(_StreamStep):
 
     def data(self, data: bytes, events: list[Event]) -> None:
         sse = self._sse
+        if self.even and data.endswith(b"\n\n") and data.startswith(self._head):
+            # A shorter way for a usual event on its own, as most of a paced stream are.
+            payload = data[self._before : -2]
+            if LF not in payload and CR not in payload and len(data) <= sse.lines.limit:
+                self.payloads([payload], events)
+                return
         text = sse.lines.feed(data)
         if not text:
+            self.even = False
             return
         payloads = sse.payloads(text)
+        self.even = text is data and payloads is not None and not self._unknown.kept
         if payloads is None:
             runs = sse.runs(text)
             del text  # it may be as large as an event may be
@@ -271,6 +298,7 @@ class EventStep(_StreamStep):
     def eof(self, events: list[Event]) -> Step | None:
         if self._elements is not None:
             if not self._elements.over:
+                self.interrupted()
                 self._partial(self._elements.rest, "its JSON array", events)
             return None
         items: list[SSEItem] = []
@@ -280,10 +308,21 @@ class EventStep(_StreamStep):
             self._take_items(items, events)
             if isinstance(half, ServerSentEvent):
                 events.append(Unrecognized(half.data))
+                self._reopen()
         except Malformed as error:
             # A last event without its end, and not whole: the stream was truncated inside it.
             events.append(Unrecognized(error.data))
         return None
+
+    def interrupted(self) -> None:
+        begun = self._sse.pending if self._elements is None else self._elements.rest
+        if begun.startswith(b"{"):
+            self._reopen()
+
+    def _reopen(self) -> None:
+        """The body ended inside an event, of which at least the brace is there."""
+        if self.reopens:
+            self.evidence = None
 
     def settle(self, proven: bool, events: list[Event]) -> None:
         comment = self._sse.last_comment[:80].decode(errors="replace").strip()
@@ -330,20 +369,46 @@ def _is_half(item: SSEItem) -> bool:
 
 
 class FrameStep(_StreamStep):
-    """A step whose answer is frames of an AWS event stream: `frame` decodes one."""
+    """A step whose answer is an AWS event stream, of frames: `event` decodes the payload of one.
+
+    It handles what is common to all (https://smithy.io/2.0/aws/amazon-eventstream.html): frames
+    that report an error, and the end. Nothing after the end mark is read.
+    """
 
     framing = "frames"
     media_types = frozenset(("", "application/vnd.amazon.eventstream", "application/octet-stream"))
 
     def __init__(self, request: Request, limits: Limits) -> None:
         super().__init__(request)
-        from .toolkit.frames import Frames  # of one service's formats
+        from .toolkit.frames import Frames  # few formats have such a body
 
         self._frames = Frames(limits.event)
+        self._headers: object = None
+        """The headers of the last event, which most events share, and its name."""
+        self._type = ""
+
+    def event(self, data: bytes, type: str, events: list[Event]) -> None:
+        """One event: the payload of its frame, and its name."""
+        raise NotImplementedError
 
     def frame(self, frame: "Frame", events: list[Event]) -> None:
-        """One frame."""
-        raise NotImplementedError
+        """One frame. Raises Refused for one that reports an error, and Malformed for one that is
+        neither that nor an event."""
+        headers = frame.headers
+        kind = headers.get(":message-type")
+        if kind == "event" and isinstance(type := headers.get(":event-type"), str):
+            if type != "initial-response":  # of protocols that are not HTTP's own
+                self._headers, self._type = headers, type
+                self.event(frame.payload, type, events)
+        elif kind == "exception" and isinstance(code := headers.get(":exception-type"), str):
+            raise refusal_of_text(frame.payload, self.errors, code=code)
+        elif kind == "error":
+            code, words = (headers.get(f":error-{key}") for key in ("code", "message"))
+            said = {"message": words if isinstance(words, str) else ""}
+            code = code if isinstance(code, str) else None
+            raise refusal_of_object(said, self.errors, data=frame.payload, code=code)
+        else:
+            raise Malformed("a frame that is no event and no error", data=frame.payload)
 
     def data(self, data: bytes, events: list[Event]) -> None:
         found: list[Frame] = []
@@ -353,7 +418,10 @@ class FrameStep(_StreamStep):
         except RemoteProtocolError as error:
             fault = error
         for frame in found:
-            self.frame(frame, events)
+            if frame.headers is self._headers:
+                self.event(frame.payload, self._type, events)
+            else:
+                self.frame(frame, events)
             if self.evidence == "terminator":
                 return  # what follows is not part of the answer
         if fault is not None:

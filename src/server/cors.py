@@ -50,7 +50,7 @@ class Cors:
         wanted = get_header(request.headers, b"access-control-request-headers")
         allowed = [] if wanted is None else [(b"access-control-allow-headers", wanted.encode())]
         return [
-            (b"access-control-allow-methods", b"GET, HEAD, POST"),
+            (b"access-control-allow-methods", b"GET, HEAD, POST, DELETE"),
             *allowed,
             (b"access-control-max-age", b"600"),
         ]

@@ -14,12 +14,12 @@ import struct
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import ExitStack, closing, suppress
 from email.utils import formatdate
 from socket import SO_LINGER, SOL_SOCKET
 from types import TracebackType
-from typing import Any, TypeAlias, assert_never, cast
+from typing import Any, Self, TypeAlias, assert_never, cast
 from urllib.parse import urlsplit
 
 import anyio
@@ -29,6 +29,7 @@ from anyio.from_thread import start_blocking_portal
 from anyio.streams.tls import TLSStream
 
 from ..protocols.answering import AnswerFunction, RequestAnswerFunction
+from ..protocols.auth import Key
 from ..protocols.echo import echo
 from ..protocols.errors import (
     BadRequest,
@@ -39,12 +40,14 @@ from ..protocols.errors import (
 )
 from ..protocols.limits import Limits
 from ..protocols.provider import Provider
+from ..protocols.refusing import refusal_of_upstream, refuse
 from ..protocols.registry import provider_named
-from ..protocols.service import Service, refusal_of_upstream, refuse
+from ..protocols.service import Service
+from ..protocols.serving import ServiceObserving
 from ..protocols.toolkit.http import Headers, Request, check_url, get_header
 from .cors import Cors
 from .faults import Cutting, Faults
-from .scripts import Action, Answer, Ending, Pause, Plan, Wait, Write, plan
+from .scripts import Action, Answer, Ending, Pause, Plan, Script, Wait, Write, plan
 from .site import Site
 
 __all__ = ["Server", "serve"]
@@ -70,7 +73,7 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 0,
-    key: str | None = None,
+    key: Key | None = None,
     cutting: Cutting | None = None,
     fault: Faults = None,
     faults: Iterable[Faults] = (),
@@ -81,6 +84,7 @@ def serve(
     patience: float = 60,
     now: Callable[[], float] = time.time,
     on_error: Callable[[Exception], None] | None = None,
+    observers: Iterable[ServiceObserving] = (),
 ) -> "Server":
     """A server that imitates `provider`, as a context manager: `with` runs it in its own thread,
     `async with` in the running event loop.
@@ -103,7 +107,8 @@ def serve(
     `request_limit`: the most bytes of a request body; a larger one is refused (413). `patience`:
     the seconds to wait for a client, for each of: its TLS handshake, the head and the body of a
     request, and room to write more of an answer. After that its connection is closed. `now`: the
-    time that answers tell, in seconds since 1970.
+    time that answers tell, in seconds since 1970. `observers` are told of each request and its
+    answer.
 
     Raises LocalProtocolError for an unknown provider, a wrong `public_url` or `cors` and, on
     entering, if the port is not available or the server was entered before.
@@ -124,6 +129,7 @@ def serve(
         patience=patience,
         now=now,
         on_error=on_error,
+        observers=observers,
     )
 
 
@@ -143,7 +149,7 @@ class Server:
         answer: AnswerFunction | RequestAnswerFunction,
         *,
         address: tuple[str, int],
-        key: str | None,
+        key: Key | None,
         cutting: Cutting,
         fault: Faults,
         faults: Iterable[Faults],
@@ -154,6 +160,7 @@ class Server:
         patience: float,
         now: Callable[[], float],
         on_error: Callable[[Exception], None] | None,
+        observers: Iterable[ServiceObserving] = (),
     ) -> None:
         self.url = ""
         self.requests: list[Request] = []
@@ -165,7 +172,9 @@ class Server:
         self.request_limit = request_limit
         self.patience = patience
         self.now = now
-        self.service = Service(provider, key=key, now=now, request_limit=request_limit)
+        self.service = Service(
+            provider, key=key, now=now, request_limit=request_limit, observers=observers
+        )
         self.origin = ""
         self.site: Site
         self._address = address
@@ -176,7 +185,7 @@ class Server:
         self._on_error = on_error
         self._thread = ExitStack()
 
-    def __enter__(self) -> "Server":
+    def __enter__(self) -> Self:
         with ExitStack() as stack:
             portal = stack.enter_context(start_blocking_portal("asyncio"))
             stack.enter_context(portal.wrap_async_context_manager(self))
@@ -191,7 +200,7 @@ class Server:
     ) -> None:
         self._thread.close()
 
-    async def __aenter__(self) -> "Server":
+    async def __aenter__(self) -> Self:
         if self.url:
             raise LocalProtocolError("a server can be entered once: make a new one")
         host, port = self._address
@@ -243,17 +252,35 @@ class Server:
         # A status of 2xx would open a tunnel (RFC 9110 section 9.3.6), in which there is no HTTP.
         return plan(None if request.method == "CONNECT" else fault)
 
+    def script(self, request: Request, plan: Plan) -> Script:
+        """What to answer `request` with. Servers that get their answers elsewhere override this."""
+        responder = self.service.responder()
+        responder.base_url = self.site.base_url_for(request.url)
+        return Answer(
+            request,
+            plan,
+            responder=responder,
+            answer=self.answer,
+            cutting=self.cutting,
+            report=self.report,
+        )
+
+    def start(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a task beside the connections, until the server stops."""
+        self._tasks.start_soon(task)
+
     def report(self, error: Exception) -> Refused:
         """The error to send to the client for `error`, which is recorded if it is the server's."""
         if isinstance(error, RemoteProtocolError | TransportError):
             return refusal_of_upstream(error)
-        self._keep_error(error)
+        self.keep_error(error)
         # Only the name: the message is for the person who runs the server, not for clients.
         refusal = refuse(Refused, 500, f"the embedded server raised {type(error).__name__}")
         refusal.should_retry = False
         return refusal
 
-    def _keep_error(self, error: Exception) -> None:
+    def keep_error(self, error: Exception) -> None:
+        """Record `error`, and pass it to `on_error`."""
         self.errors.append(error)
         if self._on_error is not None:
             try:
@@ -281,7 +308,7 @@ class Server:
         except _GONE:
             pass
         except Exception as error:  # noqa: BLE001  it must not end other connections
-            self._keep_error(error)
+            self.keep_error(error)
         finally:
             await anyio.aclose_forcefully(transport)
 
@@ -312,6 +339,8 @@ class _Connection:
         self._http = h11.Connection(h11.SERVER)
         self._headers: Headers = []
         """Those of the next response that depend on the head of its request."""
+        self._held = b""
+        """What goes out with the next write."""
 
     async def run(self) -> None:
         """Serve until the connection must be closed, which the caller does."""
@@ -377,39 +406,40 @@ class _Connection:
         if preflight is not None:
             await self._send(self._head(204, preflight))
             return await self._end(Ending.KEEP, framed=True)
-        plan = server.plan_next(request)
-        responder = server.service.responder()
-        responder.base_url = server.site.base_url_for(request.url)
-        answer = Answer(
-            request,
-            plan,
-            responder=responder,
-            answer=server.answer,
-            cutting=server.cutting,
-            report=server.report,
-        )
+        answer = server.script(request, server.plan_next(request))
+        watch = _Watch(self._stream, self._http, answer) if answer.watches else None
+        if watch is not None:
+            server.start(watch.run)
         try:
             with closing(answer.actions()) as actions:
-                for action in actions if plan.head else ():
+                for action in actions:
                     if not await self._carry_out(action, answer):
                         break
         finally:
+            if watch is not None:
+                await watch.stop()
             await answer.aclose()
+        plan = answer.plan
         if plan.head and not answer.began:
             await self._begin(answer)
-        return await self._end(Ending.CLOSE if answer.failed else plan.ending, plan.framed)
+        ending = Ending.CLOSE if answer.failed else plan.ending
+        return await self._end(ending, plan.framed, answer.trailers)
 
-    async def _carry_out(self, action: Action, answer: Answer) -> bool:
+    async def _carry_out(self, action: Action, answer: Script) -> bool:
         """Do `action`. Returns whether there is more to do."""
         match action:
-            case Write(data):
+            case Write(data, more):
                 if not answer.began:
                     await self._begin(answer)
                 if answer.bodiless:
                     return False
                 if answer.plan.framed:
-                    await self._send(h11.Data(data=data))
-                else:
+                    data = self._http.send(h11.Data(data=data)) or b""
+                self._held += data
+                if self._held and not more:
+                    # Each write is a separate send, and anyio sets TCP_NODELAY: the cutting is
+                    # real.
+                    data, self._held = self._held, b""
                     await self._write(data)
             case Pause(seconds):
                 self._watch.deadline = math.inf
@@ -421,7 +451,7 @@ class _Connection:
                 assert_never(action)
         return True
 
-    async def _begin(self, answer: Answer) -> None:
+    async def _begin(self, answer: Script) -> None:
         answer.began = True
         headers = answer.headers
         if answer.plan.gzip:
@@ -442,12 +472,12 @@ class _Connection:
             headers = [*headers, (b"date", date.encode())]
         return h11.Response(status_code=status, headers=[*headers, *self._headers])
 
-    async def _end(self, ending: Ending, framed: bool) -> bool:
+    async def _end(self, ending: Ending, framed: bool, trailers: Headers = []) -> bool:
         """End a response. Returns whether the connection stays open."""
         match ending:
             case Ending.KEEP | Ending.CLOSE_IDLE:
                 if framed:
-                    await self._send(h11.EndOfMessage())
+                    await self._send(h11.EndOfMessage(headers=trailers))
                 if framed and self._http.our_state is h11.DONE:
                     return ending is Ending.KEEP
                 await self._part()
@@ -492,7 +522,6 @@ class _Connection:
                 await self._transport.receive()
 
     async def _send(self, event: h11.Event) -> None:
-        # Each write is a separate send, and anyio sets TCP_NODELAY: the cutting is real.
         if data := self._http.send(event):
             await self._write(data)
 
@@ -503,6 +532,33 @@ class _Connection:
     def _expect_the_client(self) -> None:
         """From now on the client has `patience` seconds."""
         self._watch.deadline = anyio.current_time() + self._server.patience
+
+
+class _Watch:
+    """Tells a script when its client leaves, though nothing is written to it."""
+
+    def __init__(self, stream: _Stream, http: h11.Connection, script: Script) -> None:
+        self._stream = stream
+        self._http = http
+        self._script = script
+        self._scope = anyio.CancelScope()
+        self._over = anyio.Event()
+
+    async def run(self) -> None:
+        """Watch, until the client leaves or `stop` is called."""
+        try:
+            with self._scope:
+                while True:  # a client may send its next request already
+                    self._http.receive_data(await self._stream.receive())
+        except _GONE:
+            self._script.left()
+        finally:
+            self._over.set()
+
+    async def stop(self) -> None:
+        """Let others read from the client."""
+        self._scope.cancel()
+        await self._over.wait()
 
 
 def _too_large() -> BadRequest:

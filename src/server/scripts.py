@@ -2,10 +2,12 @@
 
 `plan` sums up the faults of a response. An `Answer` asks the answer function, and turns its events
 into a script: the writes, pauses and waits to carry out, up to the plan's `Ending`. Only what is
-async in an answer function is left to the driver, as a `Wait`.
+async in an answer function is left to the driver, as a `Wait`. `Script` is what the driver needs of
+it, for responses that come from elsewhere.
 """
 
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
@@ -18,7 +20,7 @@ from collections.abc import (
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from itertools import chain
-from typing import Any, Generic, TypeAlias, TypeVar, assert_never
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, assert_never
 
 import msgspec
 
@@ -33,7 +35,8 @@ from ..protocols.answering import (
 from ..protocols.chat import Chat
 from ..protocols.errors import BadRequest, Malformed, Refused
 from ..protocols.events import End, Event
-from ..protocols.service import Responder, refuse
+from ..protocols.refusing import refuse
+from ..protocols.service import Responder
 from ..protocols.toolkit.http import Headers, Request, make_headers
 from .faults import (
     BreakEvent,
@@ -55,7 +58,20 @@ from .faults import (
     Unframed,
 )
 
-__all__ = ["Action", "Answer", "Ending", "Pause", "Plan", "Wait", "Write", "plan"]
+__all__ = [
+    "Action",
+    "Answer",
+    "Ending",
+    "Pause",
+    "Plan",
+    "Script",
+    "Wait",
+    "Write",
+    "encoded",
+    "plan",
+    "script",
+    "wait_for",
+]
 
 _T = TypeVar("_T")
 
@@ -81,9 +97,11 @@ class Replacement:
 
 @dataclass(frozen=True)
 class Write:
-    """Bytes of the body to send."""
+    """Bytes of the body to send. `more`: they go out with those of the next `Write`, by one send;
+    each is an HTTP chunk of its own."""
 
     data: bytes
+    more: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,7 +133,7 @@ class Wait(Generic[_T]):
         return self._results[0]
 
 
-def _wait(awaitable: Awaitable[_T]) -> Generator[Wait[_T], None, _T]:
+def wait_for(awaitable: Awaitable[_T]) -> Generator[Wait[_T], None, _T]:
     """The result of `awaitable`, once the driver has awaited it."""
     wait = Wait(awaitable)
     yield wait
@@ -124,8 +142,9 @@ def _wait(awaitable: Awaitable[_T]) -> Generator[Wait[_T], None, _T]:
 
 Action: TypeAlias = Write | Pause | Wait[Any]
 
-_Piece: TypeAlias = bytes | Wait[Any]
-"""What a body is made of. A `Wait` is passed on as it is, up to the driver."""
+_Said: TypeAlias = bytes | Wait[Any]
+Part: TypeAlias = bytes | Wait[Any] | Pause
+"""What a body is made of. What is not bytes is passed on as it is, up to the driver."""
 
 
 @dataclass(frozen=True)
@@ -157,9 +176,44 @@ def plan(faults: Faults) -> Plan:
     return result
 
 
-class Answer:
-    """The response to one request, as it is produced. `status`, `headers` and `length` (None: not
-    known) are final from the first action on that is no `Wait`."""
+class Script(ABC):
+    """The response to one request, as it is produced. `status`, `headers`, `length` (None: not
+    known) and what `plan` says of the head are final from the first action on that is no `Wait`;
+    the rest of `plan`, and `trailers`, at the end."""
+
+    def __init__(self, request: Request, plan: Plan) -> None:
+        self.plan = plan
+        self.status = 200
+        self.headers: Headers = []
+        self.length: int | None = None
+        self.trailers: Headers = []
+        self.began = False
+        """Set by the code that sends the head: from then on an error can't change the status."""
+        self.failed = False
+        """Whether it failed after that, or ended before it was complete."""
+        self._request = request
+
+    @property
+    def bodiless(self) -> bool:
+        """Whether HTTP allows no body here, whatever the length."""
+        return self._request.method == "HEAD" or self.status in (204, 304)
+
+    watches: ClassVar[bool] = False
+    """Whether it wants to know at once if the client leaves; else that is found out by a write."""
+
+    def left(self) -> None:  # noqa: B027
+        """The client has left."""
+
+    @abstractmethod
+    def actions(self) -> Generator[Action]:
+        """What to do, up to the ending."""
+
+    async def aclose(self) -> None:  # noqa: B027  most have nothing to do
+        """Clean up. To be called when the script is left."""
+
+
+class Answer(Script):
+    """A response that an answer function makes."""
 
     def __init__(
         self,
@@ -171,15 +225,8 @@ class Answer:
         cutting: Cutting,
         report: Callable[[Exception], Refused],
     ) -> None:
-        self.plan = plan
+        super().__init__(request, plan)
         self.status = responder.status
-        self.headers: Headers = []
-        self.length: int | None = None
-        self.began = False
-        """Set by the code that sends the head: from then on an error can't change the status."""
-        self.failed = False
-        """Whether the answer function failed after that, or ended without `End`."""
-        self._request = request
         self._responder = responder
         self._answer = answer
         self._cutting = cutting
@@ -187,38 +234,30 @@ class Answer:
         self._streams = False
         self._said: AsyncIterator[Said] | None = None
 
-    @property
-    def bodiless(self) -> bool:
-        """Whether HTTP allows no body here, whatever the length."""
-        return self._request.method == "HEAD" or self.status in (204, 304)
-
     def actions(self) -> Generator[Action]:
-        """What to do, up to the ending."""
+        if not self.plan.head:
+            return
         try:
             pieces = yield from self._open()
-            yield from _script(self.plan, pieces, self._cutting)
+            yield from script(self.plan, pieces, self._cutting)
         except Exception as error:  # noqa: BLE001  an answer function may raise anything
             body = self._responder.fail(self._report(error))
             self.status, self.headers = self._responder.head()
-            yield from _script(self.plan, self._whole(body), self._cutting)
+            yield from script(self.plan, self._whole(body), self._cutting)
 
     async def aclose(self) -> None:
-        """Let an async answer function clean up. To be called when the script is left."""
         close = getattr(self._said, "aclose", None)
         if close is not None:
             await close()
 
-    def _open(self) -> Generator[Wait[Any], None, Iterator[_Piece]]:
+    def _open(self) -> Generator[Wait[Any], None, Iterator[Part]]:
         """The pieces of the body, when it is known what it is."""
         replacement = self.plan.replacement
         if replacement is not None:
             self.status, self.headers = replacement.status, replacement.headers
             return self._whole(replacement.body)
-        try:
-            chat = self._responder.receive_request(self._request)
-        except Malformed as error:  # in a request the client is to blame, in an answer the server
-            raise refuse(BadRequest, 400, error.message) from None
-        said: Iterator[_Piece] = filter(None, () if chat is None else self._say(chat))
+        chat = self._receive()
+        said: Iterator[_Said] = filter(None, () if chat is None else self._say(chat))
         first = None
         for piece in said:
             if isinstance(piece, bytes):
@@ -229,16 +268,23 @@ class Answer:
         if first is None:  # no bytes before the end: this is not a stream
             return self._whole(self._responder.end())
         self._streams = True
-        return _encode(self.plan, chain((first,), said))
+        return encoded(self.plan, chain((first,), said))
 
-    def _whole(self, body: bytes) -> Iterator[_Piece]:
+    def _receive(self) -> Chat | None:
+        """The chat of the request; None for any other request. Raises Refused."""
+        try:
+            return self._responder.receive_request(self._request)
+        except Malformed as error:  # in a request the client is to blame, in an answer the server
+            raise refuse(BadRequest, 400, error.message) from None
+
+    def _whole(self, body: bytes) -> Iterator[Part]:
         """A body that is known before it is sent."""
-        pieces = [piece for piece in _encode(self.plan, (body,)) if isinstance(piece, bytes)]
+        pieces = [piece for piece in encoded(self.plan, (body,)) if isinstance(piece, bytes)]
         if self.plan.framed and self.plan.quiet_after is None:
             self.length = sum(map(len, pieces))
         return iter(pieces)
 
-    def _say(self, chat: Chat) -> Iterator[_Piece]:
+    def _say(self, chat: Chat) -> Iterator[_Said]:
         try:
             for event in self._events(chat):
                 if isinstance(event, Wait):
@@ -261,12 +307,12 @@ class Answer:
         told = Told(self._responder.service.provider.dialect, chat)
         answered = answer_with(self._answer, chat, self._responder.request)
         if isinstance(answered, Awaitable):
-            answered = yield from _wait(answered)
+            answered = yield from wait_for(answered)
         if isinstance(answered, AsyncIterable):
             self._said = aiter(answered)
             while True:
                 try:
-                    said = yield from _wait(anext(self._said))
+                    said = yield from wait_for(anext(self._said))
                 except StopAsyncIteration:
                     break
                 yield told.event(said)
@@ -275,7 +321,7 @@ class Answer:
         yield from told.rest()
 
 
-def _encode(plan: Plan, pieces: Iterable[_Piece]) -> Iterator[_Piece]:
+def encoded(plan: Plan, pieces: Iterable[Part]) -> Iterator[Part]:
     """The `pieces` of a body, one for each event, as they will be sent: with a broken one, gzipped,
     ended early."""
     pieces = filter(None, pieces)
@@ -288,12 +334,13 @@ def _encode(plan: Plan, pieces: Iterable[_Piece]) -> Iterator[_Piece]:
     return iter(pieces) if plan.end_after is None else _first(pieces, plan.end_after)
 
 
-def _script(plan: Plan, pieces: Iterable[_Piece], cutting: Cutting) -> Iterator[Action]:
+def script(plan: Plan, pieces: Iterable[Part], cutting: Cutting) -> Iterator[Action]:
     """What to do for a body that is produced in `pieces`, up to `plan.ending`."""
     left = plan.stop_after
     first = True
-    for data in () if left == 0 else cutting.cut(pieces):
-        if isinstance(data, Wait):
+    parts: Iterable[Part] = () if left == 0 else cutting.cut(pieces)
+    for data in parts:
+        if not isinstance(data, bytes):
             yield data
             continue
         if not first and cutting.pause:
@@ -356,7 +403,7 @@ def _error(status: int, headers: Headers, message: str) -> Replacement:
     return Replacement(status, [(b"content-type", b"application/json"), *headers], body)
 
 
-def _break(pieces: Iterable[_Piece], broken: BreakEvent) -> Iterator[_Piece]:
+def _break(pieces: Iterable[Part], broken: BreakEvent) -> Iterator[Part]:
     number = 0
     for piece in pieces:
         if isinstance(piece, bytes):
@@ -368,7 +415,7 @@ def _break(pieces: Iterable[_Piece], broken: BreakEvent) -> Iterator[_Piece]:
         yield broken.data
 
 
-def _gzip(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
+def _gzip(pieces: Iterable[Part]) -> Iterator[Part]:
     packer = zlib.compressobj(wbits=31)  # 16 + 15: gzip, not zlib
     for piece in pieces:
         if isinstance(piece, bytes):
@@ -378,7 +425,7 @@ def _gzip(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
     yield packer.flush()
 
 
-def _events_up_to(pieces: Iterable[_Piece], count: int) -> Iterator[_Piece]:
+def _events_up_to(pieces: Iterable[Part], count: int) -> Iterator[Part]:
     """The `pieces` up to the one with which there are `count` bytes."""
     for piece in pieces if count else ():
         yield piece
@@ -388,7 +435,7 @@ def _events_up_to(pieces: Iterable[_Piece], count: int) -> Iterator[_Piece]:
                 return
 
 
-def _first(pieces: Iterable[_Piece], count: int) -> Iterator[_Piece]:
+def _first(pieces: Iterable[Part], count: int) -> Iterator[Part]:
     """The first `count` bytes of `pieces`."""
     for piece in pieces if count else ():
         if isinstance(piece, bytes):

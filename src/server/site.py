@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from ..protocols.errors import BadRequest, LocalProtocolError, brief
-from ..protocols.service import refuse
+from ..protocols.refusing import refuse
 from ..protocols.toolkit.http import Origin, check_url
 
 __all__ = ["Site"]

@@ -6,8 +6,9 @@ each.
 
 import gzip
 import json
+import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import get_args
 
@@ -263,7 +264,7 @@ def check_splits_at_every_place(subject: Subject) -> None:
             responses = sent.responses(body, ending)
             exchange = subject.exchange(sent.chat)
             expected = drive(exchange.fresh(), *responses).what
-            for place in range(len(body) + 1):
+            for place in _places(body, everywhere=body == sent.body and ending == "eof"):
                 places = [min(place, 1), place, place]  # an empty piece, too
                 cut = partial(cut_at, places=places)
                 outcome = drive(exchange.fresh(), *responses, cut=cut)
@@ -272,6 +273,21 @@ def check_splits_at_every_place(subject: Subject) -> None:
 
 def _first_endings(as_written: bool) -> tuple[Ending, ...]:
     return ("eof", "disconnect") if as_written else ("eof",)
+
+
+_SMALL = 1000
+"""Bytes of a body that is cut at each place in each way. The time is quadratic, so of a larger one
+some ways are tried only where they matter."""
+
+
+def _places(body: bytes, everywhere: bool) -> Iterable[int]:
+    """The places of a body, or of a large one those in and about its line ends and characters of
+    several bytes."""
+    if everywhere or len(body) <= _SMALL:
+        return range(len(body) + 1)
+    special = re.finditer(rb"[\r\n\x80-\xff]", body)
+    near = {at.start() + shift for at in special for shift in range(-1, 3)}
+    return sorted(place for place in near | {0, 1, len(body)} if 0 <= place <= len(body))
 
 
 def _variants(body: bytes) -> Iterator[bytes]:
@@ -306,8 +322,9 @@ def check_truncated_at_every_place(subject: Subject) -> None:
     """Likewise, of the short answer every beginning."""
     sent = subject.send_short()
     full = drive(subject.exchange(sent.chat), *sent.responses()).succeeded()
-    for ending in ENDINGS:
-        for size in range(len(sent.body) + 1):
+    special = {*_places(sent.body, everywhere=False), *sent.ends()}
+    for size in range(len(sent.body) + 1):
+        for ending in ENDINGS if size in special else (ENDINGS[size % len(ENDINGS)],):
             _check_truncated(subject, sent, size, ending, full)
 
 

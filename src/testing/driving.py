@@ -20,6 +20,8 @@ __all__ = [
     "Response",
     "ask",
     "ask_async",
+    "ask_pushed",
+    "ask_pushed_async",
     "drive",
     "finish",
 ]
@@ -143,6 +145,28 @@ async def ask_async(client: Any, exchange: Exchange, most: int | None = None) ->
                 events.append(event)
                 if len(events) == most:
                     break
+    except TokenwireError as error:
+        return Outcome(events, error)
+    return Outcome(events, None)
+
+
+def ask_pushed(client: Any, exchange: Exchange) -> Outcome:
+    """Ask by a blocking client that pushes the events."""
+    events: list[Event] = []
+    try:
+        with client.open(exchange) as answer:
+            answer.push(events.extend)
+    except TokenwireError as error:
+        return Outcome(events, error)
+    return Outcome(events, None)
+
+
+async def ask_pushed_async(client: Any, exchange: Exchange) -> Outcome:
+    """Likewise, by a client for async code."""
+    events: list[Event] = []
+    try:
+        async with client.open(exchange) as answer:
+            await answer.push(events.extend)
     except TokenwireError as error:
         return Outcome(events, error)
     return Outcome(events, None)

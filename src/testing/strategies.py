@@ -110,12 +110,21 @@ def chats(draw: st.DrawFn, /, provider: Provider, **fields: Any) -> Chat:
     }
     if "tools" in takes:
         tools = tuple(draw(st.lists(_tools(takes), max_size=2)))
-        choices = [None, "auto", "none"] if takes & {"tool_choice", "tools_off"} else [None]
-        if "tool_choice" in takes:
+        # Some services are told once for all tools whether they are strict.
+        tools = tuple(msgspec.structs.replace(tool, strict=tools[0].strict) for tool in tools)
+        choices: list[str | None] = [None]
+        if takes & {"tool_choice", "tools_off"}:
+            choices += ["auto", "none"]
+        called = any(message.role == "tool" or message.tool_calls for message in messages)
+        if "tools_kept" in takes and called:
+            choices.remove("none")
+        if "tool_choice" in takes and tools:
             choices += ["required", *(tool.name for tool in tools)]
         drawn["tools"] = tools
         drawn["tool_choice"] = draw(st.sampled_from(choices))
     options = {name: strategy for name, strategy in _OPTIONS.items() if name in takes}
+    if "chosen_logprobs" in takes:
+        options["logprobs"] = st.just(0)
     efforts = provider.dialect.efforts if provider.effort is None else provider.effort
     if efforts and "effort" in takes:
         options["effort"] = st.sampled_from(sorted(efforts))
@@ -148,6 +157,8 @@ def _messages(draw: st.DrawFn, takes: frozenset[str]) -> Message:
     parts: st.SearchStrategy[Part] = st.builds(TextPart, nothing | _texts_)
     if "images" in takes and role == "user":
         parts |= st.sampled_from(_IMAGES)
+    if {"images", "detail"} <= takes and role == "user":
+        parts |= st.just(ImagePart("https://x.test/1.png", "low"))
     if "image_bytes" in takes and role == "user":
         parts |= st.just(_IMAGES[-1])
     if "files" in takes and role == "user":
@@ -179,7 +190,7 @@ def _tool_calls(free: bool) -> st.SearchStrategy[ToolCall]:
 
 def _tools(takes: frozenset[str]) -> st.SearchStrategy[Tool]:
     strict = st.none() | st.booleans() if "strict" in takes else st.none()
-    names = _names.map(lambda name: f"f_{name}")
+    names = _names.map(lambda name: f"f_{name}".replace("-", "_"))  # which every service takes
     return st.builds(Tool, names, st.just("") | _texts_, _objects, strict)
 
 

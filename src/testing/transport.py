@@ -108,7 +108,13 @@ class _Asking:
 def _question(provider: Provider, server: Server | None = None, url: str = "") -> Exchange:
     chat = as_chat("Is it whole?", model=provider.default_model or "any")
     base_url = url or (server.url if server else None)
-    return provider.exchange(chat, base_url=base_url, random=Random(0))  # noqa: S311
+    params = dict.fromkeys(provider.params, "here")
+    return provider.exchange(
+        chat,
+        base_url=base_url,
+        params=params,
+        random=Random(0),  # noqa: S311
+    )
 
 
 _CUTTINGS = (Cutting.per_event(), Cutting.of_sizes(1, 7))

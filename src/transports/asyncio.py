@@ -1,4 +1,4 @@
-"""The `asyncio` transport: an `asyncio.BufferedProtocol`, on asyncio's own loops and on uvloop.
+"""The `asyncio` transport: a protocol of asyncio's, on its own loops and on uvloop.
 
 async with Client() as client:
     async with client.open(exchange) as answer:
@@ -17,7 +17,7 @@ from typing import TypeVar, cast
 from .client.answer import AsyncAnswer
 from .client.clients import AsyncClient
 from .client.native import NativeClient
-from .client.network import Selector
+from .client.network import Receive, Selector
 
 __all__ = ["Answer", "Client", "Network"]
 
@@ -32,27 +32,25 @@ READ_SIZE = 64 * 1024
 _T = TypeVar("_T")
 
 
-class Stream(asyncio.BufferedProtocol):
-    """A connection that keeps the bytes it reads until they are taken. All streams read into the
-    same `buffer`, one read at a time: asyncio would make one of 256 KiB for each read."""
+class _Stream(asyncio.BaseProtocol):
+    """A connection that keeps the bytes it reads until they are taken."""
 
     __slots__ = (
         "_alarm",
         "_alarm_at",
-        "_buffer",
         "_chunks",
         "_deadline",
         "_eof",
         "_error",
         "_loop",
         "_may_write",
+        "_receive",
         "_size",
         "_transport",
         "_waiter",
     )
 
-    def __init__(self, buffer: memoryview) -> None:
-        self._buffer = buffer
+    def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._chunks: list[bytes] = []
@@ -61,6 +59,7 @@ class Stream(asyncio.BufferedProtocol):
         self._error: Exception | None = None
         self._may_write = True
         self._waiter: asyncio.Future[None] | None = None
+        self._receive: Receive | None = None  # while a pump waits
         self._deadline = math.inf  # of the call that is waiting
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = math.inf
@@ -97,6 +96,27 @@ class Stream(asyncio.BufferedProtocol):
             self._set_alarm()
         self._waiter = self._loop.create_future()
         return self._waiter
+
+    async def pump(self, receive: Receive, deadline: float | None) -> None:
+        # As the function of this name does it, but what arrives goes to `receive` where it
+        # arrives, without a task or a future.
+        until = math.inf if deadline is None else deadline
+        while True:
+            data = self.take()
+            if data is not None:
+                more = receive(data)
+                if more is None:
+                    return
+                until = more
+                continue
+            self._receive = receive
+            try:
+                await self.wait(until)
+            finally:
+                stopped, self._receive = self._receive is None, None
+            if stopped:
+                return
+            until = self._deadline
 
     def is_quiet(self) -> bool:
         if self._eof or self._chunks or self._transport is None:
@@ -142,24 +162,31 @@ class Stream(asyncio.BufferedProtocol):
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
+    def _keep(self, data: bytes) -> None:
+        self._chunks.append(data)
+        if self._waiter is not None:
+            self._wake()
+            return
+        was_ahead = self._size > READ_AHEAD
+        self._size += len(data)
+        if self._size > READ_AHEAD and not was_ahead and self._transport is not None:
+            self._transport.pause_reading()
+
+    def _pumped(self, until: float | None) -> None:
+        """What a pump waits for has changed: until when; None: nothing."""
+        if until is None:
+            self._receive = None
+            self._wake()
+            return
+        self._deadline = until
+        if until < self._alarm_at:
+            self._set_alarm()
+
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # A cast, as the transports of uvloop are not derived from asyncio's.
         self._transport = cast("asyncio.Transport", transport)
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self._chunks.append(bytes(self._buffer[:nbytes]))
-        if self._waiter is not None:
-            self._wake()
-            return
-        was_ahead = self._size > READ_AHEAD
-        self._size += nbytes
-        if self._size > READ_AHEAD and not was_ahead and self._transport is not None:
-            self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         self._eof = True
@@ -179,6 +206,39 @@ class Stream(asyncio.BufferedProtocol):
         self._wake()
 
 
+class Stream(_Stream, asyncio.BufferedProtocol):
+    """One of asyncio's own loops. All of them read into the same `buffer`, one read at a time:
+    asyncio would make one of 256 KiB for each read."""
+
+    __slots__ = ("_buffer",)
+
+    def __init__(self, buffer: memoryview) -> None:
+        super().__init__()
+        self._buffer = buffer
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(self._buffer[:nbytes])
+        if self._receive is None:
+            self._keep(data)
+        elif (until := self._receive(data)) != self._deadline:
+            self._pumped(until)
+
+
+class UvloopStream(_Stream, asyncio.Protocol):
+    """One of uvloop, which has such a buffer of its own, and less to do without another."""
+
+    __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:
+        if self._receive is None:
+            self._keep(data)
+        elif (until := self._receive(data)) != self._deadline:
+            self._pumped(until)
+
+
 class Dialer:
     """Makes connections by asyncio, each call within a timeout that `wake` brings forward."""
 
@@ -196,13 +256,19 @@ class Dialer:
         )
         return [str(address[0]) for *_, address in found]
 
-    async def connect(self, address: str, port: int, deadline: float | None) -> Stream:
+    async def connect(
+        self, address: str, port: int, deadline: float | None
+    ) -> Stream | UvloopStream:
         # asyncio and uvloop set TCP_NODELAY by themselves.
         _, stream = await self._within(
-            deadline,
-            lambda: self._loop.create_connection(lambda: Stream(self._buffer), address, port),
+            deadline, lambda: self._loop.create_connection(self._stream, address, port)
         )
         return stream
+
+    def _stream(self) -> Stream | UvloopStream:
+        if type(self._loop).__module__.startswith("uvloop"):
+            return UvloopStream()
+        return Stream(self._buffer)
 
     async def sleep(self, until: float) -> None:
         if until <= self._loop.time():

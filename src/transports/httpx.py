@@ -1,9 +1,9 @@
 """The `httpx` transport: asks by your own HTTP client, of httpx or the compatible httpx2.
 
-with httpx.Client() as http, Client(http) as client:
-    with client.open(exchange) as answer:
-        for event in answer:
-            ...
+    with httpx.Client() as http, Client(http) as client:
+        with client.open(exchange) as answer:
+            for event in answer:
+                ...
 
 Use it for what your client is set up for: HTTP/2, mounts, hooks. You close the client
 yourself. Its headers, cookies and auth are added to the requests of the question, but not to those
@@ -31,12 +31,12 @@ import socket
 import time
 import warnings
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from math import inf
 from threading import Event as Flag
-from typing import Any, Generic, Protocol, TypeVar, assert_never
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, assert_never
 
 from ..protocols.clocks import Clocks
 from ..protocols.errors import TransportError
@@ -50,6 +50,9 @@ from .client.clients import AnyClient, BlockingClient
 from .client.course import Course, Leave, Receive, Send, Sleep
 from .client.driver import DRAIN_BYTES, DRAIN_SECONDS
 from .client.loops import Soon, clock, soon
+
+if TYPE_CHECKING:
+    from ..protocols.observer import Observing
 
 __all__ = ["Answer", "AsyncAnswer", "AsyncClient", "AsyncHTTPClient", "Client", "HTTPClient"]
 
@@ -90,7 +93,8 @@ _T = TypeVar("_T")
 class _Client(AnyClient, Generic[HTTP]):
     """`clocks`: without them those of the provider. `retry`: when to ask again.
     `allow_private_addresses`: follow a server to an address in a private network.
-    `keep_connections`: False gives each request a connection of its own."""
+    `keep_connections`: False gives each request a connection of its own. `observers`: as for the
+    native clients."""
 
     def __init__(
         self,
@@ -100,8 +104,9 @@ class _Client(AnyClient, Generic[HTTP]):
         retry: Retry | None = None,
         allow_private_addresses: bool = False,
         keep_connections: bool = True,
+        observers: "Sequence[Observing]" = (),
     ) -> None:
-        super().__init__()
+        super().__init__(observers)
         self._http = http
         self._keep_connections = keep_connections
         self._course = partial(
@@ -164,6 +169,7 @@ class _Reading(Reading, Generic[HTTP]):
                     if course.finished:
                         await self._leave(answered=False)
                         return []
+                    course.leave(aborted=True)
                     raise TransportError("the answer was closed, or aborted")
                 action = course.next(self._now())
                 match action:

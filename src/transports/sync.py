@@ -1,9 +1,9 @@
 """The `sync` transport: blocking sockets, any thread.
 
-with Client() as client:
-    with client.open(exchange) as answer:
-        for event in answer:
-            ...
+    with Client() as client:
+        with client.open(exchange) as answer:
+            for event in answer:
+                ...
 
 The coroutines of its network block and never suspend, so it shares its code with the async
 transports. Neither a clock nor `abort()` limits how long the system takes to resolve a name, and
@@ -15,13 +15,13 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from .client.answer import Answer
 from .client.clients import BlockingClient
 from .client.native import NativeClient
-from .client.network import Selector
+from .client.network import Receive, Selector, pump
 
 __all__ = ["Answer", "Client", "Network"]
 
@@ -83,6 +83,9 @@ class Stream:
             self._data = self._socket.recv(READ_SIZE)
         finally:
             self._end()
+
+    def pump(self, receive: Receive, deadline: float | None) -> Awaitable[None]:
+        return pump(self, receive, deadline)
 
     def is_quiet(self) -> bool:
         try:

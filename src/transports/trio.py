@@ -18,6 +18,7 @@ import trio
 from .client.answer import AsyncAnswer
 from .client.clients import AsyncClient
 from .client.native import NativeClient
+from .client.network import Receive, pump
 
 __all__ = ["Answer", "Client", "Network"]
 
@@ -131,6 +132,9 @@ class Stream:
             return
         self._rung = True
         trio.lowlevel.notify_closing(self._raw)  # wakes the wait; closes nothing
+
+    def pump(self, receive: Receive, deadline: float | None) -> Awaitable[None]:
+        return pump(self, receive, deadline)
 
     def is_quiet(self) -> bool:
         return not self._socket.is_readable()

@@ -103,3 +103,10 @@ def test_the_address_that_was_asked_is_named() -> None:
     outcome = run("chat", "-m", "m", "--base-url", server.url, "Hello")
     assert outcome.code == Exit.NETWORK
     assert outcome.err.endswith(f"; the request was POST {server.url}/chat/completions\n")
+
+
+def test_who_gave_no_key_is_told_once() -> None:
+    error = AuthenticationFailed("no; no key was given: give key=..., or set OPENAI_API_KEY")
+    said = in_command_words(error, PROVIDERS["openai"])
+    assert said == "no; the key is read from TOKENWIRE_KEY or OPENAI_API_KEY"
+    assert in_command_words(error, None) == "no"

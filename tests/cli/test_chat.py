@@ -288,7 +288,7 @@ def test_through_a_proxy_that_is_not_there() -> None:
 
 
 MISUSE: dict[str, tuple[list[str], str]] = {
-    "an unknown provider": (["-p", "darkia", "Hi"], "no provider 'darkia' (known: openai, ylokh"),
+    "an unknown provider": (["-p", "darkia", "Hi"], "no provider 'darkia'; did you mean darkai"),
     "an unknown model": (["-p", "darkai", "-m", "gpt-4", "Hi"], "did you mean gpt-4o"),
     "no model": (["Hi"], "openai has no default model: give one with --model"),
     "no time": (["--timeout", "0", "Hi"], "--timeout"),

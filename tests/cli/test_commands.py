@@ -9,7 +9,7 @@ from tests.commanding import run
 from tokenwire import PROVIDERS, __version__
 from tokenwire.cli import Exit
 
-COMMANDS = ["chat", "completion", "decode", "providers", "serve"]
+COMMANDS = ["batch", "chat", "completion", "decode", "gateway", "providers", "serve"]
 
 
 def test_alone_it_helps() -> None:
@@ -57,7 +57,7 @@ def test_wrong_usage_is_one_line(arguments: list[str], words: str) -> None:
 def test_other_errors_of_click_are_usage_too(monkeypatch: pytest.MonkeyPatch) -> None:
     import click
 
-    def fail(**_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise click.FileError("x", "it is gone")
 
     monkeypatch.setattr("tokenwire.cli.providers.run_providers", fail)
@@ -69,7 +69,7 @@ def test_other_errors_of_click_are_usage_too(monkeypatch: pytest.MonkeyPatch) ->
 def test_usage_without_a_context(monkeypatch: pytest.MonkeyPatch) -> None:
     import click
 
-    def fail(**_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise click.UsageError("x")
 
     monkeypatch.setattr("tokenwire.cli.providers.run_providers", fail)

@@ -87,7 +87,7 @@ def test_of_many_bytes_in_linear_time() -> None:
 
 @pytest.mark.parametrize("provider", EACH_FORMAT)
 def test_each_dialect(provider: str) -> None:
-    service = Service(PROVIDERS[provider])
+    service = Service(PROVIDERS[provider], base_url="http://localhost")
     chat = as_chat("Hello", model=PROVIDERS[provider].default_model or "any")
     _, request = exchange_at_chat(service, chat)
     responder = service.responder()

@@ -52,7 +52,7 @@ BROKEN = {
     "empty.py": "",
 }
 FAILURES = {
-    "darkia": "there is no provider 'darkia' (known: openai, ylokh, ",
+    "darkia": "there is no provider 'darkia'; did you mean darkai",
     "mine:": "'mine:': give a provider of your own as module:NAME",
     ":NICE": "':NICE': give a provider of your own as module:NAME",
     "nowhere:NICE": "there is no module nowhere, neither in this directory nor on Python's path",

@@ -22,6 +22,7 @@ OWN = PROVIDERS["openai"].replace(
     refuses=frozenset(("tools", "n")),
     checked="2026-01-02",
     source="https://own.example/docs",
+    doubtful=("refuses",),
 )
 
 
@@ -52,6 +53,41 @@ def test_json() -> None:
         own = msgspec.json.decode(run("providers", "--json").out)
     assert own["efforts"] == ["low", "high"]
     assert own["params"] == {"region": "OWN_REGION"}
+    assert (own["refuses"], own["doubtful"]) == (["n", "tools"], ["refuses"])
+
+
+def test_words_choose_some() -> None:
+    def chosen(*words: str) -> list[str]:
+        return [line.split("\t")[0] for line in run("providers", *words).out.splitlines()[1:]]
+
+    assert chosen("darkai") == ["darkai"]
+    assert chosen("DEEPSEEK") == ["deepseek", "deepseek-anthropic", "deepseek-responses"]
+    assert chosen("deepseek", "openai_chat") == ["deepseek"]
+    assert chosen("11434") == [
+        *("ollama-openai", "ollama-anthropic", "ollama", "ollama-responses"),
+    ]
+    (line,) = run("providers", "--json", "groq").out.splitlines()
+    assert msgspec.json.decode(line)["env"] == ["GROQ_API_KEY"]
+    assert "\nprovider: darkai\n" not in run("providers", "-v", "groq").out
+
+
+def test_words_that_none_has() -> None:
+    outcome = run("providers", "deepseak")
+    assert (outcome.code, outcome.out) == (Exit.USAGE, "")
+    assert outcome.err.startswith("tokenwire: no provider has 'deepseak'; did you mean deepseek")
+    assert (
+        run("providers", "groq", "x").err
+        == "tokenwire: no provider has 'groq' and 'x'; did you mean groq?\n"
+    )
+    assert run("providers", "%").err == "tokenwire: no provider has '%'\n"
+
+
+def test_the_formats_are_apart_in_the_table() -> None:
+    outcome = run("providers", "deepseek", terminal=True, width=300)
+    rows = [line for line in screen(outcome.out, 300) if line.strip()]
+    assert len(rows) == 2 + 3  # the names of the columns, a line, and the rows
+    blank = [line for line in screen(outcome.out, 300)[3:-1] if not line.strip()]
+    assert len(blank) >= 2  # between the three formats
 
 
 @pytest.mark.parametrize("width", [120, 80, 60, 20])
@@ -81,9 +117,11 @@ def test_verbose() -> None:
         "site": OWN.site,
         "key": "from OWN_KEY or OWNER_KEY, optional",
         "takes": ", ".join(sorted(OWN.takes)),
+        "refuses": "n, tools",
         "effort": "low, high",
         "checked": "2026-01-02",
         "source": "https://own.example/docs",
+        "doubtful": "refuses",
     }
     assert "tools" not in facts["takes"].split(", ")
     assert "\nkey: none\n" in darkai

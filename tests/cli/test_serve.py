@@ -19,8 +19,8 @@ from tests.subjects import EACH_FORMAT
 from tokenwire import PROVIDERS, Header, LocalProtocolError, Query, Refused
 from tokenwire.cli import Exit
 from tokenwire.cli.serve import cutting_of, examples, fault_of
-from tokenwire.cli.server import takes_key
-from tokenwire.protocols.auth import Auth
+from tokenwire.cli.server import key_of, takes_key
+from tokenwire.protocols.auth import Auth, SigV4
 from tokenwire.server import serve
 from tokenwire.server.faults import (
     BreakEvent,
@@ -271,8 +271,11 @@ def test_a_dialect_without_keys() -> None:
     ],
 )
 def test_the_examples_work_as_they_are_pasted(provider: str, key: str | None) -> None:
-    with serve(provider, key=key) as server:
-        text = examples(server.service, key)
+    if key and isinstance(PROVIDERS[provider].key_place, SigV4):
+        key = f"AKIDEXAMPLE:{key}"
+    required = key and key_of(PROVIDERS[provider], key)
+    with serve(provider, key=required) as server:
+        text = examples(server.service, required)
         _, curl, *sdk, command = re.split(r"^# .*\n", text, flags=re.MULTILINE)
         environment = {**CLEAN, "TOKENWIRE_KEY": key or ""}
         asked = [["bash", "-c", curl], [sys.executable, "-c", "\n".join(sdk)]]
@@ -283,8 +286,9 @@ def test_the_examples_work_as_they_are_pasted(provider: str, key: str | None) ->
             for line in asked
             if line[-1].strip()
         ]
-        arguments = command.split()[1:]
-        outputs.append(run(*arguments, environment={"TOKENWIRE_KEY": key or ""}).out)
+        variable, _, arguments = command.partition("tokenwire ")
+        settings = {"TOKENWIRE_KEY": key or "", "AWS_REGION": variable.partition("=")[2].strip()}
+        outputs.append(run(*arguments.split(), environment=settings).out)
     assert all("Hello" in output for output in outputs)
     assert len(outputs) == (3 if PROVIDERS[provider].dialect.sdk_example("", "", "") else 2)
 

@@ -22,7 +22,7 @@ def test_without_the_extra_it_says_so(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("provider", EACH_FORMAT)
 def test_the_request_is_one_that_the_service_takes(provider: str) -> None:
-    service = Service(PROVIDERS[provider])
+    service = Service(PROVIDERS[provider], base_url="http://localhost")
     chat = any_chat(PROVIDERS[provider])
     exchange, request = exchange_at_chat(service, chat)
     asked = service.responder().receive_request(request)

@@ -35,7 +35,7 @@ from tokenwire.protocols.service import Responder, Service, pair
 from tokenwire.protocols.toolkit.http import Headers, Request
 from tokenwire.testing import Subject
 
-__all__ = ["requests"]
+__all__ = ["request_of", "requests"]
 
 _URL = "http://peer.example"
 _KEY = "sekret"
@@ -54,7 +54,7 @@ class _Server:
         service = Service(provider, base_url=_URL, key=_KEY if choice & 1 else None)
         if self._subject.state is not None:
             service.state = copy(self._subject.state)
-        request = _request(text) if choice & 2 else self._post(text)
+        request = request_of(text) if choice & 2 else self._post(text)
         responder = service.responder()
         try:
             chat = responder.receive_request(request)
@@ -91,7 +91,8 @@ class _Server:
         assert heard == said, (heard, said)
 
 
-def _request(text: bytes) -> Request:
+def request_of(text: bytes) -> Request:
+    """The request line, lines of headers, a blank line and the body, as a request."""
     head, _, body = text.partition(b"\n\n")
     first, *lines = head.split(b"\n")
     method, _, target = first.decode("latin-1").partition(" ")

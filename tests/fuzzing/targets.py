@@ -6,6 +6,7 @@ from tests.fuzzing import framings
 from tests.fuzzing.clients import clients
 from tests.fuzzing.exchanges import exchanges
 from tests.fuzzing.requests import requests
+from tests.fuzzing.signatures import SIGV4
 from tests.fuzzing.source import Target
 from tests.fuzzing.wires import wires
 from tests.subjects import SUBJECTS
@@ -25,6 +26,7 @@ def targets(subjects: Mapping[str, Subject]) -> dict[str, Target]:
         "chunked": framings.CHUNKED,
         "exchange": exchanges(subjects),
         "requests": requests(subjects),
+        "sigv4": SIGV4,
         "wire": wires(subjects),
     }
 

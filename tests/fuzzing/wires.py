@@ -194,7 +194,8 @@ _RAW = [
 
 def _seeds(subject: Subject) -> Iterator[bytes]:
     """What the servers say, and the first byte of the choices."""
-    spoken = [_responses(subject, bodies) for bodies in answers(subject)]
+    kinds = [dict(each.headers)[b"content-type"] for each in subject.send_short().recorded]
+    spoken = [_responses(subject, kinds, bodies) for bodies in answers(subject)]
     for responses in spoken:
         yield _REQUEST.join(responses) + b"\0"
         yield _CONNECTION.join(responses) + b"\0"
@@ -207,12 +208,12 @@ def _seeds(subject: Subject) -> Iterator[bytes]:
     yield from (whole + choice for choice in (b"\1", b"\x20", b"\x21"))
 
 
-def _responses(subject: Subject, bodies: Iterable[bytes]) -> list[bytes]:
-    """Responses with these bodies, in which a URL of the service is that of the peer."""
+def _responses(subject: Subject, kinds: Iterable[bytes], bodies: Iterable[bytes]) -> list[bytes]:
+    """Responses of these kinds with these bodies, in which a URL of the service is that of the
+    peer."""
     url, responses = subject.provider.base_url.encode(), list[bytes]()
-    for body, recorded in zip(bodies, subject.send_short().recorded, strict=False):
+    for body, kind in zip(bodies, kinds, strict=False):
         content = body.replace(url, BASE.encode())
-        kind = dict(recorded.headers)[b"content-type"]
         start = head("transfer-encoding: chunked").replace(b"text/event-stream", kind)
         responses.append(start + (chunk(content) if content else b"") + LAST)
     return responses

@@ -1,9 +1,12 @@
 """Answer functions: what they may say, how they are called, and what that means in memory."""
 
 import functools
+import inspect
 import sys
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from importlib.machinery import ModuleSpec
 from random import Random
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -33,6 +36,7 @@ def yields(chat: Chat) -> Iterator[str]:
 
 STOP: list[Event] = [Finish("stop", "stop"), End("terminator")]
 ANSWERS: dict[str, tuple[AnswerFunction, list[Event]]] = {
+    "of the chat": (lambda chat: chat.model, [Text("m"), *STOP]),
     "a text": (lambda chat: "a b", [Text("a b"), *STOP]),
     "a text of nothing": (lambda chat: "", [Text(""), *STOP]),
     "texts": (lambda chat: ["a", "b"], [Text("a"), Text("b"), *STOP]),
@@ -60,7 +64,9 @@ def test_a_text_ends_as_the_format_can_end_it() -> None:
 @pytest.mark.parametrize("provider", EACH_FORMAT)
 def test_a_text_makes_the_round_trip(provider: str) -> None:
     exchange = PROVIDERS[provider].exchange(
-        as_chat("hi", model=PROVIDERS[provider].default_model or "m"), random=Random(1)
+        as_chat("hi", model=PROVIDERS[provider].default_model or "m"),
+        base_url="http://localhost",
+        random=Random(1),
     )
     reply = Reply.of(pair(exchange, Service(PROVIDERS[provider]), lambda chat: ["a ", "b"]))
     assert reply.text == "a b"
@@ -89,7 +95,8 @@ async def generator(chat: Chat) -> AsyncIterator[Said]:
 @pytest.mark.parametrize("function", [coroutine, generator])
 def test_what_is_async_needs_a_loop(function: AnswerFunction) -> None:
     exchange = PROVIDERS["openai"].exchange(CHAT)
-    with pytest.raises(LocalProtocolError, match="an async answer function needs a server"):
+    words = r"^an async answer function needs a server: see tokenwire\.server$"
+    with pytest.raises(LocalProtocolError, match=words):
         list(pair(exchange, Service(PROVIDERS["openai"]), function))
 
 
@@ -162,6 +169,23 @@ def test_annotations_may_name_what_is_not_there() -> None:
     assert answer_with(names["answer"], CHAT, REQUEST) == [REQUEST.url]
 
 
+def test_annotations_are_not_evaluated_where_python_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Python 3.14 does, with what it has for that."""
+    lazily = object()
+    annotationlib: Any = ModuleType("annotationlib")
+    annotationlib.__spec__ = ModuleSpec("annotationlib", None)
+    annotationlib.Format = type("Format", (), {"FORWARDREF": lazily})
+    monkeypatch.setitem(sys.modules, "annotationlib", annotationlib)
+    signature = inspect.signature
+
+    def signature_of(function: Callable[..., Any], *, annotation_format: object) -> Any:
+        assert annotation_format is lazily
+        return signature(function)
+
+    monkeypatch.setattr(inspect, "signature", signature_of)
+    assert answer_with(with_request, CHAT, REQUEST) == [REQUEST.url]
+
+
 def test_a_function_without_a_signature_gets_the_chat() -> None:
     class Hidden:
         __signature__ = "none"
@@ -176,6 +200,7 @@ def test_in_memory_the_request_is_the_one_that_was_sent() -> None:
     requests: list[Request] = []
 
     def answer(chat: Chat, request: Request) -> Iterable[Said]:
+        assert chat == CHAT
         requests.append(request)
         return "a"
 

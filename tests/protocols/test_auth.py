@@ -9,9 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenwire.protocols.auth import Auth, AwsKey, Bearer, Header, Key, NoKey, Query, key_text
+from tokenwire.protocols.auth import (
+    Auth,
+    AwsKey,
+    Bearer,
+    Header,
+    Key,
+    NoKey,
+    Query,
+    SigV4,
+    key_text,
+)
 from tokenwire.protocols.chat import as_chat
-from tokenwire.protocols.errors import LocalProtocolError
+from tokenwire.protocols.errors import AuthenticationFailed, LocalProtocolError
+from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.toolkit.http import Request, get_header
 
@@ -33,6 +44,10 @@ def test_a_key_in_a_header(auth: Header, header: tuple[bytes, bytes]) -> None:
     assert signed == Request("POST", REQUEST.url, [*REQUEST.headers, header], b"{}")
     assert REQUEST.headers == [(b"accept", b"*/*")]
     assert auth.found(signed) == "k-1"
+
+
+def test_a_bearer_token() -> None:
+    assert Bearer() == Header("authorization", "Bearer ")
 
 
 def test_a_header_that_the_caller_gave_stays() -> None:
@@ -77,7 +92,7 @@ def test_a_key_is_found_in_the_query() -> None:
 def test_no_key() -> None:
     with pytest.raises(LocalProtocolError, match=r"^this service takes no key: leave it out$"):
         NoKey().sign(REQUEST, "k", None)
-    assert NoKey().found(Bearer().sign(REQUEST, "k", None)) is None
+    assert not NoKey().accepts(Bearer().sign(REQUEST, "k", None), "k", None)
 
 
 @pytest.mark.parametrize("auth", [Bearer(), Query("key")])
@@ -126,8 +141,8 @@ class Dated(msgspec.Struct, frozen=True):
         added = (b"x-signature", text.encode())
         return msgspec.structs.replace(request, headers=[*request.headers, added])
 
-    def found(self, request: Request) -> str | None:
-        return get_header(request.headers, b"x-signature")
+    def accepts(self, request: Request, key: Key, now: float | None) -> bool:
+        return (get_header(request.headers, b"x-signature") or "").startswith("AKIA")
 
 
 def test_a_signature_is_the_last_thing_that_is_done_to_a_request() -> None:
@@ -142,8 +157,7 @@ def test_a_signature_is_the_last_thing_that_is_done_to_a_request() -> None:
         assert request is not None
         assert request.headers[:-1] == unsigned.headers
         said = f"AKIA {time} {len(unsigned.headers)} {len(unsigned.body)}"
-        assert provider.auth is not None
-        assert provider.auth.found(request) == said
+        assert get_header(request.headers, b"x-signature") == said
 
 
 def test_a_key_in_the_query_is_put_after_the_query_of_the_address() -> None:
@@ -152,3 +166,135 @@ def test_a_key_in_the_query_is_put_after_the_query_of_the_address() -> None:
     request = exchange.next_request()
     assert request is not None
     assert parse_qs(urlsplit(request.url).query) == {"a": ["b"], "alt": ["sse"], "key": ["k"]}
+
+
+def test_a_key_in_two_places() -> None:
+    auth = Header("api-key", never_with="authorization")
+    given = Request("GET", "https://x", [(b"authorization", b"Bearer abc")])
+    with pytest.raises(LocalProtocolError) as caught:
+        auth.sign(given, "k", None)
+    assert str(caught.value) == "there is a key in authorization, too: give one of both"
+    assert dict(auth.sign(REQUEST, "k", None).headers)[b"api-key"] == b"k"
+    own = Request("GET", "https://x", [(b"api-key", b"abc")])
+    assert auth.sign(own, "k", None) is own
+
+
+# Signatures of AWS
+
+AWS_REQUEST = Request("POST", "https://x.eu-west-1.amazonaws.com/a%3Ab", [], b"{}")
+
+
+def test_an_aws_key_signs_and_a_text_is_sent() -> None:
+    auth = SigV4("bedrock")
+    signed = auth.sign(AWS_REQUEST, AWS, lambda: 0)
+    assert [name for name, _ in signed.headers] == [
+        b"x-amz-date",
+        b"x-amz-security-token",
+        b"authorization",
+    ]
+    assert auth.accepts(signed, AWS, None)
+    assert auth.accepts(signed, AWS, 0)
+    assert not auth.accepts(signed, AWS, 1000)
+    assert not SigV4("s3").accepts(signed, AWS, None)
+    assert not auth.accepts(signed, "k-1", None)
+    sent = auth.sign(AWS_REQUEST, "k-1", None)
+    assert sent.headers == [(b"authorization", b"Bearer k-1")]
+    assert auth.accepts(sent, "k-1", None)
+    assert not auth.accepts(sent, "k-2", None)
+    assert not auth.accepts(sent, AWS, None)
+
+
+def test_a_signature_needs_the_time() -> None:
+    with pytest.raises(LocalProtocolError) as caught:
+        SigV4("bedrock").sign(AWS_REQUEST, AWS, None)
+    assert str(caught.value) == "a signature has a time: give now=time.time"
+
+
+def test_the_callers_authorization_goes_before_a_signature() -> None:
+    given = Request("GET", "https://x", [(b"authorization", b"Basic abc")])
+    assert SigV4("bedrock").sign(given, AWS, None) is given
+
+
+@pytest.mark.parametrize("auth", [Bearer(), Header("x-key"), Query("key")])
+def test_a_key_that_is_text_is_compared(auth: Auth) -> None:
+    request = auth.sign(REQUEST, "k\u00e9y", None)
+    assert auth.accepts(request, "k\u00e9y", None)
+    assert not auth.accepts(request, "key", None)
+    assert not auth.accepts(request, AWS, None)
+    assert not auth.accepts(REQUEST, "k\u00e9y", None)
+
+
+def ask_bedrock(**how: Any) -> Exchange:
+    how = {"params": {"region": "eu-west-1"}, **how}
+    return PROVIDERS["bedrock"].exchange(as_chat("hi", model="m"), **how)
+
+
+def sent_by(exchange: Exchange) -> Request:
+    request = exchange.next_request()
+    assert request is not None
+    return request
+
+
+def test_a_retry_is_signed_anew() -> None:
+    times = iter([1000.0, 1600.0])
+    exchange = ask_bedrock(key=AWS, now=lambda: next(times))
+    first, second = sent_by(exchange), sent_by(exchange.fresh())
+    dates = [get_header(request.headers, b"x-amz-date") for request in (first, second)]
+    assert dates == ["19700101T001640Z", "19700101T002640Z"]
+    assert first.headers[-1][0] == b"authorization"
+    assert first.headers[-1] != second.headers[-1]
+    for request, now in ((first, 1000), (second, 1600)):
+        assert SigV4("bedrock").accepts(request, AWS, now)
+
+
+def test_no_time_is_an_error_before_anything_is_sent() -> None:
+    exchange = ask_bedrock(key=AWS)
+    for _ in range(2):
+        with pytest.raises(LocalProtocolError, match=r"give now=time\.time"):
+            exchange.next_request()
+    assert exchange.unstarted
+
+
+def test_the_region_of_the_key_is_that_of_the_address() -> None:
+    for how in ({"params": None}, {"params": {"region": "eu-west-1"}}):
+        exchange = ask_bedrock(key=AWS, now=lambda: 0.0, **how)
+        assert exchange.request.origin.host == "bedrock-runtime.eu-west-1.amazonaws.com"
+    exchange = ask_bedrock(key=AWS, now=lambda: 0.0, params={"region": "us-west-2"})
+    request = sent_by(exchange)
+    assert request.origin.host == "bedrock-runtime.us-west-2.amazonaws.com"
+    assert "/us-west-2/bedrock/" in str(get_header(request.headers, b"authorization"))
+    with pytest.raises(LocalProtocolError, match=r"needs region: .* or set AWS_REGION"):
+        ask_bedrock(key=msgspec.structs.replace(AWS, region=""), params=None)
+
+
+def test_a_bearer_key_has_no_date() -> None:
+    names = dict(sent_by(ask_bedrock(key="k-1")).headers)
+    assert names[b"authorization"] == b"Bearer k-1"
+    assert b"x-amz-date" not in names
+    with pytest.raises(LocalProtocolError) as caught:
+        ask_bedrock(key="k\nsecret")
+    assert "secret" not in str(caught.value)
+
+
+def test_no_secret_and_no_signature_is_shown() -> None:
+    """A refusal quotes the request that was signed, with the token."""
+    key = AwsKey("AKIAIOSFODNN7EXAMPLE", "sEcReT/KeY+1234567", "tOkEn+of/a+session==", "eu-west-1")
+    exchange = ask_bedrock(key=key, now=lambda: 0.0)
+    request = sent_by(exchange)
+    said = str(get_header(request.headers, b"authorization"))
+    signature = said.rpartition("=")[2]
+    words = f"The request signature {signature} does not match: {said}\n{key.token}\ncontent-type"
+    exchange.receive_response(403, [(b"x-amzn-errortype", b"InvalidSignatureException:http://x/")])
+    exchange.receive_data(msgspec.json.encode({"message": words, "token": key.token}))
+    exchange.receive_eof()
+    with pytest.raises(AuthenticationFailed) as caught:
+        exchange.next_request()
+    error = caught.value
+    shown = f"{error} {error!r} {vars(error)} {request!r} {exchange!r}"
+    assert signature not in shown
+    assert key.token not in shown
+    assert key.secret not in shown
+    assert "AWS4-HMAC-SHA256" in error.message  # which is no secret, nor are the names
+    assert "content-type" in error.message
+    assert error.code == "InvalidSignatureException"
+    assert (b"x-amzn-errortype", b"InvalidSignatureException:http://x/") in error.headers

@@ -168,8 +168,22 @@ def test_a_later_call_waits() -> None:
     assert [act.does for act in writer.write(end)] == ["close", "open"]
     assert writer.write(end) == []
     assert writer.write(ToolCallEnd(1, "c1", "f", "", False)) == []
-    with pytest.raises(LocalProtocolError, match="closed"):
+    with pytest.raises(LocalProtocolError, match=r"^a piece of a tool call whose block is closed$"):
         writer.write(a[1])
+
+
+def test_a_call_goes_on_until_it_seems_whole() -> None:
+    writer = BlockWriter("x")
+    said: list[Event] = [*call(3, '{"a":', "{}", part=0), Text("b", 1)]
+    written = [writer.write(event) for event in [*said, *[ToolCallDelta(3, " ")] * 9]]
+    assert [act.text for act in written[-1]] == [" "]
+    told = writer.write(ToolCallDelta(3, "}"))
+    assert [act.does for act in told] == ["piece", "close", "open", "piece"]
+    assert told[0].block.call is not None
+    assert told[0].block.call.number == 3
+    # One of free text goes on until its end, whatever it is.
+    custom = [*call(0, "{}", part=0, custom=True), Text("b", 1)]
+    assert script([*custom, ToolCallDelta(0, "c")]) == "0T<{}c>1T<b>"
 
 
 def test_what_waits_is_bounded() -> None:
@@ -183,15 +197,22 @@ def test_native_forms() -> None:
     other = Native("other", b"{}", 0)
     assert script([Reasoning("a"), other, SEAL, Text("b")]) == "0R<a!>1T<b>"
     assert script([Reasoning("a"), Reasoning("b", 1), SEAL]) == "0R<a>1R<b>"
+    assert script([Text("a"), Native("", b"{}")]) == "0T<a!>"
     # One of a part that waits comes with it.
     waiting: list[Event] = [Text("a", 1), Text("b", 2), msgspec.structs.replace(SEAL, part=2)]
     assert script([*call(0, "{", part=0), *waiting]) == "0T<{>1T<a>2T<b!>"
+    # What waits and is of no part has none.
+    probs, seal = LogProbs([TokenLogProb("a", 0.0)]), msgspec.structs.replace(SEAL, part=1)
+    assert script([*call(0, "{", part=0), probs, seal]) == "0T<{>1T<>2N<!>"
 
 
 def test_what_belongs_to_no_block_and_citations() -> None:
     events: list[Event] = [Usage(1), Image(b"", ""), Citation("u"), Text("a"), Citation("v")]
     assert script(events) == "0T<[u]a[v]>"
     assert script([]) == ""
+    first, piece, *_ = acts([Citation("u")])
+    assert piece == Act("piece", first.block, citation=Citation("u"))
+    assert first.block.citations == [Citation("u")]
 
 
 def test_kinds_and_parts_begin_blocks() -> None:
@@ -203,8 +224,10 @@ def test_kinds_and_parts_begin_blocks() -> None:
 def test_blocks_are_known_by_their_number() -> None:
     blocks, events = reader(), list[Event]()
     assert blocks.find(None) is blocks.find(0) is None
+    assert (blocks.next, blocks.opened) == (0, [])
     first, second = blocks.open(7, Text, events), blocks.open(3, Reasoning, events)
     assert (blocks.find(7), blocks.find(None), blocks.find(0)) == (first, second, None)
+    assert (blocks.next, blocks.opened, first.form) == (4, [first, second], {})
     blocks.piece(second, "b", events)
     blocks.piece(first, "a", events)
     blocks.piece(first, "", events)
@@ -221,12 +244,49 @@ def test_blocks_are_known_by_their_number() -> None:
     assert events == [Reasoning("b", 1), Text("a"), Text("c")]
 
 
+def test_what_is_spoilt() -> None:
+    """A call is not whole, also if its block is closed; there is no native form."""
+    blocks, events = reader(), list[Event]()
+    for number in (5, 6, 7):
+        call = blocks.open(number, ToolCallStart, events)
+        call.form = {"seal": "s"}
+    blocks.close(call, events)
+    blocks.spoil(6)
+    blocks.spoil(7)
+    for call in blocks.opened:
+        blocks.close(call, events)
+    blocks.spoil(8)  # there is none
+    blocks.settle(True, events)
+    assert events == [
+        *(ToolCallStart(number, "", "", part=number) for number in range(3)),
+        msgspec.structs.replace(SEAL, part=2),
+        SEAL,
+        *(ToolCallEnd(number, "", "", "{}", number == 0) for number in range(3)),
+    ]
+
+
+def test_each_event_is_of_the_choice() -> None:
+    blocks, events = BlockReader("x", Limits(), FINISHES, index=2), list[Event]()
+    blocks.whole(ToolCallStart, "{}", events, id="c", name="f", custom=True)
+    blocks.whole(Text, "a", events, form={"seal": "s"})
+    blocks.finish_reason = "done"
+    blocks.settle(True, events)
+    assert events == [
+        ToolCallStart(0, "c", "f", True, index=2),
+        ToolCallDelta(0, "{}", index=2),
+        Text("a", 1, index=2),
+        msgspec.structs.replace(SEAL, part=1, index=2),
+        ToolCallEnd(0, "c", "f", "{}", True, True, index=2),
+        Finish("done", "tool_call", index=2),
+    ]
+
+
 def test_a_block_of_a_document() -> None:
     blocks, events = reader(), list[Event]()
     blocks.whole(ToolCallStart, "{}", events, id="c", name="f")
     blocks.whole(Native, "", events, form={"seal": "s"})
     blocks.whole(Text, "a", events)
-    assert blocks.find(None) is None
+    assert (blocks.find(None), blocks.next) == (None, 3)
     seal = msgspec.structs.replace(SEAL, part=1)
     assert events == [ToolCallStart(0, "c", "f"), ToolCallDelta(0, "{}"), seal, Text("a", 2)]
 
@@ -235,7 +295,7 @@ def test_a_block_of_a_document() -> None:
 @pytest.mark.parametrize("reason", ["", "done", "broken"])
 def test_calls_end_if_that_is_proven(proven: bool, reason: str) -> None:
     blocks, events = reader(), list[Event]()
-    blocks.piece(blocks.open(0, ToolCallStart, events, id="c", name="f"), "{}", events)
+    blocks.open(0, ToolCallStart, events, id="c", name="f")
     del events[:]
     blocks.finish_reason = reason
     blocks.settle(proven, events)
@@ -262,13 +322,28 @@ def test_limits() -> None:
 
 def test_log_probabilities_are_of_the_last_text() -> None:
     tokens = [TokenLogProb("a", -1.0)]
+    probs = LogProbs(tokens)
     first, second = blocks_of(
-        [Text("a", part=3), LogProbs(tokens), Reasoning("b", part=4), LogProbs([])], "x"
+        [Text("a", part=3), probs, probs, Reasoning("b", part=4), LogProbs([])], "x"
     )
-    assert (first.logprobs, second.logprobs) == (tokens, [])
+    assert (first.logprobs, second.logprobs) == (tokens * 2, [])
+    opened, said, piece, _ = acts([Text("a"), probs])
+    assert (said.text, piece) == ("a", Act("piece", opened.block, logprobs=probs))
+    _, _, late = blocks_of([Text("a", part=3), Reasoning("b", part=4), probs], "x")
+    assert (late.kind, late.part, late.logprobs) == (Text, 3, tokens)
     thought, again = blocks_of([Reasoning("b"), LogProbs(tokens)], "x")
     assert (thought.kind, again.kind, again.part) == (Reasoning, Text, -1)
     assert again.logprobs == tokens
+
+
+def test_what_waits_in_a_whole_answer_may_be_as_large_as_it() -> None:
+    text = Text("x" * (Limits().event + 1), 1)
+    assert [block.part for block in blocks_of([*call(0, "{", part=0), text], "x")] == [0, 1]
+
+
+def test_an_answer_without_sources() -> None:
+    choice = Reply.of([Text("t"), SEAL, Text("u", 1)]).choices[0]
+    assert list(with_citations(choice)) == [Text("t"), SEAL, Text("u", 1)]
 
 
 def test_sources_stand_at_their_text() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.asking import HTML
 from tests.cutting import cuts, every_way, whole
 from tests.driving import JSON, SSE
-from tokenwire.protocols.body import Body, open_body
+from tokenwire.protocols.body import Body, RefusedBody, open_body
 from tokenwire.protocols.errors import (
     BadRequest,
     Challenged,
@@ -25,9 +25,10 @@ from tokenwire.protocols.errors import (
 )
 from tokenwire.protocols.events import Event, Evidence, Text, Unrecognized
 from tokenwire.protocols.limits import Limits
-from tokenwire.protocols.step import Framing, LineStep, Step
+from tokenwire.protocols.step import EventStep, Framing, LineStep, Step
 from tokenwire.protocols.toolkit.http import Headers, Request
 from tokenwire.protocols.toolkit.lines import Lines
+from tokenwire.protocols.toolkit.refusals import ErrorTable
 
 BOM = b"\xef\xbb\xbf"
 REQUEST = Request("GET", "https://x", [])
@@ -342,6 +343,59 @@ def test_an_error_body_is_never_complete() -> None:
     body = open_body(Plain(), 500, SSE, Limits())
     body.data(b"\n", [])
     assert body.partial == 1
+
+
+def test_the_error_of_a_body_is_made_once() -> None:
+    body = RefusedBody(500, JSON, Limits())
+    body.data(b'{"error": "no"}', [])
+    assert body.error() is body.error()
+    assert str(body.error()) == "the service refused: no"
+    own = RefusedBody(500, JSON, Limits(), ErrorTable(statuses={500: Overloaded}))
+    assert isinstance(own.error(), Overloaded)
+    step = recorder("events")
+    step.errors = ErrorTable(statuses={500: Overloaded})
+    with pytest.raises(Overloaded):
+        open_body(step, 500, JSON, Limits()).eof([])
+
+
+# A step whose answer may be an array
+
+
+class Elements(EventStep):
+    """Tells the elements."""
+
+    elements = True
+
+    def event(self, data: bytes, type: str, events: list[Event]) -> None:
+        events.append(Text(data.decode()))
+
+
+def test_an_array_is_read_by_its_elements() -> None:
+    for pieces in every_way(b' \n[1, "a",\n{"b": []}]'):
+        step, events = Elements(REQUEST, Limits()), list[Event]()
+        body = open_body(step, 200, JSON, Limits())
+        for piece in pieces:
+            body.data(piece, events)
+        assert events == [Text("1"), Text('"a"'), Text('{"b": []}')]
+        assert (step.evidence, body.partial) == ("terminator", 0)
+        assert body.eof(events) is None
+
+
+class Whole(Elements):
+    """Takes an array as one document."""
+
+    elements = False
+
+    def document(self, body: bytes, events: list[Event]) -> None:
+        events.append(Unrecognized(body, "document"))
+
+
+def test_an_array_is_a_document_where_it_has_no_elements() -> None:
+    events = list[Event]()
+    body = open_body(Whole(REQUEST, Limits()), 200, JSON, Limits())
+    body.data(b"[1]", events)
+    body.eof(events)
+    assert events == document(b"[1]")
 
 
 # A step whose answer is lines

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokenwire.protocols.auth import Bearer
 from tokenwire.protocols.chat import as_chat
 from tokenwire.protocols.dialect import Dialect, Endpoint, words
-from tokenwire.protocols.events import End, Text
+from tokenwire.protocols.events import End, Evidence, Text
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.provider import Provider
 from tokenwire.protocols.question import Question
@@ -39,6 +39,7 @@ def test_words() -> None:
         ("/chat", "/v1/chats", None),
         ("/chat", "/achat", None),
         ("/chat", "/chat/", {}),
+        ("/maX", "/v1/maX", {}),
         ("/chat", "chat", None),
         ("/chat", "", None),
         ("/chat", "/", None),
@@ -96,11 +97,24 @@ def test_what_a_format_has_unless_it_says_otherwise() -> None:
     assert dialect.sdk_example("http://x", "m", "KEY") == ""
 
 
+def test_the_end_of_an_answer_shows_what_the_format_has() -> None:
+    ends: dict[Evidence, Evidence] = {
+        "terminator": "terminator",
+        "finish": "terminator",
+        "body_end": "body_end",
+    }
+    for evidence, shown in ends.items():
+        other: type[Plain] = type("Other", (Plain,), {"evidence": evidence})
+        assert other().end() == End(shown)
+
+
 def test_what_a_format_has_to_write() -> None:
     chat = as_chat("hi", model="m")
     question = Question(PROVIDER, chat, "m", "https://x.test", Limits())
     with pytest.raises(NotImplementedError):
         Plain().ask(question)
+    with pytest.raises(NotImplementedError):
+        Plain().look_up(question, question.get("/1"))
     with pytest.raises(NotImplementedError):
         Plain().respond(Service(PROVIDER))
 
@@ -128,3 +142,19 @@ def test_the_reason_of_a_kind_is_the_first_that_means_it() -> None:
     assert Finishing().reason("length") == "max_tokens"
     assert Finishing().reason("tool_call") == "tool_call"
     assert Plain().reason("stop") == "stop"
+
+
+def test_a_provider_may_take_a_part_of_a_word() -> None:
+    class Able(Dialect):
+        name = "able"
+        takes = words("images tool_choice tools")
+
+    plain = Provider(name="able", dialect=Able(), base_url="https://able.test")
+
+    def takes(refuses: str) -> frozenset[str]:
+        return plain.replace(refuses=words(refuses)).takes
+
+    assert takes("image_urls") == words("image_bytes tool_choice tools")
+    assert takes("forced_tools") == words("images tools_off tools")
+    assert takes("image_urls images") == words("tool_choice tools")
+    assert takes("forced_tools tool_choice") == words("images tools")

@@ -26,8 +26,10 @@ from tokenwire.protocols.events import (
     Event,
     Finish,
     Image,
+    LogProbs,
     Start,
     Text,
+    TokenLogProb,
     ToolCallDelta,
     ToolCallEnd,
     ToolCallStart,
@@ -50,7 +52,9 @@ def said(provider: str, chat: Chat) -> list[Event]:
 def heard(provider: str, chat: Chat) -> Reply:
     """What a client hears of it."""
     service = Service(PROVIDERS[provider])
-    exchange = PROVIDERS[provider].exchange(chat, random=random.Random(1))
+    exchange = PROVIDERS[provider].exchange(
+        chat, base_url="http://localhost", random=random.Random(1)
+    )
     return Reply.of(pair(exchange, service, echo(PROVIDERS[provider])))
 
 
@@ -181,6 +185,11 @@ def test_stop_sequences_end_the_answer(provider: str) -> None:
     assert reply.text == f"{provider} m-1 "
     assert [e.detail for e in said(provider, chat) if isinstance(e, Finish)] == ["was"]
     assert heard(provider, chat.replace(stop=("never",))).text == f"{provider} m-1 was asked: hi"
+    assert Reply.of(said(provider, chat.replace(stop=(" ",)))).text == provider  # the first one
+    nothing = Reply.of(said(provider, chat.replace(stop=(provider,))))
+    assert nothing.text == ""
+    assert nothing.usage is not None
+    assert nothing.usage.output_tokens == 0
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
@@ -188,7 +197,8 @@ def test_words_are_counted_as_tokens(provider: str) -> None:
     chat = as_chat("hi", model="m-1", max_tokens=2)
     reply = heard(provider, chat)
     assert reply.text == f"{provider} m-1 "
-    assert [e.kind for e in said(provider, chat) if isinstance(e, Finish)] == ["length"]
+    [finish] = [e for e in said(provider, chat) if isinstance(e, Finish)]
+    assert (finish.kind, finish.detail) == ("length", "")
     assert reply.finish_reason == {"openai": "length", "anthropic": "max_tokens"}[provider]
     assert heard(provider, chat.replace(max_tokens=5)).finish_reason in ("stop", "end_turn")
 
@@ -200,7 +210,20 @@ def test_each_word_is_certain(alternatives: int) -> None:
     tokens = [token for event in logprobs for token in event.tokens]
     assert [token.token for token in tokens] == ["openai ", "m-1 ", "was ", "asked: ", "\u00fc"]
     assert (tokens[-1].logprob, tokens[-1].bytes) == (0.0, [0xC3, 0xBC])
-    assert len(tokens[-1].top_logprobs or ()) == min(alternatives, 1)
+    likeliest = [TokenLogProb("\u00fc", 0.0, [0xC3, 0xBC])]
+    assert tokens[-1].top_logprobs == likeliest[:alternatives]
+
+
+def test_of_half_a_character_the_bytes_are_a_question_mark() -> None:
+    events = said("openai", as_chat("\ud83d", model="m-1", logprobs=0))
+    assert [e.tokens[0].bytes for e in events if isinstance(e, LogProbs)][-1] == [63]
+
+
+def test_a_call_has_no_detail_and_needs_a_format_that_has_calls() -> None:
+    chat = as_chat("hi", model="m-1", tools=(WEATHER,), tool_choice="weather")
+    [finish] = [e for e in said("openai", chat) if isinstance(e, Finish)]
+    assert (finish.kind, finish.detail) == ("tool_call", "")
+    assert Reply.of(said("aichatonline", chat)).text.endswith("was asked: hi")
 
 
 def test_each_choice_calls_the_tool() -> None:

@@ -1,10 +1,12 @@
 """What formats share when they write a request."""
 
+import re
 from typing import Any
 
 import pytest
 
 from tokenwire.protocols.chat import (
+    FilePart,
     ImagePart,
     Message,
     Opaque,
@@ -16,8 +18,10 @@ from tokenwire.protocols.chat import (
     ToolCall,
 )
 from tokenwire.protocols.encoding import (
+    accepted_id,
     add_piece,
     call_ids,
+    input_audio,
     merge,
     one_prompt,
     parts_to_write,
@@ -95,7 +99,7 @@ def test_tools_with_their_native_forms() -> None:
     values = [None, {"a": 1}, {"a": 1}, {"a": 1}]
     assert list(tools_to_write(tools, "mine")) == list(zip(tools, values, strict=True))
     for tool in (Tool("f", native=FOREIGN), Opaque(FOREIGN)):
-        with pytest.raises(LocalProtocolError, match=r"^a tool is in the words of other"):
+        with pytest.raises(LocalProtocolError, match=r"^a tool is in the words of other, which mi"):
             list(tools_to_write((tool,), "mine"))
 
 
@@ -151,6 +155,27 @@ def test_calls_that_share_an_id() -> None:
     assert (ids[1, -1], ids[2, -1]) == ("a", "a")
 
 
+LETTERS = re.compile("[a-z]+")
+
+
+@pytest.mark.parametrize(
+    ("id", "accepted"),
+    [
+        ("abc", "abc"),
+        ("a-1", "tw_f6h6motceqzb3zoqujgp"),
+        ("abc\ud800", "tw_zeeotxabeeqde5b266jj"),
+    ],
+)
+def test_an_id_that_a_format_accepts(id: str, accepted: str) -> None:
+    assert accepted_id(id, LETTERS) == accepted
+
+
+def test_ids_that_are_not_accepted_are_replaced_in_call_and_result() -> None:
+    messages = (calling(("a-1", "f"), ("b", "g")), Message("tool", "1", "a-1"))
+    hashed = accepted_id("a-1", LETTERS)
+    assert call_ids(messages, LETTERS) == {(0, 0): hashed, (0, 1): "b", (1, -1): hashed}
+
+
 @pytest.mark.parametrize(
     ("failed", "text", "written"),
     [
@@ -179,6 +204,7 @@ def test_add_piece() -> None:
     message: dict[str, Any] = {"role": "assistant", "details": [1], "text": "a", "n": 1}
     details = message["details"]
     add_piece(message, {"details": [2], "text": "b", "n": 2, "new": None})
+    assert message["details"] == [1, 2]
     add_piece(message, {"details": "x"})
     assert message == {"role": "assistant", "details": "x", "text": "ab", "n": 2, "new": None}
     assert details == [1]
@@ -220,7 +246,12 @@ def test_one_prompt(messages: tuple[Message, ...], prompt: str) -> None:
 
 @pytest.mark.parametrize(
     "part",
-    [ImagePart("https://x.test/a.png"), ToolCall("c", "f", "{}"), TextPart("a", native=ANY)],
+    [
+        ImagePart("https://x.test/a.png"),
+        ToolCall("c", "f", "{}"),
+        TextPart("a", native=ANY),
+        TextPart("a", native=MINE),
+    ],
 )
 def test_what_no_prompt_can_hold(part: Part) -> None:
     message = Message("assistant", (part,))
@@ -244,3 +275,38 @@ def test_arguments_go_out_as_they_are() -> None:
     for odd in ("[1]", "{", "1", "[" * 100_000):
         with pytest.raises(LocalProtocolError, match=r"'f' \(c\) has arguments that are not one"):
             raw_arguments(ToolCall("c", "f", odd))
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        (FilePart("data:audio/wav;base64,QQ=="), {"data": "QQ==", "format": "wav"}),
+        (FilePart("data:;base64,QQ==", "audio/mpeg"), {"data": "QQ==", "format": "mp3"}),
+        (FilePart("data:audio/wav,A"), {"data": "QQ==", "format": "wav"}),
+    ],
+)
+def test_audio(file: FilePart, said: dict[str, str]) -> None:
+    assert input_audio(file) == {"type": "input_audio", "input_audio": said}
+
+
+@pytest.mark.parametrize(
+    "file",
+    [FilePart("data:application/pdf;base64,QQ=="), FilePart("https://x.test/a", "", "a.pdf")],
+)
+def test_a_document_is_no_audio(file: FilePart) -> None:
+    assert input_audio(file) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        (FilePart("data:audio/flac;base64,QQ=="), "a file of type 'audio/flac' has no place here"),
+        (FilePart("data:video/mp4;base64,QQ=="), "a file of type 'video/mp4' has no place here"),
+        (FilePart("https://x.test/a", "audio/wav"), "a file of type 'audio/wav' has no place here"),
+        (FilePart("data:audio/wav;base64,QQ==", "", "a.wav"), "audio has no name here: leave 'a.w"),
+    ],
+)
+def test_audio_that_has_no_place(file: FilePart, words: str) -> None:
+    with pytest.raises(LocalProtocolError) as caught:
+        input_audio(file)
+    assert words in str(caught.value)

@@ -32,6 +32,8 @@ from tokenwire.protocols.errors import (
     Truncated,
     UnexpectedContent,
     brief,
+    closest_or_all,
+    did_you_mean,
 )
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.question import Question
@@ -95,7 +97,7 @@ def test_every_error_is_tested_and_exported() -> None:
         if isinstance(value, type) and issubclass(value, Exception)
     }
     assert {type(error).__name__ for error in ERRORS} == classes
-    assert classes | {"Clock", "brief"} == set(module.__all__)
+    assert classes | {"Clock", "brief", "closest_or_all", "did_you_mean"} == set(module.__all__)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,8 @@ def test_every_error_is_tested_and_exported() -> None:
     ],
 )
 def test_whose_fault(parent: type[Exception], children: list[type[Exception]]) -> None:
-    assert parent.__subclasses__() == children
+    found = [kind for kind in parent.__subclasses__() if kind.__module__ == parent.__module__]
+    assert found == children  # the gateway has some of its own
 
 
 def test_what_they_say() -> None:
@@ -117,12 +120,15 @@ def test_what_they_say() -> None:
     assert str(Refused("no", data=b"{}")) == "no"
     refused = Refused("no")
     assert (refused.data, refused.headers) == (b"", [])
-    for unknown in ("status", "code", "type", "retry_after", "request_id"):
+    for unknown in ("status", "code", "type", "retry_after", "request_id", "should_retry"):
         assert getattr(refused, unknown) is None
+    assert refused.lasting is False
+    refused = Refused("no", data=b"{}", code="c", type="t")
+    assert (refused.data, refused.code, refused.type) == (b"{}", "c", "t")
     timeout = TimedOut("too late", "first_event")
     assert (str(timeout), timeout.clock) == ("too late", "first_event")
     assert Redirected("moved").location == ""
-    assert TokenwireError().answer is None
+    assert (TokenwireError().answer, TokenwireError().message) == (None, "")
     for error, words in (
         (ConnectFailed("no"), "no; the request was GET http://a"),
         (Malformed("not JSON", data=b"{"), "not JSON; the request was GET http://a: b'{'"),
@@ -233,3 +239,26 @@ def test_credentials_in_headers_are_not_shown(name: str) -> None:
 def test_a_good_answer_is_not_redacted() -> None:
     outcome = drive(question(key=KEY), b"data: " + chunk(KEY) + b"\n\ndata: [DONE]\n\n")
     assert outcome.succeeded().reply.text == KEY
+
+
+def test_the_closest_names() -> None:
+    assert did_you_mean("grok", ["groq", "openai"]) == "; did you mean groq?"
+    assert did_you_mean("abce", ["abcd", "abcf", "x"]) == "; did you mean abcf or abcd?"
+    assert did_you_mean("zzz", ["groq"]) == ""
+    assert did_you_mean("a" * 1000, ["a" * 43]) == f"; did you mean {'a' * 43}?"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("clock", "; did you mean clocks?"),
+        ("x", " (known: clocks, ping)"),
+        ("clocks" * 1_000_000, " (known: clocks, ping)"),
+    ],
+)
+def test_the_closest_names_or_all(name: str, words: str) -> None:
+    assert closest_or_all(name, ["ping", "clocks"]) == words
+
+
+def test_no_name_is_close_if_there_is_none() -> None:
+    assert closest_or_all("x", []) == " (known: none)"

@@ -21,6 +21,7 @@ from tokenwire.protocols.errors import (
     AuthenticationFailed,
     BadRequest,
     Challenged,
+    ConnectFailed,
     ContentFiltered,
     Disconnected,
     LimitExceeded,
@@ -1303,3 +1304,80 @@ def test_every_event_that_came_can_be_written() -> None:
     body += b'"data": {"text": "\\udfff\xe2"}}\n\n' + STREAM_END
     events = alike(ask(), body).succeeded().events
     assert [msgspec.json.decode(msgspec.json.encode(e), type=Event) for e in events] == events
+
+
+# The bytes that were received: test_raw has them for each kind of step
+
+
+@pytest.mark.parametrize(("name", "body"), [("darkai", HELLO), ("openai", OPENAI_HELLO)])
+def test_the_bytes_of_complete_units_can_be_taken(name: str, body: bytes) -> None:
+    exchange = ask(name)
+    exchange.keep_raw()
+    for asked in (exchange, exchange.fresh()):
+        asked.next_request()
+        asked.receive_response(200, SSE)
+        assert (asked.take_raw(), asked.pending) == (b"", b"")
+        asked.receive_data(body + b"data: {")
+        assert (asked.take_raw(), asked.pending) == (body, b"data: {")
+        assert (asked.take_raw(), asked.pending) == (b"", b"data: {")
+        asked.receive_data(b"}\n\n")
+        assert (asked.take_raw(), asked.pending) == (b"data: {}\n\n", b"")
+    with pytest.raises(
+        LocalProtocolError, match=r"^keep_raw: the response has begun, and its bytes are gone$"
+    ):
+        exchange.keep_raw()
+    plain = in_state("BODY")
+    plain.receive_data(HELLO)
+    assert (plain.take_raw(), plain.pending) == (b"", b"")
+
+
+def test_an_error_of_a_driver_names_the_address_if_that_may_be_wrong() -> None:
+    exchange = ask()
+    astray, other = ConnectFailed("nobody is there"), LocalProtocolError("no")
+    exchange.name_address(astray)
+    exchange.name_address(other)
+    assert (astray.asked, other.asked) == ("POST https://darkai.foundation/chat", "")
+
+
+def test_who_gave_no_key_is_told_so() -> None:
+    def refused(status: int, keyless: str) -> str:
+        exchange = Exchange(
+            _Polling, owes="body_end", clocks=Clocks(), limits=Limits(), keyless=keyless
+        )
+        body = Response(b'{"error": "no"}', status, JSON)
+        return str(drive(exchange.fresh(), body).error)
+
+    assert refused(401, "no key") == "the service refused: no; no key"
+    assert refused(403, "no key") == "the service refused: no; no key"
+    assert refused(401, "") == "the service refused: no"
+    assert "no key" not in refused(407, "no key")
+    assert "no key" not in refused(400, "no key")
+
+
+@pytest.mark.parametrize("cut", [1, 7, 1000])
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_the_bytes_after_the_end_mark_are_kept_too(cut: int, coding: str) -> None:
+    """What a relay passes on: a cost, a ping. Of a compressed body only what was decoded."""
+    whole = OPENAI_HELLO + b"data: [DONE]\n\n: cost 7\n\n"
+    body = whole if coding == "identity" else gzip.compress(whole)
+    exchange = ask("openai")
+    exchange.keep_raw()
+    begun(exchange, coding)
+    for place in range(0, len(body), cut):
+        exchange.receive_data(body[place : place + cut])
+    exchange.receive_eof()
+    assert exchange.answered
+    taken = exchange.take_raw()
+    assert taken == whole if coding == "identity" else whole.startswith(taken)
+    assert exchange.take_raw() == b""
+
+
+def test_the_bytes_after_an_error_are_not_kept() -> None:
+    exchange = ask("openai")
+    exchange.keep_raw()
+    begun(exchange, "identity")
+    exchange.receive_data(b"data: {]\n\n")
+    assert exchange.failed
+    assert exchange.take_raw() == b"data: {]\n\n"
+    exchange.receive_data(b"data: more\n\n")
+    assert exchange.take_raw() == b""

@@ -32,7 +32,7 @@ hashlib, uuid's class UUID and zlib, are not here."""
 PRESETS = {
     "ylokh": "openai_chat",
     "mistral": "openai_chat",
-    "bedrock": "anthropic",
+    "bedrock_anthropic": "anthropic",
 }
 """Formats that are presets or subclasses of another, which they may import."""
 
@@ -331,5 +331,5 @@ def test_the_graph_is_that_of_the_tree() -> None:
         ("transports.client.wire", "protocols.exchange"),
     ):
         assert Import(module, target, True, True) in imports
-    assert Import("protocols.provider", "difflib", False, False) in imports
+    assert Import("protocols.errors", "difflib", False, False) in imports
     assert Import("protocols.provider", "msgspec", False, False) in imports

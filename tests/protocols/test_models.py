@@ -11,14 +11,18 @@ from tokenwire.protocols.errors import (
     AuthenticationFailed,
     LocalProtocolError,
     Malformed,
+    Overloaded,
+    Refused,
     RemoteProtocolError,
     Truncated,
     UnexpectedContent,
 )
 from tokenwire.protocols.events import End
+from tokenwire.protocols.formats.openai_chat import OpenAIChat
 from tokenwire.protocols.models import Model
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.service import Service
+from tokenwire.protocols.toolkit.refusals import ErrorTable
 
 OPENAI = PROVIDERS["openai"]
 ANTHROPIC = PROVIDERS["anthropic"]
@@ -49,6 +53,12 @@ def test_a_list_of_ollama() -> None:
     assert listed({"models": [model, {}]}) == [Model("a:1b", "a:1b", model)]
 
 
+def test_a_list_without_an_object_around_it() -> None:
+    """As Together has it (PyPI together 3.1.1)."""
+    assert listed([{"id": "a", "type": "chat"}]) == [Model("a", "", {"id": "a", "type": "chat"})]
+    assert listed([]) == []
+
+
 def test_a_list_of_several_pages() -> None:
     pages = [
         {"data": [{"id": "a"}], "has_more": True, "last_id": "a"},
@@ -64,7 +74,7 @@ def test_a_list_of_several_pages() -> None:
 def test_lists_of_gemini() -> None:
     model = {"name": "models/g-1", "displayName": "G 1"}
     pages = [
-        {"models": [model, {"name": "other"}], "nextPageToken": "a b"},
+        {"models": [model, {"name": 7}], "nextPageToken": "a /b"},
         {"models": [{"name": "models/g-2"}], "nextPageToken": ""},
     ]
     gemini = PROVIDERS["gemini"]
@@ -82,14 +92,37 @@ def test_lists_of_gemini() -> None:
         exchange.receive_response(200, [(b"content-type", b"application/json")])
         exchange.receive_data(json.dumps(page).encode())
         exchange.receive_eof(framed=True)
-    assert urls == ["/models?pageSize=1000", "/models?pageSize=1000&pageToken=a%20b"]
+    assert urls == ["/models?pageSize=1000", "/models?pageSize=1000&pageToken=a%20%2Fb"]
+
+
+def test_a_list_of_cohere() -> None:
+    model = {"name": "command-a-03-2025", "endpoints": ["chat"], "context_length": 288000}
+    first_page: Any = {"models": [model], "next_page_token": "a b"}
+    pages: Any = [first_page, {"models": [], "next_page_token": None}]
+    cohere = PROVIDERS["cohere"]
+    name = "command-a-03-2025"
+    assert listed(*pages, provider=cohere) == [Model(name, name, model)]
+    found: list[Model] = []
+    exchange = cohere.models_exchange(found, key="k")
+    urls: list[str] = []
+    for page in pages:
+        request = exchange.next_request()
+        assert request is not None
+        urls.append(request.url)
+        exchange.receive_response(200, [(b"content-type", b"application/json")])
+        exchange.receive_data(json.dumps(page).encode())
+        exchange.receive_eof(framed=True)
+    first = "https://api.cohere.com/v1/models?endpoint=chat&page_size=1000"
+    assert urls == [first, f"{first}&page_token=a%20b"]
 
 
 def test_a_list_that_never_ends() -> None:
     page = {"data": [{"id": "a"}, {"id": None}], "has_more": True, "last_id": "a"}
     body = json.dumps(page).encode()
     found: list[Model] = []
-    assert isinstance(alike(OPENAI.models_exchange(found), body, body).error, Malformed)
+    error = alike(OPENAI.models_exchange(found), body, body).error
+    assert isinstance(error, Malformed)
+    assert (error.message, error.data) == ("a list of models that never ends", body)
     pages = [json.dumps({**page, "last_id": f"{n}"}).encode() for n in range(101)]
     assert isinstance(alike(OPENAI.models_exchange(found), *pages).error, Malformed)
     assert len(found) == 101
@@ -100,11 +133,11 @@ def test_an_id_is_quoted() -> None:
     exchange = OPENAI.models_exchange(found)
     exchange.next_request()
     exchange.receive_response(200, [(b"content-type", b"application/json")])
-    exchange.receive_data(b'{"data":[],"has_more":true,"last_id":"a b\\r\\n&x=1#f"}')
+    exchange.receive_data(b'{"data":[],"has_more":true,"last_id":"a b/\\r\\n&x=1#f"}')
     exchange.receive_eof(framed=True)
     request = exchange.next_request()
     assert request is not None
-    assert request.url.endswith("/models?after_id=a%20b%0D%0A%26x%3D1%23f")
+    assert request.url.endswith("/models?after_id=a%20b%2F%0D%0A%26x%3D1%23f")
 
 
 def test_the_requests() -> None:
@@ -115,6 +148,7 @@ def test_the_requests() -> None:
     assert (request.method, request.url) == ("GET", "https://x.test/v1/models?limit=1000")
     headers = dict(request.headers)
     assert (headers[b"x-api-key"], headers[b"anthropic-version"]) == (b"k", b"2023-06-01")
+    assert headers[b"accept"] == b"application/json"
     exchange.receive_response(200, [(b"content-type", b"application/json")])
     exchange.receive_data(b'{"data": [], "has_more": true, "last_id": "a"}')
     exchange.receive_eof(framed=True)
@@ -139,7 +173,7 @@ def test_an_attempt_that_failed_leaves_nothing() -> None:
 @pytest.mark.parametrize(
     ("response", "kind"),
     [
-        (Response(b"[]"), UnexpectedContent),
+        (Response(b"7"), UnexpectedContent),
         (Response(b'{"data": 7}'), UnexpectedContent),
         (Response(b'{"error": {"message": "no"}}'), RemoteProtocolError),
         (Response(b"<html>"), UnexpectedContent),
@@ -154,6 +188,29 @@ def test_what_is_no_list(response: Response, kind: Any) -> None:
     error = alike(OPENAI.models_exchange(found), response).error
     assert isinstance(error, kind)
     assert found == []
+
+
+def test_what_the_service_said_instead() -> None:
+    body = b'{"error": {"type": "timeout_error", "message": "too late"}}'
+    error = alike(ANTHROPIC.models_exchange([]), body).error
+    assert isinstance(error, Overloaded)  # by Anthropic's own words
+    assert (error.message, error.data) == ("the service refused: too late", body)
+    other = alike(OPENAI.models_exchange([]), b'{"data":7}').error
+    assert isinstance(other, UnexpectedContent)
+    said = ("a JSON document that is no list of models", b'{"data":7}')
+    assert (other.message, other.data) == said
+
+
+def test_an_error_in_a_services_own_words() -> None:
+    class Touchy(OpenAIChat):
+        errors = ErrorTable(
+            read=lambda value: ("oops", None, "no") if value == {"oops": 1} else None
+        )
+
+    touchy = OPENAI.replace(dialect=Touchy())
+    error = alike(touchy.models_exchange([]), b'{"oops": 1}').error
+    assert isinstance(error, Refused)
+    assert error.code == "oops"
 
 
 def test_a_service_without_a_list() -> None:
@@ -177,3 +234,10 @@ def test_our_own_servers(name: str) -> None:
     exchange.receive_data(responder.end())
     exchange.receive_eof(framed=True)
     assert [model.id for model in found] == ["a", "b"]
+
+
+def test_errors_of_the_provider() -> None:
+    found: list[Model] = []
+    provider = OPENAI.replace(error_codes={"7": "AuthenticationFailed"})
+    body = Response(b'{"error": {"code": 7}}')
+    assert type(alike(provider.models_exchange(found), body).error) is AuthenticationFailed

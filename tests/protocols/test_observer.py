@@ -1,6 +1,7 @@
 """Observers: told what happens in an exchange, without a part in it."""
 
 import gc
+import linecache
 import warnings
 from collections.abc import Callable, Iterable
 from random import Random
@@ -27,7 +28,7 @@ from tokenwire.protocols.errors import (
 )
 from tokenwire.protocols.events import End, Event, Text
 from tokenwire.protocols.exchange import Exchange
-from tokenwire.protocols.observer import Closing, Observer, Outcome
+from tokenwire.protocols.observer import Closing, Observer, Outcome, install, observe
 from tokenwire.protocols.provider import Provider
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.toolkit.http import Headers, Request
@@ -147,6 +148,16 @@ def test_the_end_of_a_body_is_told_with_its_last_events() -> None:
     ]
 
 
+def test_each_batch_of_a_large_piece_is_told() -> None:
+    notes = Notes()
+    body = TEXT * 2000 + STREAM_END
+    events = begun(observed(notes)).receive_data(body)
+    received = [what for name, what in notes.calls if name == "received"]
+    assert [data for data, _ in received] == [body] + [b""] * (len(received) - 1)
+    assert len(received) > 1
+    assert [event for _, told in received for event in told] == events
+
+
 def test_each_request_of_a_question_is_told() -> None:
     notes = Notes()
     provider = PROVIDERS["aichatonline"]
@@ -215,6 +226,16 @@ def test_the_outcome_of_an_error_is_its_class(
     assert notes.outcomes == [Outcome(word, error=exchange.error)]
 
 
+@pytest.mark.parametrize(
+    ("message", "said"), [((), "the clock idle ran out"), (("too late",), "too late")]
+)
+def test_a_clock_that_ran_out(message: tuple[str, ...], said: str) -> None:
+    exchange = begun(observed(Notes()))
+    exchange.receive_timeout("idle", *message)
+    assert isinstance(exchange.error, TimedOut)
+    assert (exchange.error.clock, exchange.error.message) == ("idle", said)
+
+
 def test_a_connection_that_fails_is_told_by_the_driver() -> None:
     notes = Notes()
     error = ConnectFailed("no way")
@@ -222,6 +243,33 @@ def test_a_connection_that_fails_is_told_by_the_driver() -> None:
     exchange.next_request()
     exchange.leave(error)
     assert notes.outcomes == [Outcome("connect_failed", error=error)]
+
+
+def test_an_answer_that_was_aborted_was_left() -> None:
+    """Whatever the exchange makes of the connection that the driver closed."""
+    notes = Notes()
+    exchange = begun(observed(notes))
+    exchange.receive_disconnect()
+    exchange.leave(aborted=True)
+    assert notes.outcomes == [Outcome("left")]
+
+
+def test_a_question_that_cannot_be_asked_again() -> None:
+    class Once:
+        used = False
+
+        def choices(self, population: Any, *, k: int) -> list[str]:
+            if self.used:
+                raise ZeroDivisionError
+            self.used = True
+            return ["a"] * k
+
+    notes = Notes()
+    exchange = PROVIDERS["aichatonline"].exchange(CHAT, random=Once(), observers=(notes,))
+    with pytest.raises(ZeroDivisionError):
+        exchange.fresh()
+    gc.collect()
+    assert notes.names == ["asked"]
 
 
 def test_a_disconnect_before_the_response() -> None:
@@ -310,14 +358,187 @@ def test_an_exchange_that_is_forgotten_was_left(state: str) -> None:
     [
         (Chat(messages=()), "no message"),
         (Chat(messages=CHAT.messages, extra={"a": object()}), "can't be written as JSON"),
+        (CHAT.replace(model="none"), "has no model 'none'"),
     ],
 )
-def test_a_question_that_cannot_be_asked_is_not_told(chat: Chat, why: str) -> None:
+def test_a_question_that_cannot_be_asked_ends_at_once(chat: Chat, why: str) -> None:
     notes = Notes()
-    with pytest.raises(LocalProtocolError, match=why):
+    with pytest.raises(LocalProtocolError, match=why) as caught:
         observed(notes, chat=chat)
     gc.collect()
+    assert notes.names == ["asked", "ended"]
+    name, asked, model = notes.calls[0][1]
+    assert (name, asked, model) == ("darkai", chat, chat.model or "llama-3-70b")
+    assert notes.outcomes == [Outcome("local_protocol_error", error=caught.value)]
+
+
+def test_a_question_that_cannot_be_asked_shows_no_key() -> None:
+    provider = PROVIDERS["openai"]
+    with (
+        pytest.warns(RuntimeWarning, match="is removed") as found,
+        pytest.raises(LocalProtocolError),
+    ):
+        provider.exchange(CHAT, key="secret-key-1", observers=(Telling(),))
+    assert "secret-key-1" not in str(found[0].message)
+
+
+def test_a_key_that_is_a_function_is_not_asked_for_what_is_not_sent() -> None:
+    with (
+        pytest.warns(RuntimeWarning, match="secret-key-1.* is removed"),
+        pytest.raises(LocalProtocolError),
+    ):
+        PROVIDERS["openai"].exchange(CHAT, key=lambda: "secret-key-1", observers=(Telling(),))
+
+
+class Telling(Observer):
+    def ended(self, outcome: Outcome) -> None:
+        raise ValueError("secret-key-1")
+
+
+# Who is given
+
+
+def test_a_function_makes_an_observer_for_each_question() -> None:
+    made: list[Notes] = []
+
+    def make() -> Notes | None:
+        if len(made) == 2:
+            return None
+        made.append(Notes())
+        return made[-1]
+
+    for _ in range(3):
+        exchange = begun(DARKAI.exchange(CHAT, observers=[make]))
+        exchange.receive_data(STREAM_END)
+    assert [notes.words for notes in made] == [["complete"]] * 2
+
+
+def test_a_function_that_fails_makes_no_observer() -> None:
+    def fail() -> Observer:
+        raise ZeroDivisionError("oh")
+
+    notes = Notes()
+    with pytest.warns(RuntimeWarning, match="ZeroDivisionError.*fail"):
+        exchange = begun(DARKAI.exchange(CHAT, observers=[fail, notes]))
+    exchange.receive_data(STREAM_END)
+    assert notes.words == ["complete"]
+
+
+def test_who_is_given_twice_is_told_once() -> None:
+    notes = Notes()
+    exchange = observed(notes, notes)
+    observe(exchange, (notes,))
+    assert notes.names == ["asked"]
+
+
+def test_others_are_told_beside_one_that_is_not() -> None:
+    notes, others = Notes(), Notes()
+    observed(notes, notes, others)  # twice
+    assert others.names[0] == "asked"
+    others = Notes()
+    DARKAI.exchange(CHAT, observers=[lambda: None, others])  # not this question
+    assert others.names[0] == "asked"
+
+
+def test_a_question_that_cannot_be_asked_is_told_with_the_real_name_of_its_model() -> None:
+    notes = Notes()
+    chat = as_chat("hi", model="llama-3.1-70b", temperature=0.5)
+    with pytest.raises(LocalProtocolError, match="temperature"):
+        observed(notes, chat=chat)
+    assert notes.calls[0][1][2] == "llama-3-70b"
+
+
+def test_the_whole_program_is_observed() -> None:
+    made: list[Notes] = []
+    own = Notes()
+
+    def make() -> Notes:
+        made.append(Notes())
+        return made[-1]
+
+    end, again = install(make), install(make)
+    try:
+        begun(DARKAI.exchange(CHAT)).receive_data(STREAM_END)
+        begun(observed(own)).receive_data(STREAM_END)
+        with pytest.raises(LocalProtocolError):
+            DARKAI.exchange(Chat(messages=()))
+    finally:
+        end()
+        again()
+    assert type(DARKAI.exchange(CHAT)) is Exchange
+    assert [notes.words for notes in made] == [["complete"]] * 2 + [["local_protocol_error"]]
+    assert own.words == ["complete"]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_more_observers_of_an_exchange_that_has_not_begun(before: bool) -> None:
+    """As a client gives its own."""
+    first, second = Notes(), Notes()
+    exchange = observed(first) if before else DARKAI.exchange(CHAT)
+    observe(exchange, (second,))
+    begun(exchange).receive_data(STREAM_END)
+    assert second.names == ["asked", "requested", "responded", "received", "ended"]
+    assert first.names == (second.names if before else [])
+
+
+def test_what_is_no_chat_is_not_observed() -> None:
+    notes = Notes()
+    exchange = PROVIDERS["openai"].models_exchange([])
+    observe(exchange, (notes,))
+    assert type(exchange) is Exchange
     assert notes.names == []
+
+
+def test_asking_the_same_again_is_a_question_of_its_own() -> None:
+    made: list[Notes] = []
+    single = Notes()
+
+    def make() -> Notes:
+        made.append(Notes())
+        return made[-1]
+
+    exchange = begun(DARKAI.exchange(CHAT, observers=[make, single]))
+    exchange.receive_data(STREAM_END)
+    again = begun(exchange.fresh())
+    observe(again, [make])  # by the same client
+    again.leave()
+    assert [notes.words for notes in made] == [["complete"], ["left"]]
+    assert single.words == ["complete"]
+
+
+# Headers
+
+
+class Marking(Notes):
+    def __init__(self, value: bytes) -> None:
+        super().__init__()
+        self.value = value
+
+    def headers(self, request: Request) -> Headers:
+        return [(b"x-mark", self.value)]
+
+
+def test_an_observer_may_add_headers() -> None:
+    one, two = Marking(b"1"), Marking(b"2")
+    exchange = observed(one, two)
+    request = exchange.next_request()
+    assert request is not None
+    assert request.headers[-2:] == [(b"x-mark", b"1"), (b"x-mark", b"2")]
+    assert exchange.request is request
+    assert one.calls[-1] == ("requested", request)
+
+
+def test_an_address_that_a_server_chose_gets_none() -> None:
+    notes = Marking(b"1")
+    provider = PROVIDERS["aichats"]
+    exchange = begun(provider.exchange(as_chat("hi", model="dalle"), observers=(notes,)), 200, JSON)
+    exchange.receive_data(b'{"data": [{"url": "https://elsewhere.example/a.png"}]}')
+    exchange.receive_eof(framed=True)
+    request = exchange.next_request()
+    assert request is not None
+    assert request.server_chosen
+    assert b"x-mark" not in dict(request.headers)
+    assert notes.calls[-1] == ("requested", request)
 
 
 # Retries
@@ -389,7 +610,9 @@ def run(exchange: Exchange) -> list[Event]:
     return found
 
 
-@pytest.mark.parametrize("at", ["asked", "requested", "responded", "received", "closed", "ended"])
+@pytest.mark.parametrize(
+    "at", ["asked", "headers", "requested", "responded", "received", "closed", "ended"]
+)
 def test_an_observer_that_raises_is_removed_and_the_answer_goes_on(at: str) -> None:
     notes, broken, others = Notes(), Broken(at), Notes()
     with pytest.warns(RuntimeWarning, match=f"ZeroDivisionError.'{at}'. and is removed") as found:
@@ -399,6 +622,26 @@ def test_an_observer_that_raises_is_removed_and_the_answer_goes_on(at: str) -> N
     assert broken.names[-1] == at
     assert notes.names == others.names
     assert notes.words == ["truncated"]
+
+
+@pytest.mark.parametrize(
+    ("at", "line"),
+    [
+        ("received", "found = exchange.receive_data"),
+        ("closed", "found = exchange.receive_data"),
+        ("ended", "exchange.leave()"),
+    ],
+)
+def test_the_warning_is_of_the_line_that_called_the_exchange(at: str, line: str) -> None:
+    with pytest.warns(RuntimeWarning, match="is removed") as found:
+        run(observed(Broken(at)))
+    assert linecache.getline(found[0].filename, found[0].lineno).strip().startswith(line)
+
+
+def test_an_observer_that_raises_at_the_end_of_an_answer() -> None:
+    exchange = begun(observed(Broken("ended")))
+    with pytest.warns(RuntimeWarning, match="is removed"):
+        assert exchange.receive_data(STREAM_END) == [End("terminator")]
 
 
 def test_a_call_out_of_order_is_not_told() -> None:

@@ -1,14 +1,16 @@
 """Providers as data: what they take, and the exchange that asks one."""
 
 import json
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.asking import chunk
-from tests.driving import drive
-from tokenwire.protocols.auth import Bearer, Header, NoKey, Query
+from tests.driving import JSON, Response, drive
+from tokenwire.protocols.auth import Bearer, Header, Key, NoKey, Query
 from tokenwire.protocols.chat import (
     Chat,
     Effort,
@@ -25,15 +27,18 @@ from tokenwire.protocols.chat import (
 )
 from tokenwire.protocols.clocks import Clocks
 from tokenwire.protocols.dialect import Dialect
-from tokenwire.protocols.errors import LocalProtocolError, Truncated
-from tokenwire.protocols.events import Evidence, Image, Native, Reasoning, Text
+from tokenwire.protocols.errors import LocalProtocolError, Overloaded, Truncated
+from tokenwire.protocols.events import End, Evidence, Image, Native, Reasoning, Text
 from tokenwire.protocols.formats.openai_chat import OpenAIChat
 from tokenwire.protocols.limits import Limits
+from tokenwire.protocols.models import Model
+from tokenwire.protocols.observer import Observer
 from tokenwire.protocols.provider import Provider
 from tokenwire.protocols.question import Question
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.step import Step
 from tokenwire.protocols.toolkit.http import Request, get_header
+from tokenwire.protocols.toolkit.refusals import ErrorTable
 
 CHAT = as_chat("hi", model="big")
 PROVIDER = Provider(
@@ -155,9 +160,13 @@ class Remembering(OpenAIChat):
 
 def test_a_dialect_is_given_all_that_was_given() -> None:
     dialect, source, limits = Remembering(), Random(1), Limits(event=9)
+
+    def now() -> float:
+        return 7
+
     provider = Provider(name="x", dialect=dialect, base_url="https://x", any_model=True)
     headers = {"x-mine": "1"}
-    provider.exchange(CHAT, key="k", headers=headers, limits=limits, random=source)
+    provider.exchange(CHAT, key="k", headers=headers, limits=limits, random=source, now=now)
     assert dialect.question == Question(
         provider=provider,
         chat=CHAT,
@@ -167,7 +176,77 @@ def test_a_dialect_is_given_all_that_was_given() -> None:
         key="k",
         headers=headers,
         random=source,
+        now=now,
     )
+
+
+def test_observers_are_told_what_is_asked() -> None:
+    told: list[Any] = []
+
+    class Asked(Observer):
+        def asked(self, provider: Provider, chat: Chat, model: str) -> None:
+            told.append((provider, chat, model))
+
+    chat = as_chat("hi", model="large")
+    exchange = PROVIDER.exchange(chat, observers=(Asked(),))
+    assert told == [(PROVIDER, chat, "big")]
+    assert exchange.clocks == PROVIDER.clocks
+
+
+def test_the_exchange_that_asks_for_the_models() -> None:
+    found: list[Model] = []
+    clocks = Clocks(idle=1)
+    exchange = PROVIDER.models_exchange(
+        found,
+        key=" k\n",
+        base_url="https://b.test/v1",
+        headers={"x-mine": "1"},
+        clocks=clocks,
+    )
+    assert (exchange.clocks, exchange.limits) == (clocks, Limits())
+    request = exchange.next_request()
+    assert request is not None
+    assert (request.method, request.url) == ("GET", "https://b.test/v1/models")
+    assert get_header(request.headers, b"authorization") == "Bearer k"
+    assert get_header(request.headers, b"x-mine") == "1"
+    plain = PROVIDER.models_exchange(found)
+    assert plain.clocks == PROVIDER.clocks
+    outcome = drive(plain, b'{"data": [{"id": "a"}]}').succeeded()
+    assert [model.id for model in found] == ["a"]
+    assert outcome.events == [End("terminator")]
+    placed = PLACED.models_exchange(found, params={"resource": "a", "version": "v2"})
+    assert placed.request.url == "https://a.acme.test/v2/a/models"
+
+
+def test_the_models_of_a_dialect_with_errors_of_its_own() -> None:
+    class Touchy(OpenAIChat):
+        errors = ErrorTable(codes={"busy": Overloaded})
+
+    touchy = PROVIDER.replace(dialect=Touchy())
+    error = drive(touchy.models_exchange([]), b'{"error": {"code": "busy"}}').error
+    assert isinstance(error, Overloaded)
+
+
+class Dated(msgspec.Struct, frozen=True):
+    """A key that goes with the time."""
+
+    def sign(self, request: Request, key: Key, now: Callable[[], float] | None) -> Request:
+        assert now is not None
+        return msgspec.structs.replace(request, url=f"{request.url}&key={key}{now():g}")
+
+    def found(self, request: Request) -> str | None:
+        return None
+
+
+def test_what_is_signed_has_the_time() -> None:
+    dated = PROVIDER.replace(auth=Dated())
+    for exchange in (
+        dated.exchange(CHAT, key="k", now=lambda: 7),
+        dated.models_exchange([], key="k", now=lambda: 7),
+    ):
+        request = exchange.next_request()
+        assert request is not None
+        assert request.url.endswith("?tenant=1&key=k7")
 
 
 @pytest.mark.parametrize(("owes", "error"), [("finish", None), ("terminator", Truncated)])
@@ -185,6 +264,7 @@ def test_a_provider_is_a_value() -> None:
     with pytest.raises(AttributeError):
         PROVIDER.name = "other"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
     assert repr(PROVIDER) == "<Provider acme>"
+    assert PROVIDER.__rich_repr__() == [("name", "acme")]
     assert PROVIDER.replace(name="b").base_url == PROVIDER.base_url
 
 
@@ -211,8 +291,8 @@ class Able(Dialect):
     takes = frozenset(
         (
             *(name for name in Chat.__struct_fields__ if name not in ("messages", "model")),
-            *("history", "empty", "any_start", "images", "files", "name", "extra", "cache"),
-            *("strict", "custom"),
+            *("history", "empty", "any_start", "images", "detail", "files", "name", "extra"),
+            *("cache", "strict", "custom"),
         )
     )
     efforts = frozenset(("low", "high"))
@@ -247,7 +327,7 @@ OPTIONS: dict[str, Any] = {
     "top_k": 0,
     "max_tokens": 0,
     "stop": ("x",),
-    "n": 1,
+    "n": 2,
     "seed": 0,
     "presence_penalty": 0,
     "frequency_penalty": 0,
@@ -297,6 +377,29 @@ def able(name: str, takes: frozenset[str]) -> Provider:
 LESS = Able.takes - {"images", "tool_choice", "name"}
 
 
+def test_the_detail_of_a_picture() -> None:
+    """`auto` asks for nothing."""
+    plain = able("Plain", Able.takes - {"detail"})
+    plain.check(said(ImagePart(URL), ImagePart(URL, "auto")))
+    with pytest.raises(LocalProtocolError, match=r"^able-co can't take a picture's detail: "):
+        plain.check(said(ImagePart(URL, "low")))
+    ABLE.check(said(ImagePart(URL, "low")))
+
+
+@pytest.mark.parametrize("role", ["system", "developer", "user", "assistant"])
+@pytest.mark.parametrize("fields", [{"tool_call_id": "c1"}, {"failed": True}])
+def test_what_only_the_result_of_a_tool_has(role: Any, fields: dict[str, Any]) -> None:
+    (name,) = fields
+    chat = Chat(messages=(Message("user", "a"), Message(role, "b", **fields)))
+    for provider in (BARE, ABLE):
+        with pytest.raises(LocalProtocolError) as caught:
+            provider.check(chat)
+        what = f"{provider.name} can't take {name} of a message of the {role}"
+        assert str(caught.value) == f"{what}: leave it out of the chat"
+    result = Message("tool", "b", **fields)
+    ABLE.check(Chat(messages=(Message("assistant", (CALL,)), result)))
+
+
 def test_a_picture_that_is_taken_by_its_bytes_only() -> None:
     inline, addressed = said(ImagePart("Data:image/png;base64,AA==")), said(ImagePart(URL))
     blind, seeing = able("Blind", LESS), able("Seeing", LESS | {"image_bytes"})
@@ -322,6 +425,20 @@ def test_tools_that_can_only_be_switched_off(choice: str) -> None:
     else:
         with pytest.raises(LocalProtocolError, match="tool_choice, other than auto and none: "):
             off.check(chat)
+
+
+def test_log_probabilities_of_the_chosen_tokens_only() -> None:
+    less = Able.takes - {"logprobs"}
+    chosen = able("Chosen", less | {"chosen_logprobs"})
+    chosen.check(opted(logprobs=0))
+    with pytest.raises(LocalProtocolError, match="logprobs, other than 0: "):
+        chosen.check(opted(logprobs=1))
+    with pytest.raises(LocalProtocolError, match=r"^able-co can't take logprobs: "):
+        able("Never", less).check(opted(logprobs=0))
+
+
+def test_one_answer_is_what_every_service_gives() -> None:
+    BARE.check(opted(n=1))
 
 
 def test_the_name_of_a_tool_is_no_name_of_a_speaker() -> None:
@@ -353,10 +470,33 @@ def test_where_messages_of_the_system_may_be() -> None:
     strict = ABLE.replace(dialect=SystemFirst())
     system, user = Message("system", "a"), Message("user", "b")
     strict.check(as_chat([system, Message("developer", "c"), user, user]))
-    with pytest.raises(LocalProtocolError, match="put the system's messages before all others"):
-        strict.check(as_chat([user, system]))
-    with pytest.raises(LocalProtocolError, match="needs a message that is not the system's"):
-        strict.check(as_chat([system]))
+    for late in (system, Message("developer", "a")):
+        with pytest.raises(LocalProtocolError, match="put the system's messages before all others"):
+            strict.check(as_chat([user, late]))
+        with pytest.raises(LocalProtocolError, match="needs a message that is not the system's"):
+            strict.check(as_chat([late]))
+
+
+def test_who_may_begin_and_with_what() -> None:
+    strict = able("Strict", Able.takes - {"empty", "any_start"})
+    system, user = Message("system", "a"), Message("user", "b")
+    result = Message("tool", "", tool_call_id="c")
+    said_before = Message("assistant", "c")
+    for chat in ([system, Message("developer", "d"), user, said_before], [result], [user, result]):
+        strict.check(as_chat(chat))
+    words = "^able-co: after the system's messages one of the user must come first$"
+    for chat in ([system, said_before, user], [system], [said_before]):
+        ABLE.check(as_chat(chat))
+        with pytest.raises(LocalProtocolError, match=words):
+            strict.check(as_chat(chat))
+    empty = as_chat([user, Message("assistant", (TextPart(""),))])
+    ABLE.check(empty)
+    with pytest.raises(
+        LocalProtocolError, match=r"^able-co can't take an empty message \(of the assistant\): "
+    ):
+        strict.check(empty)
+    with pytest.raises(LocalProtocolError, match=r"^no message: a chat needs at least one$"):
+        ABLE.check(Chat(messages=()))
 
 
 @pytest.mark.parametrize(
@@ -442,6 +582,16 @@ def test_a_key_that_no_place_is_for(provider: Provider) -> None:
             provider.exchange(opted(), key=key)
 
 
+def test_a_key_that_is_a_function() -> None:
+    for exchange in (
+        PROVIDER.exchange(CHAT, key=lambda: " k"),
+        PROVIDER.models_exchange([], key=lambda: "k "),
+    ):
+        request = exchange.next_request()
+        assert request is not None
+        assert get_header(request.headers, b"authorization") == "Bearer k"
+
+
 PLACED = PROVIDER.replace(
     base_url="https://{resource}.acme.test/{version}/{resource}",
     params={"resource": "ACME_RESOURCE"},
@@ -482,3 +632,48 @@ def test_the_required_evidence() -> None:
         "finish",
         "terminator",
     )
+
+
+@pytest.mark.parametrize(
+    "value", ["a/b", "a?b", "a#b", "a b", "a\x00b", "a\x7f", "u@b", "a\\b", "%2f"]
+)
+def test_params_that_are_more_than_a_word(value: str) -> None:
+    provider = PROVIDER.replace(base_url="https://{region}/v1")
+    with pytest.raises(LocalProtocolError) as caught:
+        provider.exchange(CHAT, params={"region": value})
+    assert str(caught.value) == f"region is one word, not {value!r}"
+    asked = provider.exchange(CHAT, params={"region": "a-1.b:8443"})
+    assert asked.request.url == "https://a-1.b:8443/v1/chat/completions"
+
+
+def test_a_field_that_is_refused() -> None:
+    provider = PROVIDER.replace(refuses=frozenset(("store",)))
+    assert provider.exchange(CHAT.replace(extra={"user": "u"}))
+    with pytest.raises(LocalProtocolError, match=r"^acme can't take store"):
+        provider.exchange(CHAT.replace(extra={"store": True}))
+
+
+REFUSAL = Response(b'{"error": "no"}', 401, JSON)
+
+
+@pytest.mark.parametrize(
+    ("env", "hint"),
+    [
+        ((), "give key=..."),
+        (("A",), "give key=..., or set A"),
+        (("A", "B"), "give key=..., or set A or B"),
+    ],
+)
+def test_who_gave_no_key_is_told_so(env: tuple[str, ...], hint: str) -> None:
+    provider = PROVIDER.replace(env=env)
+    for exchange in (provider.exchange(CHAT), provider.models_exchange([])):
+        error = drive(exchange, REFUSAL).error
+        assert str(error) == f"the service refused: no; no key was given: {hint}"
+    givens: list[dict[str, Any]] = [{"key": "k"}, {"headers": {"x-key": "k"}}]
+    for given in givens:
+        for exchange in (
+            provider.exchange(CHAT, **given),
+            provider.models_exchange([], **given),
+            provider.replace(auth=NoKey()).exchange(CHAT),
+        ):
+            assert str(drive(exchange, REFUSAL).error) == "the service refused: no"

@@ -8,7 +8,7 @@ from tokenwire import PROVIDERS, EventStep, FrameStep, LocalProtocolError, as_ch
 from tokenwire.protocols.events import Event
 from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.limits import Limits
-from tokenwire.protocols.toolkit.frames import Frame, encode_frame
+from tokenwire.protocols.toolkit.frames import encode_frame
 from tokenwire.protocols.toolkit.http import Headers, Request
 
 SSE: Headers = [(b"content-type", b"text/event-stream")]
@@ -55,6 +55,17 @@ def test_lines_are_whole() -> None:
     assert exchange.take_raw() == exchange.pending == b""
 
 
+@pytest.mark.parametrize("name", ["darkai", "openai"])
+def test_only_whole_ones_even_at_the_end(name: str) -> None:
+    exchange = began(question(name))
+    end = b"\n" if name == "darkai" else b"\n\n"
+    exchange.receive_data(b'data: {"a":"x"}' + end + b'data: {"ev')
+    exchange.receive_disconnect()
+    assert exchange.take_raw(units=True) == b'data: {"a":"x"}' + end
+    assert exchange.take_raw(units=True) == b""
+    assert exchange.take_raw() == b'data: {"ev'
+
+
 def test_a_document_is_taken_at_its_end() -> None:
     body = b'{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}'
     exchange = began(question())
@@ -75,7 +86,7 @@ class Elements(EventStep):
 
 
 class Framed(FrameStep):
-    def frame(self, frame: Frame, events: list[Event]) -> None:
+    def event(self, data: bytes, type: str, events: list[Event]) -> None:
         pass
 
 
@@ -83,7 +94,8 @@ def test_elements_and_frames_are_whole() -> None:
     elements = Elements(REQUEST, Limits())
     elements.element_data(b'[{"a":1},{"b"', [])
     assert elements.border(b'[{"a":1},{"b"', 0) == len(b'[{"a":1},')
-    framed, frame = Framed(REQUEST, Limits()), encode_frame({}, b"payload")
+    headers = {":message-type": "event", ":event-type": "a"}
+    framed, frame = Framed(REQUEST, Limits()), encode_frame(headers, b"payload")
     framed.data(frame + frame[:5], [])
     assert framed.border(frame + frame[:5], 0) == len(frame)
 

@@ -291,3 +291,10 @@ def test_the_parts_of_a_choice_as_events() -> None:
     assert list(Reply.of([ToolCallStart(0, "c", "f")]).choices[0].events()) == [
         ToolCallStart(0, "c", "f")
     ]
+
+
+def test_a_header_of_the_response() -> None:
+    reply = Reply()
+    assert reply.header("x-remaining") is None
+    reply.headers = [(b"x-remaining", b"7")]
+    assert (reply.header("X-Remaining"), reply.header("x-limit")) == ("7", None)

@@ -1,6 +1,7 @@
 """Values of schemas, judged by the `jsonschema` library."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -62,6 +63,8 @@ def check(schema: Any, value: Any) -> None:
         ({"type": "integer", "multipleOf": 0.5}, 1),
         ({"type": "number", "multipleOf": 0.5}, 0.5),
         ({"type": "number", "minimum": 0.25, "maximum": 0.75}, 0.5),
+        ({"type": "number", "minimum": 0.5, "exclusiveMaximum": 1}, 0.75),
+        ({"type": "integer", "multipleOf": 5, "maximum": -3}, -5),
         ({"type": "number", "minimum": True}, 1),
         (OBJECT, {"a": 1}),
         ({"properties": {"a": True, "b": {"type": "null"}}}, {"a": "hi", "b": None}),
@@ -73,6 +76,12 @@ def check(schema: Any, value: Any) -> None:
         ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, 1),
         ({"oneOf": [{"type": "string"}], "maxLength": 1}, "h"),
         ({"allOf": [OBJECT, {"required": ["b"]}]}, {"a": 1, "b": "hi"}),
+        ({"allOf": [{"properties": {"a": True}, "required": ["b"]}, {"required": ["c", "b"]}]},
+         {"b": "hi", "c": "hi"}),
+        ({"allOf": [{"anyOf": [{"type": "integer"}]}]}, 1),
+        ({"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"type": "integer"}]}}}, 1),
+        ({"$ref": "#/$defs/a~0b", "$defs": {"a~b": {"type": "integer"}}}, 1),
+        ({"prefixItems": [True] * 150, "type": "array"}, ["hi"] * 100),
         ({"$ref": "#/$defs/a~1b", "$defs": {"a/b": {"type": "integer"}}}, 1),
         ({"$ref": "#/$defs/a", "maximum": 0, "$defs": {"a": {"type": "integer"}}}, 0),
     ],
@@ -80,6 +89,39 @@ def check(schema: Any, value: Any) -> None:
 def test_a_value_of_each_kind(schema: Any, value: Any) -> None:
     assert sample(schema, "hi") == value
     check(schema, value)
+
+
+def within(depth: int, outer: Callable[[Any], Any], inner: Any) -> Any:
+    """`inner` in so many of `outer`."""
+    for _ in range(depth):
+        inner = outer(inner)
+    return inner
+
+
+def test_how_deep_what_is_optional_is_given() -> None:
+    objects = within(6, lambda inner: {"properties": {"a": inner}}, {"type": "object"})
+    assert sample(objects, "hi") == {"a": {"a": {"a": {"a": {}}}}}
+    assert sample({"anyOf": [objects]}, "hi") == {"a": {"a": {"a": {}}}}
+    arrays = within(6, lambda inner: {"items": inner}, True)
+    assert sample(arrays, "hi") == [[[[[]]]]]
+
+
+def test_how_deep_what_is_meant_is_looked_for() -> None:
+    parts = within(30, lambda inner: {"allOf": [inner]}, {"type": "integer"})
+    assert sample(parts, "hi") == 1
+    chain: dict[str, Any] = {f"{n}": {"$ref": f"#/$defs/{n + 1}"} for n in range(30)}
+    chain["30"] = {"type": "integer"}
+    assert sample({"$ref": "#/$defs/0", "$defs": chain}, "hi") == 1
+
+
+def test_what_is_demanded_beyond_measure() -> None:
+    assert sample({"type": "array", "minItems": 10**9}, "hi") == ["hi"] * 100
+    assert sample({"type": "string", "minLength": 10**9}, "hi") == "hi".ljust(10_000, ".")
+    assert sample({"type": "string"}, "") == ""
+    assert sample({"type": "integer", "multipleOf": 0}, "hi") == 1
+    odd: list[Any] = [[], {"a": 1}, 7]
+    for choices in odd:
+        assert sample({"type": "integer", "anyOf": choices}, "hi") == 1
 
 
 def test_what_has_itself_as_a_part() -> None:

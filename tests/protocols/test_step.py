@@ -13,6 +13,7 @@ from tokenwire.protocols.clocks import Clocks
 from tokenwire.protocols.errors import (
     LimitExceeded,
     Malformed,
+    Overloaded,
     RateLimited,
     Refused,
     RemoteProtocolError,
@@ -24,8 +25,9 @@ from tokenwire.protocols.events import End, Event, Evidence, Text, Unrecognized
 from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.step import EventStep, FrameStep, LineStep, Step
-from tokenwire.protocols.toolkit.frames import Frame, encode_frame
+from tokenwire.protocols.toolkit.frames import HeaderValue, encode_frame
 from tokenwire.protocols.toolkit.http import Headers, Request
+from tokenwire.protocols.toolkit.refusals import ErrorTable
 
 REQUEST = Request("POST", "https://x.test/chat", [(b"x-api-key", b"k" * 9)], b"a prompt")
 BOM = b"\xef\xbb\xbf"
@@ -85,8 +87,8 @@ class Framed(FrameStep):
 
     unfinished = "the frames ended before the end"
 
-    def frame(self, frame: Frame, events: list[Event]) -> None:
-        take(self, str(frame.headers["word"]), frame.payload, events)
+    def event(self, data: bytes, type: str, events: list[Event]) -> None:
+        take(self, type, data, events)
 
 
 def exchange(
@@ -109,7 +111,11 @@ def array(*words: str) -> bytes:
 
 
 def frames(*words: str) -> bytes:
-    return b"".join(encode_frame({"word": word}, b"{}") for word in words)
+    return b"".join(frame("event", {":event-type": word}) for word in words)
+
+
+def frame(kind: HeaderValue, headers: dict[str, HeaderValue], payload: bytes = b"{}") -> bytes:
+    return encode_frame({**headers, ":message-type": kind}, payload)
 
 
 KINDS = {
@@ -225,7 +231,29 @@ def test_half_a_line_after_the_evidence_is_handed_on() -> None:
     assert outcome.succeeded().events == [Text("a"), Unrecognized(b"?"), End("finish")]
 
 
+def test_lines_that_are_long_together() -> None:
+    """Each of them is within the limit, what arrives at once is not."""
+    body = lines("aaa", "bbb", "end", "too long to be read")
+    for whole in (body, body + b"x" * 99):
+        outcome = drive(exchange(Lines, event=5), whole)
+        assert outcome.succeeded().events == [Text("aaa"), Text("bbb"), End("terminator")]
+    drive(exchange(Lines, event=5), lines("end") + b"x" * 99).succeeded()
+    short = drive(exchange(Lines, event=5), lines("aaa", "bbb"))
+    assert short.refused_by(Truncated, "the lines ended").events == [Text("aaa"), Text("bbb")]
+    long = drive(exchange(Lines, event=5), lines("aaa", "bbb") + b"x" * 99)
+    assert long.refused_by(LimitExceeded, "5").events == [Text("aaa"), Text("bbb")]
+
+
 # Server-sent events
+
+
+def test_nothing_is_read_after_the_end_of_events_that_arrive_together() -> None:
+    note = b'event: note\ndata: "b"\n\n'
+    for more in (events("b"), note, note + events("b", "c") + note, b"what\n", b"x" * 99):
+        outcome = drive(exchange(Words, event=40), note + events("end") + more)
+        assert outcome.succeeded().events == [Text("note"), Text("b"), End("terminator")]
+        outcome = drive(exchange(Words, event=40), events("a", "end") + more)
+        assert outcome.succeeded().events == [Text("a"), End("terminator")]
 
 
 def test_events_with_names() -> None:
@@ -370,6 +398,31 @@ def test_white_space_between_elements_is_a_keepalive(pieces: list[bytes], partia
     assert asked.partial == partial
 
 
+def test_half_an_array_after_the_evidence_is_handed_on() -> None:
+    outcome = alike(exchange(Words), Response(b'["a", "finish", "b', 200, JSON))
+    assert outcome.succeeded().events == [Text("a"), Unrecognized(b'"b'), End("finish")]
+
+
+class Reopening(Words):
+    """After its finish an event may begin that says more."""
+
+    reopens = True
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [(events("a", "finish") + b'data: {"b', SSE), (b'["a", "finish", {"b', JSON)],
+)
+@pytest.mark.parametrize("ending", ["disconnect", "timeout"])
+def test_half_an_object_after_the_evidence(body: bytes, headers: Headers, ending: Ending) -> None:
+    half = Response(body, 200, headers, ending)
+    assert drive(exchange(Words), half).succeeded().events == [Text("a"), End("finish")]
+    outcome = drive(exchange(Reopening), half)
+    assert isinstance(outcome.error, Truncated | TimedOut)
+    other = Response(body.replace(b'{"b', b'"b'), 200, headers, ending)  # no object
+    assert drive(exchange(Reopening), other).succeeded().events == [Text("a"), End("finish")]
+
+
 # Frames
 
 
@@ -404,10 +457,135 @@ def test_what_comes_instead_of_frames() -> None:
     outcome.refused_by(UnexpectedContent, "received content of type 'text/event-stream' instead")
 
 
+SLOW = b'{"message":"slow"}'
+
+
+@pytest.mark.parametrize(
+    ("reported", "kind", "message", "code", "data"),
+    [
+        (
+            frame("exception", {":exception-type": "throttlingException"}, SLOW),
+            *(RateLimited, "the service refused: slow", "throttlingException", SLOW),
+        ),
+        (
+            frame("exception", {":exception-type": "newException"}, b"no JSON"),
+            *(Refused, "the service refused: no JSON", "newException", b"no JSON"),
+        ),
+        (
+            frame("error", {":error-code": "InternalError", ":error-message": "boom"}, b""),
+            *(Refused, "the service refused: boom", "InternalError", b""),
+        ),
+        (
+            frame("error", {":error-code": 5}, b"x"),
+            *(Refused, "the service refused: no reason given", None, b"x"),
+        ),
+    ],
+)
+def test_a_frame_that_reports_an_error(
+    reported: bytes, kind: type[Refused], message: str, code: str | None, data: bytes
+) -> None:
+    outcome = alike(exchange(Framed), Response(frames("a") + reported, 200, FRAMES))
+    error = outcome.refused_by(kind).error
+    assert isinstance(error, Refused)
+    assert (error.message, error.code, error.data) == (message, code, data)
+    assert outcome.events == [Text("a")]
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        encode_frame({":event-type": "a"}, SLOW),
+        frame("event", {}, SLOW),
+        frame("event", {":event-type": 1}, SLOW),
+        frame("exception", {":event-type": "a"}, SLOW),
+        frame("events", {":event-type": "a", ":exception-type": "b"}, SLOW),
+        frame(True, {":event-type": "a"}, SLOW),
+    ],
+)
+def test_a_frame_that_is_neither_an_event_nor_an_error(unknown: bytes) -> None:
+    outcome = alike(exchange(Framed), Response(frames("a") + unknown, 200, FRAMES))
+    outcome.refused_by(Malformed, "a frame that is no event and no error")
+    assert isinstance(outcome.error, Malformed)
+    assert (outcome.error.data, outcome.events) == (SLOW, [Text("a")])
+
+
+def test_the_first_frame_of_other_protocols_is_left_out() -> None:
+    body = frames("initial-response", "a", "end")
+    outcome = alike(exchange(Framed), Response(body, 200, FRAMES))
+    assert outcome.succeeded().events == [Text("a"), End("terminator")]
+
+
 def test_the_bytes_of_half_a_frame() -> None:
     step = Framed(REQUEST, Limits())
     step.data(frames("a") + frames("b")[:7], [])
     assert step.partial == 7
+
+
+# What a relay passes on
+
+
+@pytest.mark.parametrize(
+    ("body", "start", "border"),
+    [
+        (b"", 0, 0),
+        (b"a", 0, 0),
+        (b"a\nb", 0, 2),
+        (b"a\rb", 0, 2),
+        (b"a\r\nb\nc", 0, 5),
+        (b"a\nb\rc", 0, 4),
+        (b"a\nb\nc", 0, 4),
+        (b"a\rb\rc", 0, 4),
+        (b"ab\nc", 2, 3),
+    ],
+)
+def test_the_last_line_that_is_complete(body: bytes, start: int, border: int) -> None:
+    assert Lines(REQUEST, Limits()).border(body, start) == border
+
+
+@pytest.mark.parametrize(
+    ("body", "start", "border"),
+    [
+        (b"", 0, 0),
+        (b"a\n", 0, 0),
+        (b"\n\na", 0, 2),
+        (b"a\n\nbcdef", 0, 3),
+        (b"a\r\rbcdef", 0, 3),
+        (b"a\r\n\r\nbcdef", 0, 5),
+        (b"a\n\nb\r\n\r\nc", 0, 8),
+        (b"a\n\nb\n\nc", 0, 6),
+        (b"a\n\n", 2, 3),
+        (b"a\r\n\r\n", 4, 5),
+    ],
+)
+def test_the_last_event_that_is_complete(body: bytes, start: int, border: int) -> None:
+    assert Words(REQUEST, Limits()).border(body, start) == border
+
+
+def test_the_last_element_and_the_last_frame_that_are_complete() -> None:
+    words, body = Words(REQUEST, Limits()), b'["a", "b'
+    words.element_data(body, [])
+    assert (words.border(body, 0), words.partial) == (len(body) - 2, 2)
+    framed, body = Framed(REQUEST, Limits()), frames("a") + frames("b")[:7]
+    framed.data(body, [])
+    assert framed.border(body, 0) == len(body) - 7
+
+
+class Touchy(Step):
+    """A step whose service has errors of its own."""
+
+    errors = ErrorTable(codes={"busy": Overloaded})
+
+
+def test_a_document_that_is_no_answer() -> None:
+    with pytest.raises(Overloaded, match="no"):
+        Touchy().document(b'{"error": {"code": "busy", "message": "no"}}', [])
+
+
+def test_a_step_without_units() -> None:
+    step = Step()
+    step.response(200, [])
+    step.data(b"a", [])
+    assert (step.partial, step.border(b"a\n\n", 0), step.eof([])) == (0, 0, None)
 
 
 # What is left to a format
@@ -419,7 +597,7 @@ def test_what_a_format_has_to_write() -> None:
     with pytest.raises(NotImplementedError):
         EventStep(REQUEST, Limits()).event(b"", "message", [])
     with pytest.raises(NotImplementedError):
-        FrameStep(REQUEST, Limits()).frame(Frame({}, b""), [])
+        FrameStep(REQUEST, Limits()).event(b"", "", [])
 
 
 class Ticking(EventStep):
@@ -450,6 +628,48 @@ def test_named_events_that_are_keep_alives(data: bytes, said: list[str], partial
     assert step.partial == partial
     step.data(b"x", events)
     assert step.partial == partial + 1
+
+
+class Noting(Ticking):
+    """Most of its events are notes."""
+
+    usual = "note"
+
+
+def test_usual_events_have_a_name() -> None:
+    step, events = Noting(REQUEST, Limits()), list[Event]()
+    for data in (b"data: a\n\ndata: b\n\n", b"event: note\ndata: c\n\nevent: note\ndata: d\n\n"):
+        step.data(data, events)
+    assert events == [*map(Text, ("message a", "message b", "note c", "note d"))]
+
+
+def test_data_lines_that_are_objects_are_events_of_their_own() -> None:
+    step, events = Ticking(REQUEST, Limits()), list[Event]()
+    step.data(b'data: {"a":1}\ndata: {"b":2}\n\n', events)
+    assert events == [Text('message {"a":1}'), Text('message {"b":2}')]
+
+
+class TouchyWords(Words):
+    errors = Touchy.errors
+
+
+def test_an_error_beside_the_events_is_read_as_the_service_means_it() -> None:
+    body = events("a") + b'error: {"message": "no", "code": "busy"}\n'
+    assert alike(exchange(TouchyWords), body).refused_by(Overloaded, "no").events == [Text("a")]
+
+
+def test_a_comment_that_is_no_text() -> None:
+    step = Words(REQUEST, Limits())
+    step.data(b":\xff\n", [])
+    step.settle(False, [])
+    assert step.unfinished.endswith("its last comment was '\ufffd'")
+
+
+def test_a_long_comment_is_shortened() -> None:
+    step = Words(REQUEST, Limits())
+    step.data(b":" + b"x" * 81 + b"\n", [])
+    step.settle(False, [])
+    assert step.unfinished == f"the stream ended before the end; its last comment was '{'x' * 80}'"
 
 
 @pytest.mark.parametrize(

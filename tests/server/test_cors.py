@@ -40,12 +40,12 @@ def test_another_origin_is_not_told(origin: bytes | None) -> None:
 
 def test_a_preflight() -> None:
     assert Cors(APP).preflight(Request("OPTIONS", "http://x/", ASKED)) == [
-        (b"access-control-allow-methods", b"GET, HEAD, POST"),
+        (b"access-control-allow-methods", b"GET, HEAD, POST, DELETE"),
         (b"access-control-allow-headers", b"authorization,content-type,x-stainless-os"),
         (b"access-control-max-age", b"600"),
     ]
     assert Cors(APP).preflight(Request("OPTIONS", "http://x/", ASKED[:2])) == [
-        (b"access-control-allow-methods", b"GET, HEAD, POST"),
+        (b"access-control-allow-methods", b"GET, HEAD, POST, DELETE"),
         (b"access-control-max-age", b"600"),
     ]
 

@@ -12,8 +12,9 @@ from tokenwire.protocols.answering import AnswerFunction, RequestAnswerFunction
 from tokenwire.protocols.chat import Chat, as_chat
 from tokenwire.protocols.errors import Malformed, RateLimited, Refused, Truncated
 from tokenwire.protocols.events import End, Event, Text
+from tokenwire.protocols.refusing import refuse
 from tokenwire.protocols.registry import PROVIDERS
-from tokenwire.protocols.service import Responder, Service, refuse
+from tokenwire.protocols.service import Responder, Service
 from tokenwire.protocols.toolkit.http import Request
 from tokenwire.server.faults import (
     BreakEvent,

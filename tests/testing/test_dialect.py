@@ -28,7 +28,7 @@ from tokenwire import (
     pair,
 )
 from tokenwire.protocols.question import Question
-from tokenwire.protocols.service import read_json
+from tokenwire.protocols.reading import read_json
 from tokenwire.protocols.toolkit.http import Request
 from tokenwire.testing import CHECKS, Subject, check_dialect
 

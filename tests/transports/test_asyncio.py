@@ -124,6 +124,24 @@ def test_bytes_that_come_as_the_clock_runs_out_are_received(loop: Loop) -> None:
     loop.run(main)
 
 
+def test_a_pump_waits_as_long_as_it_is_told(loop: Loop) -> None:
+    """Longer, which needs no other alarm; shorter; no more."""
+
+    async def main() -> None:
+        stream = Stream(memoryview(bytearray(b"x")))
+        now = asyncio.get_running_loop().time()
+        untils = iter((now + 90, now + 30, None))
+        task = asyncio.create_task(stream.pump(lambda data: next(untils), now + 60))
+        await asyncio.sleep(0)
+        for _ in range(3):
+            stream.buffer_updated(1)
+        await task
+        assert next(untils, "told") == "told"
+        stream.close()
+
+    loop.run(main)
+
+
 ANSWER = HEAD + CHUNK + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
 
 

@@ -840,6 +840,8 @@ def test_the_end_of_the_interpreter_is_silent() -> None:
 
 def interrupt(*transports: str) -> None:
     """Interrupt readers by `transports` at each point, and print what came of it, as JSON."""
+    # A shell's background job begins with the signal ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     ignored: list[str] = []
     sys.unraisablehook = lambda what: ignored.append(repr(what.exc_value))
     outcomes: dict[str, str] = {}

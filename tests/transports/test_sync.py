@@ -381,8 +381,8 @@ def large_request_to(reads: int, hold: threading.Event) -> tuple[str, threading.
     def work() -> None:
         with listener, listener.accept()[0] as stream:
             left = reads
-            while left > 0:
-                left -= len(stream.recv(min(left, 65536)))
+            while left > 0 and (data := stream.recv(min(left, 65536))):
+                left -= len(data)
             hold.wait(WAIT)
 
     thread = threading.Thread(target=work)

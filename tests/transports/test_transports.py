@@ -31,6 +31,7 @@ from tokenwire import (
     Event,
     Exchange,
     LocalProtocolError,
+    Model,
     RateLimited,
     Retry,
     Text,
@@ -115,6 +116,16 @@ def test_each_provider_answers(run: Run, provider: str, cutting: str) -> None:
     assert outcome.error is None
     assert QUESTION in outcome.reply.text
     assert isinstance(outcome.events[-1], End)
+
+
+@pytest.mark.parametrize("provider", ["openai", "groq", "anthropic", "gemini", "ollama"])
+def test_a_list_of_models(run: Run, provider: str) -> None:
+    found: list[Model] = []
+    known = PROVIDERS[provider].replace(models=("a", "b"))
+    with serve(known) as server:
+        (outcome,) = run(known.models_exchange(found, key="k", base_url=server.url))
+    assert outcome.error is None
+    assert [model.id for model in found] == ["a", "b"]
 
 
 @pytest.mark.parametrize("provider", EACH_FORMAT)

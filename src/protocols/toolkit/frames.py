@@ -15,7 +15,8 @@ https://smithy.io/2.0/aws/amazon-eventstream.html. All numbers are big-endian:
 The first three fields are the prelude. A frame may have `limit` bytes, all of its fields included.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from struct import Struct
 from typing import TypeAlias, assert_never
 from uuid import UUID
 from zlib import crc32
@@ -28,6 +29,8 @@ __all__ = ["Frame", "Frames", "HeaderValue", "Timestamp", "encode_frame"]
 
 _PRELUDE = 12
 _CRC = 4
+_unpack: Callable[[bytes], tuple[int, int, int]] = Struct(">III").unpack
+"""The numbers of a prelude."""
 
 # What the specification allows. Only a sender must insist on it; a receiver has its own limit.
 _LONGEST_NAME = 255
@@ -48,47 +51,77 @@ in 8 if it needs them."""
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
-    """A frame, which the specification calls a message."""
+    """A frame, which the specification calls a message. Frames with equal headers may share
+    them."""
 
-    headers: dict[str, HeaderValue]
+    headers: Mapping[str, HeaderValue]
     payload: bytes
 
 
 class Frames:
     """Splits a byte stream into frames."""
 
-    __slots__ = ("_rest", "_wanted", "limit")
+    __slots__ = ("_block", "_headers", "_rest", "_wanted", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._rest = bytearray()
         self._wanted: int = _PRELUDE
         """The size at which `_rest` is looked at: that of the prelude, then that of the frame."""
+        self._block: bytes | None = None
+        """The bytes of the headers before: most frames of a stream have the same ones."""
+        self._headers: dict[str, HeaderValue] = {}
 
     def feed(self, data: bytes, frames: list[Frame]) -> None:
         """Append the frames that `data` completes to `frames`.
 
         Raises Malformed or LimitExceeded, after the frames before; then nothing more may be fed.
         """
-        rest = self._rest
+        rest, size = self._rest, len(data)
         start = 0
-        while True:
-            end = start + self._wanted - len(rest)
+        while rest:  # a frame that began before
+            end = start + max(self._wanted - len(rest), 0)
             rest += data[start:end]
-            if end > len(data):
+            if end > size:
                 return
             start = end
             if self._wanted == _PRELUDE:
-                self._wanted = self._total(bytes(rest))
+                self._wanted = self._total(bytes(rest[:_PRELUDE]))
             else:
+                self._wanted = _PRELUDE
                 frame = bytes(rest)
                 rest.clear()
-                self._wanted = _PRELUDE
-                frames.append(_decode(frame))
+                self._take(frame, 0, frames)
+        start = self._take(data, start, frames)
+        rest += data[start:]
+
+    def _take(self, data: bytes, start: int, frames: list[Frame]) -> int:
+        """The whole frames in `data` from `start` on; returns where the first begins that is not
+        whole. This is the loop that most of a stream goes through."""
+        size = len(data)
+        while size - start >= _PRELUDE:
+            prelude = data[start : start + _PRELUDE]
+            total, length, crc = _unpack(prelude)
+            if crc != crc32(prelude[:-_CRC]) or total < length + 16 or total > self.limit:
+                self._total(prelude)  # which says what is wrong
+            end = start + total
+            if end > size:
+                break
+            said = data[start : end - _CRC]
+            if data[end - _CRC : end] != crc32(said).to_bytes(_CRC, "big"):
+                raise Malformed("a frame with a wrong checksum", data=data[start:end])
+            length += _PRELUDE
+            block = said[_PRELUDE:length]
+            if block != self._block:
+                self._headers = _headers_of(data[start:end], length)
+                self._block = block
+            frames.append(Frame(self._headers, said[length:]))
+            start = end
+        return start
 
     def _total(self, prelude: bytes) -> int:
         """The length of the frame that begins with `prelude`."""
-        total, headers, crc = _numbers(prelude)
+        total, headers, crc = _unpack(prelude)
         if crc != crc32(prelude[:-_CRC]):  # before the lengths are trusted
             raise Malformed("a frame whose prelude has a wrong checksum", data=prelude)
         if total < _PRELUDE + headers + _CRC:
@@ -108,26 +141,18 @@ class Frames:
         return len(self._rest)
 
 
-def _numbers(data: bytes) -> list[int]:
-    """Unsigned numbers of four bytes."""
-    return [int.from_bytes(data[at : at + 4], "big") for at in range(0, len(data), 4)]
-
-
-def _decode(frame: bytes) -> Frame:
-    """A whole frame, whose prelude was checked."""
-    (crc,) = _numbers(frame[-_CRC:])
-    if crc != crc32(memoryview(frame)[:-_CRC]):
-        raise Malformed("a frame with a wrong checksum", data=frame)
-    reader = _HeaderReader(frame)
+def _headers_of(frame: bytes, end: int) -> dict[str, HeaderValue]:
+    """The headers of a frame, which end at `end`."""
+    reader = _HeaderReader(frame, end)
     headers: dict[str, HeaderValue] = {}
-    while reader.place < reader.end:
+    while reader.place < end:
         name = reader.text(reader.number(1))
         if not name:
             raise Malformed("a frame with a header that has no name", data=frame)
         if name in headers:
             raise Malformed("a frame with two headers of the same name", data=frame)
         headers[name] = reader.value()
-    return Frame(headers, frame[reader.end : -_CRC])
+    return headers
 
 
 class _HeaderReader:
@@ -135,11 +160,10 @@ class _HeaderReader:
 
     __slots__ = ("end", "frame", "place")
 
-    def __init__(self, frame: bytes) -> None:
+    def __init__(self, frame: bytes, end: int) -> None:
         self.frame = frame
         self.place = _PRELUDE
-        _, headers, _ = _numbers(frame[:_PRELUDE])
-        self.end = _PRELUDE + headers
+        self.end = end
 
     def take(self, size: int) -> bytes:
         start = self.place

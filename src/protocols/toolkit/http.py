@@ -25,6 +25,7 @@ __all__ = [
     "get_header",
     "join_url",
     "make_headers",
+    "names_secret",
 ]
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
@@ -39,6 +40,7 @@ _CREDENTIALS = re.compile(
 )
 # What is not secret in their values: an authentication scheme, and that of a URL.
 _SCHEME = re.compile(r"\A(?:basic|bearer|digest|key|token) +|\bhttps?://", re.IGNORECASE)
+_SIGNATURE = re.compile(r"AWS4-HMAC-SHA256 .*\bSignature=(\w+)")
 _TOKEN = re.compile("[-!#$%&'*+.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 _HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-_~")  # RFC 3986's unreserved ones
@@ -107,6 +109,9 @@ class Request(msgspec.Struct, frozen=True, gc=False):
         for name, value in self.headers:
             if self._is_secret(name):
                 text = value.decode("latin-1")
+                if signature := _SIGNATURE.match(text):
+                    found.add(signature[1])  # all else is known to whoever sees the request
+                    continue
                 for part in _SCHEME.split(text):
                     found.add(part)
                     found.update(part.split(" "))
@@ -133,7 +138,12 @@ class Request(msgspec.Struct, frozen=True, gc=False):
         return [("method", self.method), ("address", redact(self.address, self.secrets()))]
 
     def _is_secret(self, name: bytes) -> bool:
-        return name in self.given or _CREDENTIALS.search(name) is not None
+        return name in self.given or names_secret(name)
+
+
+def names_secret(name: bytes) -> bool:
+    """Whether the header `name`, in lower case, is one of those whose values are secret."""
+    return _CREDENTIALS.search(name) is not None
 
 
 def basic_secrets(coded: str) -> list[str]:
@@ -232,7 +242,8 @@ def check_url(url: str, what: str = "URL") -> str:
 def join_url(base: str, path: str, *endpoints: str) -> str:
     """`path` below `base`, whose own path and query are kept (Azure's `?api-version=`).
 
-    A `/v1` that both have is written once, as some services document their base URL with it. One of
+    A `/v1` or `/v2` that both have is written once, as some services document their base URL with
+    it. One of
     the `endpoints` at the end of `base` is left out, as others show the whole address of the chat;
     a placeholder in it (`{model}`) is any text without a slash. Raises LocalProtocolError if `base`
     is not an http(s) URL.
@@ -243,8 +254,9 @@ def join_url(base: str, path: str, *endpoints: str) -> str:
     for endpoint in endpoints:
         pattern = "[^/]+".join(map(re.escape, _PLACEHOLDER.split(endpoint.rstrip("/"))))
         below = re.sub(rf"(?:{pattern})\Z", "", below)
-    if path.startswith("/v1/"):
-        below = below.removesuffix("/v1")
+    for version in ("/v1", "/v2"):
+        if path.startswith(f"{version}/"):
+            below = below.removesuffix(version)
     return parts._replace(
         path=below + path,
         query="&".join(filter(None, (parts.query, query))),

@@ -67,11 +67,11 @@ def _tame(payload: bytes) -> bytes:
     done = depth = start = 0
     for token in _TOKEN.finditer(payload):
         word = token[0]
-        if word in b"{[":
+        if word in (b"{", b"["):
             depth += 1
             start = token.start() if depth == _DEEPEST else start
             continue
-        if word in b"}]":
+        if word in (b"}", b"]"):
             depth -= 1
             if depth != _DEEPEST - 1:
                 continue
@@ -79,7 +79,7 @@ def _tame(payload: bytes) -> bytes:
             continue
         else:
             start = token.start()
-        text = payload[start : token.end()].decode(errors="replace")
+        text = payload[start : token.end()].decode()
         pieces += payload[done:start], msgspec.json.encode(text)
         done = token.end()
     return b"".join((*pieces, payload[done:]))
@@ -176,14 +176,14 @@ def _read(payload: bytes, decoder: "msgspec.json.Decoder[_T]") -> _T:
         return decode_json(decoder, payload)
     except Malformed:
         value = decode_json(_any, payload)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    for candidate in (value, payload.decode()) if number else (value,):
-        try:
-            found: _T = msgspec.convert(candidate, decoder.type, strict=False)
-            return found
-        except (ValueError, RecursionError):
-            continue
-    raise Malformed("a value of an unexpected type", data=payload)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        for candidate in (value, payload.decode()) if number else (value,):
+            try:
+                found: _T = msgspec.convert(candidate, decoder.type, strict=False)
+                return found
+            except (ValueError, RecursionError):
+                continue
+        raise
 
 
 _raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw])

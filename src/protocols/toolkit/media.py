@@ -3,7 +3,10 @@
 from base64 import b64encode
 from urllib.parse import unquote_to_bytes
 
-__all__ = ["data_of", "media_type_of"]
+__all__ = ["AUDIO", "data_of", "media_type_of"]
+
+AUDIO = {"wav": "audio/wav", "mp3": "audio/mpeg"}
+"""The media types of the `format` of OpenAI's `input_audio`."""
 
 _SIGNATURES = (
     (b"\x89PNG", "image/png"),

@@ -187,10 +187,7 @@ class _Reading:
 
     def _there(self, place: int) -> Span:
         """What the character at `place` was in the outer text."""
-        number = bisect_right(self._starts, place) - 1
-        if number < 0:
-            return place, place + 1
-        (start, stop), (_, end) = self._changes[number]
+        (start, stop), (_, end) = self._changes[bisect_right(self._starts, place) - 1]
         return (start, stop) if place < end else (stop + place - end, stop + place - end + 1)
 
 
@@ -207,7 +204,7 @@ def _readings(text: str) -> Iterator[_Reading]:
 def _undone(outer: _Reading) -> _Reading | None:
     """What `outer` says with a layer of escapes undone; None if there are none."""
     pieces: list[str] = []
-    changes: list[tuple[Span, Span]] = []
+    changes: list[tuple[Span, Span]] = [((0, 0), (0, 0))]  # nothing, before the first escape
     done = size = 0
     for match in _ESCAPE.finditer(outer.text):
         character = _character(match)
@@ -219,7 +216,7 @@ def _undone(outer: _Reading) -> _Reading | None:
         size += len(character)
         pieces += before, character
         done = match.end()
-    if not changes:
+    if not pieces:
         return None
     return _Reading("".join((*pieces, outer.text[done:])), outer, changes)
 

@@ -1,7 +1,8 @@
 """Turns the error bodies of services, which have many shapes, into typed errors.
 
 The shapes are those of quirk 44: `{error: {message, code, type}}`, `{error: "text"}`, `{message}`,
-`{detail}` as text or list, `{code, error: "text"}`, and a page of HTML.
+`{detail}` as text or list, `{code, error: "text"}`, Cloudflare's `{success: false, errors}`,
+MiniMax's `base_resp`, a gateway's `{fault}`, and a page of HTML.
 """
 
 import re
@@ -59,7 +60,7 @@ _STATUSES: dict[int, type[Refused]] = {
     529: Overloaded,
 }
 
-_FILTER = ("content_filter", "content_policy", "moderation")
+_FILTER = ("content_filter", "content_policy", "moderation", "data_inspection")
 """Parts of `code` and `type` values by which a content filter speaks."""
 
 # Those of other errors, the telling ones first.
@@ -81,23 +82,35 @@ _WORDS: dict[str, type[Refused]] = {
 }
 _LASTING = ("insufficient_quota", "exceeded_current_quota", "billing")
 """Parts of `code` and `type` values that mean a used-up budget."""
+_ENDED = (402, 412)
+"""Statuses of an account without money, or suspended (Fireworks)."""
+_WRONG_KEY = re.compile(r"(?:incorrect|invalid) api key", re.IGNORECASE)
+"""How a message begins that is about the key, though its status is a plain 400 (xAI)."""
 
 
 class ErrorTable(msgspec.Struct, frozen=True):
     """What the errors of a service mean, if that differs from others.
 
-    `codes` (whole), `statuses` and `words` (parts of `code` and `type` values, in lower case) are
-    looked up before the common ones. `request_ids` are the headers that may have the id of a
-    request, the likeliest first. `retry_after` reads how long to wait from an error's JSON value,
-    in the header's form. `read` finds code, type and message in an error's JSON value, if the
-    service has keys of its own for them; None: the value is no such error. `lasting` tells of an
-    error's JSON value whether trying again can't help, in addition to what all services say.
+    `codes` (a whole `code` or `type`), `statuses` and `words` (parts of them, in lower case) are
+    looked up before the common ones; after one of `lasting_codes` trying again can't help.
+    `request_ids` are the headers that may have the id of a request, the likeliest first;
+    `request_id` is its key in an error's JSON value; `code_header` is the one that has the code of
+    an error, up to a colon. `retry_after` reads how long to wait from an error's JSON value, in the
+    header's form. `read` finds code, type and message in an error's JSON value, if the service has
+    keys of its own for them; None: the value is no such error. `lasting` tells of an error's JSON
+    value whether trying again can't help, in addition to what all services say.
     """
 
     codes: dict[str, type[Refused]] = {}
     statuses: dict[int, type[Refused]] = {}
     words: dict[str, type[Refused]] = {}
-    request_ids: tuple[bytes, ...] = (b"x-request-id", b"request-id")
+    lasting_codes: frozenset[str] = frozenset()
+    request_ids: tuple[bytes, ...] = (
+        *(b"x-request-id", b"request-id", b"apim-request-id", b"x-ds-trace-id"),
+        *(b"x-generation-id", b"inference-id", b"mistral-correlation-id", b"x-amzn-requestid"),
+    )
+    request_id: str = "request_id"
+    code_header: bytes = b""
     retry_after: Callable[[Any], str | None] | None = None
     read: "Callable[[Any], tuple[str | None, str | None, str] | None] | None" = None
     lasting: Callable[[Any], bool] | None = None
@@ -107,11 +120,17 @@ class ErrorTable(msgspec.Struct, frozen=True):
         found = None if self.read is None else self.read(value)
         return _read(value) if found is None else found
 
+    def code_in(self, headers: Headers) -> str | None:
+        """The code of an error, if a header has it."""
+        value = get_header(headers, self.code_header) if self.code_header else None
+        return (value or "").partition(":")[0].strip() or None
+
     def kind(self, code: str | None, type_: str | None, status: int | None) -> type[Refused]:
         """The class of the error with this code, type and status."""
-        if code in self.codes:
-            return self.codes[code]
-        words = f"{code or ''} {type_ or ''}".lower()
+        for own in (code, type_):
+            if own in self.codes:
+                return self.codes[own]
+        words = _words(code, type_)
         for word, kind in self.words.items():
             if word in words:
                 return kind
@@ -124,6 +143,11 @@ class ErrorTable(msgspec.Struct, frozen=True):
                 return found
             return BadRequest if 400 <= status < 500 else Refused
         return next((kind for word, kind in _WORDS.items() if word in words), Refused)
+
+
+def _words(code: str | None, type_: str | None) -> str:
+    """Where the words of a service are looked for."""
+    return f"{code or ''} {type_ or ''}".lower()
 
 
 STANDARD = ErrorTable()
@@ -143,6 +167,7 @@ def is_refusal(value: Any, table: ErrorTable = STANDARD) -> bool:
         return True
     return is_object(value) and (
         bool(value.get("error"))
+        or _wrapped(value) is not None
         or (
             "choices" not in value
             and any(isinstance(value.get(key), str | list) for key in ("detail", "message"))
@@ -151,25 +176,35 @@ def is_refusal(value: Any, table: ErrorTable = STANDARD) -> bool:
 
 
 def refusal_of_object(
-    value: Any, table: ErrorTable = STANDARD, *, status: int | None = None, data: bytes = b""
+    value: Any,
+    table: ErrorTable = STANDARD,
+    *,
+    status: int | None = None,
+    data: bytes = b"",
+    code: str | None = None,
 ) -> Refused:
-    """The error that a JSON value reports. `status` is that of its response unless it was 2xx."""
-    code, type_, message = table.said(value)
+    """The error that a JSON value reports. `status` is that of its response unless it was 2xx;
+    `code` is one that came beside the value."""
+    said_code, type_, message = table.said(value)
+    code = code or said_code
     kind = table.kind(code, type_, status)
+    if kind is BadRequest and _WRONG_KEY.match(message):
+        kind = AuthenticationFailed
     said = (
         message or f"no reason given (status {status})" if status else message or "no reason given"
     )
     while said.startswith(_PREFIX):  # of each hop on the way
         said = said.removeprefix(_PREFIX)
     error = kind(f"{_PREFIX}{said[:2000]}", data=data, code=code, type=type_)
-    words = f"{code or ''} {type_ or ''}".lower()
+    words = _words(code, type_)
     error.lasting = (
-        status == 402
+        status in _ENDED
+        or code in table.lasting_codes
         or any(word in words for word in _LASTING)
         or (table.lasting is not None and table.lasting(value))
     )
     error.retry_after = _told_wait(value) if table.retry_after is None else table.retry_after(value)
-    if is_object(value) and isinstance(id := value.get("request_id"), str):
+    if is_object(value) and isinstance(id := value.get(table.request_id), str):
         error.request_id = id
     return error
 
@@ -205,13 +240,15 @@ def _told_wait(value: Any) -> str | None:
     return None if found is None else found[1].strip()
 
 
-def refusal_of_text(data: bytes, table: ErrorTable = STANDARD) -> Refused:
+def refusal_of_text(
+    data: bytes, table: ErrorTable = STANDARD, *, code: str | None = None
+) -> Refused:
     """The error that `data` reports, as a JSON value or as plain text."""
     try:
         value = decode_json(_json, data)
     except Malformed:
         value = data.decode(errors="replace")
-    return refusal_of_object(value, table, data=data)
+    return refusal_of_object(value, table, data=data, code=code)
 
 
 def refusal_of_response(
@@ -233,13 +270,14 @@ def refusal_of_response(
             f"a bot check in front of the service answered (status {status})", data=body
         )
     else:
+        code = table.code_in(headers)
         try:
-            error = refusal_of_object(_decode_error(body), table, status=status, data=body)
+            value = _decode_error(body)
+            error = refusal_of_object(value, table, status=status, data=body, code=code)
         except Malformed:
             who = "the proxy" if status == 407 else "the service"
-            error = table.kind(None, None, status)(
-                f"{who} answered with status {status}: {words_of(body) or 'no body'}", data=body
-            )
+            words = f"{who} answered with status {status}: {words_of(body) or 'no body'}"
+            error = table.kind(code, None, status)(words, data=body, code=code)
     error.retry_after = _wait_header(headers) or error.retry_after
     advice = (get_header(headers, b"x-should-retry") or "").lower()
     error.should_retry = {"true": True, "false": False}.get(advice)
@@ -317,6 +355,7 @@ def _decode_error(body: bytes) -> Any:
         raise
 
 
+_MESSAGES = ("message", "detail", "error", "msg", "reason", "data", "status_msg", "faultstring")
 # How deep a reason is searched for: a hostile body may be nested deeper than Python's stack.
 _DEPTH = 8
 
@@ -327,17 +366,26 @@ def _read(value: Any, depth: int = _DEPTH) -> tuple[str | None, str | None, str]
         value = next(iter(value), None)
     if not is_object(value):
         return None, None, _text(value)
-    inner = value.get("error")
+    inner = value.get("error") or _wrapped(value)
     if is_object(inner) and depth:
         code, type_, message = _read(inner, depth - 1)
         return code or _word(value.get("code")), type_, message
-    code, type_ = _word(value.get("code")), _word(value.get("type"))
-    if code is None:
-        code = _word(value.get("status_code"))
-    for key in ("message", "detail", "error", "msg", "reason", "data"):
+    codes = (_word(value.get(key)) for key in ("code", "status_code", "error_code"))
+    code, type_ = next(filter(None, codes), None), _word(value.get("type"))
+    for key in _MESSAGES:
         if message := _text(value.get(key)):
             return code, type_, message
     return code, type_, ""
+
+
+def _wrapped(value: dict[str, Any]) -> Any:
+    """What reports a failure in place of an `error`; None: nothing does."""
+    errors, base, fault = value.get("errors"), value.get("base_resp"), value.get("fault")
+    if value.get("success") is False and is_list(errors) and errors:  # Cloudflare
+        return errors[0]
+    if is_object(base) and base.get("status_code"):  # MiniMax: 0 is a success
+        return base
+    return fault if is_object(fault) else None  # an API gateway in front of Fireworks
 
 
 def _text(value: Any, depth: int = _DEPTH) -> str:

@@ -81,6 +81,7 @@ class SSEDecoder:
         "_single",
         "_size",
         "_type",
+        "head",
         "last_comment",
         "last_event_id",
         "lines",
@@ -94,6 +95,8 @@ class SSEDecoder:
         self.usual = usual
         self._apart = apart
         self._lf, self._crlf = _forms(usual)
+        self.head = self._lf.head
+        """How a usual event begins, if its lines end at LF."""
         self.lines = Lines(limit)
         """The first step of `feed`."""
         self._data = bytearray()  # each of its lines with a line end
@@ -113,6 +116,13 @@ class SSEDecoder:
     def partial(self) -> int:
         """Bytes so far of the data of the event that is not complete, and of a line of it."""
         return len(self._data) + self.lines.partial(_SILENT)
+
+    @property
+    def pending(self) -> bytes:
+        """The data of the event that is not complete, as far as it has come."""
+        rest = self.lines.rest
+        value = rest[5:].lstrip(b" ") if rest.startswith(b"data:") else b""
+        return bytes(self._data) + value
 
     def feed(self, data: bytes, items: list[SSEItem]) -> None:
         """Append what `data` completes to `items`. Raises LimitExceeded, after the items before.
@@ -178,13 +188,13 @@ class SSEDecoder:
         return runs
 
     def _end_of_pending(self, text: bytes, form: "_Form") -> int:
-        """Where the event that has begun before `text` ends in it; 0 if none has."""
+        """Where the event that has begun before `text` ends in it; 0 if none has begun."""
         if not self._size:
             return 0
         if text.startswith(form.end):
             return len(form.end)
-        end = text.find(form.blank)
-        return len(text) if end < 0 else end + len(form.blank)
+        # If it does not end there, nothing does, and `runs` has no use for the place.
+        return text.find(form.blank) + len(form.blank)
 
     def take(self, lines: list[bytes], items: list[SSEItem]) -> None:
         """Append what `lines` complete to `items`. Empties `lines`, as they may be large. Raises

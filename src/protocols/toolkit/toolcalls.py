@@ -8,7 +8,7 @@ import msgspec
 from ..events import Event, FinishKind, ToolCallDelta, ToolCallEnd, ToolCallStart
 from ..limits import Parts
 
-__all__ = ["Call", "ToolCalls", "is_json_object"]
+__all__ = ["Call", "ToolCalls", "is_json_object", "seems_complete"]
 
 _object = msgspec.json.Decoder(dict[str, Any])
 
@@ -25,11 +25,13 @@ def is_json_object(text: str) -> bool:
 class Call:
     """A call as far as it has been received."""
 
+    part: int
+    """The part that it is; set when its start is told."""
+
     def __init__(self, number: int, place: int | None) -> None:
         self.number = number
         self.place = place
         self.custom = False
-        self.part = 0
         self.id = ""
         self.name = ""
         self.arguments: list[str] = []
@@ -46,16 +48,27 @@ class Call:
     def end(self, kind: FinishKind | None, index: int) -> ToolCallEnd:
         """The end of the call. `kind` is that of the choice's finish reason; None if it has none
         and is proven complete nevertheless."""
-        # After any other reason the call may have been cut, and so may arguments that are empty.
-        whole = kind in (None, "stop", "tool_call") and not self.broken
         arguments = "".join(self.arguments)
-        if self.custom:
-            complete = whole
-        elif arguments in ("", "null"):
-            arguments, complete = "{}", whole
-        else:
-            complete = kind != "error" and not self.broken and is_json_object(arguments)
+        complete = not self.broken and _is_complete(arguments, self.custom, kind)
+        if arguments in _NOTHING and not self.custom:
+            arguments = "{}"
         return ToolCallEnd(self.number, self.id, self.name, arguments, complete, self.custom, index)
+
+
+_NOTHING = ("", "null")
+"""Arguments that stand for an empty object."""
+
+
+def _is_complete(arguments: str, custom: bool, kind: FinishKind | None) -> bool:
+    """Whether a call has all of its arguments. `kind`: see `Call.end`."""
+    if custom or arguments in _NOTHING:
+        return kind in (None, "stop", "tool_call")  # after any other it may have been cut
+    return kind != "error" and is_json_object(arguments)
+
+
+def seems_complete(end: ToolCallEnd, kind: FinishKind | None) -> bool:
+    """Whether a client takes a call with such an end for complete. `kind`: see `Call.end`."""
+    return _is_complete("" if end.arguments == "{}" else end.arguments, end.custom, kind)
 
 
 class ToolCalls:
@@ -113,10 +126,14 @@ class ToolCalls:
 
     def settle(self, kind: FinishKind | None, events: list[Event]) -> None:
         """The calls are over; to be called once. `kind`: see `Call.end`."""
+        self.start_all(events)
+        events += [call.end(kind, self._index) for call in self._calls]
+
+    def start_all(self, events: list[Event]) -> None:
+        """Tell the start of calls of which only an id came: nothing more will."""
         for call in self._calls:
             if not call.started:
                 self._start(call, events)
-            events.append(call.end(kind, self._index))
 
     def _start(self, call: Call, events: list[Event]) -> None:
         call.started = True

@@ -5,9 +5,9 @@ A transport supplies a `Reading`, whose coroutines receive the events. `AsyncAns
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 from ...protocols.errors import LocalProtocolError, TokenwireError
 from ...protocols.events import Event
@@ -21,10 +21,18 @@ __all__ = [
     "Answer",
     "AsyncAnswer",
     "Reading",
+    "Take",
     "without_loop",
 ]
 
 NOT_CLOSED = "{} was not closed: use a with statement (async with in async code)"
+
+Take: TypeAlias = Callable[[list[Event]], Awaitable[object] | None]
+"""What takes events that are pushed. It returns None, or what is to be awaited before it is given
+more: until then the answer is not read on, so that its server has to wait."""
+
+TakeRaw: TypeAlias = Callable[[bytes, list[Event]], Awaitable[object] | None]
+"""The same with the bytes of the body, as of `raw_batches`."""
 
 _T = TypeVar("_T")
 
@@ -94,6 +102,13 @@ class Reading(ABC):
             self.stop()
             raise StopAsyncIteration
         return events
+
+    async def push(self, take: Take) -> None:
+        """Give the rest of the answer to `take`, and return at its end. Raises TokenwireError, and
+        what `take` raises."""
+        async for events in self:
+            if (brake := take(events)) is not None:
+                await brake
 
     async def read(self) -> Reply:
         """The rest of the answer as a `Reply`. An error has, as `answer`, what was received
@@ -176,9 +191,23 @@ class RawBatches:
 
     async def __anext__(self) -> tuple[bytes, list[Event]]:
         events = await self.reading.__anext__()
+        return self._exchange().take_raw(), events
+
+    async def push(self, take: TakeRaw) -> None:
+        take_raw: Callable[[], bytes] | None = None
+
+        def taken(events: list[Event]) -> Awaitable[object] | None:
+            nonlocal take_raw
+            take_raw = take_raw or self._exchange().take_raw
+            return take(take_raw(), events)
+
+        await self.reading.push(taken)
+
+    def _exchange(self) -> Exchange:
+        """The exchange, which is not tried again once it has events."""
         exchange = self.reading.exchange()
         assert exchange is not None  # reading has begun
-        return exchange.take_raw(), events
+        return exchange
 
 
 class Answer:
@@ -217,6 +246,27 @@ class Answer:
         """The batches, each with the decoded bytes of the body up to the last complete unit: what a
         relay passes on. Raises LocalProtocolError if anything was read."""
         return iter(partial(_next_raw_batch, RawBatches(self._reading)), _NOTHING)
+
+    def push(self, take: Callable[[list[Event]], object]) -> None:
+        """Call `take` with each batch of the rest of the answer, and return at its end. While it
+        runs, nothing is read, so that the server has to wait. After an exception of its own the
+        answer can't be read on."""
+
+        def taken(events: list[Event]) -> None:
+            take(events)
+
+        _uninterrupted(self._reading, lambda: self._reading.push(taken), None)
+        self._reading.lost = False
+
+    def push_raw(self, take: Callable[[bytes, list[Event]], object]) -> None:
+        """The same with the bytes of the body, as `raw_batches` has them."""
+        batches = RawBatches(self._reading)
+
+        def taken(raw: bytes, events: list[Event]) -> None:
+            take(raw, events)
+
+        _uninterrupted(self._reading, lambda: batches.push(taken), None)
+        self._reading.lost = False
 
     @property
     def request_id(self) -> str | None:
@@ -286,6 +336,18 @@ class AsyncAnswer:
         """The batches, each with the decoded bytes of the body up to the last complete unit: what a
         relay passes on. Raises LocalProtocolError if anything was read."""
         return RawBatches(self._reading)
+
+    async def push(self, take: Take) -> None:
+        """Call `take` with each batch of the rest of the answer, and return at its end: less work
+        than to iterate, as on asyncio and uvloop it is called where the bytes arrive, without a
+        switch to this task. So it must not block. It may return an awaitable: then the answer is
+        read on once that is done, in this task, and meanwhile its server has to wait. An exception
+        of `take` ends the call, and is raised here."""
+        await self._reading.push(take)
+
+    async def push_raw(self, take: TakeRaw) -> None:
+        """The same with the bytes of the body, as `raw_batches` has them."""
+        await RawBatches(self._reading).push(take)
 
     @property
     def request_id(self) -> str | None:

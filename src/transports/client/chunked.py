@@ -34,6 +34,7 @@ class ChunkedReader:
         "_limit",
         "_line",
         "_plain",
+        "_trailer_lines",
         "_trailers",
         "done",
         "rest",
@@ -46,6 +47,7 @@ class ChunkedReader:
         self.done = False
         self.rest = b""
         self.suspect = False
+        self._trailer_lines = bytearray()  # a list would take many times as much as they have
         self._limit = limit
         self._plain = min(limit, _PLAIN_SIZE)
         self._left = 0  # bytes of the chunk that are still missing
@@ -53,6 +55,11 @@ class ChunkedReader:
         self._in_trailers = False
         self._trailers = 0
         self._line = bytearray()
+
+    @property
+    def trailers(self) -> list[bytes]:
+        """The lines of the trailers as they came."""
+        return bytes(self._trailer_lines).splitlines()
 
     def feed(self, data: bytes, content: list[bytes]) -> None:
         """Append the content in `data` to `content`. Raises Malformed, LimitExceeded."""
@@ -114,6 +121,8 @@ class ChunkedReader:
             raise Malformed("a trailer of the body is not valid", data=line)
         elif _FRAMING.match(line):
             self.suspect = True
+        else:
+            self._trailer_lines += line + b"\n"
 
     def _check(self, size: int) -> None:
         if size > self._limit:

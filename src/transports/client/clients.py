@@ -1,12 +1,16 @@
 """What every client offers, however it moves the bytes: to blocking code, and to async code."""
 
 from abc import ABC, abstractmethod
-from typing import Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
 
 from ...protocols.errors import LocalProtocolError
 from ...protocols.exchange import Exchange
 from ...protocols.reply import Reply
 from .answer import Answer, AsyncAnswer, Reading
+
+if TYPE_CHECKING:
+    from ...protocols.observer import Observing
 
 __all__ = ["AnyClient", "AsyncClient", "BlockingClient"]
 
@@ -14,8 +18,9 @@ __all__ = ["AnyClient", "AsyncClient", "BlockingClient"]
 class AnyClient(ABC):
     """Asks questions, until it is closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, observers: "Sequence[Observing]" = ()) -> None:
         self._closed = False
+        self._observers = observers
 
     @property
     def closed(self) -> bool:
@@ -35,6 +40,10 @@ class AnyClient(ABC):
             raise LocalProtocolError("the client is closed: open the answer inside its with block")
         if not exchange.unstarted:
             raise LocalProtocolError("the exchange was used already: open exchange.fresh()")
+        if self._observers:
+            from ...protocols.observer import observe
+
+            observe(exchange, self._observers)
         return self._reading(exchange)
 
 

@@ -1,7 +1,7 @@
 """One TCP connection without its socket: a stack of TLS, tunnel and HTTP/1.1."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import msgspec
 
@@ -62,17 +62,32 @@ is `established`, something can be sent by it. If it never is, `unfinished` is w
 class Connection:
     """The stack of one connection. `http` is the current request."""
 
-    __slots__ = ("_ahead", "_opening", "_out", "_tls", "_unsent", "http", "over", "route")
+    __slots__ = (
+        "_ahead",
+        "_opening",
+        "_request",
+        "_tls",
+        "http",
+        "over",
+        "plain",
+        "route",
+        "unsent",
+    )
+
+    protocol: ClassVar[type[HTTP1]] = HTTP1
 
     def __init__(
         self, route: Route, head_limit: int, ssl_context: Callable[[], "ssl.SSLContext"]
     ) -> None:
         self.route = route
-        self._out = bytearray()
-        self._unsent = b""  # the request, until the connection is established
+        self.unsent = bytearray()
+        """Bytes for the socket."""
+        self._request = b""  # until the connection is established
         self._tls: list[TLS] = []  # established, outermost first: with a proxy, and with the server
         self._ahead = _layers(route, head_limit, ssl_context)
         self._opening: Layer | None = next(self._ahead, None)
+        self.plain = self._opening is None
+        """Whether nothing lies between the socket and `http`, which may be fed directly."""
         self.http: HTTP1  # unset before `start`
         self.over = False
         """Whether TLS has ended: nothing more can be received, though the socket may be open."""
@@ -96,19 +111,19 @@ class Connection:
     def start(self, request: Request, head_limit: int) -> None:
         """Send `request`; the head of its response may have `head_limit` bytes. Raises
         LocalProtocolError if it can't be written."""
-        self.http = HTTP1(head_limit)
+        self.http = self.protocol(head_limit)
         forwarder = self.route.forwarder
-        self._unsent = self.http.start(
+        self._request = self.http.start(
             request, through_proxy=None if forwarder is None else forwarder.authorization
         )
         self._flush()
 
     def data_to_send(self) -> bytes:
         """Bytes for the socket; empty if there are none."""
-        if not self._out:
+        if not self.unsent:
             return b""
-        data = bytes(self._out)
-        self._out.clear()
+        data = bytes(self.unsent)
+        self.unsent.clear()
         return data
 
     def receive(self, data: bytes, exchange: Exchange, events: list[Event]) -> None:
@@ -150,12 +165,12 @@ class Connection:
         if self._opening is not None:
             data = self._opening.data_to_send()
         else:
-            data, self._unsent = self._unsent, b""
+            data, self._request = self._request, b""
         for tls in reversed(self._tls):
             if data:
                 tls.send(data)
             data = tls.data_to_send()
-        self._out += data
+        self.unsent += data
 
 
 def _layers(

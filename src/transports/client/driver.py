@@ -106,9 +106,9 @@ class Driver:
         """The exchange of the attempt under way."""
         return self._exchange
 
-    def leave(self) -> None:
+    def leave(self, *, aborted: bool = False) -> None:
         """The reader has left: observers are told."""
-        self._exchange.leave()
+        self._exchange.leave(aborted=aborted)
 
     def conceal(self, error: TokenwireError) -> None:
         """Take out of `error` the secrets of all requests so far, and those of the transport."""

@@ -3,7 +3,8 @@
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from math import inf
 from threading import Lock
 from typing import TYPE_CHECKING, assert_never
 
@@ -18,7 +19,7 @@ from ...protocols.events import Event
 from ...protocols.exchange import Exchange
 from ...protocols.retry import Retry
 from .addresses import is_ip
-from .answer import NOT_CLOSED, Reading
+from .answer import NOT_CLOSED, Reading, Take
 from .clients import AnyClient
 from .connection import Route
 from .network import Dialer, Network, Stream
@@ -28,6 +29,8 @@ from .wire import Connect, Release, Sleep, Transfer, Wire
 
 if TYPE_CHECKING:
     import ssl
+
+    from ...protocols.observer import Observing
 
 __all__ = ["NativeClient"]
 
@@ -41,7 +44,8 @@ class NativeClient(AnyClient):
     `user:password@` if it needs that; without it the environment's, if `trust_env`. `clocks`:
     without them those of the provider. `retry`: when to ask again. `allow_private_addresses`:
     follow a server to an address in a private network. `single_use`: the client is for one answer,
-    and closed with it.
+    and closed with it. `observers` are told of each chat that is asked by it: give functions that
+    make an `Observer`, as each one is for a single question.
     """
 
     def __init__(
@@ -54,8 +58,9 @@ class NativeClient(AnyClient):
         retry: Retry | None = None,
         allow_private_addresses: bool = False,
         single_use: bool = False,
+        observers: "Sequence[Observing]" = (),
     ) -> None:
-        super().__init__()
+        super().__init__(observers)
         self._single_use = single_use
         self._home: tuple[Network, Pool] | None = None  # in the event loop that asked last
         self._moving = Lock()
@@ -173,6 +178,7 @@ class _WireReading(Reading):
                     self._drop()  # it may have been connected since
                     if wire.finished:
                         return []
+                    wire.leave(aborted=True)
                     raise TransportError("the answer was closed, or aborted")
                 action = wire.next(network.now())
                 match action:
@@ -212,6 +218,38 @@ class _WireReading(Reading):
             raise
         events, wire.events = wire.events, []
         return events
+
+    async def push(self, take: Take) -> None:
+        async for events in self:
+            if (brake := take(events)) is not None:
+                await brake
+            self._filling = True
+            try:
+                await self._flow(take)
+            finally:
+                self._filling = False
+
+    async def _flow(self, take: Take) -> None:
+        """Hand over what comes, as long as there is nothing to do but to wait for it."""
+        wire, network = self._wire, self._network
+        assert wire is not None
+        assert network is not None
+        handing = _Handing(wire, network, take, lambda: self._aborted)
+        while self._link is not None and not self._unsent and not self._aborted:
+            until = wire.listen(network.now())
+            if until is None:
+                return
+            handing.until = until
+            try:
+                await self._link.stream.pump(handing.receive, None if until == inf else until)
+            except TimeoutError:
+                wire.timed_out(network.now())
+            except OSError:
+                wire.lost()
+            except BaseException:  # above all a cancelled reader, which no longer waits
+                wire.pause(network.now())
+                raise
+            await handing.brake()
 
     async def leave(self, *, at_once: bool) -> None:
         at_once = at_once or self._aborted or not self.is_current()
@@ -334,6 +372,49 @@ class _WireReading(Reading):
         link, self._link = self._link, None
         if link is not None:
             link.stream.close()
+
+
+class _Handing:
+    """Hands what a wire makes of its bytes to `take`, as they come."""
+
+    __slots__ = ("_aborted", "_brake", "_network", "_take", "_thrown", "_wire", "until")
+
+    def __init__(
+        self, wire: Wire, network: Network, take: Take, aborted: Callable[[], bool]
+    ) -> None:
+        self._wire = wire
+        self._network = network
+        self._take = take
+        self._aborted = aborted
+        self._brake: Awaitable[object] | None = None
+        self._thrown: BaseException | None = None
+        self.until = inf
+        """Until when to wait."""
+
+    def receive(self, data: bytes) -> float | None:
+        """Until when to wait for more; None: not now. See `network.Receive`."""
+        wire, now = self._wire, self._network.now
+        if not data and self._aborted():
+            wire.lost()  # closed by us, not by the peer
+            return None
+        wire.received(data, now())
+        if wire.events:
+            events, wire.events = wire.events, []
+            try:
+                self._brake = self._take(events)
+            except BaseException as error:  # noqa: BLE001  for the caller of `push`, not the loop
+                self._thrown = error
+            if self._brake is not None or self._thrown is not None:
+                return None
+        return self.until if wire.listens(now()) else None
+
+    async def brake(self) -> None:
+        """Wait until `take` wants more. Raises what it raised."""
+        brake, self._brake = self._brake, None
+        if self._thrown is not None:
+            raise self._thrown
+        if brake is not None:
+            await brake
 
 
 async def _resolve(dialer: Dialer, route: Route, deadline: float | None) -> list[str]:

@@ -6,9 +6,14 @@ time of the network's clock, None for no limit. Once it has passed, the call rai
 
 import selectors
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Protocol
 
-__all__ = ["Dialer", "Network", "Selector", "Stream"]
+__all__ = ["Dialer", "Network", "Receive", "Selector", "Stream", "pump"]
+
+Receive = Callable[[bytes], float | None]
+"""What takes the bytes of a connection, as they come (empty: the peer has closed). It returns until
+when to wait for more of them; infinite: forever; None: no more, for now."""
 
 # For a single wait poll() is the quickest, but Windows has none.
 Selector = getattr(selectors, "PollSelector", selectors.DefaultSelector)
@@ -29,6 +34,10 @@ class Stream(Protocol):
 
     def wait(self, deadline: float | None) -> Awaitable[None]:
         """Wait until there may be something to take."""
+        ...
+
+    def pump(self, receive: Receive, deadline: float | None) -> Awaitable[None]:
+        """Give `receive` what comes, until it wants no more; see the function `pump`."""
         ...
 
     def is_quiet(self) -> bool:
@@ -85,3 +94,15 @@ class Network(Protocol):
         """Have `call` called soon, in the thread or event loop of the network; at once, if that has
         ended. From any thread."""
         ...
+
+
+async def pump(stream: Stream, receive: Receive, deadline: float | None) -> None:
+    """What `Stream.pump` does, by its other methods. Raises OSError if the connection is broken,
+    TimeoutError once the deadline has passed."""
+    while True:
+        while (data := stream.take()) is None:
+            await stream.wait(deadline)
+        until = receive(data)
+        if until is None:
+            return
+        deadline = None if until == inf else until

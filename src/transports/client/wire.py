@@ -16,6 +16,7 @@ report that no action asked for raises LocalProtocolError and changes nothing.
 
 from collections.abc import Callable
 from enum import Enum, auto
+from math import inf
 from typing import TypeAlias
 
 import msgspec
@@ -166,6 +167,30 @@ class Wire(Driver):
         self._connection = None
         return Release(self._keep)
 
+    def listen(self, now: float) -> float | None:
+        """Until when to wait for bytes (infinite: forever), if that is all there is to do; None: do
+        what `next` says. For transports that are called when bytes arrive."""
+        if not self.listens(now):
+            return None
+        self._deadline = self._timer.deadline()
+        return inf if self._deadline is None else self._deadline
+
+    def listens(self, now: float) -> bool:
+        """Whether to wait for more bytes is all there is to do, until the moment that `listen` has
+        told. By then the clocks may have got more time: `timed_out` finds that out, and to ask
+        `listen` again."""
+        connection = self._connection
+        if (
+            self._phase is not _TALK
+            or self._exchange.has_more
+            or self.events
+            or connection is None
+            or connection.unsent
+        ):
+            return False
+        self._timer.wait(now)
+        return True
+
     def check_address(self, address: str) -> None:
         """Raises UnexpectedContent if a server chose where to connect, and the IP `address` is not
         public. Ask before connecting, so that not even a first packet goes there: `connected`
@@ -213,7 +238,8 @@ class Wire(Driver):
         connection = self._connection
         assert connection is not None
         try:
-            connection.receive(data, self._exchange, self.events)
+            receiver = connection.http if connection.plain else connection
+            receiver.receive(data, self._exchange, self.events)
         except TokenwireError as error:
             self._break(error)
             return
@@ -221,7 +247,15 @@ class Wire(Driver):
             self._connecting = False
             self._timer.connected()
         self._drained += len(data)
-        self._received(connection, now)
+        exchange, deadline = self._exchange, self._deadline
+        if (
+            (self.events and exchange.even and exchange.direct is not None)
+            and (deadline is None or now < deadline)
+            and not connection.over
+        ):
+            self._timer.event(0)  # whole events, and no more is to be done: as mostly
+        else:
+            self._received(connection, now)
 
     def lost(self) -> None:
         """The connection was reset, or broke in another way."""
@@ -262,10 +296,10 @@ class Wire(Driver):
         """Something was received and, as far as that is done at once, decoded."""
         exchange = self._exchange
         if self.events:
-            self._timer.event(exchange.partial)
+            self._timer.event(0 if exchange.even else exchange.partial)
         else:
             self._timer.unit(exchange.partial, now)
-        if not exchange.wants_data:
+        if exchange.direct is None and not exchange.wants_data:
             self._settle(now)
         elif exchange.has_more:
             return  # `next` goes on with it, and looks at the clocks

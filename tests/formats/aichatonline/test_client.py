@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.driving import JSON, SSE, Ending, Outcome, Response, alike, no_sign_of_life
-from tokenwire.protocols.chat import Chat, ImagePart, Message, as_chat
+from tokenwire.protocols.chat import Chat, ImagePart, Message, Opaque, as_chat
 from tokenwire.protocols.errors import (
     AuthenticationFailed,
     LimitExceeded,
@@ -21,7 +21,7 @@ from tokenwire.protocols.errors import (
     Truncated,
     UnexpectedContent,
 )
-from tokenwire.protocols.events import End, Event, Text, Unrecognized
+from tokenwire.protocols.events import End, Event, Native, Text, Unrecognized
 from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.question import RandomSource
@@ -128,6 +128,10 @@ def test_randomness_is_the_callers() -> None:
         (as_chat("hi", temperature=0.5), "temperature"),
         (Chat(messages=()), "no message"),
         (Chat(messages=(Message("user", (ImagePart("https://x.test/a"),)),)), "image"),
+        (
+            Chat(messages=(Message("user", (Opaque(Native("aichatonline", b"{}")),)),)),
+            "aichatonline takes only text",
+        ),
     ],
 )
 def test_what_cannot_be_asked(chat: Chat, word: str) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.driving import JSON, SSE, Ending, Outcome, Response, alike, drive, no_sign_of_life
-from tokenwire.protocols.chat import Chat, ImagePart, Message, as_chat
+from tokenwire.protocols.chat import Chat, ImagePart, Message, Opaque, as_chat
 from tokenwire.protocols.errors import (
     AuthenticationFailed,
     BadRequest,
@@ -21,7 +21,7 @@ from tokenwire.protocols.errors import (
     Truncated,
     UnexpectedContent,
 )
-from tokenwire.protocols.events import End, Event, Image, Text, Unrecognized
+from tokenwire.protocols.events import End, Event, Image, Native, Text, Unrecognized
 from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.registry import PROVIDERS
@@ -89,13 +89,23 @@ def test_picture_request() -> None:
     assert json.loads(request.body) == {"type": "image", "messagesHistory": history}
 
 
+def test_the_last_message_is_drawn() -> None:
+    chat = Chat(messages=(*HISTORY, Message("user", "a dog")), model="dalle")
+    request = ask(chat).next_request()
+    assert request is not None
+    assert b"a dog" in request.body
+    assert b"a cat" not in request.body
+
+
 @pytest.mark.parametrize("model", ["gpt-4", "dalle"])
 def test_what_cannot_be_asked(model: str) -> None:
     see = (Message("user", (ImagePart("https://x.test/a"),)),)
+    own = (Message("user", (Opaque(Native("aichats", b"{}")),)),)
     for chat, word in (
         (as_chat("hi", temperature=0.5), "temperature"),
         (Chat(messages=()), "^no message"),
         (Chat(messages=see), "image"),
+        (Chat(messages=own), "^aichats takes only text"),
     ):
         with pytest.raises(LocalProtocolError, match=word):
             ask(chat.replace(model=model))

@@ -34,6 +34,7 @@ from tokenwire.protocols.blocks import Block, BlockWriter, blocks_of
 from tokenwire.protocols.chat import Role
 from tokenwire.protocols.encoding import accepted_id
 from tokenwire.protocols.formats.anthropic.request import IDS
+from tokenwire.protocols.toolkit.toolcalls import seems_complete
 from tokenwire.testing import Subject
 
 __all__ = ["SUBJECTS"]
@@ -110,7 +111,17 @@ def hears_whole(chat: Chat, answer: list[Event]) -> list[Event]:
         heard += piece(block, "" if block.text == "{}" else block.text)
         if getattr(block, "kept", False):
             heard += native(block)
-    return [*heard, usage_of(counts(said.usage)), *ends(answer, heard), End("terminator")]
+    told = ends(answer, heard)
+    (finish,) = (e for e in told if isinstance(e, Finish))
+    for number, event in enumerate(told):
+        # An empty input may be all that was left of a call that was cut.
+        if (
+            isinstance(event, ToolCallEnd)
+            and event.complete
+            and not seems_complete(event, finish.kind)
+        ):
+            told[number] = msgspec.structs.replace(event, complete=False)
+    return [*heard, usage_of(counts(said.usage)), *told, End("terminator")]
 
 
 def opening(block: Block, *, kept: bool) -> list[Event]:

@@ -135,6 +135,8 @@ def test_names_may_be_missing_or_come_without_blanks() -> None:
 def test_white_space_is_padding() -> None:
     padded = PLAIN.replace(b"}\n\n", b"     }\n\n")
     assert receive(padded).events == receive(PLAIN).events
+    indented = PLAIN.replace(b"data: {", b"data:   {")
+    assert receive(indented).events == receive(PLAIN).events
 
 
 @pytest.mark.parametrize(
@@ -152,6 +154,13 @@ def test_pings_mean_nothing_anywhere(ping: bytes) -> None:
     pinged = ping + ping.join(units) + ping
     assert receive(pinged).what == receive(PLAIN).what
     no_sign_of_life(ask(), BEGIN, ping)
+
+
+@pytest.mark.parametrize(("size", "pings"), [(1001, True), (1002, False)])
+def test_how_far_in_its_data_a_ping_may_say_so(size: int, pings: bool) -> None:
+    data = b'{"cost": "%s", "type": "ping"}'
+    data %= b"0" * (size - len(data) + 2)
+    assert said(b"data: " + data + b"\n\n") == ([] if pings else [Unrecognized(data)])
 
 
 def test_pings_do_not_keep_a_silent_stream_alive() -> None:
@@ -209,6 +218,13 @@ def test_blocks_are_found_by_their_index() -> None:
     assert said(*parts) == [Text("b", 1), Text("a", 0), Text("c", 1), Text("d", 0)]
 
 
+def test_each_block_closes_at_its_own_stop() -> None:
+    hidden = {"type": "redacted_thinking", "data": "ZA=="}
+    new = {"type": "new"}
+    parts = [start(0, **hidden), start(1, **new), stop(0), stop(1)]
+    assert shown(said(*parts)) == [native(hidden), native(new, 1)]
+
+
 def test_usual_events_that_are_none() -> None:
     """Of another block, of another type than they are named, and no JSON."""
     two = [OPEN, start(1, type="text", text=""), text(1, "a"), text(0, "b"), text(1, "c")]
@@ -227,14 +243,24 @@ def test_an_index_may_be_missing() -> None:
 
 def test_a_start_may_be_missing() -> None:
     thought = delta(1, "thinking_delta", thinking="t")
-    assert said(text(0, "a"), stop(0), thought, stop(1)) == [Text("a"), Reasoning("t", 1)]
-    odd = delta(0, "text_delta", text="a", new=1)
-    assert said(odd, stop(0)) == [Text("a"), Unrecognized(b"1", "content[0].delta.new")]
+    assert said(text(0, "a"), text(0, "b"), stop(0), thought, stop(1)) == [
+        *(Text("a"), Text("b"), Reasoning("t", 1)),
+    ]
+    odd = delta(5, "text_delta", text="a", new=1)
+    new = Unrecognized(b"1", "content[5].delta.new")
+    assert said(odd, text(5, "b"), stop(5)) == [Text("a"), new, Text("b")]
 
 
 def test_empty_pieces_are_no_events() -> None:
     assert said(OPEN, text(0, ""), stop(0)) == []
     assert said(OPEN, text(0, ""), text(0, "a"), text(0, ""), stop(0)) == [Text("a")]
+
+
+def test_a_piece_after_the_stop_begins_a_block() -> None:
+    more = text(0, "b") + text(0, "c")
+    assert said(OPEN, text(0, "a"), stop(0), more, stop(0)) == [
+        *(Text("a"), Text("b", 1), Text("c", 1)),
+    ]
 
 
 def test_a_stop_of_nothing() -> None:
@@ -280,6 +306,8 @@ def test_input_that_is_there_at_the_start() -> None:
     assert events[2] == ToolCallDelta(0, '{"a": 1}')
     assert ToolCallEnd(0, "t", "f", '{"a": 1}', True) in events
     assert ToolCallEnd(0, "t", "f", '{"a"', False) in call("tool_use", input='{"a"').events
+    block = start(0, type="tool_use", id="t", name="f", input={"a": "?"})
+    assert ToolCallDelta(0, '{"a": "\ufffd"}') in said(block.replace(b"?", b"\xff"), stop(0))
 
 
 def test_who_called_it() -> None:
@@ -343,6 +371,10 @@ def test_input_at_the_start_and_in_pieces() -> None:
     """What comes in pieces counts."""
     outcome = call("tool_use", '{"a":', "1}", input={"a": 1}).succeeded()
     assert ToolCallEnd(0, "t", "f", '{"a":1}', True) in outcome.events
+    block = start(0, type="tool_use", id="t", name="f", input={"a": 1})
+    odd = delta(0, "input_json_delta", partial_json='{"a":1}', new=1)
+    events = receive(BEGIN, block, odd, stop(0), over("tool_use"), STOP).events
+    assert ToolCallEnd(0, "t", "f", '{"a":1}', False) in events
 
 
 # Thoughts, and what only the service understands
@@ -453,13 +485,17 @@ def test_other_citations() -> None:
     search = {"type": "search_result_location", "source": "https://s", "title": "t"}
     events = said(CITED, cite(**search), text(0, "a"), stop(0))
     assert events[0] == Citation("https://s", "t")
-    first = said(OPEN, cite(**WEB), text(0, "a"), stop(0))
-    form: dict[str, Any] = {"type": "text", "text": "a", "citations": [WEB]}
-    assert shown(first) == [Citation("u", "t", quote="q"), Text("a"), native(form)]
+    first = said(OPEN, cite(**WEB), text(0, "a"), text(0, "b"), stop(0))
+    form: dict[str, Any] = {"type": "text", "text": "ab", "citations": [WEB]}
+    assert shown(first) == [Citation("u", "t", quote="q"), Text("a"), Text("b"), native(form)]
     late = said(OPEN, text(0, "a"), cite(**WEB), stop(0))
     assert late == [Text("a"), Citation("u", "t", quote="q")]  # nothing of it was kept
     odd = said(CITED, delta(0, "citations_delta", citation=7), text(0, "a"), stop(0))
     assert shown(odd) == [Text("a"), native({"type": "text", "text": "a", "citations": [7]})]
+    bare = said(CITED, delta(0, "citations_delta"), stop(0))
+    assert shown(bare) == [native({"type": "text", "text": "", "citations": [None]})]
+    none = said(CITED, text(0, "a"), stop(0))
+    assert shown(none) == [Text("a"), native({"type": "text", "text": "a", "citations": []})]
     nothing = said(start(0, type="text", text="", citations=None, new=1), cite(**WEB), stop(0))
     form = {"type": "text", "text": "", "citations": [WEB], "new": 1}
     assert shown(nothing) == [Citation("u", "t", quote="q"), native(form)]
@@ -522,6 +558,15 @@ def test_a_refusal() -> None:
     ]
 
 
+def test_a_reason_that_means_an_error() -> None:
+    """As the provider says."""
+    provider = ANTHROPIC.replace(finishes={"broken": "error"})
+    exchange = provider.exchange(as_chat("hi", model="m"))
+    error = alike(exchange, BEGIN + over("broken") + STOP).error
+    assert isinstance(error, Refused)
+    assert error.code == "broken"
+
+
 def test_what_goes_on_after_the_reason() -> None:
     """It is not complete any more, until the next reason or the end mark."""
     for begin in (BEGIN + over(), message(stop_reason="end_turn")):
@@ -538,14 +583,24 @@ def test_blocks_without_a_stop() -> None:
     hidden = start(0, type="redacted_thinking", data="ZA==")
     form = {"type": "redacted_thinking", "data": "ZA=="}
     assert shown(receive(BEGIN, hidden, STOP).succeeded().events[1:-1]) == [native(form)]
+    assert shown(said(hidden)) == [native(form)]
     assert shown(said(hidden, OPEN, text(0, "a"), stop(0))) == [native(form), Text("a", 1)]
 
 
 def test_a_second_start() -> None:
     assert said(OPEN, text(0, "a"), BEGIN, text(0, "b"), stop(0)) == [Text("a"), Text("b")]
-    outcome = receive(BEGIN, OPEN, text(0, "a"), message(id="msg_2"))
+    second = message(id="msg_2")
+    outcome = receive(BEGIN, OPEN, text(0, "a"), second)
     assert isinstance(outcome.error, Malformed)
+    assert outcome.error.message == "a second message_start, of another message"
+    assert outcome.error.data in second
+    assert b"msg_2" in outcome.error.data
     assert outcome.reply.text == "a"
+
+
+def test_a_start_without_an_id_or_a_model() -> None:
+    assert receive(message(id=None), over(), STOP).events[0] == Start("", "m")
+    assert receive(message(model=None), over(), STOP).events[0] == Start("msg_1", "")
 
 
 # Usage
@@ -585,7 +640,8 @@ def test_odd_usage() -> None:
         raw={"output_tokens": True}
     )
     assert receive(BEGIN, over(usage=7), STOP).reply.usage is None
-    assert receive(BEGIN, event("message_delta"), over(), STOP).succeeded().reply.usage is None
+    bare = receive(BEGIN, event("message_delta"), over(), STOP).succeeded()
+    assert bare.events == [Start("msg_1", "m"), FINISH, END]
 
 
 # What is not understood
@@ -622,6 +678,8 @@ def test_an_unknown_delta() -> None:
     assert said(delta(5, "new_delta")) == [
         Unrecognized(b'{"type": "new_delta"}', "content[5].delta")
     ]
+    bare = delta(0, "new_delta").replace(b'"index": 0, ', b"")
+    assert said(OPEN, bare, stop(0)) == [Unrecognized(b'{"type": "new_delta"}', "content[0].delta")]
 
 
 def test_a_piece_of_another_kind() -> None:
@@ -630,6 +688,16 @@ def test_a_piece_of_another_kind() -> None:
     assert said(OPEN, wrong, text(0, "a"), stop(0)) == [
         *(Unrecognized(raw, "content[0].delta"), Text("a")),
     ]
+    told = text(0, "a")
+    raw = b'{"type": "text_delta", "text": "a"}'
+    tool = start(0, type="tool_use", id="t", name="f", input={})
+    for block in (THINKING, tool):
+        found = said(block, told, told, stop(0))
+        assert found.count(Unrecognized(raw, "content[0].delta")) == 2
+        assert not any(isinstance(e, Text | Reasoning) for e in found)
+    piece = delta(0, "input_json_delta", partial_json="{}")
+    raw = b'{"type": "input_json_delta", "partial_json": "{}"}'
+    assert said(CITED, piece, stop(0)) == [Unrecognized(raw, "content[0].delta")]
     arguments = delta(3, "input_json_delta", partial_json="{}")
     place = "content[3].delta"
     assert said(arguments) == [
@@ -648,12 +716,26 @@ def test_an_unknown_key_of_a_piece() -> None:
     tool = start(0, type="tool_use", id="t", name="f", input={})
     piece = delta(0, "input_json_delta", partial_json="{}", new=1)
     assert said(tool, piece, stop(0))[-3:-1] == [ToolCallDelta(0, "{}"), found]
+    use = start(0, type="server_tool_use", input={})
+    assert said(use, piece, stop(0)) == [
+        found,
+        Unrecognized(b'{"type":"server_tool_use","input":{}}', "content[0]"),
+        Unrecognized(b"{}", "content[0].input"),
+    ]
+
+
+def test_an_unknown_key_of_a_piece_of_another_block() -> None:
+    strange = delta(0, "text_delta", text="a", new=1)
+    found = Unrecognized(b"1", "content[0].delta.new")
+    two = [OPEN, start(1, type="text", text=""), strange, stop(0), stop(1)]
+    assert said(*two) == [Text("a"), found]
 
 
 def test_an_unknown_key_of_a_block_or_a_message() -> None:
     events = said(start(0, type="text", text="a", new=1), text(0, "b"), stop(0))
     form = {"type": "text", "text": "ab", "new": 1}
     assert shown(events) == [Text("a"), Text("b"), native(form)]
+    assert said(start(0, type="text", text="a", new=None), stop(0)) == [Text("a")]
     begin = message(new=1, container=None, service_tier="x")
     events = receive(begin, over(container={"id": "c"}), STOP).succeeded().events
     assert Unrecognized(b"1", "message.new") in events
@@ -717,6 +799,13 @@ def test_what_is_no_json() -> None:
     assert outcome.reply.text == "a"
 
 
+def test_a_line_that_is_no_field() -> None:
+    events = receive(PLAIN.removesuffix(STOP), b"oops\n").succeeded().events
+    assert Unrecognized(b"oops") in events
+    events = receive(PLAIN.removesuffix(STOP), b"{\n").succeeded().events
+    assert Unrecognized(b"{\n") in events
+
+
 # Errors
 
 
@@ -754,8 +843,11 @@ def test_an_error_in_the_stream(type: str, kind: Any, before: bytes) -> None:
 
 def test_an_error_without_a_name_or_a_type() -> None:
     for body in (
-        b'data: {"type":"error","error":{"type":"overloaded_error","message":"no"}}\n\n',
-        b'data: {"error":{"type":"overloaded_error","message":"no"}}\n\n',
+        b'data: {"type":"error","error":{"type":"timeout_error","message":"no"}}\n\n',
+        b'data: {"error":{"type":"timeout_error","message":"no"}}\n\n',
+    ):
+        assert isinstance(receive(body).error, Overloaded)
+    for body in (
         b"event: error\ndata: overloaded\n\n",
         b'event: ping\ndata: {"type":"error","error":{"message":"no"}}\n\n',
         b'{"type":"error","error":{"type":"overloaded_error","message":"no"}}',
@@ -829,6 +921,24 @@ def test_a_whole_answer() -> None:
     ]
 
 
+def test_why_a_whole_answer_stopped() -> None:
+    stopped = whole(stop_reason="stop_sequence", stop_sequence="END").succeeded()
+    assert stopped.events[1:] == [Finish("stop_sequence", "stop", "END"), END]
+    details = {"category": "cyber", "explanation": "No."}
+    refused = whole(stop_reason="refusal", stop_details=details).succeeded()
+    finish = Finish("refusal", "content_filter", "cyber")
+    assert refused.events[1:] == [Refusal("No."), finish, END]
+
+
+def test_odd_values_of_a_whole_answer() -> None:
+    content = [{"type": "text", "text": "a"}, {"type": "text", "text": 1.5}, 7]
+    assert whole(content=content).succeeded().events[1:-2] == [
+        Text("a"),
+        Unrecognized(b"1.5", "content[1].text"),
+        Unrecognized(b"7", "content[2]"),
+    ]
+
+
 def test_half_a_whole_answer() -> None:
     outcome = whole(content=[{"type": "text", "text": "a"}], stop_reason=None)
     assert isinstance(outcome.error, Truncated)
@@ -846,8 +956,16 @@ def test_a_stream_that_was_answered_whole() -> None:
 def test_another_document(body: bytes) -> None:
     error = alike(ask(stream=False), body).error
     assert isinstance(error, UnexpectedContent | Malformed)
-    refused = alike(ask(stream=False), b'{"type":"error","error":{"type":"api_error"}}').error
-    assert isinstance(refused, Refused)
+    if isinstance(error, UnexpectedContent):
+        said = ("a JSON document that is no message", body)
+        assert (error.message, error.data) == said
+
+
+def test_an_error_instead_of_a_message() -> None:
+    body = b'{"type":"error","error":{"type":"timeout_error","message":"too late"}}'
+    error = alike(ask(stream=False), body).error
+    assert isinstance(error, Overloaded)
+    assert (error.message, error.data) == ("the service refused: too late", body)
 
 
 # Limits

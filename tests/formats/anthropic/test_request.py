@@ -197,13 +197,29 @@ REFUSED: dict[str, tuple[Any, dict[str, Any]]] = {
     "one of the user must come first": ([Message("system", "s")], {}),
     "an empty message": ([Message("user", (TextPart(""),))], {}),
     "a file of type 'audio/wav'": ([Message("user", (FilePart.of_bytes(b"", "audio/wav"),))], {}),
-    "a file of type 'gs'": ([Message("user", (FilePart("gs://a"),))], {}),
+    "a file of type 'gs'": ([Message("user", (FilePart("gs://a:b"),))], {}),
+    f"a file of type '{'x' * 80}':": (
+        [Message("user", (FilePart.of_bytes(b"", "x" * 99),))],
+        {},
+    ),
     "a file of type 'text/csv'": ([Message("user", (FilePart("https://a", "text/csv"),))], {}),
-    "that is not UTF-8 text": (
+    "^a file of type 'text/plain' that is not UTF-8 text$": (
         [Message("user", (FilePart.of_bytes(b"\xff", "text/plain"),))],
         {},
     ),
-    "a picture of type 'image/tiff'": (
+    "that is not UTF-8 text": (
+        [Message("user", (FilePart("data:text/plain;base64,YQ==!"),))],
+        {},
+    ),
+    "can't take a picture's detail": (
+        [Message("user", (ImagePart("https://a/1.png", "high"),))],
+        {},
+    ),
+    f"a picture of type '{'x' * 80}':": (
+        [Message("user", (ImagePart.of_bytes(b"", "x" * 99),))],
+        {},
+    ),
+    "'image/tiff': the types are image/jpeg, image/png, image/gif, image/webp$": (
         [Message("user", (ImagePart.of_bytes(b"", "image/tiff"),))],
         {},
     ),
@@ -216,6 +232,10 @@ REFUSED: dict[str, tuple[Any, dict[str, Any]]] = {
         {},
     ),
     "ToolCall has no place in user messages": ([Message("user", (ToolCall("c", "f", ""),))], {}),
+    "ToolCall has no place in tool messages": (
+        [HI, Message("tool", (ToolCall("c", "f", ""),))],
+        {},
+    ),
     "ReasoningPart has no place in user messages": ([Message("user", (ReasoningPart("t"),))], {}),
     "the call 'f' .c. has arguments that are not one JSON object": (
         [HI, Message("assistant", (ToolCall("c", "f", "[1]"),))],
@@ -229,7 +249,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any]]] = {
         [HI, Message("assistant", (ToolCall("c", "h", '{"a":"\ud83d"}'),))],
         {},
     ),
-    "a picture is given by its bytes or an http": (
+    "^a picture is given by its bytes or an http.s. address$": (
         [Message("user", (ImagePart("ftp://a"),))],
         {},
     ),
@@ -315,12 +335,12 @@ def test_neighbours_are_one_message_with_results_first() -> None:
 
 def test_ids_of_other_services() -> None:
     """What the service would refuse is replaced, in the call and in its result alike."""
-    calls = (ToolCall("functions.f:0", "f", ""), ToolCall("", "g", ""))
+    calls = (ToolCall("functions.f:0", "f", ""), ToolCall("", "g", ""), ToolCall("", "h", ""))
     written = turns(HI, Message("assistant", calls), calls[0].result("x"), calls[1].result("y"))
-    first, second = written[1]["content"]
+    first, second, third = written[1]["content"]
     assert first["id"].startswith("tw_")
     assert len(first["id"]) == 23
-    assert second["id"] == "call_1_1"
+    assert (second["id"], third["id"]) == ("call_1_1", "call_1_2")
     assert [r["tool_use_id"] for r in written[2]["content"]] == [first["id"], second["id"]]
 
 
@@ -330,10 +350,10 @@ def test_cache_marks() -> None:
     call = ToolCall("c", "f", "{}", cache="5m")
     result = call.result([TextPart("a", cache="5m"), TextPart("b", cache="1h")])
     kept = FilePart(pdf.url, pdf.media_type, "a.pdf", cache="1h")
-    asked = Message("user", (TextPart("x", cache="5m"), kept))
+    picture = ImagePart("https://a", cache="5m")
+    asked = Message("user", (TextPart("x", cache="5m"), kept, picture))
     written = turns(asked, Message("assistant", (call,)), result)
-    text, document = written[0]["content"]
-    assert (text["cache_control"], document["cache_control"]) == (mark, hour)
+    assert [block["cache_control"] for block in written[0]["content"]] == [mark, hour, mark]
     assert written[1]["content"][0]["cache_control"] == mark
     assert written[2]["content"] == [
         {
@@ -406,6 +426,11 @@ def test_parts(name: str) -> None:
     assert written == [block, {"type": "text", "text": "?"}]
 
 
+def test_a_file_at_an_address_is_a_pdf() -> None:
+    (block,) = turns(Message("user", (FilePart("https://a/b"),)))[0]["content"]
+    assert block == {"type": "document", "source": {"type": "url", "url": "https://a/b"}}
+
+
 def test_data_urls() -> None:
     """Those without base64, too, and in any case."""
     parts = (ImagePart("DATA:IMAGE/PNG;BASE64,YQ=="), FilePart("data:text/plain,a%20b"))
@@ -443,6 +468,11 @@ def test_what_the_service_said_goes_back_unchanged() -> None:
     assert written[1]["content"] == [THOUGHT, HIDDEN, USE, CITED, {"type": "new"}]
     understood = read({"messages": written}).messages[-1].parts
     assert understood == (*parts[:4], Opaque(own({"type": "new"})))
+
+
+def test_a_native_form_that_is_no_object() -> None:
+    parts = (Opaque(own(7)), TextPart("?"))
+    assert turns(Message("user", parts))[0]["content"] == [7, {"type": "text", "text": "?"}]
 
 
 def test_what_another_service_said() -> None:
@@ -544,6 +574,17 @@ def test_the_plain_call_of_an_sdk() -> None:
     assert read_message("assistant", [odd]).parts == (ToolCall("c", "f", '{"a'),)
 
 
+def test_a_mark_of_five_minutes() -> None:
+    block = {"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": "5m"}}
+    assert read_message("user", [block]).parts == (TextPart("a", cache="5m"),)
+
+
+def test_tools_of_the_body() -> None:
+    tool = {"type": "custom", "name": "f", "input_schema": SCHEMA}
+    assert read({"tools": [tool]}).tools == (Tool("f", parameters=SCHEMA),)
+    assert read({"tools": [{**tool, "strict": "no"}]}).tools == (Tool("f", parameters=SCHEMA),)
+
+
 def test_fields_of_the_body() -> None:
     thinking = {"type": "adaptive", "display": "omitted"}
     strange = {"type": "new"}
@@ -556,10 +597,14 @@ def test_fields_of_the_body() -> None:
             "new": 1,
         }
     )
-    odd = read({"output_config": {"effort": []}, "tool_choice": {"type": "tool", "name": "none"}})
-    assert (odd.effort, odd.tool_choice) == (None, None)
-    assert odd.extra["tool_choice"] == {"type": "tool", "name": "none"}
+    for name in ("auto", "none", "required"):
+        named_so = {"type": "tool", "name": name}
+        odd = read({"output_config": {"effort": []}, "tool_choice": named_so})
+        assert (odd.effort, odd.tool_choice) == (None, None)
+        assert odd.extra["tool_choice"] == named_so
     assert chat.stream
+    assert not read({"stream": False}).stream
+    assert not read({}).stream
     assert chat.effort is None
     assert chat.schema is None
     assert chat.tool_choice is None
@@ -613,6 +658,14 @@ def test_what_it_refuses(words: str) -> None:
         read(BAD[words])
     assert caught.value.message.startswith(words)
     assert caught.value.status == 400
+
+
+def test_a_long_role_is_not_shown_whole() -> None:
+    with pytest.raises(Refused) as caught:
+        read_message("x" * 999, "a")
+    said = caught.value.message
+    assert said.startswith("messages.1.role: 'xxx")
+    assert len(said) == 200
 
 
 def test_about_how_many_tokens_there_are() -> None:

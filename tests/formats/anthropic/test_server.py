@@ -8,7 +8,7 @@ import pytest
 
 from tests.driving import drive
 from tests.formats.anthropic.subject import SIGNED
-from tokenwire.protocols.chat import Chat, as_chat
+from tokenwire.protocols.chat import Chat, Opaque, as_chat
 from tokenwire.protocols.errors import (
     AuthenticationFailed,
     BadRequest,
@@ -175,9 +175,15 @@ def test_the_example_of_the_sdk() -> None:
 
 
 def test_an_answer_of_nothing() -> None:
-    assert [value["type"] for value in stream(END)] == [
-        *("message_start", "ping", "message_delta", "message_stop"),
-    ]
+    start, *others = stream(END)
+    assert (start["type"], start["message"]["model"]) == ("message_start", "m")
+    assert [value["type"] for value in others] == ["ping", "message_delta", "message_stop"]
+    assert whole(END)["content"] == []
+
+
+def test_a_responder_that_was_not_asked() -> None:
+    said = Service(ANTHROPIC).responder().send(Text("a"))
+    assert json.loads(said.partition(b"data: ")[2].partition(b"\n")[0])["message"]["model"] == ""
 
 
 def test_each_answer_has_an_id() -> None:
@@ -203,6 +209,13 @@ def test_usage_that_is_known_at_the_start() -> None:
     }
     *_, last, _ = stream(Text("a"), FINISH, END)
     assert last["usage"] == {"output_tokens": 0}
+
+
+def test_usage_that_is_not_known() -> None:
+    none = {"input_tokens": 0, "output_tokens": 0}
+    assert whole(Usage(), END)["usage"] == none
+    cached = Usage(10, cache_read_input_tokens=10)
+    assert whole(cached, END)["usage"] == {**none, "cache_read_input_tokens": 10}
 
 
 # Blocks
@@ -248,7 +261,8 @@ def test_ids_of_calls() -> None:
     (first,), (second,) = blocks(starts[0], *end, starts[1])
     assert first["id"] == "toolu_1_0"
     assert second["id"].startswith("tw_")
-    assert whole(starts[0], END)["content"][0]["id"] == "toolu_1_0"
+    (called,) = whole(starts[0], END)["content"]
+    assert called == {"type": "tool_use", "id": "toolu_1_0", "name": "f", "input": {}}
 
 
 def test_calls_that_interleave_come_one_after_the_other() -> None:
@@ -268,6 +282,10 @@ def test_tools_of_the_service() -> None:
             {"type": "input_json_delta", "partial_json": '{"q":1}'},
         ],
         [json.loads(found)],
+    ]
+    bare = {"type": "mcp_tool_use", "id": "s"}
+    assert blocks(Native("anthropic", json.dumps(bare).encode())) == [
+        [{**bare, "input": {}}, {"type": "input_json_delta", "partial_json": "{}"}],
     ]
 
 
@@ -289,6 +307,10 @@ def test_citations() -> None:
         [{"type": "text", "text": "", "citations": []}, text, delta],
     ]
     assert blocks(Text("a"), cited) == [[{"type": "text", "text": ""}, text, delta]]
+    waiting = blocks(
+        ToolCallStart(0, "t", "f"), Text("a", 1), Citation("u", "t", quote="q", part=1)
+    )
+    assert waiting[1] == [{"type": "text", "text": ""}, text, delta]
     own = {**WEB, "encrypted_index": "e"}
     form = json.dumps({"type": "text", "text": "a", "citations": [own]}).encode()
     assert blocks(cited, Text("a"), Native("anthropic", form))[0][1:] == [
@@ -350,9 +372,10 @@ def test_a_refusal() -> None:
         *_, last, _ = stream(*said, finish, END)
         assert last["delta"]["stop_reason"] == "refusal"
         assert last["delta"]["stop_details"] == details
-    answer = whole(*said, FINISH, END)
-    assert (answer["content"], answer["stop_reason"]) == ([], "end_turn")
-    assert answer["stop_details"] == details
+    for finish in (FINISH, Finish("stop_sequence", "stop", "x")):
+        answer = whole(*said, finish, END)
+        assert (answer["content"], answer["stop_reason"]) == ([], finish.reason)
+        assert answer["stop_details"] == details
 
 
 # The whole answer
@@ -445,7 +468,9 @@ def test_usage_whose_input_was_told_before() -> None:
 
 
 def test_a_native_form_that_is_no_block() -> None:
-    with pytest.raises(LocalProtocolError, match="a native form of anthropic is a block"):
+    with pytest.raises(
+        LocalProtocolError, match=r"^a native form of anthropic is a block: an object$"
+    ):
         asked(stream=True).send(Native("anthropic", b"[1]"))
 
 
@@ -470,7 +495,10 @@ class Sealer:
         return f"tw1.{native.raw.decode()}"
 
     def unseal(self, text: str) -> Native | None:
-        return None
+        return Native("gemini", text.removeprefix("tw1.").encode())
+
+
+SEALED = Service(ANTHROPIC, sealer=Sealer())
 
 
 def test_native_forms_of_other_formats() -> None:
@@ -481,17 +509,40 @@ def test_native_forms_of_other_formats() -> None:
     said: list[Event] = [Reasoning("so"), forms[0], forms[1], *call, Native("gemini", b"3", 2)]
     plain = blocks(*said)
     assert [start["type"] for start, *_ in plain] == ["thinking", "tool_use"]
-    sealed = Service(ANTHROPIC, sealer=Sealer())
-    thought, second, called, third = blocks(*said, service=sealed)
+    thought, second, called, third = blocks(*said, service=SEALED)
     assert thought[-1] == {"type": "signature_delta", "signature": "tw1.1"}
     assert second == [{"type": "redacted_thinking", "data": "tw1.2"}]
     assert called[0]["type"] == "tool_use"
     assert third == [{"type": "redacted_thinking", "data": "tw1.3"}]
-    content = whole(*said, END, service=sealed)["content"]
+    content = whole(*said, END, service=SEALED)["content"]
     assert [block["type"] for block in content] == [
         *("thinking", "tool_use", "redacted_thinking", "redacted_thinking"),
     ]
-    assert content[0]["signature"] == "tw1.1"
+    assert content[0] == {"type": "thinking", "thinking": "so", "signature": "tw1.1"}
+
+
+def test_a_sealed_form_of_a_later_thought_and_of_one_without_words() -> None:
+    start = {"type": "thinking", "thinking": "", "signature": ""}
+    signature = {"type": "signature_delta", "signature": "tw1.1"}
+    said: list[Event] = [Text("a"), Reasoning("b", 1), Native("gemini", b"1", 1)]
+    _, thought = blocks(*said, service=SEALED)
+    assert thought == [start, {"type": "thinking_delta", "thinking": "b"}, signature]
+    silent: list[Event] = [Reasoning(""), Native("gemini", b"1")]
+    assert blocks(*silent, service=SEALED) == [[start, signature]]
+
+
+def test_its_own_forms_are_not_sealed() -> None:
+    for dialect in ("", "anthropic"):
+        native = Native(dialect, b'{"type":"new"}')
+        assert blocks(native, service=SEALED) == [[{"type": "new"}]]
+
+
+def test_what_was_sealed_is_understood_again() -> None:
+    hidden = {"type": "redacted_thinking", "data": "tw1.2"}
+    said = {"role": "assistant", "content": [hidden]}
+    chat = SEALED.responder().receive_request(post(messages=[*BODY["messages"], said]))
+    assert chat is not None
+    assert chat.messages[1].parts == (Opaque(Native("gemini", b"2")),)
 
 
 # Errors
@@ -534,6 +585,14 @@ def test_errors(name: str) -> None:
     assert ((b"x-should-retry", b"false") in headers) is useless
 
 
+def test_what_the_service_advises_counts() -> None:
+    error = BadRequest("no")
+    error.should_retry = True
+    responder = asked()
+    responder.fail(error)
+    assert (b"x-should-retry", b"false") not in responder.head()[1]
+
+
 def test_a_limit_that_lasts() -> None:
     error = RateLimited("no")
     error.status, error.lasting = 402, True
@@ -550,7 +609,15 @@ def test_an_error_amid_the_answer() -> None:
     assert json.loads(said.partition(b"data: ")[2])["error"]["type"] == "overloaded_error"
 
 
-# Requests beside the chat
+# Requests that are refused, and those beside the chat
+
+
+@pytest.mark.parametrize("field", ["model", "max_tokens"])
+def test_what_a_request_needs(field: str) -> None:
+    fields = {key: value for key, value in BODY.items() if key != field}
+    request = Request("POST", "https://x/v1/messages", JSON, json.dumps(fields).encode())
+    status, body = answer_to(request)
+    assert (status, body["error"]["message"]) == (400, f"{field}: Field required")
 
 
 def answer_to(request: Request, **how: Any) -> tuple[int, Any]:

@@ -13,7 +13,6 @@ from tokenwire import (
     Citation,
     End,
     Event,
-    FilePart,
     Finish,
     Image,
     LogProbs,
@@ -288,8 +287,6 @@ def understands(provider: Provider, chat: Chat) -> Chat:
 
 
 def as_written(part: Part) -> Part:
-    if isinstance(part, FilePart):
-        return msgspec.structs.replace(part, name="")
     if isinstance(part, ToolCall):
         return msgspec.structs.replace(part, arguments=part.arguments)
     return part

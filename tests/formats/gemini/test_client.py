@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.driving import JSON, Outcome, Response, alike, drive
+from tests.driving import JSON, Ending, Outcome, Response, alike, drive
 from tokenwire.protocols.auth import Bearer
 from tokenwire.protocols.chat import ImagePart, Opaque, ReasoningPart, TextPart, ToolCall, as_chat
 from tokenwire.protocols.errors import (
@@ -40,6 +40,7 @@ from tokenwire.protocols.events import (
     Usage,
 )
 from tokenwire.protocols.exchange import Exchange
+from tokenwire.protocols.formats.gemini.spoken import byte_places
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.registry import PROVIDERS
 
@@ -277,6 +278,18 @@ def test_a_stream_without_a_reason_is_cut() -> None:
     assert outcome.events == [Text("a")]
     assert isinstance(outcome.error, Truncated)
     assert "before a finishReason for every candidate" in str(outcome.error)
+
+
+@pytest.mark.parametrize("ending", ["eof", "disconnect"])
+def test_half_an_event_after_a_reason_takes_it_back(ending: Ending) -> None:
+    """It may be more content."""
+    for rest in (b'data: {"candidates": [', b"data: {"):
+        body = chunk(text("a")) + OVER + rest
+        outcome = alike(ask(), Response(body, ending=ending))
+        unknown = [Unrecognized(rest[6:])] if ending == "eof" else []
+        assert outcome.refused_by(Truncated).events == [Text("a"), *unknown, Finish("STOP", "stop")]
+    for rest in (b"", b"da", b"data: "):
+        drive(ask(), Response(chunk(text("a")) + OVER + rest, ending=ending)).succeeded()
 
 
 def test_what_follows_a_reason_takes_it_back() -> None:
@@ -602,6 +615,8 @@ def test_pictures() -> None:
     picture = Image(b"\x89PNG\xfb\xff", "image/png")
     assert said(chunk(blob)) == [picture]
     assert shown(said(chunk(signed))) == [native(signed), picture]
+    second = receive(chunk(blob, index=1), n=2).events
+    assert Image(picture.data, picture.media_type, index=1) in second
     other = {"inlineData": {"mimeType": "image/png", "data": data.translate({43: 45, 47: 95})}}
     assert said(chunk(other)) == [picture]
     sound = {"inlineData": {"mimeType": "audio/wav", "data": data}}
@@ -766,6 +781,18 @@ def test_what_a_place_is_counted_in() -> None:
     assert sources(nothing) == [Citation("https://a.test")]
 
 
+def test_places_counted_in_bytes() -> None:
+    texts = {1: "h\u20ac ", 4: "\U0001f600b"}
+    places = [(1, 3), (1, 2), (1, 0), (1, 4), (1, -1), (4, 1), (9, 0)]
+    assert byte_places(texts, places) == {
+        (1, 0): 0,
+        (1, 2): 4,
+        (1, 3): 5,
+        (4, 1): 9,
+        (4, 2): 10,
+    }
+
+
 def test_places_in_a_long_text() -> None:
     """The text is counted in blocks, of which one may end inside a character."""
     long = "\u20acab" * 3000
@@ -801,6 +828,20 @@ def test_sources_of_all_kinds() -> None:
     plain = {"groundingChunks": [web("https://a.test")]}
     assert said(chunk(groundingMetadata=plain)) == [Citation("https://a.test")]
     assert len(said(chunk(groundingMetadata={"groundingChunks": chunks[:1]}))) == 2
+
+
+def test_places_that_are_all_understood() -> None:
+    """Then the metadata says nothing more."""
+    plain = grounded([web("https://a.test")], support(0, 1, "a", 0))
+    cited = Citation("https://a.test", start=0, end=1)
+    assert said(chunk(text("ab")), chunk(groundingMetadata=plain))[1:] == [cited]
+    for more in (
+        grounded([web("https://a.test")], support(0, 1, "b", 0)),
+        grounded([web("https://a.test")], support(0, 1, "a", 0, 1)),
+        grounded([web("https://a.test")], {**support(0, 1, "a", 0), "confidenceScores": [1]}),
+    ):
+        *_, last = said(chunk(text("ab")), chunk(groundingMetadata=more))
+        assert last == Unrecognized(json.dumps(more).encode(), "candidates[0].groundingMetadata")
 
 
 @pytest.mark.parametrize("key", ["citations", "citationSources"])
@@ -880,6 +921,18 @@ def test_an_array_that_is_cut() -> None:
     assert isinstance(half.error, Truncated)
     assert half.events == [Start("r", ""), Text("a")]
     assert str(half.error).startswith("the stream ended before a finishReason")
+
+
+@pytest.mark.parametrize("ending", ["eof", "disconnect"])
+def test_an_array_that_is_cut_after_a_reason(ending: Ending) -> None:
+    """Inside an element there may be more content."""
+    body = array(FIRST, LAST, FIRST)
+    last = body.rindex(b"\n,")
+    for size in (last, last + 4):
+        outcome = alike(ask(), Response(body[:size], 200, JSON, ending))
+        assert outcome.succeeded().events == [Start("r", ""), Text("a"), STOP, End("finish")]
+    for size in (last + 5, len(body) - 5):
+        alike(ask(), Response(body[:size], 200, JSON, ending)).refused_by(Truncated)
 
 
 def whole(value: Any) -> Outcome:

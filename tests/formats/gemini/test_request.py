@@ -22,6 +22,8 @@ from tokenwire.protocols.chat import (
 )
 from tokenwire.protocols.errors import BadRequest, LocalProtocolError
 from tokenwire.protocols.events import Native
+from tokenwire.protocols.formats.gemini.body import count_of
+from tokenwire.protocols.formats.gemini.request import model_path
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.service import Service
 from tokenwire.protocols.toolkit.http import Request
@@ -124,6 +126,10 @@ def test_what_is_refused() -> None:
 @pytest.mark.parametrize("name", ["../x", "a?b", "a&b", "a#b", "a%2Fb", "a b"])
 def test_a_model_that_leaves_its_place(name: str) -> None:
     assert "no part of a path" in refused(model=name)
+    with pytest.raises(
+        LocalProtocolError, match=f"'{'?' * 100}' is no part of a path".replace("?", "[?]")
+    ):
+        model_path("?" * 999)
 
 
 def test_parts_of_the_user() -> None:
@@ -136,7 +142,7 @@ def test_parts_of_the_user() -> None:
         ImagePart("https://a.test/1.webp?x=1"),
         ImagePart("https://a.test/1"),
         FilePart.of_bytes(b"\x89", "application/pdf", "a.pdf"),
-        FilePart("gs://bucket/a.mp4", "video/mp4"),
+        FilePart("gs://bucket/a.mp4", "video/mp4", "a film"),
         Opaque(form({"videoMetadata": {}, "fileData": {"fileUri": "https://youtu.be/x"}})),
     ]
     assert contents(user(*parts)) == [
@@ -148,12 +154,31 @@ def test_parts_of_the_user() -> None:
                 {"inlineData": {"mimeType": "image/gif", "data": "YWJj"}},
                 {"fileData": {"mimeType": "image/webp", "fileUri": "https://a.test/1.webp?x=1"}},
                 {"fileData": {"fileUri": "https://a.test/1"}},
-                {"inlineData": {"mimeType": "application/pdf", "data": data}},
-                {"fileData": {"mimeType": "video/mp4", "fileUri": "gs://bucket/a.mp4"}},
+                {
+                    "inlineData": {
+                        "mimeType": "application/pdf",
+                        "data": data,
+                        "displayName": "a.pdf",
+                    }
+                },
+                {
+                    "fileData": {
+                        "mimeType": "video/mp4",
+                        "fileUri": "gs://bucket/a.mp4",
+                        "displayName": "a film",
+                    }
+                },
                 {"videoMetadata": {}, "fileData": {"fileUri": "https://youtu.be/x"}},
             ],
         )
     ]
+
+
+def test_the_detail_of_a_picture() -> None:
+    """`auto` asks for nothing."""
+    url = "https://a.test/1.png"
+    assert contents(user(ImagePart(url, "auto"))) == contents(user(ImagePart(url)))
+    assert "can't take a picture's detail" in refused(user(ImagePart(url, "low")))
 
 
 def test_parts_of_the_assistant() -> None:
@@ -523,6 +548,13 @@ def test_media() -> None:
     )
 
 
+def test_a_picture_with_a_name() -> None:
+    """It goes back with it."""
+    named = {"fileData": {"fileUri": "u", "mimeType": "image/png", "displayName": "a.png"}}
+    [message] = messages(named, role="user")
+    assert message.parts == (ImagePart("u", native=form(named)),)
+
+
 def test_results_of_tools() -> None:
     def result(response: Any, **more: Any) -> Any:
         return {"functionResponse": {"name": "f", "response": response, **more}}
@@ -683,18 +715,26 @@ def test_tool_choices_of_its_own_are_kept(config: Any) -> None:
 
 
 REFUSED: list[tuple[Any, str]] = [
-    ({}, "contents is not specified"),
+    ({}, r"^\* GenerateContentRequest.contents: contents is not specified$"),
     ({"systemInstruction": "a"}, "contents is not specified"),
-    ({"contents": [{"role": "assistant", "parts": []}]}, "valid role: user, model"),
+    (
+        {"contents": [{"role": "assistant", "parts": []}]},
+        r"^Please use a valid role: user, model\.$",
+    ),
     ({"contents": {"parts": []}}, "Invalid JSON payload"),
     ({"contents": [{"parts": [5]}]}, "a part is an object"),
     ({"generationConfig": 5}, "generationConfig is an object"),
     ({"generationConfig": {"topK": 3.5}}, "generation_config.topK"),
     ({"generationConfig": {"seed": {}}}, "generation_config.seed"),
+    (
+        {"generationConfig": {"responseLogprobs": True, "logprobs": {"a": 1}}},
+        "generation_config.logprobs",
+    ),
     ({"generationConfig": {"stopSequences": "a"}}, "stopSequences is a list of strings"),
     ({"generationConfig": {"stopSequences": [1]}}, "stopSequences is a list of strings"),
     ({"generationConfig": {"candidateCount": 1_000_000_000}}, "from 1 to 8"),  # a room for each
     ({"generationConfig": {"candidateCount": -1}}, "from 1 to 8"),
+    ({"generationConfig": {"candidateCount": 9}}, "from 1 to 8"),
     (b'{"contents":[{"parts":[{"text":"a"}]}],"labels":{"a":1e999}}', "Invalid JSON payload"),
     ({"tools": {}}, "tools is a list"),
     ({"tools": [5]}, "a tool is an object"),
@@ -712,3 +752,31 @@ def test_requests_that_a_service_refuses(body: Any, said: str) -> None:
     with pytest.raises(BadRequest, match=said) as caught:
         understood(body)
     assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("g-1", "/models/g-1"),
+        ("models/g-1@2", "/models/g-1@2"),
+        ("tunedModels/a:b", "/tunedModels/a%3Ab"),
+        ("tunedmodels/a", "/models/tunedmodels%2Fa"),
+    ],
+)
+def test_the_path_of_a_model(name: str, path: str) -> None:
+    assert model_path(name) == path
+
+
+def test_as_many_candidates_as_are_allowed() -> None:
+    assert heard(generationConfig={"candidateCount": 8}).n == 8
+
+
+def test_about_how_many_tokens_there_are() -> None:
+    """A quarter of the characters of all texts, by either spelling of the fields."""
+    assert count_of(b"{}") == 1
+    said = [{"parts": [{"text": "x" * 20}]}]
+    fields = {"contents": said, "system_instruction": {"parts": "y" * 12}, "tools": ["z" * 8]}
+    for body in (fields | {"labels": "w" * 100}, {"generate_content_request": fields}):
+        assert count_of(json.dumps(body).encode()) == 10
+    with pytest.raises(BadRequest, match=r"^Invalid JSON payload received: not JSON"):
+        count_of(b"{]")

@@ -85,7 +85,7 @@ def answer(chat: Chat) -> Iterator[Event]:
         yield native(SIGNED, 4)
         yield ToolCallStart(0, "c-7", "read", part=4)
         yield ToolCallDelta(0, '{"path": "a.txt"}')
-        yield Citation("https://a.example", "A")
+        yield Citation("https://a.example", "A", start=2, end=6, part=1)
         yield Usage(30, 20, cache_read_input_tokens=10, reasoning_output_tokens=5)
         yield ToolCallEnd(0, "c-7", "read", '{"path": "a.txt"}', True)
         yield Finish("STOP", "tool_call")
@@ -121,6 +121,10 @@ def check_first(parts: list[Any], last: Any) -> None:
     assert candidate.finish_reason == types.FinishReason.STOP
     [source] = candidate.grounding_metadata.grounding_chunks
     assert (source.web.uri, source.web.title) == ("https://a.example", "A")
+    [support] = candidate.grounding_metadata.grounding_supports
+    segment = support.segment
+    assert (segment.start_index, segment.end_index, segment.text) == (2, 6, "will")
+    assert support.grounding_chunk_indices == [0]
     usage = last.usage_metadata
     counts = (usage.prompt_token_count, usage.candidates_token_count, usage.thoughts_token_count)
     assert counts == (30, 15, 5)

@@ -41,7 +41,7 @@ from tokenwire.protocols.events import (
     Usage,
 )
 from tokenwire.protocols.registry import PROVIDERS
-from tokenwire.protocols.service import Responder, Service
+from tokenwire.protocols.service import Responder, Service, pair
 from tokenwire.protocols.toolkit.http import Headers, Request
 from tokenwire.testing import record
 from tokenwire.testing.driving import Response
@@ -376,6 +376,53 @@ def test_half_a_whole_answer_is_half_a_document() -> None:
     assert not body.endswith(b"}}")
     value = json.loads(body + b"}")
     assert value["candidates"] == [content({"text": "a"})]
+
+
+def test_half_a_whole_answer_has_only_the_calls_that_are_complete() -> None:
+    """Calls of one function may have no id to tell them apart by."""
+    responder = asked(WHOLE)
+    for event in (*call(0, "f", '{"a":1}'), *call(1, "f", '{"a":2}', part=1)[:-1]):
+        responder.send(event)
+    [candidate] = json.loads(responder.end() + b"}")["candidates"]
+    assert candidate["content"]["parts"] == [{"functionCall": {"name": "f", "args": {"a": 1}}}]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_sources_support(stream: bool) -> None:
+    """In bytes of the whole text; what is no place in it is left out."""
+    said: list[Event] = [
+        *(Reasoning("so"), Text("h\u20ac ", 1), Text("a", 1), Image(b"\x89", "image/png", part=2)),
+        *(Text("\U0001f600b", 3), Refusal("no", 4)),
+        *(Citation("u1", "A", start=1, end=3, part=1), Citation("u2"), Citation("u3", end=1)),
+        *(Citation("u4", start=1, end=2, part=3), Citation("u5", start=0, end=2, part=4)),
+        *(Citation("u6", start=0, end=9, part=3), Citation("u7", start=-1, end=1, part=3)),
+        *(Citation("u8", start=0, end=1, part=9), Citation("u1", start=0, end=1, part=1)),
+        Citation("u9", start=2, end=1, part=1),
+        *(STOP, END),
+    ]
+    path = STREAM if stream else WHOLE
+    body = written(*said, path=path).strip().rpartition(b"data: ")[2]
+    metadata = json.loads(body)["candidates"][0]["groundingMetadata"]
+    urls = [chunk["web"]["uri"] for chunk in metadata["groundingChunks"]]
+    assert urls == ["u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8", "u1", "u9"]
+    assert [
+        (*each["groundingChunkIndices"], *each["segment"].values())
+        for each in metadata["groundingSupports"]
+    ] == [(0, 1, 5, "\u20ac "), (3, 10, 11, "b"), (4, 11, 13, "no"), (8, 0, 1, "h")]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_sources_make_the_round_trip(stream: bool) -> None:
+    signed = {"text": "\u20ac!", "thoughtSignature": "c2ln"}
+    said: list[Event] = [
+        *(Text("h\u20ac"), Native("gemini", json.dumps(signed).encode(), 1), Text("\u20ac!", 1)),
+        *(Citation("u1", "A", start=1, end=2), Citation("u1", "A", start=0, end=2)),
+        *(Citation("u2", start=1, end=2, part=1), Citation("u3", "C"), STOP, END),
+    ]
+    chat = as_chat("hi", model="m", stream=stream)
+    heard = list(pair(GEMINI.exchange(chat), Service(GEMINI), lambda chat: said))
+    assert not [event for event in heard if isinstance(event, Unrecognized)]
+    assert [event for event in heard if isinstance(event, Citation)] == said[3:7]
 
 
 @pytest.mark.parametrize(

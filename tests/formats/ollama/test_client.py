@@ -503,7 +503,9 @@ def test_a_whole_answer_that_was_cut() -> None:
 
 def test_a_document_that_is_no_answer() -> None:
     whole({"status": "success"}).refused_by(UnexpectedContent, "no answer")
-    whole([1]).refused_by(UnexpectedContent, "no answer")
+    other = whole([1]).refused_by(UnexpectedContent, "a JSON document that is no answer").error
+    assert isinstance(other, UnexpectedContent)
+    assert other.data == b"[1]"
     whole({"error": "server busy"}).refused_by(Overloaded, "server busy")
     whole({"detail": "no"}).refused_by(Refused, "no")
     whole(b"{]").refused_by(Malformed)
@@ -646,6 +648,15 @@ def test_turn_2_has_what_turn_1_said() -> None:
         },
         {"role": "tool", "content": "3", "tool_name": "f", "tool_call_id": "call_1"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("stream", "accept"), [(True, b"application/x-ndjson"), (False, b"application/json")]
+)
+def test_what_it_accepts(stream: bool, accept: bytes) -> None:
+    request = OLLAMA.exchange(as_chat("hi", model="m", stream=stream)).next_request()
+    assert request is not None
+    assert dict(request.headers)[b"accept"] == accept
 
 
 def test_the_providers() -> None:

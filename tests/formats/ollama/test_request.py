@@ -234,6 +234,7 @@ def test_a_picture_in_a_result() -> None:
         (as_chat([Message("user", (ImagePart("https://x/1"),))]), "by its bytes only"),
         (as_chat([Message("user", (ImagePart("data:image/png"),))]), "by its bytes: a data: URL"),
         (as_chat([Message("system", (ImagePart(PNG),))]), "no place in system messages"),
+        (as_chat([Message("user", (ImagePart(PNG, "low"),))]), "a picture's detail"),
         (as_chat([Message("user", (FilePart("https://x/1"),))]), "can't take files"),
         (as_chat([Message("user", (ReasoningPart("t"),))]), "no place in user messages"),
         (as_chat([Message("user", (RefusalPart("t"),))]), "no place in user messages"),

@@ -2,8 +2,6 @@
 there."""
 
 import json
-import shutil
-import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import httpx
 import ollama
 import pytest
 
+from tests.node import needs_node, npm_package, run_script
 from tokenwire import (
     Chat,
     End,
@@ -230,30 +229,12 @@ def test_a_cut_stream_is_told_by_the_connection() -> None:
 # The client for node
 
 VERSION = "0.6.4"
-HOME = Path(__file__).parents[3] / ".venv" / "ollama-node"
 SCRIPT = Path(__file__).with_name("sdk.mjs")
 
 
-@pytest.mark.skipif(
-    shutil.which("node") is None or shutil.which("npm") is None,
-    reason="node and npm are not on this machine: the client for node can't be run",
-)
+@needs_node
 def test_the_client_for_node(server: Server) -> None:
-    if not (HOME / "node_modules" / "ollama").exists():
-        package = f"ollama@{VERSION}"
-        install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(HOME), package]
-        subprocess.run(install, check=True, capture_output=True)
-    script = HOME / SCRIPT.name  # where node finds the client
-    script.write_text(SCRIPT.read_text())
-    ran = subprocess.run(
-        ["node", str(script), server.url, "sesame"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    said = json.loads(ran.stdout)
+    said = run_script(SCRIPT, npm_package("ollama", VERSION), server.url, "sesame")
     for message in (said["whole"], said["message"]):
         assert (message["content"], message["thinking"]) == (SAID, "I look.")
         (call,) = message["tool_calls"]

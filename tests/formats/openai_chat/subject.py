@@ -179,11 +179,16 @@ def understands_message(message: Message) -> Message:
 
 
 def proven_by_reasons(sent: Sent, size: int, ending: Ending) -> bool:
-    """`[DONE]` is there, or the reason of every choice; the blank line too, if nothing says
-    that the body is complete."""
+    """`[DONE]` is there, or the reason of every choice, and nothing of a chunk after it; the blank
+    line too, if nothing says that the body is complete."""
     reasons = [sent.end_of(event) for event in sent.answer if isinstance(event, Finish)]
     end = max(reasons) if len(reasons) == (sent.chat.n or 1) else len(sent.body)
-    return size >= (end - 2 if ending in ("eof", "close") else end)
+    missing = 2 if ending in ("eof", "close") else 0
+    if size < end - missing:
+        return False
+    border = sent.body.rfind(b"\n\n", 0, size) + 2
+    half = size < sent.body.find(b"\n\n", border) + 2 - missing
+    return not (half and sent.body[border:size].startswith(b"data: {"))
 
 
 def proven_by_brace(sent: Sent, size: int, ending: Ending) -> bool:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.driving import JSON, SSE, Ending, Outcome, Response, alike, drive, no_sign_of_life
 from tests.formats.openai_chat import THE_LONG_WAY
@@ -23,6 +24,7 @@ from tokenwire.protocols.errors import (
     RateLimited,
     Refused,
     RemoteProtocolError,
+    TimedOut,
     Truncated,
     UnexpectedContent,
 )
@@ -47,11 +49,13 @@ from tokenwire.protocols.events import (
     Usage,
 )
 from tokenwire.protocols.exchange import Exchange
+from tokenwire.protocols.formats.openai_chat import OpenAIChat
 from tokenwire.protocols.formats.openai_chat.wire import IGNORES
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.question import Question
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.service import Service, pair
+from tokenwire.protocols.toolkit.refusals import ErrorTable
 
 CHAT = as_chat("hi", model="m")
 DONE = "[DONE]"
@@ -175,7 +179,7 @@ def test_request_with_all_there_is() -> None:
         "tool_choice": {"type": "function", "function": {"name": "f"}},
         "temperature": 0.5,
         "top_p": 0.9,
-        "max_tokens": 7,
+        "max_completion_tokens": 7,
         "stop": ["a", "b"],
         "n": 2,
         "seed": 4,
@@ -505,6 +509,23 @@ def test_content_after_finish_and_a_cut(ending: Ending, apart: bool) -> None:
     drive(ask(), Response(sse(say("x"), first, usage, say("")), ending=ending)).succeeded()
 
 
+@pytest.mark.parametrize("ending", ["eof", "disconnect", "timeout"])
+def test_half_an_event_after_finish(ending: Ending) -> None:
+    """It may be more content, so that the reason shows nothing. A terminator, or what is no event
+    yet, is none."""
+    body = sse(say("x"), stop())
+    for half in (json.dumps(say("y")).encode()[:-1], b'{"choices":[', b"{"):
+        outcome = alike(ask(), Response(body + b"data: " + half, ending=ending))
+        assert isinstance(outcome.error, TimedOut if ending == "timeout" else Truncated)
+        unknown = [Unrecognized(half)] if ending == "eof" else []
+        assert outcome.events == [Text("x"), *unknown, Finish("stop", "stop")]
+    for rest in (b"data: [DON", b"data: [DONE]", b"data: ", b"da", b": {", b"\n", b"event: x\n"):
+        outcome = drive(ask(), Response(body + rest, ending=ending))
+        assert isinstance(outcome.succeeded().events[-1], End)
+    whole = drive(ask(), Response(body + sse(say("y")).rstrip(), ending=ending))
+    assert isinstance(whole.error, TimedOut if ending == "timeout" else Truncated)
+
+
 def test_quirk_18_stop_with_tool_calls() -> None:
     call = [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}]
     assert calls(call, reason="stop") == [
@@ -538,6 +559,17 @@ def test_quirk_19_usage_on_every_chunk() -> None:
         Usage(total_tokens=2, raw=last),
     ]
     assert outcome.reply.usage == Usage(total_tokens=2, raw=last)
+
+
+def test_an_error_in_x_groq() -> None:
+    """The stream stopped early, whatever its reason says."""
+    call = {"id": "c", "function": {"name": "f", "arguments": "{}"}}
+    half = chunk(choice({"tool_calls": [{"index": 0, **call}]}))
+    last = stop("tool_calls", x_groq={"error": {"message": "no", "code": "rate_limit"}})
+    outcome = receive(say("a"), half, last, "[DONE]").refused_by(RateLimited, "refused: no")
+    assert outcome.reply.text == "a"
+    assert [e.complete for e in outcome.events if isinstance(e, ToolCallEnd)] == [False]
+    receive(say("a"), stop(x_groq={"error": ""}), "[DONE]").succeeded()
 
 
 def test_quirk_19_usage_in_x_groq() -> None:
@@ -819,10 +851,10 @@ def test_a_detail_without_text_is_a_part_of_its_own(detail: Any) -> None:
 def test_quirk_23_signed_details_are_one_native_form() -> None:
     """The pieces of one index are joined; those without one stay apart. In their order."""
     pieces: list[dict[str, Any]] = [
-        {"type": "reasoning.text", "text": "a", "index": 0, "format": None},
+        {"type": "reasoning.text", "text": "a", "index": 0, "format": "e"},
         {"type": "reasoning.text", "text": "b", "index": 0, "format": "f"},
-        {"type": "reasoning.text", "text": None, "signature": "s", "index": 0},
-        {"type": "reasoning.summary", "summary": "c"},
+        {"type": "reasoning.text", "text": None, "signature": "s", "index": 0, "format": None},
+        {"type": "reasoning.summary", "summary": "c", "format": None},
         {"type": "reasoning.summary", "summary": "d"},
         {"type": "reasoning.encrypted", "data": "AA", "index": 0, "id": None},
         {"type": "reasoning.encrypted", "data": "BB", "index": 0, "id": "r"},
@@ -830,7 +862,7 @@ def test_quirk_23_signed_details_are_one_native_form() -> None:
     deltas = [chunk(choice({"reasoning_details": [piece]})) for piece in pieces]
     joined = [
         {"type": "reasoning.text", "text": "ab", "index": 0, "format": "f", "signature": "s"},
-        {"type": "reasoning.summary", "summary": "c"},
+        {"type": "reasoning.summary", "summary": "c", "format": None},
         {"type": "reasoning.summary", "summary": "d"},
         {"type": "reasoning.encrypted", "data": "AABB", "index": 0, "id": "r"},
     ]
@@ -841,7 +873,8 @@ def test_quirk_23_signed_details_are_one_native_form() -> None:
 
 
 def test_copilots_opaque_thoughts() -> None:
-    deltas = [{"reasoning_text": "th"}, {"reasoning_text": "ink"}, {"reasoning_opaque": "AA=="}]
+    deltas = [{"reasoning_text": "th"}, {"reasoning_text": "ink"}]
+    deltas += [{"reasoning_opaque": "AA"}, {"reasoning_opaque": "=="}]
     assert events_of(*(chunk(choice(delta)) for delta in deltas), say("so"), DONE) == [
         Reasoning("th"),
         Reasoning("ink"),
@@ -862,6 +895,7 @@ def test_thoughts_that_are_not_signed_have_no_native_form() -> None:
     [
         {"reasoning_details": [{"text": "x" * 60, "index": 0}]},
         {"reasoning_text": "x" * 60},
+        {"reasoning_opaque": "x" * 60},
         {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f"}, "new": "x" * 60}]},
     ],
 )
@@ -870,6 +904,12 @@ def test_what_is_kept_for_native_forms_is_bounded(delta: Any) -> None:
     alike(ask(limits=Limits(event=300)), body).succeeded()
     outcome = alike(ask(limits=Limits(event=300)), body.replace(sse(DONE), body))
     outcome.refused_by(LimitExceeded, "native forms of more than 300 bytes")
+
+
+def test_as_much_as_is_allowed_is_kept_for_native_forms() -> None:
+    body = sse(*[chunk(choice({"reasoning_text": "x" * 60}))] * 3, DONE)
+    alike(ask(limits=Limits(event=180)), body).succeeded()
+    alike(ask(limits=Limits(event=179)), body).refused_by(LimitExceeded, "more than 179 bytes")
 
 
 def test_quirk_23_content_as_a_list() -> None:
@@ -908,6 +948,9 @@ def test_what_a_choice_says_has_its_index() -> None:
         {"reasoning": "e"},
         {"refusal": "f"},
         {"content": ["g"]},
+        {"images": [{"image_url": {"url": "data:image/png;base64,UE5H"}}]},
+        {"annotations": [{"url_citation": {"url": "u"}}]},
+        {"reasoning_opaque": "AA"},
     ]
     logprobs = {"content": [{"token": "h", "logprob": -0.5}]}
     chunks = [chunk(choice(delta, 1)) for delta in deltas]
@@ -920,8 +963,11 @@ def test_what_a_choice_says_has_its_index() -> None:
         Reasoning("e", part=3, index=1),
         Refusal("f", part=4, index=1),
         Unrecognized(b'"g"', "choices[1].delta.content"),
+        Image(b"PNG", "image/png", part=5, index=1),
+        Citation("u", part=5, index=1),
         LogProbs([TokenLogProb("h", -0.5)], index=1),
-        Text("i", part=5, index=1),
+        Text("i", part=6, index=1),
+        Native("openai_chat", b'{"reasoning_text":"","reasoning_opaque":"AA"}', 3, 1),
     ]
 
 
@@ -1208,7 +1254,11 @@ def test_pictures() -> None:
     def image(url: Any) -> dict[str, Any]:
         return {"type": "image_url", "image_url": {"url": url}}
 
-    strange = [image("https://x.test/a.png"), image("data:image/png;base64,?"), image(5)]
+    strange = [
+        *(image(f"{before}UE5H") for before in ("https://x.test/a;base64,", "data:image/png,")),
+        image("data:image/png;base64,UE5H;base64,UE5H"),
+        *(image("https://x.test/a.png"), image("data:image/png;base64,?"), image(5)),
+    ]
     images = [image("data:image/png;base64,UE5H"), *strange]
     assert events_of(say("a"), chunk(choice({"images": images})), say("b"), DONE) == [
         Text("a"),
@@ -1227,12 +1277,30 @@ def test_usage_in_a_choice() -> None:
     ]
 
 
+def counted(asked: int | None, said: int | None, total: int, thought: int) -> dict[str, Any]:
+    counts = {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": total}
+    return {**counts, "completion_tokens_details": {"reasoning_tokens": thought}}
+
+
 @pytest.mark.parametrize(
     ("usage", "read"),
     [
         ({"prompt_cache_hit_tokens": 4}, Usage(cache_read_input_tokens=4)),  # DeepSeek
         ({"cached_tokens": 4}, Usage(cache_read_input_tokens=4)),  # Moonshot
+        ({"num_cached_tokens": 4}, Usage(cache_read_input_tokens=4)),  # Mistral
         ({"cache_read_input_tokens": 4}, Usage(cache_read_input_tokens=4)),  # Databricks
+        ({"prompt_token_details": {"cached_tokens": 4}}, Usage(cache_read_input_tokens=4)),
+        ({"cache_write_tokens": 5}, Usage(cache_write_input_tokens=5)),
+        ({"cache_creation_input_tokens": 5}, Usage(cache_write_input_tokens=5)),
+        (
+            {"prompt_tokens_details": {"cache_creation_tokens": 5}, "cache_write_tokens": 6},
+            Usage(cache_write_input_tokens=5),
+        ),
+        (counted(1, 2, 6, 3), Usage(1, 5, 6, reasoning_output_tokens=3)),  # xAI counts it apart
+        (counted(1, 3, 4, 3), Usage(1, 3, 4, reasoning_output_tokens=3)),
+        (counted(1, 3, 9, 3), Usage(1, 3, 9, reasoning_output_tokens=3)),
+        (counted(None, 3, 6, 3), Usage(None, 3, 6, reasoning_output_tokens=3)),
+        (counted(1, None, 4, 3), Usage(1, None, 4, reasoning_output_tokens=3)),
         ({"prompt_tokens": True, "completion_tokens": "2"}, Usage()),
         (
             {"prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 5}},
@@ -1308,6 +1376,18 @@ def test_an_error_in_a_choice() -> None:
     receive_whole(whole).refused_by(Overloaded, "the upstream broke")
 
 
+def test_further_keys_of_a_call_of_which_only_an_id_came() -> None:
+    said = chunk(choice({"content": "a", "tool_calls": [{"index": 0, "id": "c", "seal": "x"}]}))
+    raw = b'{"tool_calls":[{"id":"c","type":"function","function":{"name":"","arguments":""},'
+    assert events_of(said, stop("tool_calls"), DONE) == [
+        Text("a"),
+        ToolCallStart(0, "c", "", part=1),
+        Native("openai_chat", raw + b'"seal":"x"}]}', part=1),
+        ToolCallEnd(0, "c", "", "{}", True),
+        Finish("tool_calls", "tool_call"),
+    ]
+
+
 def test_as_many_choices_as_were_asked_for_by_extra() -> None:
     finished = chunk(choice(finish_reason="stop"))
     exchange = ask(CHAT.replace(extra={"n": 2}))
@@ -1320,6 +1400,50 @@ def test_a_document_without_an_answer() -> None:
         assert isinstance(error, UnexpectedContent)
         assert error.message == "a JSON object whose choices hold no answer"
         assert error.data == body
+
+
+@pytest.mark.parametrize("said", [{"text": "a"}, {"delta": {"content": "a"}}], ids=str)
+def test_a_document_that_says_its_text_in_another_way(said: Any) -> None:
+    body = msgspec.json.encode(chunk({"index": 0, **said}))
+    assert alike(ask(), Response(body, 200, JSON)).succeeded().events == [Text("a"), END]
+
+
+class OwnErrors(OpenAIChat):
+    errors = ErrorTable(read=lambda value: ("c", None, "no") if "bad" in str(value) else None)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        Response(b'{"bad": 1}', 200, JSON),
+        Response(b'{"error": "bad", "choices": []}', 200, JSON),
+        sse({"bad": 1}),
+        sse({"error": "bad", "choices": []}),
+        sse(stop(x_groq={"error": "bad"}), DONE),
+        sse(chunk(choice({}, error="bad")), DONE),
+        b'event: error\ndata: {"bad": 1}\n\n',
+        b"event: error\ndata: bad\n\n",
+    ],
+)
+def test_an_error_in_the_words_of_a_format_of_its_own(response: Response | bytes) -> None:
+    exchange = replace(PROVIDERS["openai"], dialect=OwnErrors()).exchange(CHAT)
+    outcome = drive(exchange, response).refused_by(Refused, "refused: no")
+    assert isinstance(outcome.error, Refused)
+    assert outcome.error.code == "c"
+
+
+def test_plain_text_goes_on_with_its_part() -> None:
+    thought = chunk(choice({"reasoning_content": "hm"}))
+    assert events_of(thought, say("a"), say("b"), say("c"), DONE) == [
+        Reasoning("hm"),
+        *(Text(text, part=1) for text in "abc"),
+    ]
+
+
+def test_a_choice_that_goes_on_is_not_finished_by_another_one() -> None:
+    chunks = [say("a"), say("b", 1), stop(), say("c"), stop(index=1)]
+    receive(*chunks, n=2).refused_by(Truncated)
+    assert receive(*chunks, stop(), n=2).succeeded().events[-1] == End("finish")
 
 
 @pytest.mark.parametrize("reason", ["length", "max_tokens", "MAX_TOKENS", "content_filter"])
@@ -1339,6 +1463,11 @@ def test_the_comment_that_is_told_is_short_and_text() -> None:
 def test_the_last_comment_is_told_of_a_cut_stream() -> None:
     body = sse(say("a")) + b":408: 408 Request Timeout\n\n"
     alike(ask(), body).refused_by(Truncated, "its last comment was '408: 408 Request Timeout'")
+
+
+def test_the_start_is_told_as_soon_as_its_id_is_known() -> None:
+    first = chunk(choice({"role": "assistant"}), id="c")
+    assert receive(first).refused_by(Truncated).events == [Start("c", "")]
 
 
 def test_an_id_may_be_a_number() -> None:
@@ -1636,3 +1765,12 @@ def test_an_error_code_names_an_error(name: str) -> None:
     provider = PROVIDERS["openai"].replace(error_codes={"1": name})
     with pytest.raises(LocalProtocolError, match=f"error_codes: '{name}' is not one of the errors"):
         provider.exchange(as_chat("hi", model="m"))
+
+
+def test_further_keys_of_a_call_that_has_begun() -> None:
+    begun = {"index": 0, "id": "c1", "function": {"name": "f", "arguments": "{}"}}
+    events = calls([begun], [{"index": 0, "extra_content": {"a": 1}}])
+    (native,) = (event for event in events if isinstance(event, Native))
+    (call,) = (event for event in events if isinstance(event, ToolCallStart))
+    assert native.part == call.part
+    assert json.loads(native.raw)["tool_calls"][0]["extra_content"] == {"a": 1}

@@ -1,5 +1,6 @@
 """OpenAI's own SDK asks the embedded server for all that its default answers can be asked for."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,7 +8,9 @@ import httpx2
 import openai
 import pydantic
 import pytest
+from openai.types.chat import ChatCompletion
 
+from tests.batch.making import WRITER, outcome, question
 from tokenwire.server.embedded import serve
 
 HOW: Any = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
@@ -64,3 +67,12 @@ def test_log_probabilities(client: openai.OpenAI) -> None:
         tokens: list[Any] = choice.logprobs.content
         assert "".join(token.token for token in tokens) == choice.message.content
         assert tokens[0].top_logprobs[0].token == tokens[0].token
+
+
+def test_the_answers_of_a_batch_are_chat_completions() -> None:
+    line = json.loads(WRITER.line(outcome(question(1, "q1"))))
+    completion = ChatCompletion.model_validate(line["response"]["body"])
+    assert completion.choices[0].message.content == "Hi"
+    assert completion.usage is not None
+    assert completion.usage.total_tokens == 5
+    assert completion.model_extra == {}

@@ -47,6 +47,7 @@ from tokenwire.protocols.events import (
     Usage,
 )
 from tokenwire.protocols.formats.openai_chat import OpenAIChat
+from tokenwire.protocols.formats.openai_chat.server import further_of
 from tokenwire.protocols.provider import Provider
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.reply import Reply
@@ -75,6 +76,9 @@ def understood(body: dict[str, Any]) -> Chat:
 
 
 # Requests
+
+
+TOOL = {"type": "function", "function": {"name": "f"}}
 
 
 def test_minimal_request() -> None:
@@ -111,12 +115,107 @@ def test_the_server_understands_the_client(chat: Chat) -> None:
     assert Service(PROVIDERS["openai"], key="k").responder().receive_request(request) == chat
 
 
+def test_every_option() -> None:
+    said: dict[str, Any] = {
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "top_k": 5,
+        "n": 2,
+        "seed": 7,
+        "presence_penalty": 0.25,
+        "frequency_penalty": -0.25,
+    }
+    further = {"stop": ["a", "b"], "max_completion_tokens": 9, "reasoning_effort": "low"}
+    chat = understood({**said, **further, "parallel_tool_calls": False, "max_tokens": 8})
+    assert chat == as_chat(
+        "hi",
+        model="m",
+        stream=False,
+        stop=("a", "b"),
+        max_tokens=9,
+        effort="low",
+        parallel=False,
+        **said,
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "logprobs"),
+    [
+        ({"logprobs": True, "top_logprobs": 3}, 3),
+        ({"logprobs": True, "top_logprobs": 0}, 0),
+        ({"logprobs": True}, 0),
+        ({"logprobs": False, "top_logprobs": 3}, None),
+        ({"top_logprobs": 3}, None),
+    ],
+)
+def test_log_probabilities(said: dict[str, Any], logprobs: int | None) -> None:
+    assert understood(said) == as_chat("hi", model="m", stream=False, logprobs=logprobs)
+
+
+SCHEMA: dict[str, Any] = {"type": "object", "properties": {"x": {}}}
+NAMED: dict[str, Any] = {"name": "answer", "schema": SCHEMA}
+
+ODD_FORMATS: list[Any] = [
+    {"type": "text"},
+    {"type": "json_object", "new": 1},
+    {"type": "json_schema", "json_schema": 5},
+    {"type": "json_schema", "json_schema": {"name": "answer"}},
+    {"type": "json_schema", "json_schema": {**NAMED, "schema": {}}},
+    {"type": "json_schema", "json_schema": {**NAMED, "schema": [1]}},
+    "json",
+]
+"""What a chat can't say is kept as it came."""
+
+
+@pytest.mark.parametrize(
+    ("said", "schema", "further"),
+    [
+        ({"type": "json_object"}, {}, None),
+        ({"type": "json_schema", "json_schema": NAMED}, SCHEMA, None),
+        (
+            {"type": "json_schema", "json_schema": {**NAMED, "strict": True}},
+            SCHEMA,
+            {"json_schema": {"strict": True}},
+        ),
+        *((odd, None, odd) for odd in ODD_FORMATS),
+    ],
+)
+def test_the_format_of_the_answer(said: Any, schema: Any, further: Any) -> None:
+    extra = {} if further is None else {"response_format": further}
+    expected = as_chat("hi", model="m", stream=False, schema=schema, extra=extra)
+    assert understood({"response_format": said}) == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "chosen"),
+    [
+        ("auto", "auto"),
+        ({"type": "function", "function": {"name": "f"}}, "f"),
+        ({"type": "custom", "custom": {"name": "f"}}, "f"),
+        ({"type": "allowed_tools", "allowed_tools": {}}, None),
+        ({"type": "function", "function": {"name": 5}}, None),
+        (5, None),
+    ],
+)
+def test_the_choice_of_a_tool(said: Any, chosen: str | None) -> None:
+    chat = understood({"tools": [TOOL], "tool_choice": said})
+    assert (chat.tool_choice, chat.extra) == (chosen, {} if chosen else {"tool_choice": said})
+
+
 def test_what_is_tolerated() -> None:
     body = {"stop": "xy", "tools": [{"type": "function", "function": {"name": "f", "new": 1}}]}
     chat = understood({**body, "new": {"a": 1}})
     raw = b'{"type":"function","function":{"name":"f","new":1}}'
     tools = (Tool("f", native=Native("openai_chat", raw)),)
     assert (chat.stop, chat.tools, chat.extra) == (("xy",), tools, {"new": {"a": 1}})
+
+
+def test_a_tool_of_another_type_is_in_its_own_words() -> None:
+    tool = {"type": "custom", "custom": {"name": "sh"}}
+    opaque, plain = understood({"tools": [tool, TOOL]}).tools
+    assert opaque == Opaque(Native("openai_chat", msgspec.json.encode(tool)))
+    assert plain == Tool("f")
 
 
 @pytest.mark.parametrize(
@@ -161,9 +260,6 @@ def test_what_is_refused(request_: Request, kind: type[Refused], status: int) ->
     drive(exchange, Response(body, *responder.head())).refused_by(kind, caught.value.message)
 
 
-TOOL = {"type": "function", "function": {"name": "f"}}
-
-
 @pytest.mark.parametrize(
     ("body", "message"),
     [
@@ -177,6 +273,10 @@ TOOL = {"type": "function", "function": {"name": "f"}}
         ({"top_p": 1.1}, "top_p: 1.1 is not between 0 and 1"),
         ({"n": 0}, "n: 0 is not between 1 and 128"),
         ({"max_tokens": 10_000_001}, "max_tokens: 10000001 is not between 1 and 10000000"),
+        (
+            {"max_completion_tokens": 10_000_001},
+            "max_completion_tokens: 10000001 is not between 1 and 10000000",
+        ),
         (
             {"stream": "yes"},
             "the request is not as it should be: Expected `bool | null`, got `str` - at `$.stream`",
@@ -207,6 +307,11 @@ def test_what_is_just_allowed(body: dict[str, Any]) -> None:
     ((name, value),) = body.items()
     got = getattr(understood(body), name)
     assert len(got) == 128 if name == "tools" else got == value
+
+
+@pytest.mark.parametrize("most", [1, 10_000_000])
+def test_the_newer_name_of_the_most_tokens(most: int) -> None:
+    assert understood({"max_completion_tokens": most}).max_tokens == most
 
 
 def test_unknown_model() -> None:
@@ -303,6 +408,12 @@ def test_start_is_the_role_with_id_and_model() -> None:
     assert chunk["choices"][0]["delta"] == {"content": "a"}
 
 
+def test_an_answer_without_an_id_has_its_own() -> None:
+    server = responder(stream=True)
+    assert payload(server.send(Start("", "m-1")))["id"] == "chatcmpl-1"
+    assert payload(server.send(Text("a")))["model"] == "m-1"
+
+
 def test_finish() -> None:
     choice = payload(responder(stream=True).send(Finish("length", "length", index=1)))["choices"][0]
     assert (choice["index"], choice["finish_reason"]) == (1, "length")
@@ -338,6 +449,8 @@ def test_citation(citation: Citation, said: dict[str, Any]) -> None:
     ("usage", "said"),
     [
         (Usage(raw={"total_tokens": 3, "cost": 0.5}), {"total_tokens": 3, "cost": 0.5}),
+        (Usage(raw={"prompt_tokens": 3}), {"prompt_tokens": 3}),
+        (Usage(raw={"completion_tokens": 3}), {"completion_tokens": 3}),
         (Usage(1, 2), {**USAGE, **NO_DETAILS}),
         (
             Usage(1, 2, 9, 4, 6, 5, {"input_tokens": 1, "total_tokens": 9}),  # of another format
@@ -377,6 +490,14 @@ def test_usage_that_nobody_asked_for_goes_with_a_finish_reason(options: object) 
     assert finish["usage"]["prompt_tokens"] == 2
     assert "usage" not in payload(server.send(Finish("stop", "stop", index=1)))
     assert server.send(END) == b"data: [DONE]\n\n"
+
+
+def test_of_several_usages_the_last_one_is_told() -> None:
+    server = responder(stream=True, stream_options={"include_usage": True})
+    assert server.send(Usage(raw={"total_tokens": 1})) == b""
+    assert server.send(Usage(raw={"total_tokens": 2})) == b""
+    last, _ = server.send(END).split(b"\n\n", 1)
+    assert payload(last + b"\n\n")["usage"] == {"total_tokens": 2}
 
 
 def test_usage_after_the_finish_reason_comes_before_the_end() -> None:
@@ -472,8 +593,10 @@ def test_whole_answer() -> None:
 def test_a_whole_answer_without_its_end_is_none() -> None:
     server = responder(stream=False)
     server.send(Text("a"))
+    body = server.end()
     with pytest.raises(ValueError, match="Expecting"):
-        json.loads(server.end())
+        json.loads(body)
+    assert json.loads(body + b"}")["choices"][0]["finish_reason"] is None
 
 
 def test_whole_answer_of_nothing() -> None:
@@ -497,7 +620,7 @@ def test_whole_answer_of_nothing() -> None:
     ],
 )
 def test_arguments_of_a_whole_answer(end: Event, arguments: str) -> None:
-    (choice,) = whole(ToolCallStart(0, "c", "f"), end)["choices"]
+    (choice,) = whole(ToolCallStart(0, "c", "f"), end, Finish("length", "length"))["choices"]
     assert choice["message"]["tool_calls"][0]["function"]["arguments"] == arguments
 
 
@@ -549,6 +672,7 @@ def test_ids_are_its_own_where_the_answer_has_none() -> None:
         (Finish("tool_use", "tool_call"), "tool_calls"),
         (Finish("SAFETY", "content_filter"), "content_filter"),
         (Finish("end", "stop"), "stop"),
+        (Finish("eos", "stop"), "eos"),
         (Finish("abort", "error"), "abort"),
         (Finish("MALFORMED", "error"), "MALFORMED"),
         (Finish("new_word", ""), "new_word"),
@@ -636,6 +760,21 @@ def test_a_native_form_that_is_no_piece_of_a_message() -> None:
     for call in (5, {"function": {"name": "f"}, "id": "c"}):
         delta = payload(server.send(own({"tool_calls": [call]})))["choices"][0]["delta"]
         assert delta == {"tool_calls": [{"index": 0}]}
+    odd: list[Any] = [[], 5, {"a": 1}]
+    for calls in odd:
+        assert server.send(own({"tool_calls": calls})) == b""
+
+
+def test_the_further_keys_of_a_call() -> None:
+    said = {"id": "c", "type": "function", "index": 0, "seal": {"name": "x"}, "odd": 3}
+    function = {"name": "f", "arguments": "{}", "own": 1}
+    assert further_of({**said, "function": function, "custom": {"input": "x", "own": 2}}) == {
+        "seal": {"name": "x"},
+        "odd": 3,
+        "function": {"own": 1},
+        "custom": {"own": 2},
+    }
+    assert further_of({**said, "function": {"name": "f"}, "custom": 5})["custom"] == 5
 
 
 class Reversed:
@@ -677,6 +816,13 @@ def test_native_forms_of_other_formats_are_sealed() -> None:
         )
 
 
+def test_nothing_is_unsealed_without_a_sealer() -> None:
+    details = [{"type": "reasoning.encrypted", "format": "tokenwire-v1", "data": "x"}]
+    message = {"role": "assistant", "reasoning_details": details}
+    (part,) = understood({"messages": [message]}).messages[0].parts
+    assert part == ReasoningPart("", own({"reasoning_details": details}))
+
+
 def test_what_is_not_sealed_stays() -> None:
     service = Service(PROVIDERS["openai"], sealer=Reversed())
 
@@ -698,6 +844,15 @@ def test_what_is_not_sealed_stays() -> None:
     picture = {"type": "image_url", "image_url": {"url": "https://x.test/a.png", "new": 1}}
     (part,) = parts_of(content=[picture])
     assert isinstance(part, ImagePart)
+    assert parts_of(sealed, content=[picture, {"type": "text", "text": "a"}]) == (
+        opaque,
+        part,
+        TextPart("a"),
+    )
+    assert parts_of(reasoning="hm") == (ReasoningPart("hm"),)
+    chat = service.responder().receive_request(post(MINIMAL))
+    assert chat is not None
+    assert chat.messages[0].content == "hi"
 
 
 # What stands beside the chat

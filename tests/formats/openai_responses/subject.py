@@ -193,7 +193,8 @@ def closing(block: Block, *, streamed: bool) -> list[Event]:
 def annotation(c: Citation) -> dict[str, Any]:
     where = {} if c.start is None else {"start_index": c.start, "end_index": c.end}
     if not (c.source and not c.url):
-        return {"type": "url_citation", "url": c.url, "title": c.title, **where}
+        said = {"type": "url_citation", "url": c.url, "title": c.title}
+        return {**said, "start_index": 0, "end_index": 0, **where}
     file = {"file_id": c.source, "filename": c.title}
     if where:
         return {"type": "container_file_citation", "container_id": "", **file, **where}

@@ -161,6 +161,78 @@ def test_a_text_without_pieces(place: str) -> None:
     assert outcome.events == [*STARTED, Text("a"), Refusal("b"), *COMPLETED]
 
 
+PARTS: list[tuple[str, Any, Event]] = [
+    ("content_part", written("ab"), Text("ab")),
+    ("content_part", {"type": "refusal", "refusal": "ab"}, Refusal("ab")),
+    ("content_part", {"type": "reasoning_text", "text": "ab"}, Reasoning("ab")),
+    ("reasoning_summary_part", {"type": "summary_text", "text": "ab"}, Reasoning("ab")),
+    ("reasoning_part", {"type": "reasoning_text", "text": "ab"}, Reasoning("ab")),
+]
+
+
+@pytest.mark.parametrize(("kind", "part", "event"), PARTS)
+def test_what_only_the_end_of_a_part_says(kind: str, part: Any, event: Event) -> None:
+    """Neither its item nor the answer may say it again."""
+    over_it = {"type": f"response.{kind}.done", "output_index": 0, "part": part}
+    for item in (
+        [],
+        [added(0, message() if part["type"] in ("output_text", "refusal") else thought())],
+    ):
+        assert said(hear(*item, over_it, over_it, over())) == [event]
+    assert said(hear(over_it, ending="disconnect")) == [event]
+    assert said(hear({**over_it, "type": f"response.{kind}.added"}, over())) == []
+
+
+def test_parts_that_say_nothing_of_their_own() -> None:
+    for part in (None, 5, {"type": "new", "text": "a"}, {"text": "a"}):
+        over_it = {"type": "response.content_part.done", "output_index": 0, "part": part}
+        assert said(hear(over_it, over())) == []
+    at_another = {"type": "response.content_part.done", "output_index": 0, "part": written("a")}
+    assert len(said(hear(added(0, call("")), at_another, over()))) == 2  # of the call
+
+
+def test_sources_and_log_probabilities_of_a_part() -> None:
+    """Of each part once."""
+    source = {"type": "url_citation", "url": "u", "title": "t", "start_index": 0, "end_index": 1}
+    other = {**source, "url": "v"}
+    token = {"token": "a", "logprob": -1.0, "bytes": [97]}
+    first = written("a", annotations=[source], logprobs=[token])
+    second = written("b", annotations=[other], logprobs=[token])
+    heard = [
+        *(Text("a"), LogProbs([TokenLogProb("a", -1.0, [97])])),
+        *(Citation("u", "t", start=0, end=1), Text("b")),
+        *(LogProbs([TokenLogProb("a", -1.0, [97])]), Citation("v", "t", start=0, end=1)),
+    ]
+    part = {"type": "response.content_part.done", "output_index": 0}
+    for events in (
+        [{**part, "part": first}, {**part, "part": second, "content_index": 1}],
+        [{**part, "part": first}, done(0, message(first, second))],
+        [done(0, message(first, second))],
+    ):
+        assert said(hear(*events, over())) == heard
+
+
+@pytest.mark.parametrize("kind", ["output_text", "refusal", "reasoning_summary_text"])
+@pytest.mark.parametrize("piece", ["", "he"])
+def test_a_text_whose_last_piece_is_missing(kind: str, piece: str) -> None:
+    """The whole brings it."""
+    key = "refusal" if kind == "refusal" else "text"
+    whole = {"type": f"response.{kind}.done", "output_index": 0, key: "hello"}
+    heard = said(hear(delta(0, piece, kind), whole, whole, over()))
+    assert "".join(getattr(event, "text", "") for event in heard) == "hello"
+    assert len(heard) == (2 if piece else 1)
+
+
+@pytest.mark.parametrize("whole", ["ho", "h", "hallo", "jello"])
+def test_a_text_that_is_not_what_its_pieces_were(whole: str) -> None:
+    """It is handed on, once."""
+    over_it = {"type": "response.output_text.done", "output_index": 0, "text": whole}
+    for events in ([over_it, done(0, message(written(whole)))], [done(0, message(written(whole)))]):
+        assert said(hear(delta(0, "he"), delta(0, "llo"), *events, over())) == [
+            *(Text("he"), Text("llo"), Unrecognized(whole.encode(), "output[0].text"))
+        ]
+
+
 @pytest.mark.parametrize("output", [{}, {"output": []}, {"output": None}])
 def test_nothing_at_the_end(output: Any) -> None:
     outcome = hear(CREATED, added(0, message()), delta(0, "a"), over(**output)).succeeded()
@@ -313,11 +385,45 @@ def test_a_stream_that_goes_on_in_the_middle() -> None:
         over(),
     ).succeeded()
     assert outcome.events == [
-        *(Text("b"), ToolCallStart(0, "", "", part=1), ToolCallDelta(0, '":1}')),
+        *(Text("b"), Unrecognized(b"ab", "output[0].text")),
+        *(ToolCallStart(0, "", "", part=1), ToolCallDelta(0, '":1}')),
         Unrecognized(b'{"x":1}', "output[1].arguments"),
         *(Start("r", "m"), ToolCallEnd(0, "c", "f", '":1}', False)),
         *(Finish("completed", "tool_call"), End("terminator")),
     ]
+
+
+def looked_up(body: bytes, stream: bool = True) -> Outcome:
+    exchange = RESPONSES.kept_exchange("GET", "/responses/r", stream=stream, key="k")
+    kind = "text/event-stream" if stream else "application/json"
+    return drive(exchange, Response(body, headers=[(b"content-type", kind.encode())]))
+
+
+def test_what_is_kept_from_any_number_on() -> None:
+    items = [added(0, message()), delta(0, "a"), done(0, message(written("a"))), added(1, call(""))]
+    more = [delta(1, '{"x":1}', "function_call_arguments"), done(1, call('{"x":1}')), over()]
+    said = [CREATED, *items, *more]
+    for number in range(len(said)):
+        assert looked_up(sse(*said[number:])).error is None
+        assert isinstance(looked_up(sse(*said[number:-1])).error, RemoteProtocolError)
+
+
+def test_what_is_kept_may_have_failed() -> None:
+    failed: Any = {"id": "r", "object": "response", "status": "failed", "error": {"code": "c"}}
+    ended: Any = {"type": "response.failed", "response": failed}
+    assert looked_up(sse(delta(0, "a"), ended)).succeeded().events[-1] == End("terminator")
+    assert looked_up(json.dumps(failed).encode(), False).succeeded().events == [End("terminator")]
+    # That it can't be looked up is another matter.
+    error: Any = {"type": "error", "error": {"code": "c", "message": "no"}}
+    assert isinstance(looked_up(sse(delta(0, "a"), error)).error, Refused)
+    assert isinstance(looked_up(json.dumps(error).encode(), False).error, Refused)
+
+
+def test_a_relay_knows_that_an_answer_is_made_in_the_background() -> None:
+    body = b'{"id":"r","object":"response","model":"m","status":"queued","output":[]}'
+    exchange = RESPONSES.exchange(as_chat("hi", model="m", stream=False), key="k", body=b"{}")
+    outcome = drive(exchange, Response(body, headers=[(b"content-type", b"application/json")]))
+    assert outcome.succeeded().events == [Start("r", "m"), End("terminator")]
 
 
 def test_the_end_says_less_than_its_name() -> None:
@@ -711,6 +817,8 @@ def test_citations() -> None:
     assert said(streamed) == [Text("ab"), *cited]
     assert natives(streamed) == [item]
     assert said(hear(done(0, item), over())) == [Text("ab"), *cited]
+    nowhere = {**url, "end_index": 0}
+    assert said(hear({**annotation, "annotation": nowhere}, over())) == [Citation("u", "t")]
     odd: Any = {**annotation, "annotation": "?"}
     assert said(hear(odd, over())) == [Unrecognized(json.dumps(odd).encode())]
     (part,) = streamed.reply.message().parts

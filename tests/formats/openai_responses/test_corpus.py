@@ -19,7 +19,7 @@ from tokenwire.protocols.errors import (
 )
 from tokenwire.protocols.events import End
 from tokenwire.protocols.exchange import Exchange
-from tokenwire.protocols.formats.openai_responses.client import is_plain
+from tokenwire.protocols.formats.openai_responses.items import is_plain
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.reply import Reply
 from tokenwire.protocols.toolkit.json import is_object
@@ -151,6 +151,8 @@ def test_stream(file: str) -> None:
     ours = [(c.id, c.name, c.arguments) for c in reply.tool_calls if not c.custom]
     assert ours == [(c["call_id"], c["name"], c["arguments"]) for c in calls]
     assert all(call.complete for call in reply.tool_calls)
+    if file == SHORTENED:
+        assert reply.unrecognized.pop().place == "output[2].text"
     kinds = [json.loads(unknown.raw)["type"] for unknown in reply.unrecognized]
     assert set(kinds) <= {"response.image_generation_call.partial_image"}
     assert not any(unknown.place for unknown in reply.unrecognized)

@@ -304,7 +304,7 @@ def test_citations() -> None:
     made = {"type": "container_file_citation", "container_id": "", "file_id": "g"}
     annotations = [
         {"type": "url_citation", "url": "u", "title": "t", "start_index": 0, "end_index": 2},
-        {"type": "url_citation", "url": "v", "title": "w"},
+        {"type": "url_citation", "url": "v", "title": "w", "start_index": 0, "end_index": 0},
         {"type": "file_citation", "file_id": "f", "filename": "file", "index": 2},
         {**made, "filename": "made", "start_index": 1, "end_index": 2},
     ]
@@ -603,8 +603,50 @@ def test_a_websocket_is_refused_so_that_codex_goes_on_at_once() -> None:
     assert (b"allow", b"POST") in responder.head()[1]
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", ""), ("DELETE", ""), ("POST", "/cancel"), ("GET", "/input_items")],
+)
+def test_nothing_is_kept(method: str, path: str) -> None:
+    error = refused(Request(method, f"http://x/v1/responses/resp_1{path}", []))
+    assert error.status == 404
+    assert "there is no response 'resp_1': nothing is kept here" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("path", "stream", "to"),
+    [
+        ("/responses/r-1", False, "/responses/r-1"),
+        (
+            "/responses/r?stream=true&key=k&include[]=a",
+            True,
+            "/responses/r?stream=true&include%5B%5D=a",
+        ),
+        (
+            "/responses/r/input_items?after=&limit=1",
+            False,
+            "/responses/r/input_items?after=&limit=1",
+        ),
+    ],
+)
+def test_what_is_asked_of_what_is_kept(path: str, stream: bool, to: str) -> None:
+    service, request = Service(RESPONSES), get(f"/v1{path}")
+    asked = service.responder().asked(request, service.route(request)[1])
+    assert (asked.model, asked.stream, asked.path) == ("", stream, to)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/responses/%2E%2E", 404), ("/responses/a%2Fb", 404), ("/responses/r?x", 400)],
+)
+def test_what_can_not_be_asked_of_it(path: str, status: int) -> None:
+    service, request = Service(RESPONSES), get(f"/v1{path}")
+    with pytest.raises(BadRequest) as caught:
+        service.responder().asked(request, service.route(request)[1])
+    assert caught.value.status == status
+
+
 def test_what_is_not_there() -> None:
-    assert refused(get("/v1/responses/resp_1")).status == 404
     assert refused(post(headers=[*JSON, (b"content-encoding", b"zstd")])).status == 415
     assert refused(post(previous_response_id="resp_1")).status == 400
 

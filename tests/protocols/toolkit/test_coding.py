@@ -157,6 +157,12 @@ def test_identity() -> None:
         assert b"".join(pieces) == data
 
 
+def test_identity_that_is_taken_to_its_end() -> None:
+    undo = Identity()
+    undo.feed(b"abcd")
+    assert (undo.take(2), undo.more, undo.take(2), undo.more) == (b"ab", True, b"cd", False)
+
+
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, br", "compress"])
 def test_no_other_coding(coding: str) -> None:
     with pytest.raises(UnexpectedContent, match=f"content-encoding '{coding}' though identity"):

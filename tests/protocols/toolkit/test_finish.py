@@ -5,7 +5,12 @@ import pytest
 from tokenwire.protocols.events import Finish, FinishKind
 from tokenwire.protocols.toolkit.finish import failure_of, finish_of
 
-FINISHES: dict[str, FinishKind] = {"done": "stop", "tokens": "length", "broken": "error"}
+FINISHES: dict[str, FinishKind] = {
+    "done": "stop",
+    "tokens": "length",
+    "broken": "error",
+    "Own": "stop",
+}
 
 
 @pytest.mark.parametrize(
@@ -16,10 +21,16 @@ FINISHES: dict[str, FinishKind] = {"done": "stop", "tokens": "length", "broken":
         ("done", True, "tool_call"),
         ("tokens", True, "length"),
         ("whim", True, ""),
+        ("Own", False, "stop"),
+        ("own", False, ""),
     ],
 )
 def test_the_kind(reason: str, called: bool, kind: FinishKind) -> None:
     assert finish_of(reason, FINISHES, called, "d", 2) == Finish(reason, kind, "d", 2)
+
+
+def test_without_a_detail_it_is_the_first_choice() -> None:
+    assert finish_of("done", FINISHES, False) == Finish("done", "stop")
 
 
 def test_the_failure() -> None:

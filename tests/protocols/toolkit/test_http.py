@@ -32,6 +32,30 @@ def test_what_is_remembered_of_a_request() -> None:
         assert request.remembered().secrets() == request.secrets()
 
 
+def test_what_the_caller_gave_is_remembered() -> None:
+    headers = [(b"x-own", b"sesame-4"), (b"x-other", b"y")]
+    request = Request("POST", "https://a.test/", headers, b"", given=frozenset((b"x-own",)))
+    remembered = request.remembered()
+    assert remembered.headers == headers[:1]
+    assert remembered.secrets() == ["sesame-4"]
+
+
+def test_of_a_signed_request_the_signature_is_a_secret() -> None:
+    signed = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/x, SignedHeaders=host, Signature=5d672d79"
+    headers = make_headers([("authorization", signed), ("x-api-key", "sesame-5-long")])
+    request = Request("POST", "https://a.test/", headers)
+    assert request.secrets() == ["sesame-5-long", "5d672d79"]
+
+
+def test_rich_shows_no_secret() -> None:
+    url = "https://u:p@a.test/sesame-6?key=sesame-7"
+    request = Request("POST", url, make_headers([("x-api-key", "sesame-6")]), b"a prompt")
+    assert request.__rich_repr__() == [
+        ("method", "POST"),
+        ("address", "https://a.test/[secret]"),
+    ]
+
+
 def test_a_key_in_the_query_is_a_secret() -> None:
     request = Request("GET", "https://a.test/x?key=SESAME-OPEN&b=short-one", [])
     assert request.secrets() == ["SESAME-OPEN", "short-one"]
@@ -291,6 +315,8 @@ def test_the_url_that_is_wrong_is_named() -> None:
         ("https://a.b/v1?api-version=1", "/c", "https://a.b/v1/c?api-version=1"),
         ("https://a.b/v1?x=1#f", "/c?y=2", "https://a.b/v1/c?x=1&y=2"),
         ("https://a.b", "/c?y=2", "https://a.b/c?y=2"),
+        ("https://a.b/v2/", "/v2/c", "https://a.b/v2/c"),
+        ("https://a.b/v2", "/v1/c", "https://a.b/v2/v1/c"),
     ],
 )
 def test_join_url(base: str, path: str, url: str) -> None:

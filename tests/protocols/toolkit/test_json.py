@@ -78,6 +78,14 @@ def test_what_is_nested_too_deeply_is_text(inner: str) -> None:
     assert found == deep[depth : len(deep) - depth]
 
 
+@pytest.mark.parametrize(("depth", "text"), [(63, "NaN"), (64, "[NaN]"), (65, "[[NaN]]")])
+def test_how_deep_values_may_be_nested_if_not_all_is_read(depth: int, text: str) -> None:
+    found = decode_json(ANY, b"[" * depth + b"NaN" + b"]" * depth)
+    for _ in range(63):
+        (found,) = found
+    assert found == text
+
+
 @pytest.mark.parametrize("payload", [b"{}", b'{"x": ""}', b"[]", BOM + b'{"x": ""}'])
 def test_json_of_another_shape_is_malformed(payload: bytes) -> None:
     with pytest.raises(Malformed, match="unexpected shape") as caught:
@@ -199,6 +207,7 @@ def test_counts_are_whole_numbers_however_they_are_written() -> None:
     assert type(count_in(fields, "e")) is int
     assert count_in(fields, "a", "d") is None
     assert count_in([1], "e") is None
+    assert count_in({"a": 0, "b": 1}, "a", "b") == count_in({"a": 0.0}, "a") == 0
     assert count_in({"h": -1, "i": -1.0}, "h", "i") is None
     assert count_in({"g": float("inf")}, "g") is None
 

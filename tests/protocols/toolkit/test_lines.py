@@ -83,6 +83,13 @@ def test_a_partial_line_that_is_too_long_is_refused_at_once(line: bytes) -> None
     assert split([line + b"x"], 10)[1:] == (b"", "an event of more than 10 bytes")
 
 
+def test_a_partial_line_that_is_too_long_after_a_whole_one() -> None:
+    for partial, too_long in ((b"x" * 10, False), (b"x" * 11, True)):
+        lines = Lines(10)
+        assert lines.feed(b"a\n" + partial) == b"a\n"
+        assert lines.too_long is too_long
+
+
 def test_a_byte_order_mark_before_the_first_line_does_not_count() -> None:
     assert split([BOM + b"x" * 10], 10) == ([], b"x" * 10, "")
     assert split([BOM + b"x" * 11], 10) == ([], b"", "an event of more than 10 bytes")

@@ -34,6 +34,8 @@ def test_media_type_of(data: bytes, media_type: str) -> None:
         ("DATA:Image/PNG;x=1;BASE64,AP8=", ("image/png", "AP8=")),
         ("data:text/plain,a%20b", ("text/plain", "YSBi")),
         ("data:,a", ("", "YQ==")),
+        ("data:,a,b", ("", "YSxi")),
+        ("data:text/x:y,a", ("text/x:y", "YQ==")),
         ("data:image/png;base64", ("", None)),
         ("https://x.test/a,b", ("", None)),
     ],

@@ -172,6 +172,55 @@ def test_only_the_secret_is_taken_out() -> None:
     assert redact(said, [KEY]) == left
 
 
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        (rf"\u0041{KEY}", r"\u0041[secret]"),
+        (rf"{KEY}\u0041", r"[secret]\u0041"),
+        (rf"{KEY} \u0041", r"[secret] \u0041"),
+        (rf"\u0041 Xy7\u002b{KEY[4:]}", r"\u0041 [secret]"),
+        (rf"\u0041 {KEY[:-2]}\u00345 \u0042", r"\u0041 [secret] \u0042"),
+    ],
+)
+def test_an_escape_beside_it_stays(text: str, redacted: str) -> None:
+    assert redact(text, [KEY]) == redacted
+
+
+@pytest.mark.parametrize(
+    ("text", "secret", "redacted"),
+    [
+        ("&qwerty-key", "qwerty-key", "&[secret]"),
+        (r"a\u{110000}b", "a110000b", r"a\u{110000}b"),
+    ],
+)
+def test_what_only_looks_like_an_escape(text: str, secret: str, redacted: str) -> None:
+    assert redact(text, [secret]) == redacted
+
+
+@pytest.mark.parametrize(("before", "start", "stop"), [(b"", 0, 33), (b"@", 2, 34), (b"@@", 3, 36)])
+def test_all_of_its_base64_and_no_more(before: bytes, start: int, stop: int) -> None:
+    """The characters that say nothing but it; those beside them have bits of other bytes, too."""
+    coded = b64encode(before + KEY.encode()).decode()
+    assert redact(coded, [KEY]) == f"{coded[:start]}[secret]{coded[stop:]}"
+
+
+@pytest.mark.parametrize(
+    ("form", "run"),
+    [
+        (KEY, RUN),
+        (KEY.encode().hex(), 2 * RUN),
+        (b64encode(KEY.encode()).decode(), RUN * 8 // 6),
+    ],
+)
+def test_how_much_of_it_may_be_left(form: str, run: int) -> None:
+    assert redact(form[:run], [KEY]) == "[secret]"
+    assert redact(form[: run - 1], [KEY]) == form[: run - 1]
+
+
+def test_half_a_character() -> None:
+    assert redact("\ud800-secret", ["\ud800-secret"]) == "[secret]"
+
+
 def test_escapes_are_undone_in_a_bounded_number_of_layers() -> None:
     spelt = each("%%%02x")(KEY)
     for _ in range(100):
@@ -185,7 +234,8 @@ def test_what_is_no_escape() -> None:
         assert redact(text + KEY + text, [KEY]) in (f"{text}[secret]{text}", f"[secret]{text}")
 
 
-def test_letters_whose_lower_case_is_two() -> None:
+def test_letters_that_are_two_in_the_other_case() -> None:
+    assert redact(f"\u00df{KEY}", [KEY]) == "\u00df[secret]"
     assert redact(f"\u0130\u0130{KEY}\u0130", [KEY]) == "\u0130\u0130[secret]\u0130"
     assert redact("\u0130stanbul-key", ["\u0130stanbul-key"]) == "[secret]"
 
@@ -284,6 +334,25 @@ def test_what_is_deeper_than_anything_is_left_out() -> None:
     error = Odd(told)
     conceal(error, [KEY])
     assert KEY not in repr(error.told)
+
+
+@pytest.mark.parametrize(("depth", "left"), [(23, "[secret]"), (24, None)])
+def test_how_deep_it_is_looked_for(depth: int, left: str | None) -> None:
+    told: Any = KEY
+    for _ in range(depth):
+        told = [told]
+    error = Odd(told)
+    conceal(error, [KEY])
+    told = error.told
+    for _ in range(depth):
+        (told,) = told
+    assert told == left
+
+
+def test_texts_of_the_same_name_are_pieces_of_one() -> None:
+    error = Odd([{"id": "1", "text": KEY[:12]}, {"id": "2", "text": KEY[12:]}])
+    conceal(error, [KEY])
+    assert error.told == [{"id": "1", "text": "[secret]"}, {"id": "2", "text": ""}]
 
 
 def raised(error: BaseException, cause: BaseException | None, during: BaseException | None) -> Any:

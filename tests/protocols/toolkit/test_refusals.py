@@ -272,6 +272,12 @@ LOCATIONS: list[tuple[Headers, str, str]] = [
         "https://login.test/?k=1",
         " to https://login.test/",
     ),
+    (
+        [(b"location", b"https://login.test/?k=1&u=?")],
+        "https://login.test/?k=1&u=?",
+        " to https://login.test/",
+    ),
+    ([(b"location", b"https://login.test/")], "https://login.test/", " to https://login.test/"),
     ([], "", ""),
 ]
 
@@ -306,6 +312,13 @@ def test_the_request_id(name: bytes) -> None:
     error = refusal_of_response(500, [(name, b"r-1")], b"")
     assert error.request_id == "r-1"
     assert refusal_of_response(500, [], b"").request_id is None
+
+
+def test_the_request_id_may_stand_in_the_body() -> None:
+    body = b'{"error": "no", "request_id": "r-1"}'
+    assert refusal_of_response(500, [], body).request_id == "r-1"
+    assert refusal_of_response(500, [(b"x-request-id", b"r-2")], body).request_id == "r-2"
+    assert refusal_of_object({"error": "no", "request_id": 1}).request_id is None
 
 
 # What code and type mean
@@ -432,6 +445,8 @@ def test_the_request_id_is_in_a_header_of_its_own() -> None:
 )
 def test_what_trying_again_cannot_help(status: int | None, code: str | None, lasting: bool) -> None:
     error = refusal_of_object({"error": {"message": "no", "code": code}}, status=status)
+    assert error.lasting is lasting
+    error = refusal_of_object({"error": {"message": "no", "type": code}}, status=status)
     assert error.lasting is lasting
 
 
@@ -575,6 +590,8 @@ def test_a_service_with_keys_of_its_own() -> None:
     assert "slow down" in str(error)
     plain = refusal_of_object({"error": "no"}, table)
     assert "no" in str(plain)
+    document = refusal_of_document(json.dumps(value).encode(), table)
+    assert (type(document), str(document)) == (ContentFiltered, str(error))
 
 
 # When to come again
@@ -611,6 +628,12 @@ def test_when_to_come_again(name: str) -> None:
     assert error.retry_after == expected
 
 
+@pytest.mark.parametrize(("before", "wait"), [(1989, "2s"), (1990, None)])
+def test_how_far_in_the_words_a_wait_may_stand(before: int, wait: str | None) -> None:
+    error = refusal_of_object({"error": {"message": "x" * before + "retry in 2s"}})
+    assert error.retry_after == wait
+
+
 @pytest.mark.parametrize(
     ("value", "advice"), [(b"true", True), (b"False", False), (b"perhaps", None), (None, None)]
 )
@@ -642,3 +665,78 @@ def test_it_is_a_proxy_that_answers_407() -> None:
 )
 def test_the_words_of_a_body(body: bytes, words: str) -> None:
     assert words_of(body) == words
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "kind"),
+    [
+        ({"error": {"code": "1"}}, "1", RateLimited),
+        ({"error": {"type": "1"}}, None, RateLimited),
+        ({"error": {"code": "x", "type": "1"}}, "x", RateLimited),
+        ({"error": {"code": "2", "type": "1"}}, "2", Overloaded),
+        ({"error": {"code": "x", "type": "y"}}, "x", BadRequest),
+    ],
+)
+def test_codes_of_its_own(body: Any, code: str | None, kind: type[Refused]) -> None:
+    table = ErrorTable(codes={"1": RateLimited, "2": Overloaded}, lasting_codes=frozenset("2"))
+    error = refusal_of_object(body, table, status=400)
+    assert (type(error), error.code, error.lasting) == (kind, code, code == "2")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "kind"),
+    [
+        ("Incorrect API key provided: x", 400, AuthenticationFailed),
+        ("invalid api key", 422, AuthenticationFailed),
+        ("the field: invalid API key", 400, BadRequest),
+        ("Incorrect API key provided", 429, RateLimited),
+    ],
+)
+def test_words_about_the_key(words: str, status: int, kind: type[Refused]) -> None:
+    assert type(refusal_of_object({"error": words}, status=status)) is kind
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        ({"success": False, "errors": [{"code": 10000, "message": "no"}, {"code": 1}]}, "10000"),
+        ({"base_resp": {"status_code": 1004, "status_msg": "no"}}, "1004"),
+        ({"fault": {"faultstring": "no"}}, None),
+    ],
+)
+def test_failures_under_other_names(value: Any, code: str | None) -> None:
+    assert is_refusal(value)
+    error = refusal_of_object(value)
+    assert (error.message, error.code) == ("the service refused: no", code)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"success": True, "errors": [{"code": 1}]},
+        {"success": 0, "errors": [{"code": 1}]},
+        {"success": False, "errors": []},
+        {"success": False, "errors": "no"},
+        {"base_resp": {"status_code": 0, "status_msg": ""}},
+        {"base_resp": 7},
+        {"fault": "no"},
+    ],
+)
+def test_what_is_no_failure(value: Any) -> None:
+    assert not is_refusal(value)
+
+
+@pytest.mark.parametrize("status", [402, 412])
+def test_an_account_that_is_at_its_end(status: int) -> None:
+    assert refusal_of_object({}, status=status).lasting
+    assert not refusal_of_object({}, status=413).lasting
+
+
+def test_the_headers_that_have_the_id_of_a_request() -> None:
+    names = (
+        *(b"x-request-id", b"request-id", b"apim-request-id", b"x-ds-trace-id"),
+        *(b"x-generation-id", b"inference-id", b"mistral-correlation-id", b"x-amzn-requestid"),
+    )
+    headers = [(name, name[::-1]) for name in names]
+    for number, name in enumerate(names):
+        assert request_id(headers[number:][::-1]) == name[::-1].decode()

@@ -197,6 +197,32 @@ def test_each_event_has_the_whole_limit() -> None:
         assert decode(pieces, 10) == Decoded(sse(b"1", b"1234"))
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize(
+    ("usual", "lines", "payloads"),
+    [
+        ("message", [b"data: a", b""], [b"a"]),
+        ("message", [b"data: a", b"", b"data: b", b""], [b"a", b"b"]),
+        ("delta", [b"event: delta", b"data: a", b""], [b"a"]),
+        ("delta", [b"event: delta", b"data: a", b""] * 2, [b"a", b"a"]),
+        ("message", [b"event: message", b"data: a", b""], None),
+        ("delta", [b"data: a", b""], None),
+        ("message", [b"data: a", b"data: b", b""], None),
+    ],
+)
+def test_usual_events_go_the_short_way(
+    usual: str, lines: list[bytes], payloads: list[bytes] | None, end: bytes
+) -> None:
+    assert SSEDecoder(99, usual).payloads(end.join([*lines, b""])) == payloads
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_lone_cr_ends_a_line_among_other_ends(end: bytes) -> None:
+    body = b"data: a||data: b\rdata: c||data: d\r\rdata: e||".replace(b"|", end)
+    for pieces in (whole(body), bytewise(body)):
+        assert decode(pieces).items == sse(b"a", b"b\nc", b"d", b"e")
+
+
 def sse_apart(pieces: list[bytes], limit: int = 1 << 20) -> list[tuple[str, bytes]]:
     decoder = SSEDecoder(limit, apart=True)
     items: list[SSEItem] = []
@@ -233,6 +259,10 @@ APART: dict[str, tuple[bytes, list[tuple[str, bytes]]]] = {
         b'data: {\ndata: "a": {}\ndata: }\n\n',
         [("message", b'{\n"a": {}\n}')],
     ),
+    "an object over several lines, and another": (
+        b"data: {\ndata: }\ndata: {}\n\n",
+        [("message", b"{\n}\n{}")],
+    ),
     "an object that another follows, over several lines": (
         b"data: {}\ndata: {\ndata: }\n\n",
         [("message", b"{}"), ("message", b"{\n}")],
@@ -253,7 +283,7 @@ def test_events_that_end_with_one_line_feed(name: str) -> None:
 
 
 def test_events_that_end_with_one_line_feed_are_not_kept() -> None:
-    decoder, items = SSEDecoder(30, apart=True), list[SSEItem]()
+    decoder, items = SSEDecoder(25, apart=True), list[SSEItem]()
     for _ in range(10):
         decoder.feed(b'data: {"a": "0123456789"}\n', items)  # each has the whole limit
     assert len(items) == 9
@@ -266,6 +296,7 @@ def test_what_the_standard_joins_is_joined_elsewhere() -> None:
 def test_nothing_is_known_at_the_start() -> None:
     decoder = SSEDecoder()
     assert (decoder.last_event_id, decoder.last_comment, decoder.retry) == ("", b"", None)
+    assert decoder.usual == "message"
     assert decoder.partial == 0
 
 

@@ -15,7 +15,7 @@ from tokenwire.protocols.events import (
 from tokenwire.protocols.limits import Parts
 from tokenwire.protocols.reply import Reply
 from tokenwire.protocols.toolkit.parts import PartNumbers
-from tokenwire.protocols.toolkit.toolcalls import ToolCalls, is_json_object
+from tokenwire.protocols.toolkit.toolcalls import ToolCalls, is_json_object, seems_complete
 
 Fragment = tuple[int | None, str, str, str]
 """place, id, name, arguments"""
@@ -178,6 +178,53 @@ def test_is_json_object(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "{} {}", "{'a': 1}", '{"a":' * 9999])
 def test_is_no_json_object(text: str) -> None:
     assert not is_json_object(text)
+
+
+def test_a_broken_call_is_not_complete() -> None:
+    for custom, arguments in ((False, '{"a":1}'), (False, ""), (True, "ls")):
+        calls, events = ToolCalls(0, Parts(9), PartNumbers().new), list[Event]()
+        calls.fragment(0, "a", "f", arguments, events, custom=custom).broken = True
+        calls.settle("tool_call", events)
+        end = events[-1]
+        assert isinstance(end, ToolCallEnd)
+        assert not end.complete
+
+
+def test_a_call_is_found_at_its_place() -> None:
+    calls = ToolCalls(0, Parts(9), PartNumbers().new)
+    assert calls.at(0) is calls.at(None) is None
+    first = calls.fragment(0, "a", "f", "", [])
+    last = calls.fragment(None, "b", "g", "", [])
+    assert calls.at(0) is first
+    assert calls.at(None) is None
+    assert calls.fragment(0, "c", "h", "", []) is calls.at(0)
+    assert first is not calls.at(0) is not last
+
+
+def test_all_calls_are_started_once() -> None:
+    calls, events = ToolCalls(0, Parts(9), PartNumbers().new), list[Event]()
+    calls.fragment(0, "a", "", "", events)
+    calls.fragment(1, "b", "g", "", events)
+    calls.start_all(events)
+    calls.settle(None, events)
+    assert [event for event in events if isinstance(event, ToolCallStart)] == [
+        ToolCallStart(1, "b", "g", part=0),
+        ToolCallStart(0, "a", "", part=1),
+    ]
+
+
+@pytest.mark.parametrize("kind", [*WHOLE, *CUTTING])
+@pytest.mark.parametrize("custom", [False, True])
+@pytest.mark.parametrize("arguments", ["{}", '{"a":1}', '{"a":', "ls"])
+def test_what_a_client_takes_for_complete(
+    arguments: str, custom: bool, kind: FinishKind | None
+) -> None:
+    """It is what it makes of the fragments that a server half writes for such a call."""
+    end = ToolCallEnd(3, "a", "f", arguments, False, custom, 2)
+    written = "" if arguments == "{}" else arguments
+    received = fold([(0, "a", "f", written)], kind=kind, custom=custom)[-1]
+    assert isinstance(received, ToolCallEnd)
+    assert seems_complete(end, kind) is received.complete
 
 
 FRAGMENT = st.tuples(

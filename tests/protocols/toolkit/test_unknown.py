@@ -56,6 +56,13 @@ def test_an_error_in_plain_words() -> None:
         assert str(error) == "the service refused: out of order"
 
 
+@pytest.mark.parametrize("field", [b"", b"error: "])
+def test_an_error_means_what_the_service_means(field: bytes) -> None:
+    unknown = UnknownLines(1000, ErrorTable(codes={"full": RateLimited}))
+    with pytest.raises(RateLimited, match="no bed"):
+        unknown.take(field + b'{"error": {"code": "full", "message": "no bed"}}', [])
+
+
 def test_an_error_in_a_list() -> None:
     """As Gemini wraps it: over several lines, or in one."""
     listed = [b"[{", b' "error": {', b'  "message": "no"', b" }", b"}", b"]"]

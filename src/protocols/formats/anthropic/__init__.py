@@ -7,7 +7,9 @@ block that is over nothing. It writes one block at a time: what would interleave
 waits for its end. A thought without a signature of the service gets one that means none.
 """
 
-from ...auth import Bearer, Header
+from typing import ClassVar
+
+from ...auth import Auth, Bearer, Header
 from ...blocks import BLOCK_EVENTS
 from ...dialect import Dialect, Endpoint, words
 from ...events import Citation, End, Finish, FinishKind, Refusal, Start, Usage
@@ -54,9 +56,9 @@ class Anthropic(Dialect):
     # Every service knows this version; later ones take fewer options.
     headers = {"anthropic-version": "2023-06-01"}
     errors = ERRORS
-    auth = (Header("x-api-key"), Bearer())
+    auth: ClassVar[tuple[Auth, ...]] = (Header("x-api-key"), Bearer())
     finish = _FINISH
-    endpoints = (
+    endpoints: ClassVar[tuple[Endpoint, ...]] = (
         Endpoint("chat", "POST", PATH),
         # Without /v1, for clients that expect it in the base URL.
         Endpoint("chat", "POST", "/messages"),
@@ -65,6 +67,7 @@ class Anthropic(Dialect):
         Endpoint("model", "GET", "/models/{model}"),
         Endpoint("health", "GET", "/api/hello"),
     )
+    counts = f"{PATH}/count_tokens"
     ping = PING
 
     def ask(self, question: Question) -> Step:

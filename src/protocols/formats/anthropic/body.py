@@ -26,7 +26,9 @@ from ...chat import (
 from ...dialect import words
 from ...errors import BadRequest
 from ...events import Native
-from ...service import Sealer, refuse, tokens_in
+from ...reading import tokens_in
+from ...refusing import refuse
+from ...service import Sealer
 from ...toolkit.json import is_list, is_object
 from .client import UNSIGNED
 from .request import DIALECT, IMPLIED
@@ -212,7 +214,7 @@ class _Reader:
 def _content(value: Any, place: str) -> list[dict[str, Any]]:
     """The blocks of a content."""
     if isinstance(value, str):
-        return [{"type": "text", "text": value}] if value else []
+        return [{"type": "text", "text": value}]
     if not is_list(value) or not all(map(is_object, value)):
         raise _refuse(f"{place}: Input should be a string or a list of blocks")
     blocks: list[dict[str, Any]] = value
@@ -270,7 +272,7 @@ def _document(source: Any) -> tuple[str, str] | None:
         case {"type": "base64", "media_type": str(kind), "data": str(data), **others} if not others:
             return f"data:{kind};base64,{data}", kind
         case {"type": "text", "media_type": str(kind), "data": str(text), **others} if not others:
-            part = FilePart.of_bytes(text.encode(errors="replace"), kind)
+            part = FilePart.of_bytes(text.encode(), kind)
             return part.url, kind
         case {"type": "url", "url": str(url), **others} if not others:
             return url, "application/pdf"

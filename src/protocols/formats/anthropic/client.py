@@ -156,12 +156,15 @@ class AnthropicStep(EventStep):
             case ThinkingDelta() if block.kind is Reasoning:
                 self._reader.piece(block, delta.thinking, out)
             case InputDelta() if block.call or (block.kind is Native and block.form):
-                if delta.partial_json:
-                    self._inputs.pop(block.number, None)  # it comes in pieces after all
-                self._reader.piece(block, delta.partial_json, out)
+                self._take_input(block, delta.partial_json, out)
             case _:
                 return False
         return True
+
+    def _take_input(self, block: Block, piece: str, events: list[Event]) -> None:
+        if piece:
+            self._inputs.pop(block.number, None)  # it comes in pieces after all
+        self._reader.piece(block, piece, events)
 
     def _take_event(self, data: bytes, type: str, out: list[Event]) -> None:
         """An event that is not one of the usual ones."""
@@ -374,7 +377,7 @@ class AnthropicStep(EventStep):
             case "thinking_delta":
                 reader.piece(block, delta.thinking, events)
             case "input_json_delta":
-                reader.piece(block, delta.partial_json, events)
+                self._take_input(block, delta.partial_json, events)
             case "signature_delta":
                 reader.keep(block, len(delta.signature))
                 # A second one counts instead of the first.

@@ -67,8 +67,7 @@ def encode_chat(chat: Chat, model: str, provider: Provider) -> dict[str, Any]:
         body["tool_choice"] = choice
     output: dict[str, Any] = {}
     if chat.effort is not None:
-        if "thinking" not in chat.extra:
-            body["thinking"] = {"type": "disabled"} if chat.effort == "none" else IMPLIED
+        body["thinking"] = {"type": "disabled"} if chat.effort == "none" else IMPLIED
         if chat.effort != "none":
             output["effort"] = chat.effort
     if chat.schema is not None:

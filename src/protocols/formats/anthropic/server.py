@@ -5,7 +5,7 @@ depend on that. The finish and the usage wait for the end, where the format has 
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -35,8 +35,10 @@ from ...events import (
     ToolCallStart,
     Usage,
 )
+from ...reading import read_json
+from ...refusing import status_of
 from ...reply import Choice, Reply
-from ...service import Responder, Service, read_json, status_of
+from ...service import Responder, Service
 from ...toolkit.http import Headers, Request
 from ...toolkit.json import is_list, is_object
 from ...toolkit.sse import encode_sse
@@ -57,6 +59,9 @@ _WITH_INPUT = ("server_tool_use", "mcp_tool_use")
 
 class AnthropicResponder(Responder):
     """Answers one request for a message, streamed or not."""
+
+    labelled: ClassVar[bool] = True
+    """Whether the content type of a request must say that it is JSON."""
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
@@ -101,20 +106,31 @@ class AnthropicResponder(Responder):
         match event:
             case Start():
                 self._id, self._model = event.id or self._id, event.model or self._model
-                return b""
             case Usage():
                 self._usage = event
-                return b""
             case Finish():
                 self._finish = event
-                return b""
             case Refusal():
                 self._refusal.append(event.text)
-                return b""
             case End():
-                return self._begin() + self._acts(self._writer.end()) + self._over()
+                over = [*self._acts(self._writer.end()), *self._over()]
+                return b"".join(map(self.frame, [*self._begin(), *over]))
             case _:
-                return self._begin() + self._acts(self._writer.write(self._own(event)))
+                said = self._acts(self._writer.write(self._own(event)))
+                return b"".join(map(self.frame, [*self._begin(), *said]))
+        return b""
+
+    def go_on(self, event: Text) -> bytes | None:
+        block = None if event.index else self._writer.going_on(event.part)
+        if block is None:
+            return None
+        return _MORE % (block.number, msgspec.json.encode(event.text))
+
+    def frame(self, event: dict[str, Any]) -> bytes:
+        """An event of the stream as it is sent. After the first comes a keep-alive, as clients
+        expect."""
+        data = encode_sse(msgspec.json.encode(event), type=event["type"])
+        return data + PING if event["type"] == "message_start" else data
 
     def write_whole(self, reply: Reply) -> bytes:
         choice = reply.choices.get(0, Choice())
@@ -147,7 +163,7 @@ class AnthropicResponder(Responder):
         return encode_sse(self.write_error(error), type="error")
 
     def write_error(self, error: RemoteProtocolError | LocalProtocolError) -> bytes:
-        said = {"type": _error_type(error), "message": error.message}
+        said = {"type": _error_type(error), "message": error.message, **error.details}
         return msgspec.json.encode({"type": "error", "error": said, "request_id": self._request_id})
 
     @property
@@ -155,7 +171,7 @@ class AnthropicResponder(Responder):
         return f"req_{self._number}"
 
     def _chat(self, request: Request, found: dict[str, str], *, count: bool = False) -> Chat:
-        fields = read_json(request, _dict)
+        fields = read_json(request, _dict, labelled=self.labelled)
         chat = chat_of(fields, found.get("model", ""), self.service.sealer, count=count)
         return chat.replace(model=self.service.check_model(chat.model))
 
@@ -186,20 +202,20 @@ class AnthropicResponder(Responder):
             "model": model or self._model,
         }
 
-    def _begin(self) -> bytes:
+    def _begin(self) -> list[dict[str, Any]]:
         if self._begun:
-            return b""
+            return []
         self._begun = True
         usage = _usage(self._usage) | {"output_tokens": 0}  # it is counted at the end
         message: dict[str, Any] = {**self._message(), "content": [], **_UNSTOPPED, "usage": usage}
-        return _event("message_start", message=message) + PING
+        return [{"type": "message_start", "message": message}]
 
-    def _over(self) -> bytes:
+    def _over(self) -> list[dict[str, Any]]:
         usage = _usage(self._usage)
         if self._usage is None or self._usage.input_tokens is None:
             del usage["input_tokens"]  # what was told at the start holds
-        over = _event("message_delta", delta=self._stopped(), usage=usage)
-        return over + _event("message_stop")
+        over = {"type": "message_delta", "delta": self._stopped(), "usage": usage}
+        return [over, {"type": "message_stop"}]
 
     def _stopped(self) -> dict[str, Any]:
         """Why the answer is over."""
@@ -223,8 +239,8 @@ class AnthropicResponder(Responder):
             }
         return stopped
 
-    def _acts(self, acts: list[Act]) -> bytes:
-        written: list[bytes] = []
+    def _acts(self, acts: list[Act]) -> list[dict[str, Any]]:
+        written: list[dict[str, Any]] = []
         for number, act in enumerate(acts):
             block = act.block
             match act.does:
@@ -232,17 +248,19 @@ class AnthropicResponder(Responder):
                     start = _start_of(block, self._number)
                     if any(each.citation for each in acts[number : number + 2]):
                         start["citations"] = []  # so a text begins that will be cited
-                    written.append(
-                        _event("content_block_start", index=block.number, content_block=start)
-                    )
+                    written.append(_of_block(block, "start", content_block=start))
                 case "piece":
                     if act.text:
                         written.append(_delta(block, *_PIECES[block.kind], act.text))
                 case _:
                     written += _close(block)
-        return b"".join(written)
+        return written
 
 
+_MORE = (
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
+    b'"delta":{"type":"text_delta","text":%b}}\n\n'
+)
 _UNSTOPPED = {"stop_reason": None, "stop_sequence": None}
 _REASONS = {
     "stop": "end_turn",
@@ -260,13 +278,12 @@ _USELESS = (AuthenticationFailed, BadRequest, ContentFiltered, LocalProtocolErro
 """The errors after which trying again can't help."""
 
 
-def _event(type: str, **fields: Any) -> bytes:
-    return encode_sse(msgspec.json.encode({"type": type, **fields}), type=type)
+def _of_block(block: Block, what: str, **fields: Any) -> dict[str, Any]:
+    return {"type": f"content_block_{what}", "index": block.number, **fields}
 
 
-def _delta(block: Block, type: str, key: str, value: Any) -> bytes:
-    delta = {"type": type, key: value}
-    return _event("content_block_delta", index=block.number, delta=delta)
+def _delta(block: Block, type: str, key: str, value: Any) -> dict[str, Any]:
+    return _of_block(block, "delta", delta={"type": type, key: value})
 
 
 def _start_of(block: Block, number: int) -> dict[str, Any]:
@@ -284,7 +301,7 @@ def _start_of(block: Block, number: int) -> dict[str, Any]:
     return {**value, "input": {}} if value.get("type") in _WITH_INPUT else value
 
 
-def _close(block: Block) -> Iterator[bytes]:
+def _close(block: Block) -> Iterator[dict[str, Any]]:
     """The end of a block, with what it has beside its pieces."""
     value = _form(block)
     if block.kind is Text:
@@ -298,7 +315,7 @@ def _close(block: Block) -> Iterator[bytes]:
     if block.kind is Native and value.get("type") in _WITH_INPUT:
         text = msgspec.json.encode(value.get("input", {})).decode()
         yield _delta(block, "input_json_delta", "partial_json", text)
-    yield _event("content_block_stop", index=block.number)
+    yield _of_block(block, "stop")
 
 
 def _form(block: Block) -> dict[str, Any]:

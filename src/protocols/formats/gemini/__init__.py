@@ -1,9 +1,9 @@
 """Gemini: generateContent and streamGenerateContent, of the Gemini API and Vertex AI.
 
 What the server half can't say: a call that is not complete, or `custom`; the address and the prompt
-of an `Image`, and one that is no `image/*` as such; what text a `Citation` supports, its quote and
-its source; the bytes of a token, and log probabilities of anything but the content. A `Refusal` is
-text, and a call is written when it ends. A stream without `alt=sse` has no `Unrecognized`.
+of an `Image`, and one that is no `image/*` as such; the quote and the source of a `Citation`; the
+bytes of a token, and log probabilities of anything but the content. A `Refusal` is text, and a call
+is written when it ends. A stream without `alt=sse` has no `Unrecognized`.
 """
 
 from ...auth import Bearer, Header, Query

@@ -28,7 +28,9 @@ from ...chat import (
 from ...dialect import words
 from ...errors import BadRequest, Malformed
 from ...events import Native
-from ...service import Sealer, refuse
+from ...reading import tokens_in
+from ...refusing import refuse
+from ...service import Sealer
 from ...toolkit.json import decode_json, is_list, is_object
 from .candidate import DIALECT
 
@@ -124,12 +126,13 @@ def count_of(body: bytes) -> int:
         fields = _camel(decode_json(decode_request, body), _TOP)
         inner = bytes(fields.get("generateContentRequest", b"{}"))
         request = _camel(decode_json(decode_request, inner), _TOP) or fields
-        said = (
-            decode_json(_any, bytes(request[key]))
-            for key in ("contents", "systemInstruction", "tools")
-            if key in request
+        return tokens_in(
+            [
+                decode_json(_any, bytes(request[key]))
+                for key in ("contents", "systemInstruction", "tools")
+                if key in request
+            ]
         )
-        return max(sum(map(_characters, said)) // 4, 1)
     except Malformed as error:
         raise _refuse(f"Invalid JSON payload received: {error.message}") from None
 
@@ -137,14 +140,6 @@ def count_of(body: bytes) -> int:
 def sealed(text: str) -> str:
     """A sealed text as a signature, which is base64."""
     return b64encode(text.encode()).decode()
-
-
-def _characters(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value)
-    if is_list(value):
-        return sum(map(_characters, value))
-    return sum(map(_characters, value.values())) if is_object(value) else 0
 
 
 def _refuse(message: str) -> Exception:
@@ -251,7 +246,10 @@ def _part(raw: bytes, sealer: Sealer | None) -> Part:
             return ToolCall(id if isinstance(id, str) else "", name, _args(raw), native=native)
         case {"inlineData": blob, **others} | {"fileData": blob, **others} if is_object(blob):
             media = _camel(blob, _MEDIA)
-            part = _media(media, native or _further(raw, others))
+            # A picture has no name, so only its native form can keep one.
+            picture = str(media.get("mimeType")).startswith("image/")
+            named = picture and "displayName" in media
+            part = _media(media, native or _further(raw, others or named))
             if part is not None:
                 return part
         case _:

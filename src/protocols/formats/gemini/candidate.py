@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from ...dialect import words
 from ...errors import Malformed, Refused
 from ...events import (
     Citation,
@@ -55,6 +56,7 @@ _NUMBERS = {"1": "STOP", "2": "MAX_TOKENS", "3": "SAFETY", "4": "RECITATION", "5
 """Finish reasons that came as integers. The services differ about those above."""
 _STREAMED = ("partialArgs", "willContinue")
 """Keys of a call whose arguments come in pieces. Its native form has none of them."""
+_PAGE = words("uri title domain")
 _SOURCES = ("web", "retrievedContext", "maps", "image")
 _value = msgspec.json.Decoder()
 
@@ -324,15 +326,15 @@ class CandidateReader:
             return
         match key:
             case "citationMetadata":
-                found = self._citations_of(said)
+                found = list(self._citations_of(said))
             case "groundingMetadata":
-                found = self._grounds_of(said)
+                found = list(self._grounds_of(said))
             case _:
-                found = _addresses_of(said)
+                found = list(_addresses_of(said))
         for citation in found:
             if citation.url or citation.source or citation.title or citation.quote:
                 self._citations.cite(citation, events)
-        if key == "groundingMetadata" and not _is_plain(said):
+        if key == "groundingMetadata" and not _is_plain(said, found):
             # It has what must be shown beside the answer (`searchEntryPoint`), and the queries.
             self._hand_on(raw, key, events)
 
@@ -428,11 +430,18 @@ def _source_of(said: dict[str, Any]) -> Citation:
     )
 
 
-def _is_plain(said: dict[str, Any]) -> bool:
-    """Whether grounding metadata is nothing but addresses with their titles."""
+def _is_plain(said: dict[str, Any], found: list[Citation]) -> bool:
+    """Whether grounding metadata is nothing but addresses with their titles, and places in the
+    text, which were all `found`."""
     pages = (chunk.get("web") for chunk in _objects(said, "groundingChunks"))
-    return said.keys() <= {"groundingChunks"} and all(
-        is_object(page) and page.keys() <= {"uri", "title", "domain"} for page in pages
+    supports = _objects(said, "groundingSupports")
+    numbers = (support.get("groundingChunkIndices") for support in supports)
+    return (
+        said.keys() <= {"groundingChunks", "groundingSupports"}
+        and all(is_object(page) and page.keys() <= _PAGE for page in pages)
+        and all(support.keys() <= {"segment", "groundingChunkIndices"} for support in supports)
+        and sum(len(each) for each in numbers if is_list(each))
+        == sum(each.start is not None for each in found)
     )
 
 

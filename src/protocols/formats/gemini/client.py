@@ -111,6 +111,7 @@ class GeminiStep(EventStep):
     """One answer, streamed or not."""
 
     elements = True
+    reopens = True
     unfinished = "the stream ended before a finishReason for every candidate"
     errors = ERRORS
 
@@ -133,7 +134,6 @@ class GeminiStep(EventStep):
         self._citations = Citations(self._parts)
         self._begun = False
         self._usage: dict[str, Any] = {}  # all that was told so far
-        self._keys: list[str] = []  # of that
         self._plain: CandidateReader | None = None  # the first candidate, if its text goes on
 
     def payloads(self, payloads: list[bytes], events: list[Event]) -> None:
@@ -265,9 +265,7 @@ class GeminiStep(EventStep):
     def _take_usage(self, told: dict[str, Any], events: list[Event]) -> None:
         """The counts so far. A later chunk may lack some; nothing is added up."""
         counts = not COUNTS.isdisjoint(told)
-        if list(told) != self._keys:  # else it replaces all that is known, as most do
-            told = self._usage | told
-            self._keys = list(told)
+        told = self._usage | told
         if told != self._usage:
             self._usage = told
             if counts:

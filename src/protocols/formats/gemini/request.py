@@ -230,20 +230,22 @@ def _part(part: Part, role: str) -> dict[str, Any] | None:
             call: dict[str, Any] = {"id": part.id} if part.id else {}
             return {"functionCall": {**call, "name": part.name, "args": raw_arguments(part)}}
         case ImagePart() if role != "system" and role != "developer":
-            return _media(part.url, "")
+            return _media(part.url)
         case FilePart() if role != "system" and role != "developer":
-            return _media(part.url, part.media_type)
+            return _media(part.url, part.media_type, part.name)
         case _:
             kind = type(part).__name__
             raise LocalProtocolError(f"{kind} has no place in {role} messages: leave it out")
 
 
-def _media(url: str, media_type: str) -> dict[str, Any]:
+def _media(url: str, media_type: str = "", name: str = "") -> dict[str, Any]:
     given, data = data_of(url)
+    named = {"displayName": name} if name else {}
     if data is not None:
-        return {"inlineData": {"mimeType": media_type or given, "data": data}}
+        return {"inlineData": {"mimeType": media_type or given, "data": data, **named}}
     media_type = media_type or guess_type(urlsplit(url).path)[0] or ""
-    return {"fileData": {**({"mimeType": media_type} if media_type else {}), "fileUri": url}}
+    typed = {"mimeType": media_type} if media_type else {}
+    return {"fileData": {**typed, "fileUri": url, **named}}
 
 
 def _tools(chat: Chat) -> list[Any]:

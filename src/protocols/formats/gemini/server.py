@@ -40,9 +40,11 @@ from ...events import (
     Unrecognized,
     Usage,
 )
+from ...reading import Asked, read_json
+from ...refusing import refuse, status_of
 from ...reply import Choice, Reply
 from ...retry import seconds_of
-from ...service import Responder, Service, read_json, refuse, status_of
+from ...service import Responder, Service
 from ...toolkit.http import Request
 from ...toolkit.json import is_object
 from ...toolkit.sse import encode_sse
@@ -50,6 +52,7 @@ from ...toolkit.toolcalls import is_json_object
 from .body import chat_of, count_of, decode_request, sealed
 from .candidate import DIALECT
 from .client import COUNT, COUNTS, STREAM, WHOLE
+from .spoken import byte_places
 
 __all__ = ["GeminiResponder"]
 
@@ -62,6 +65,7 @@ class _Candidate:
     """What was said of a candidate that is not written yet, or must not be written twice."""
 
     def __init__(self) -> None:
+        self.texts: dict[int, list[str]] = {}  # by part; they are what sources support
         self.written: set[int] = set()  # parts that have a native form, and so are written
         self.thoughts: set[int] = set()
         self.calls: dict[int, ToolCallStart] = {}  # by number
@@ -96,6 +100,12 @@ class GeminiResponder(Responder):
         for index in range(chat.n or 1):
             self._candidates[index] = _Candidate()
         return chat
+
+    def asked(self, request: Request, found: dict[str, str]) -> Asked:
+        read_json(request, decode_request)
+        path, _, query = request.target.partition("?")
+        stream = path.rstrip("/").endswith(STREAM)
+        return Asked(found["model"], stream, not stream or "alt=sse" in query.split("&"))
 
     def answer(self, does: str, request: Request, found: dict[str, str]) -> bytes:
         if does == "count":
@@ -192,7 +202,7 @@ class GeminiResponder(Responder):
         said["status"] = _word(error, status)
         if details:
             said["details"] = details
-        return msgspec.json.encode({"error": said})
+        return msgspec.json.encode({"error": {**said, **error.details}})
 
     # The parts
 
@@ -201,6 +211,8 @@ class GeminiResponder(Responder):
 
     def _part(self, event: Event, candidate: _Candidate) -> dict[str, Any] | None:
         """The part that an event completes, if it is not written yet."""
+        if isinstance(event, Text | Refusal):
+            candidate.texts.setdefault(event.part, []).append(event.text)
         match event:
             case ToolCallStart():
                 candidate.calls[event.call] = event
@@ -245,13 +257,13 @@ class GeminiResponder(Responder):
         """The parts of a whole choice. Its native forms go first, as all of a part is in them; a
         call that is not complete is left out."""
 
-        complete = {(call.id, call.name) for call in choice.tool_calls if call.complete}
+        complete = {n for n, call in enumerate(choice.tool_calls) if call.complete}
         start: ToolCallStart | None = None
         for event in _natives_first(_with_arguments(choice.events())):
             if isinstance(event, ToolCallStart):
                 start = event
             elif isinstance(event, ToolCallDelta) and start is not None:
-                if (start.id, start.name) not in complete:
+                if event.call not in complete:
                     continue
                 event = ToolCallEnd(event.call, start.id, start.name, event.arguments, True)
             part = self._part(event, candidate)
@@ -297,8 +309,7 @@ class GeminiResponder(Responder):
         if finish.detail:
             ending["finishMessage"] = finish.detail
         if candidate.citations:
-            sources = [{"web": _source(citation)} for citation in candidate.citations]
-            ending["groundingMetadata"] = {"groundingChunks": sources}
+            ending["groundingMetadata"] = _grounding(candidate)
         return ending
 
 
@@ -352,8 +363,31 @@ _BLOCKS = ("SAFETY", "BLOCKLIST", "PROHIBITED_CONTENT", "IMAGE_SAFETY", "MODEL_A
 """Why a prompt is blocked, but for OTHER."""
 
 
-def _source(citation: Citation) -> dict[str, Any]:
-    return {"uri": citation.url, "title": citation.title}
+def _grounding(candidate: _Candidate) -> dict[str, Any]:
+    """The sources, and what each supports."""
+    citations = candidate.citations
+    texts = {part: "".join(pieces) for part, pieces in candidate.texts.items()}
+    spans = {
+        number: (said.part, said.start, said.end)
+        for number, said in enumerate(citations)
+        if said.start is not None and said.end is not None
+    }
+    ends = ((part, at) for part, start, end in spans.values() for at in (start, end))
+    places = byte_places(texts, ends)
+    supports = [
+        {
+            "segment": {
+                "startIndex": places[part, start],
+                "endIndex": places[part, end],
+                "text": texts[part][start:end],
+            },
+            "groundingChunkIndices": [number],
+        }
+        for number, (part, start, end) in spans.items()
+        if start <= end and (part, start) in places and (part, end) in places
+    ]
+    sources = [{"web": {"uri": said.url, "title": said.title}} for said in citations]
+    return {"groundingChunks": sources} | ({"groundingSupports": supports} if supports else {})
 
 
 def _logprobs(said: LogProbs) -> dict[str, Any]:

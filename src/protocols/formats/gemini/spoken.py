@@ -1,9 +1,10 @@
 """The text of a candidate, as those who cite it count it: in bytes of UTF-8."""
 
 from bisect import bisect_right
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-__all__ = ["Span", "Spoken"]
+__all__ = ["Span", "Spoken", "byte_places"]
 
 _BLOCK = 4096
 _CONTINUATION = bytes(range(0x80, 0xC0))
@@ -79,6 +80,26 @@ class Spoken:
         for place in range((len(self._counts) - 1) * _BLOCK, len(self._data) - _BLOCK + 1, _BLOCK):
             block = self._data[place : place + _BLOCK]
             self._counts.append(self._counts[-1] + _code_points(block))
+
+
+def byte_places(
+    texts: Mapping[int, str], places: Iterable[tuple[int, int]]
+) -> dict[tuple[int, int], int]:
+    """The bytes before each of `places`, in the whole text. A place is a part and the code points
+    before it there; one that is not in the text is left out. `texts`: by part, as they follow."""
+    wanted: dict[int, set[int]] = {}
+    for part, place in places:
+        wanted.setdefault(part, set()).add(place)
+    found: dict[tuple[int, int], int] = {}
+    size = 0
+    for part, text in texts.items():
+        before = 0
+        for place in sorted({*wanted.get(part, ()), len(text)}):
+            if 0 <= place <= len(text):
+                size += len(text[before:place].encode())
+                found[part, place] = size
+                before = place
+    return found
 
 
 def _code_points(data: bytearray) -> int:

@@ -25,7 +25,8 @@ from ...chat import (
 from ...dialect import words
 from ...errors import BadRequest
 from ...events import Native
-from ...service import read_json, refuse
+from ...reading import read_json
+from ...refusing import refuse
 from ...toolkit.http import Request
 from ...toolkit.json import is_object
 from ...toolkit.media import data_of, media_type_of

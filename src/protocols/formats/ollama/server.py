@@ -26,13 +26,16 @@ from ...events import (
     Unrecognized,
     Usage,
 )
+from ...reading import Asked, decode_asking, read_json
+from ...refusing import refuse
 from ...reply import Choice, CollectedToolCall, Reply
-from ...service import Responder, Service, read_json, refuse
+from ...service import Responder, Service
 from ...toolkit.dates import rfc3339
 from ...toolkit.http import Request
 from ...toolkit.json import count_in
 from ...toolkit.toolcalls import is_json_object
 from .body import chat_of, completion_of
+from .client import PATH
 from .wire import DURATIONS
 
 __all__ = ["GENERATE", "OllamaResponder"]
@@ -98,6 +101,11 @@ class OllamaResponder(Responder):
                 if does == "running":
                     models = [model | self._running() for model in models]
                 return msgspec.json.encode({"models": models})
+
+    def asked(self, request: Request, found: dict[str, str]) -> Asked:
+        asking = read_json(request, decode_asking, labelled=False)
+        target = request.target.partition("?")[0].rstrip("/")
+        return Asked(asking.model, asking.stream is not False, target.endswith(PATH))
 
     def health(self) -> bytes:
         self.headers = [(b"content-type", b"text/plain; charset=utf-8")]

@@ -6,9 +6,9 @@ sends. Ids of answers and calls are made up where the answer has none. Parts of 
 apart by their kind only.
 """
 
-from typing import get_args
+from typing import ClassVar, get_args
 
-from ...auth import Bearer, Header
+from ...auth import Auth, Bearer, Header
 from ...chat import Chat
 from ...dialect import Dialect, Endpoint, words
 from ...events import Event, Image, Unrecognized
@@ -31,7 +31,7 @@ class OpenAIChat(Dialect):
     takes = words(
         "temperature top_p top_k max_tokens stop n seed presence_penalty frequency_penalty "
         "logprobs tools tool_choice parallel effort schema stream history empty any_start images "
-        "files name extra cache strict custom"
+        "detail files name extra cache strict custom"
     )
     efforts = frozenset(("none", "minimal", "low", "medium", "high", "xhigh", "max"))
     says = frozenset(get_args(Event)) - {Image}
@@ -48,8 +48,8 @@ class OpenAIChat(Dialect):
     )
     finish = FINISH
     ignores = IGNORES
-    auth = (Bearer(), Header("api-key"))  # the second is Azure's
-    endpoints = (
+    auth: ClassVar[tuple[Auth, ...]] = (Bearer(), Header("api-key"))  # the second is Azure's
+    endpoints: ClassVar[tuple[Endpoint, ...]] = (
         Endpoint("chat", "POST", PATH),
         Endpoint("chat", "POST", f"/deployments/{{model}}{PATH}"),  # Azure's
         Endpoint("models", "GET", "/models"),

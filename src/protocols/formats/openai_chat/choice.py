@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from ...encoding import merge
-from ...errors import LimitExceeded, Malformed, Refused
+from ...errors import LimitExceeded, Malformed, RemoteProtocolError
 from ...events import (
     Citation,
     Event,
@@ -31,7 +31,6 @@ from ...toolkit.citations import Citations
 from ...toolkit.finish import failure_of, finish_of
 from ...toolkit.json import Lenient, decode_json
 from ...toolkit.parts import PartNumbers
-from ...toolkit.refusals import refusal_of_object
 from ...toolkit.toolcalls import Call, ToolCalls
 from .wire import (
     Delta,
@@ -107,7 +106,7 @@ _LOGPROBS: dict[str, Literal["content", "refusal", "reasoning"]] = {
 
 
 class ChoiceReader:
-    """Makes events of one choice.
+    """Makes events of one choice. A format that is a subclass derives its own.
 
     `finish_reason` is the last one that was sent; `failure` is what it means if it is an error.
     `finishes` are the reasons that are known; `limit` bounds what is kept for native forms.
@@ -135,6 +134,9 @@ class ChoiceReader:
         "numbers",
     )
 
+    dialect = DIALECT
+    """The format that its native forms are of."""
+
     def __init__(
         self,
         index: int,
@@ -144,7 +146,7 @@ class ChoiceReader:
         limit: int,
     ) -> None:
         self.finish_reason: str | None = None
-        self.failure: Refused | None = None
+        self.failure: RemoteProtocolError | None = None
         self.numbers = PartNumbers()
         self._index = index
         self._citations = citations
@@ -182,8 +184,6 @@ class ChoiceReader:
             self.finish_reason = choice.finish_reason
         if isinstance(choice.stop_reason, str):
             self._detail = choice.stop_reason
-        if choice.error:
-            self.failure = refusal_of_object({"error": choice.error})
         if type(choice) is OddChoice:
             for place, value in choice.unknown:
                 self._hand_on(value, place, events)
@@ -198,10 +198,12 @@ class ChoiceReader:
             finish = finish_of(reason, self._finishes, called, self._detail, self._index)
             self.failure = self.failure or failure_of(finish)
         if proven:
+            if calls is not None:
+                calls.start_all(events)  # native forms of calls say which parts these are
             self._settle_natives(events)
-        if proven and calls is not None:
-            kind = None if finish is None else finish.kind
-            calls.settle("error" if self.failure is not None else kind, events)
+            if calls is not None:
+                kind = None if finish is None else finish.kind
+                calls.settle("error" if self.failure is not None else kind, events)
         if finish is not None:
             events.append(finish)
 
@@ -393,7 +395,7 @@ class ChoiceReader:
 
     def _add_native(self, value: dict[str, Any], part: int, events: list[Event]) -> None:
         self._parts.add()
-        events.append(Native(DIALECT, msgspec.json.encode(value), part, self._index))
+        events.append(Native(self.dialect, msgspec.json.encode(value), part, self._index))
 
 
 def _joined(details: list[bytes]) -> list[dict[str, Any]]:

@@ -5,13 +5,11 @@ relatives show beyond that (quirks 15 to 26). `Finish` and the ends of tool call
 in the order of the choices (`choice` says why).
 """
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from ... import errors
-from ...errors import LocalProtocolError, Refused, UnexpectedContent
+from ...errors import UnexpectedContent
 from ...events import (
     Citation,
     Event,
@@ -30,7 +28,7 @@ from ...question import Question
 from ...step import EventStep
 from ...toolkit.citations import Citations
 from ...toolkit.json import count_in, decode_json, is_list, is_object
-from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object, refusal_of_text
+from ...toolkit.refusals import is_refusal, refusal_of_object, refusal_of_text
 from .choice import ChoiceReader
 from .request import encode_chat
 from .wire import Chunk, WireChoice, decode_chunk, decode_loosely
@@ -87,17 +85,15 @@ class OpenAIStep(EventStep):
     """One chat completion, streamed or not."""
 
     unfinished = "the stream ended before data: [DONE] or a finish_reason for every choice"
+    reopens = True
+    reader: ClassVar[type[ChoiceReader]] = ChoiceReader
+    """What makes events of a choice; a format that is a subclass has its own."""
 
     def __init__(self, question: Question) -> None:
-        provider, chat = question.provider, question.chat
+        chat = question.chat
         accept = "text/event-stream" if chat.stream else "application/json"
-        request = question.post(
-            PATH,
-            encode_chat(chat, question.model, provider),
-            {"accept": accept},
-        )
-        if provider.error_codes:
-            self.errors = ErrorTable(codes=_classes(provider.error_codes))
+        request = question.post(PATH, self.encode(question), {"accept": accept})
+        self.errors = question.errors
         super().__init__(request, question.limits)
         self._limit = question.limits.event
         self._finishes = question.finishes
@@ -110,6 +106,10 @@ class OpenAIStep(EventStep):
         self._plain: int | None = None  # the part that the text of a plain chunk belongs to
         self._parts = Parts(question.limits.parts)
         self._citations = Citations(self._parts)
+
+    def encode(self, question: Question) -> dict[str, Any]:
+        """The request body. Raises LocalProtocolError."""
+        return encode_chat(question.chat, question.model, question.provider)
 
     def payloads(self, payloads: list[bytes], events: list[Event]) -> None:
         part = self._plain
@@ -143,8 +143,11 @@ class OpenAIStep(EventStep):
             chunk = decode_loosely(data)
         if type == "error" and not chunk.error:
             raise refusal_of_text(data, self.errors)
-        self._take_chunk(chunk, data, type, events)
         self._plain = None
+        if chunk.choices is None and not (chunk.usage or chunk.error):
+            self._take_other(data, type, events)
+            return
+        self._take_chunk(chunk, data, events)
         first = self._choices.get(0)
         if first is not None and first.numbers.kind == "text" and self._started:
             self._plain = first.numbers.last if _may_be_plain(chunk) else None
@@ -161,7 +164,7 @@ class OpenAIStep(EventStep):
             raise UnexpectedContent("a JSON object without choices", data=body)
         if not any(map(_says_something, chunk.choices)):
             raise UnexpectedContent("a JSON object whose choices hold no answer", data=body)
-        self._take_chunk(chunk, body, "message", events)
+        self._take_chunk(chunk, body, events)
         # Its closing brace shows that it is whole, as [DONE] does for a stream.
         self.evidence = "terminator"
 
@@ -169,7 +172,9 @@ class OpenAIStep(EventStep):
         super().settle(proven, events)
         if self._model and not self._started:
             events.append(Start(self._id, self._model))
+        stopped = self.failure
         for _, choice in sorted(self._choices.items()):
+            choice.failure = choice.failure or stopped
             choice.settle(proven, events)
             self.failure = self.failure or choice.failure
 
@@ -178,14 +183,15 @@ class OpenAIStep(EventStep):
             raise UnexpectedContent("data: [DONE] came before any part of an answer", data=payload)
         self.evidence = "terminator"
 
-    def _take_chunk(self, chunk: Chunk, payload: bytes, type: str, events: list[Event]) -> None:
-        if chunk.choices is None and not (chunk.usage or chunk.error):
-            value = decode_json(_value, payload)
-            # What has a name of its own is about something else, even if it has a message.
-            if type == "message" and is_refusal(value, self.errors):
-                raise refusal_of_object(value, self.errors, data=payload)
-            events.append(Unrecognized(payload))
-            return
+    def _take_other(self, payload: bytes, type: str, events: list[Event]) -> None:
+        """An object that is no chunk of an answer."""
+        value = decode_json(_value, payload)
+        # What has a name of its own is about something else, even if it has a message.
+        if type == "message" and is_refusal(value, self.errors):
+            raise refusal_of_object(value, self.errors, data=payload)
+        events.append(Unrecognized(payload))
+
+    def _take_chunk(self, chunk: Chunk, payload: bytes, events: list[Event]) -> None:
         before = len(events)
         try:
             self._take_contents(chunk, payload, events)
@@ -209,8 +215,12 @@ class OpenAIStep(EventStep):
             usage = usage or choice.usage
         if chunk.citations is not None or chunk.search_results is not None:
             self._cite(chunk, events)
-        if not usage and is_object(chunk.x_groq):
-            usage = chunk.x_groq.get("usage")
+        if is_object(chunk.x_groq):
+            usage = usage or chunk.x_groq.get("usage")
+            if said := chunk.x_groq.get(
+                "error"
+            ):  # Groq's stream stopped early, whatever its reason
+                self.failure = refusal_of_object({"error": said}, self.errors)
         if usage and is_object(usage):
             events.append(_usage_of(usage))
         if chunk.error:
@@ -221,11 +231,13 @@ class OpenAIStep(EventStep):
         reader = self._choices.get(index)
         if reader is None:
             self._parts.add()
-            reader = ChoiceReader(index, self._citations, self._parts, self._finishes, self._limit)
+            reader = self.reader(index, self._citations, self._parts, self._finishes, self._limit)
             self._choices[index] = reader
             self.evidence = None
         before = len(events)
         reader.take(choice, events)
+        if choice.error:
+            reader.failure = refusal_of_object({"error": choice.error}, self.errors)
         if choice.finish_reason or choice.error:
             self._finished.add(index)
         elif index in self._finished and any(isinstance(e, _CONTENT) for e in events[before:]):
@@ -246,18 +258,6 @@ class OpenAIStep(EventStep):
         for url in chunk.citations if is_list(chunk.citations) else ():
             if isinstance(url, str):
                 self._citations.cite(Citation(url), events)
-
-
-def _classes(codes: Mapping[str, str]) -> dict[str, type[Refused]]:
-    """The error classes of a provider's own codes. Raises LocalProtocolError for a name that is not
-    one of them."""
-    found: dict[str, type[Refused]] = {}
-    for code, name in codes.items():
-        kind = getattr(errors, name, None)
-        if not (isinstance(kind, type) and issubclass(kind, Refused)):
-            raise LocalProtocolError(f"error_codes: {name!r} is not one of the errors")
-        found[code] = kind
-    return found
 
 
 def _says_something(choice: WireChoice) -> bool:
@@ -282,26 +282,40 @@ def _may_be_plain(chunk: Chunk) -> bool:
     )
 
 
+# Names of counts beside those in the details: of DeepSeek, Moonshot, Mistral and Databricks; and of
+# OpenRouter and DashScope, which have them in the details.
+_CACHED = (
+    "prompt_cache_hit_tokens",
+    "cached_tokens",
+    "num_cached_tokens",
+    "cache_read_input_tokens",
+)
+_CACHED_NOW = ("cache_write_tokens", "cache_creation_input_tokens", "cache_creation_tokens")
+
+
 def _usage_of(usage: dict[str, Any]) -> Usage:
     """A `usage` object, with OpenTelemetry's names."""
     read, written = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
+    read = read or usage.get("prompt_token_details")  # Mistral has both spellings
     cached = count_in(read, "cached_tokens")
     asked, said = count_in(usage, "prompt_tokens"), count_in(usage, "completion_tokens")
     total = count_in(usage, "total_tokens")
     if total is None and asked is not None and said is not None:
         total = asked + said
-    if cached is None:  # DeepSeek, Moonshot, Databricks
-        cached = count_in(
-            usage, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"
-        )
+    if cached is None:
+        cached = count_in(usage, *_CACHED)
+    cached_now = count_in(read, *_CACHED_NOW)
+    if cached_now is None:
+        cached_now = count_in(usage, *_CACHED_NOW)
+    thought = count_in(written, "reasoning_tokens")
+    if thought and asked is not None and said is not None and total == asked + said + thought:
+        said += thought  # xAI counts them apart
     return Usage(
         input_tokens=asked,
         output_tokens=said,
         total_tokens=total,
         cache_read_input_tokens=cached,
-        cache_write_input_tokens=count_in(
-            read, "cache_write_tokens", "cache_creation_input_tokens", "cache_creation_tokens"
-        ),
-        reasoning_output_tokens=count_in(written, "reasoning_tokens"),
+        cache_write_input_tokens=cached_now,
+        reasoning_output_tokens=thought,
         raw=usage,
     )

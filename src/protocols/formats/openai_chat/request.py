@@ -21,25 +21,38 @@ from ...chat import (
     Tool,
     ToolCall,
 )
-from ...encoding import add_piece, call_ids, merge, parts_to_write, result_text, tools_to_write
+from ...encoding import (
+    add_piece,
+    call_ids,
+    input_audio,
+    merge,
+    parts_to_write,
+    result_text,
+    tools_to_write,
+)
 from ...errors import LocalProtocolError
-from ...mappings import AUDIO, DIALECT
+from ...mappings import DIALECT
 from ...provider import Provider
 from ...toolkit.json import is_list, is_object
+from ...toolkit.media import data_of
 
-__all__ = ["encode_chat"]
+__all__ = ["MessageWriter", "encode_chat"]
 
 _SAME = ("temperature", "top_p", "top_k", "n", "seed", "presence_penalty", "frequency_penalty")
 """Options that the body has by the same name."""
-_FORMATS = {media_type: name for name, media_type in AUDIO.items()}
+_LIMITS = ("max_tokens", "max_completion_tokens")
+"""The names of the same limit. Services refuse, or obey in part, a request with both."""
 
 
-def encode_chat(chat: Chat, model: str, provider: Provider) -> dict[str, Any]:
-    """The request body of `chat`, without what is not set. Raises LocalProtocolError."""
-    ids = call_ids(chat.messages)
+def encode_chat(
+    chat: Chat, model: str, provider: Provider, writer: "type[MessageWriter] | None" = None
+) -> dict[str, Any]:
+    """The request body of `chat`, without what is not set. `writer` writes its messages. Raises
+    LocalProtocolError."""
+    writer = writer or MessageWriter
+    ids = writer.ids(chat.messages)
     messages = [
-        _MessageWriter(message, place, ids, provider).write()
-        for place, message in enumerate(chat.messages)
+        writer(message, place, ids, provider).write() for place, message in enumerate(chat.messages)
     ]
     if provider.system == "first":
         messages = _system_first(messages)
@@ -47,7 +60,7 @@ def encode_chat(chat: Chat, model: str, provider: Provider) -> dict[str, Any]:
     if chat.tools:
         body["tools"] = [
             tool_value if tool_value is not None else _tool(tool)
-            for tool, tool_value in tools_to_write(chat.tools, DIALECT)
+            for tool, tool_value in tools_to_write(chat.tools, writer.dialect)
         ]
     for name in _SAME:
         if (value := getattr(chat, name)) is not None:
@@ -55,6 +68,8 @@ def encode_chat(chat: Chat, model: str, provider: Provider) -> dict[str, Any]:
     if chat.stop:
         body["stop"] = chat.stop
     if chat.max_tokens is not None:
+        if not chat.extra.keys().isdisjoint(_LIMITS):
+            raise LocalProtocolError("max_tokens is given twice: leave it out of extra")
         body[provider.max_tokens] = chat.max_tokens
     if chat.tool_choice is not None:
         body["tool_choice"] = _tool_choice(chat.tool_choice, body.get("tools", ()))
@@ -74,11 +89,20 @@ def encode_chat(chat: Chat, model: str, provider: Provider) -> dict[str, Any]:
     return body
 
 
-class _MessageWriter:
+class MessageWriter:
     """Writes one message: collects what its parts say, each in its place, and puts that together.
 
-    `ids`: see `call_ids`; `place`: of the message in the conversation.
+    `ids`: see `call_ids`; `place`: of the message in the conversation. A format that is a subclass
+    derives its own.
     """
+
+    dialect = DIALECT
+    """The format whose native forms are written as they are."""
+
+    @staticmethod
+    def ids(messages: Sequence[Message]) -> dict[tuple[int, int], str]:
+        """The ids of calls and results: see `call_ids`."""
+        return call_ids(messages)
 
     def __init__(
         self, message: Message, place: int, ids: dict[tuple[int, int], str], provider: Provider
@@ -96,7 +120,7 @@ class _MessageWriter:
     def write(self) -> dict[str, Any]:
         """The message. Raises LocalProtocolError for what it can't say."""
         message, number = self._message, 0
-        for part, native in parts_to_write(message, DIALECT):
+        for part, native in parts_to_write(message, self.dialect):
             if isinstance(part, ToolCall):
                 self._add_call(part, self._ids[self._place, number], native)
                 number += 1
@@ -144,12 +168,12 @@ class _MessageWriter:
             case _:
                 assert isinstance(part, FilePart)  # calls and native forms have their own methods
                 self._expect(part, "user")
-                self._content.append(_marked(_file(part), part.cache))
+                self._content.append(_marked(self._file(part), part.cache))
 
     def _add_call(self, call: ToolCall, id: str, native: Any) -> None:
         self._expect(call, "assistant")
         if is_object(native) and is_list(calls := native.get("tool_calls")):
-            self._calls += ({**c, "id": c.get("id") or id} if is_object(c) else c for c in calls)
+            self._calls += ({**c, "id": id} if is_object(c) else c for c in calls)
             return
         key, text = ("custom", "input") if call.custom else ("function", "arguments")
         value: dict[str, Any] = {
@@ -162,7 +186,7 @@ class _MessageWriter:
     def _add_native(self, part: Part, native: Any) -> None:
         """A piece of the message."""
         if not is_object(native):
-            raise LocalProtocolError(f"a native form of {DIALECT} is a piece of a message")
+            raise LocalProtocolError(f"a native form of {self.dialect} is a piece of a message")
         piece = dict(native)
         if is_list(content := piece.pop("content", None)):
             self._content += content
@@ -199,6 +223,18 @@ class _MessageWriter:
         text = "".join(part["text"] for part in content)
         return text if text or not self._calls else None
 
+    def _file(self, part: FilePart) -> dict[str, Any]:
+        _, data = data_of(part.url)
+        if data is None:
+            raise LocalProtocolError(
+                "chat completions can't take a file by its address: give its bytes "
+                "(FilePart.of_bytes)"
+            )
+        if (audio := input_audio(part)) is not None:
+            return audio
+        file = {"file_data": part.url}
+        return {"type": "file", "file": {"filename": part.name, **file} if part.name else file}
+
     def _expect(self, part: Part, role: str) -> None:
         if self._message.role != role:
             kind, role = type(part).__name__, self._message.role
@@ -207,22 +243,6 @@ class _MessageWriter:
 
 def _is_text(part: Any) -> bool:
     return is_object(part) and part.get("type") == "text" and isinstance(part.get("text"), str)
-
-
-def _file(part: FilePart) -> dict[str, Any]:
-    head, comma, data = part.url.partition(",")
-    if not (head.startswith("data:") and comma):
-        raise LocalProtocolError(
-            "chat completions can't take a file by its address: give its bytes (FilePart.of_bytes)"
-        )
-    media_type = part.media_type or head.removeprefix("data:").partition(";")[0]
-    if media_type in _FORMATS:
-        audio = {"data": data, "format": _FORMATS[media_type]}
-        return {"type": "input_audio", "input_audio": audio}
-    if media_type.startswith(("audio/", "video/")):
-        raise LocalProtocolError(f"chat completions can't take {media_type}: leave it out")
-    file = {"file_data": part.url}
-    return {"type": "file", "file": {"filename": part.name, **file} if part.name else file}
 
 
 def _tool(tool: Tool | Opaque) -> dict[str, Any]:

@@ -28,13 +28,15 @@ from ...events import (
     Usage,
 )
 from ...mappings import DIALECT, message_of, tool_of
+from ...reading import read_json
+from ...refusing import error_fields, refuse
 from ...reply import Choice, CollectedToolCall, Reply
-from ...service import Responder, Sealer, Service, error_fields, read_json, refuse
+from ...service import Responder, Sealer, Service
 from ...toolkit.http import Headers, Request
 from ...toolkit.json import is_list, is_object
 from ...toolkit.sse import encode_sse
 
-__all__ = ["FINISH", "OpenAIResponder"]
+__all__ = ["FINISH", "OpenAIResponder", "further_of"]
 
 FINISH: dict[str, FinishKind] = {
     "stop": "stop",
@@ -42,10 +44,16 @@ FINISH: dict[str, FinishKind] = {
     "tool_calls": "tool_call",
     "function_call": "tool_call",
     "content_filter": "content_filter",
-    # Of services that speak like OpenAI.
+    # Of services that speak like OpenAI: Together, TGI, Z.ai, DeepSeek, vLLM and others.
     "eos": "stop",
+    "eos_token": "stop",
+    "stop_sequence": "stop",
+    "model_context_window_exceeded": "length",
+    "sensitive": "content_filter",
     "error": "error",
     "abort": "error",
+    "insufficient_system_resource": "error",
+    "network_error": "error",
 }
 """The finish reasons, and what they mean."""
 
@@ -79,8 +87,15 @@ _dict = msgspec.json.Decoder(dict[str, Any])
 _READ = {*_Body.__struct_fields__, "messages", "tools", "tool_choice", "response_format"}
 
 
+_ANY = "text"
+
+
 class OpenAIResponder(Responder):
-    """Answers one request for a chat completion, streamed or not."""
+    """Answers one request for a chat completion, streamed or not. A format that is a subclass
+    derives its own."""
+
+    dialect = DIALECT
+    """The format whose native forms are written as they are."""
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
@@ -88,6 +103,7 @@ class OpenAIResponder(Responder):
         id, created = f"chatcmpl-{self._number}", int(service.now())
         self._head: dict[str, Any] = {"id": id, "created": created, "model": ""}
         self._roles: set[int] = set()
+        self._around: tuple[bytes, bytes] | None = None  # a chunk with more text: before it, after
         # A chunk without choices is sent only if it was asked for (stream_options.include_usage),
         # as clients stumble over it; else the usage goes along with a finish reason.
         self._wants_usage = False
@@ -96,7 +112,7 @@ class OpenAIResponder(Responder):
 
     def read(self, request: Request, found: dict[str, str]) -> Chat:
         """The chat. Refuses (415, 413, 400, 404) what a real service refuses."""
-        fields = read_json(request, _dict)
+        fields = self.fields(read_json(request, _dict))
         try:
             body = msgspec.convert(fields, _Body)
         except msgspec.ValidationError as error:
@@ -106,21 +122,57 @@ class OpenAIResponder(Responder):
         model = self.service.check_model(body.model)
         self._wants_usage = _take_usage(fields)
         try:
-            chat = _chat(body, fields, model, self.service.sealer)
+            messages = tuple(map(self.message, fields["messages"]))
+            tools = tuple(self.own(tool_of(tool)) for tool in fields.get("tools") or ())
+            chat = _chat(body, fields).replace(messages=messages, model=model, tools=tools)
         except LocalProtocolError as error:
             raise refuse(BadRequest, 400, str(error)) from None
         self._head["model"] = model
         return chat
+
+    def fields(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields of a request, in OpenAI's words."""
+        return fields
+
+    def message(self, value: Any) -> Message:
+        """One message of a request. Raises LocalProtocolError."""
+        message = message_of(value)
+        return message if self.service.sealer is None else _unsealed(message, self.service.sealer)
+
+    def own(self, tool: Tool | Opaque) -> Tool | Opaque:
+        """`tool`; one of another type than `function` is in our words."""
+        return Opaque(Native(self.dialect, tool.native.raw)) if isinstance(tool, Opaque) else tool
+
+    def reason(self, finish: Finish) -> str:
+        """The finish reason: as it is, unless it is another format's and means something here."""
+        if finish.reason in self.service.provider.dialect.finish or not finish.kind:
+            return finish.reason
+        return _REASONS.get(finish.kind, finish.reason)
+
+    def made_id(self, index: int, call: int) -> str:
+        """The id of a call that has none."""
+        return f"call_{self._number}_{index}_{call}"
 
     def head(self) -> tuple[int, Headers]:
         return self.status, [*self.headers, (b"x-request-id", f"req-{self._number}".encode())]
 
     def send(self, event: Event) -> bytes:
         if isinstance(event, Start):
+            self._around = None
             self._head |= {"id": event.id or self._head["id"], "model": event.model}
         elif isinstance(event, ToolCallStart):
             self._calls[event.index, event.call] = event
         return super().send(event)
+
+    def go_on(self, event: Text) -> bytes | None:
+        if event.index or 0 not in self._roles:
+            return None
+        if self._around is None:
+            # It is the last text in a chunk, whatever the names before it are.
+            before, _, after = self._delta(0, {"content": _ANY}).rpartition(f'"{_ANY}"'.encode())
+            self._around = before, after
+        before, after = self._around
+        return b"%b%b%b" % (before, msgspec.json.encode(event.text), after)
 
     def write(self, event: Event) -> bytes:
         match event:
@@ -134,7 +186,7 @@ class OpenAIResponder(Responder):
                 return self._delta(event.index, {"refusal": event.text})
             case ToolCallStart():
                 kind, text = _words(event.custom)
-                id = event.id or f"call_{self._number}_{event.index}_{event.call}"
+                id = event.id or self.made_id(event.index, event.call)
                 call = {"index": event.call, "id": id, "type": kind}
                 piece = {"tool_calls": [{**call, kind: {"name": event.name, text: ""}}]}
                 # OpenAI's first chunk of a call says null; of an empty text clients make a part.
@@ -152,7 +204,7 @@ class OpenAIResponder(Responder):
             case LogProbs():
                 return self._delta(event.index, {}, logprobs={event.of: event.tokens})
             case Finish():
-                return self._delta(event.index, {}, finish_reason=_reason(event))
+                return self._delta(event.index, {}, finish_reason=self.reason(event))
             case Usage() if self._wants_usage:
                 self._usage = event
                 return b""
@@ -186,13 +238,13 @@ class OpenAIResponder(Responder):
     def _native(self, native: Native) -> dict[str, Any]:
         """The piece of a message that carries a native form; empty if nothing can. Of a call it
         has what was not written yet."""
-        if native.dialect == DIALECT:
+        if native.dialect == self.dialect:
             value = value_of(native)
             piece = dict(value) if is_object(value) else {}
             calls = piece.pop("tool_calls", None)
             for start in self._calls.values() if is_list(calls) and calls else ():
                 if (start.index, start.part) == (native.index, native.part):
-                    piece["tool_calls"] = [{"index": start.call, **_further(calls[0])}]
+                    piece["tool_calls"] = [{"index": start.call, **further_of(calls[0])}]
             return piece
         if self.service.sealer is None:
             return {}
@@ -223,7 +275,7 @@ class OpenAIResponder(Responder):
             logprobs.setdefault(said.of, []).extend(said.tokens)
         reason = "stop" if self.complete else None
         if choice.finish is not None:
-            reason = _reason(choice.finish)
+            reason = self.reason(choice.finish)
         return {
             "index": index,
             "message": message,
@@ -235,7 +287,7 @@ class OpenAIResponder(Responder):
         kind, text = _words(call.custom)
         # Of an incomplete call `{}` stands for nothing, and at the other end it would be complete.
         said = call.arguments if call.complete or call.arguments != "{}" else ""
-        id = call.id or f"call_{self._number}_{index}_{number}"
+        id = call.id or self.made_id(index, number)
         return {"id": id, "type": kind, kind: {"name": call.name, text: said}}
 
     def _delta(
@@ -274,10 +326,8 @@ def _take_usage(fields: dict[str, Any]) -> bool:
     return bool(wanted)
 
 
-def _chat(body: _Body, fields: dict[str, Any], model: str, sealer: Sealer | None) -> Chat:
-    messages = tuple(map(message_of, fields["messages"]))
-    if sealer is not None:
-        messages = tuple(_unsealed(message, sealer) for message in messages)
+def _chat(body: _Body, fields: dict[str, Any]) -> Chat:
+    """The chat without its messages and tools."""
     choice, format_ = fields.get("tool_choice"), fields.get("response_format")
     extra = {k: v for k, v in fields.items() if k not in _READ}
     chosen = _chosen(choice)
@@ -286,12 +336,9 @@ def _chat(body: _Body, fields: dict[str, Any], model: str, sealer: Sealer | None
         extra["response_format"] = further
     if chosen is None and choice is not None:
         extra["tool_choice"] = choice
-    tools = fields.get("tools") or ()
     most = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
     return Chat(
-        messages=messages,
-        model=model,
-        tools=tuple(_own(tool_of(tool)) for tool in tools),
+        messages=(),
         tool_choice=chosen,
         parallel=body.parallel_tool_calls,
         temperature=body.temperature,
@@ -330,13 +377,6 @@ def _unsealed(message: Message, sealer: Sealer) -> Message:
             parts.append(ReasoningPart(part.text))
     changed = tuple(parts) != message.parts
     return message.replace(content=tuple(parts)) if changed else message
-
-
-def _own(tool: Tool | Opaque) -> Tool | Opaque:
-    """`tool`; one of another type than `function` is in our words."""
-    if isinstance(tool, Opaque):
-        return Opaque(Native(DIALECT, tool.native.raw))
-    return tool
 
 
 def _chosen(choice: Any) -> str | None:
@@ -393,7 +433,7 @@ def _words(custom: bool) -> tuple[str, str]:
     return ("custom", "input") if custom else ("function", "arguments")
 
 
-def _further(call: Any) -> dict[str, Any]:
+def further_of(call: Any) -> dict[str, Any]:
     """The keys of a call beside those that its events say."""
     further: dict[str, Any] = {}
     for key, value in call.items() if is_object(call) else ():
@@ -404,13 +444,6 @@ def _further(call: Any) -> dict[str, Any]:
         elif key not in ("id", "type", "index"):
             further[key] = value
     return further
-
-
-def _reason(finish: Finish) -> str:
-    """The finish reason: as it is, unless it is another format's and means something here."""
-    if finish.reason in FINISH or not finish.kind:
-        return finish.reason
-    return _REASONS.get(finish.kind, finish.reason)
 
 
 _REASONS = {

@@ -19,7 +19,8 @@ from ...events import Citation, End, Finish, FinishKind, Image, LogProbs, Refusa
 from ...question import Question
 from ...service import Responder, Service
 from ...step import Step
-from .client import ERRORS, PATH, ResponsesStep
+from ...toolkit.http import Request
+from .client import ERRORS, PATH, KeptStep, ResponsesStep
 from .presets import presets
 from .server import ResponsesResponder
 
@@ -42,9 +43,10 @@ class OpenAIResponses(Dialect):
     name = "openai_responses"
     takes = words(
         "temperature top_p max_tokens logprobs tools tool_choice parallel effort schema "
-        "stream history any_start images files strict custom"
+        "stream history any_start images detail files strict custom"
     )
     efforts = frozenset(("none", "minimal", "low", "medium", "high", "xhigh", "max"))
+    half_calls = True
     says = BLOCK_EVENTS | {Start, Citation, Refusal, Image, LogProbs, Usage, Finish, End}
     knows = words(
         "background client_metadata context_management conversation include instructions "
@@ -65,6 +67,10 @@ class OpenAIResponses(Dialect):
     endpoints = (
         Endpoint("chat", "POST", PATH),
         Endpoint("count", "POST", "/responses/input_tokens"),
+        Endpoint("kept", "GET", f"{PATH}/{{id}}"),
+        Endpoint("kept", "DELETE", f"{PATH}/{{id}}"),
+        Endpoint("kept", "POST", f"{PATH}/{{id}}/cancel"),
+        Endpoint("kept", "GET", f"{PATH}/{{id}}/input_items"),
         Endpoint("socket", "GET", PATH),
         Endpoint("models", "GET", "/models"),
         Endpoint("model", "GET", "/models/{model}"),
@@ -73,6 +79,9 @@ class OpenAIResponses(Dialect):
 
     def ask(self, question: Question) -> Step:
         return ResponsesStep(question)
+
+    def look_up(self, question: Question, request: Request) -> Step:
+        return KeptStep(question, request)
 
     def respond(self, service: Service) -> Responder:
         return ResponsesResponder(service)

@@ -27,10 +27,11 @@ from ...chat import (
 from ...dialect import words
 from ...errors import BadRequest
 from ...events import Native
-from ...mappings import AUDIO
-from ...service import Sealer, refuse
+from ...refusing import refuse
+from ...service import Sealer
 from ...toolkit.json import is_list, is_object, objects_of, text_of
-from .client import image_of
+from ...toolkit.media import AUDIO
+from .items import image_of
 from .request import CONTENT, DIALECT, ENCRYPTED, LOGPROBS, NAME
 
 __all__ = ["chat_of"]

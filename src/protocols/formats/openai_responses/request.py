@@ -22,6 +22,7 @@ from ...chat import (
 from ...dialect import words
 from ...encoding import (
     call_ids,
+    input_audio,
     merge,
     parts_to_write,
     result_text,
@@ -29,7 +30,6 @@ from ...encoding import (
     value_of,
 )
 from ...errors import LocalProtocolError
-from ...mappings import AUDIO
 from ...provider import Provider
 from ...toolkit.json import is_list, is_object, objects_of, text_of
 from ...toolkit.media import data_of
@@ -64,7 +64,6 @@ _SAME = ("temperature", "top_p")
 _SIDE = ("message", "function_call", "custom_tool_call")
 """Items whose id is bound to the thought before them, and may be left out."""
 _WEB = ("http://", "https://")
-_FORMATS = {media_type: name for name, media_type in AUDIO.items()}
 
 
 def encode_chat(chat: Chat, model: str, provider: Provider) -> dict[str, Any]:
@@ -307,13 +306,9 @@ def _misplaced(part: Part, role: str) -> LocalProtocolError:
 
 
 def _file(part: FilePart) -> dict[str, Any]:
-    given, data = data_of(part.url)
-    media_type = part.media_type or given
-    if media_type in _FORMATS and data is not None:
-        audio = {"data": data, "format": _FORMATS[media_type]}
-        return {"type": "input_audio", "input_audio": audio}
-    if media_type.startswith(("audio/", "video/")):
-        raise LocalProtocolError(f"a file of type {media_type[:80]!r} has no place here")
+    if (audio := input_audio(part)) is not None:
+        return audio
+    _, data = data_of(part.url)
     named = {"filename": part.name} if part.name else {}
     if data is not None:
         return {"type": "input_file", **named, "file_data": part.url}

@@ -5,14 +5,17 @@ without gaps, the whole output at the end, no type of event that they do not kno
 that are None come as 0, and their sum as the total.
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
 from ...blocks import Act, Block, BlockKind, BlockWriter, blocks_of, with_citations
 from ...chat import Chat
+from ...dialect import words
 from ...encoding import value_of
 from ...errors import (
     AuthenticationFailed,
@@ -23,6 +26,7 @@ from ...errors import (
     Overloaded,
     RateLimited,
     RemoteProtocolError,
+    brief,
 )
 from ...events import (
     Citation,
@@ -41,8 +45,10 @@ from ...events import (
     ToolCallStart,
     Usage,
 )
+from ...reading import Asked, Asking, read_json, tokens_in
+from ...refusing import error_fields, refuse
 from ...reply import Choice, Reply
-from ...service import Responder, Service, error_fields, read_json, refuse, tokens_in
+from ...service import Responder, Service
 from ...toolkit.http import Headers, Request, get_header
 from ...toolkit.json import is_object
 from ...toolkit.sse import encode_sse
@@ -55,6 +61,24 @@ __all__ = ["ResponsesResponder"]
 _Item: TypeAlias = dict[str, Any]
 
 _dict = msgspec.json.Decoder(dict[str, Any])
+
+
+class _Asking(Asking, frozen=True):
+    previous_response_id: Any = None
+    conversation: Any = None
+    background: Any = None
+
+
+_asking = msgspec.json.Decoder(_Asking)
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:=~-]{0,500}")
+"""Ids of responses: no text that leads elsewhere as a part of a path, however that is read."""
+_QUERY = words(
+    "stream starting_after include include[] include_obfuscation after before limit order"
+)
+"""What may be in the query of a request for what was kept."""
+_OWN = words("key api-version")
+"""What services are asked with in the query by clients of their own: it is not passed on."""
 
 
 class ResponsesResponder(Responder):
@@ -85,7 +109,31 @@ class ResponsesResponder(Responder):
         self._model = self.service.check_model(chat.model)
         return chat.replace(model=self._model)
 
+    def asked(self, request: Request, found: dict[str, str]) -> Asked:
+        if "id" in found:
+            return self._asked_of_kept(request, found["id"])
+        asking = read_json(request, _asking)
+        kept = (asking.previous_response_id, asking.conversation, asking.background)
+        return Asked(asking.model, bool(asking.stream), goes_on=any(kept))
+
+    def _asked_of_kept(self, request: Request, id: str) -> Asked:
+        if not _ID.fullmatch(id):
+            raise refuse(BadRequest, 404, f"there is no response {brief(id)!r}")
+        query = parse_qsl(request.target.partition("?")[2], keep_blank_values=True)
+        query = [(name, value) for name, value in query if name not in _OWN]
+        for name, _ in query:
+            if name not in _QUERY:
+                known = ", ".join(sorted(_QUERY))
+                raise refuse(BadRequest, 400, f"unknown parameter {brief(name)!r} (known: {known})")
+        path = self.service.route(request)[0].path.replace("{id}", id)
+        if query:
+            path = f"{path}?{urlencode(query)}"
+        return Asked("", dict(query).get("stream") == "true", path=path)
+
     def answer(self, does: str, request: Request, found: dict[str, str]) -> bytes:
+        if does == "kept":
+            message = f"there is no response {brief(found['id'])!r}: nothing is kept here"
+            raise refuse(BadRequest, 404, message)
         if does == "socket":
             if "websocket" in (get_header(request.headers, b"upgrade") or "").lower():
                 # At 426 Codex goes on with POST at once, at others it tries again and again.
@@ -417,7 +465,7 @@ def _annotation(citation: Citation) -> dict[str, Any]:
             return {"type": "container_file_citation", "container_id": "", **file, **where}
         return {"type": "file_citation", **file, "index": citation.end or 0}
     said = {"type": "url_citation", "url": citation.url, "title": citation.title}
-    return {**said, **where}
+    return {**said, "start_index": 0, "end_index": 0, **where}  # clients demand a place
 
 
 def _image_item(image: Image) -> _Item:

@@ -15,6 +15,7 @@ from ...toolkit.json import Lenient
 __all__ = [
     "CHANNELS",
     "DELTAS",
+    "PARTS",
     "SILENT",
     "USUAL",
     "Piece",
@@ -96,11 +97,13 @@ the whole when it is done."""
 decode_text_event = msgspec.json.Decoder(_TextDelta).decode
 decode_delta_event = msgspec.json.Decoder(Piece).decode
 
-SILENT = words(
-    "content_part reasoning_summary_part reasoning_part web_search_call file_search_call "
-    "code_interpreter_call code_interpreter_call_code image_generation_call mcp_call "
-    "mcp_call_arguments mcp_list_tools shell_call_command shell_call_output_content "
-    "apply_patch_call_operation_diff compaction"
+PARTS = words("content_part reasoning_summary_part reasoning_part")
+"""The second words of events about a part of an item."""
+
+SILENT = PARTS | words(
+    "web_search_call file_search_call code_interpreter_call code_interpreter_call_code "
+    "image_generation_call mcp_call mcp_call_arguments mcp_list_tools shell_call_command "
+    "shell_call_output_content apply_patch_call_operation_diff compaction"
 )
 """The second words of events of which the item that they are about says all again."""
 
@@ -123,6 +126,7 @@ class _Event(msgspec.Struct):
     name: str = ""
     logprobs: msgspec.Raw = _NOTHING
     annotation: msgspec.Raw = _NOTHING
+    part: msgspec.Raw = _NOTHING
 
 
 class _Details(msgspec.Struct):

@@ -5,7 +5,9 @@ import msgspec
 from ....chat import Chat, as_chat
 from ....errors import AuthenticationFailed, LocalProtocolError, RemoteProtocolError
 from ....events import Event, Text, Unrecognized
-from ....service import Responder, read_json, refuse, status_of
+from ....reading import read_json
+from ....refusing import refuse, status_of
+from ....service import Responder
 from ....toolkit.http import Request, get_header
 
 __all__ = ["TOKENS", "AiChatOnlineResponder"]

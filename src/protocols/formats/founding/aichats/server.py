@@ -5,7 +5,9 @@ import msgspec
 from ....chat import Chat, Message
 from ....errors import BadRequest
 from ....events import Event, Image, Text
-from ....service import Responder, read_json, refuse
+from ....reading import read_json
+from ....refusing import refuse
+from ....service import Responder
 from ....toolkit.http import Request
 
 __all__ = ["PICTURES", "AiChatsResponder"]

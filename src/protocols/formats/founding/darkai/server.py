@@ -7,7 +7,8 @@ import msgspec
 from ....chat import Chat, as_chat
 from ....errors import LocalProtocolError, RemoteProtocolError
 from ....events import Event, Text, Unrecognized
-from ....service import Responder, read_json
+from ....reading import read_json
+from ....service import Responder
 from ....toolkit.http import Request
 
 __all__ = ["DarkAIResponder"]

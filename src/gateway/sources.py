@@ -1,0 +1,133 @@
+"""Where a configuration comes from: a file, the environment, or the embedded servers."""
+
+import os
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol
+
+from ..protocols.clocks import Clocks
+from ..protocols.errors import TokenwireError
+from ..protocols.provider import Provider
+from ..protocols.registry import PROVIDERS
+from .config import Config, ConfigError, from_environment, load
+from .fronts import FORMATS
+
+__all__ = ["EnvironmentSource", "FileSource", "Source", "TextSource", "answers", "embedded_source"]
+
+
+class Source(Protocol):
+    """`stamp` is another one when the configuration may have changed; `digest` tells two of them
+    apart, and shows nothing of them. `load` raises ConfigError."""
+
+    def load(self) -> Config: ...
+
+    def stamp(self) -> object: ...
+
+    def digest(self) -> str: ...
+
+
+class TextSource:
+    """A TOML text, called `name` in errors."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self._name = name
+        self._text = text
+
+    def load(self) -> Config:
+        return load(self.text(), name=self._name, environment=os.environ, read=self.read)
+
+    def stamp(self) -> object:
+        return None
+
+    def digest(self) -> str:
+        return sha256(self.text().encode()).hexdigest()[:16]
+
+    def text(self) -> str:
+        """The text as it is now. Raises ConfigError."""
+        return self._text
+
+    def read(self, path: str) -> str:
+        """The text of a file to which it refers."""
+        return Path(path).read_text("utf-8")
+
+
+class FileSource(TextSource):
+    """A TOML file. Files to which it refers are found from its folder."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), "")
+        self._path = path
+
+    def stamp(self) -> object:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+    def text(self) -> str:
+        try:
+            return self._path.read_text("utf-8")
+        except OSError as error:
+            raise ConfigError(f"{self._path} can't be read: {error.strerror}") from None
+        except ValueError:
+            raise ConfigError(f"{self._path} can't be read: it is not UTF-8") from None
+
+    def read(self, path: str) -> str:
+        return (self._path.parent / path).read_text("utf-8")
+
+
+class EnvironmentSource:
+    """The keys in the environment, and the servers on this machine."""
+
+    def load(self) -> Config:
+        return from_environment(os.environ, answers)
+
+    def stamp(self) -> object:
+        return None
+
+    def digest(self) -> str:
+        return "environment"
+
+
+@contextmanager
+def embedded_source() -> Generator[Source]:
+    """A configuration that needs neither a key nor a network: a model `FORMAT/echo` of each format,
+    answered by an embedded server, which repeats the question. Any other name of a model means the
+    first of them, so that clients with names of their own work, too."""
+    from ..server.embedded import serve  # most gateways do without
+
+    lines: list[str] = []
+    with ExitStack() as stack:
+        for name in FORMATS:
+            url = stack.enter_context(serve(name)).url
+            dialect = PROVIDERS[name].dialect.name
+            lines += [
+                f"[providers.{name}]",
+                f'dialect = "{dialect}"',
+                f'base_url = "{url}"',
+                *_model(f"{name}/echo", name),
+            ]
+        yield TextSource("embedded", "\n".join([*lines, *_model("*", FORMATS[0])]))
+
+
+def _model(name: str, provider: str) -> list[str]:
+    target = f'{{ provider = "{provider}", model = "echo", max_tokens = 32000 }}'
+    return ["[[models]]", f'name = "{name}"', f"targets = [{target}]"]
+
+
+def answers(provider: Provider) -> bool:
+    """Whether a server on this machine lists its models."""
+    from ..highlevel import models
+
+    try:
+        models(provider, clocks=_PATIENCE)
+    except TokenwireError:
+        return False
+    return True
+
+
+_PATIENCE = Clocks(connect=0.2, first_event=1, idle=1, total=2)
+"""For a server on this machine that is to list its models."""
