@@ -36,7 +36,9 @@ from tokenwire.server.faults import (
     Unframed,
 )
 
-ANSWER = [Start("id", "m"), *SAID]  # without it each answer has an id of its own
+# Without these each answer has an id of its own, and the second in which it was made.
+ANSWER = [Start("id", "m"), *SAID]
+AT_ONCE: dict[str, Any] = {"now": lambda: 0.0}
 FAULTS: dict[str, tuple[Faults, Ending]] = {
     "whole": (None, "eof"),
     "ended": (EndAfter(700), "eof"),
@@ -61,7 +63,7 @@ def test_what_a_client_sees_is_the_same_live_proxied_and_replayed(name: str) -> 
     kept: list[Recording] = []
     cutting = Cutting.of_sizes(61, 190, 7)
     with (
-        serve("openai", lambda chat: ANSWER, fault=fault, cutting=cutting) as server,
+        serve("openai", lambda chat: ANSWER, fault=fault, cutting=cutting, **AT_ONCE) as server,
         Proxy(kept.append, upstream=server.url) as proxy,
     ):
         clocks = {"stalled": QUICK, "silent": SILENT}.get(name, PATIENT)
