@@ -186,6 +186,14 @@ def test_what_a_server_half_does_about_usage_is_no_part_of_the_chat() -> None:
     assert understood(odd, PLAIN) == odd
 
 
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_a_limit_that_is_given_twice(name: str) -> None:
+    chat = as_chat("hi", model="m", max_tokens=7, extra={name: 7})
+    with pytest.raises(LocalProtocolError) as caught:
+        body_of(chat)
+    assert str(caught.value) == "max_tokens is given twice: leave it out of extra"
+
+
 def test_options_where_services_differ() -> None:
     chat = Chat(messages=(HI,), model="m", max_tokens=7, effort="low", schema=SCHEMA)
     other = PLAIN.replace(
@@ -371,7 +379,9 @@ def test_system_messages_first() -> None:
     assert written(HI, system) == [("system", "a"), ("user", "hi")]
     assert written(system, HI, developer) == [("system", "a\n\nb"), ("user", "hi")]
     parts = Message("system", ASSISTANT)
-    with pytest.raises(LocalProtocolError, match="merged only if they are text"):
+    with pytest.raises(
+        LocalProtocolError, match=r"^several system messages can be merged only if they are text$"
+    ):
         written(parts, HI, system)
 
 
@@ -390,36 +400,48 @@ def _call(**more: Any) -> dict[str, Any]:
     return {"tool_calls": [{"id": "", "type": "function", "function": function, **more}]}
 
 
+NO_ADDRESS = "chat completions can't take a file by its address: give its bytes (FilePart.of_bytes)"
+
+
 @pytest.mark.parametrize(
     ("message", "words"),
     [
-        (seeing(FilePart("https://x.test/a.pdf")), "can't take a file by its address"),
-        (seeing(FilePart("https://x.test/a.wav", "audio/wav")), "can't take a file by its"),
-        (seeing(FilePart("data:audio/flac;base64,QQ==")), "of type 'audio/flac' has no place"),
-        (seeing(FilePart("data:QQ==")), "can't take a file by its address"),
+        (seeing(FilePart("https://x.test/a.pdf")), NO_ADDRESS),
+        (seeing(FilePart("https://x.test/a.wav", "audio/wav")), NO_ADDRESS),
+        (seeing(FilePart("data:QQ==")), NO_ADDRESS),
+        (
+            seeing(FilePart("data:audio/flac;base64,QQ==")),
+            "a file of type 'audio/flac' has no place here: leave it out",
+        ),
         (
             Message("user", (ReasoningPart("a"),)),
-            "ReasoningPart has no place in user messages",
+            "ReasoningPart has no place in user messages: leave it out",
         ),
         (
             Message("system", (RefusalPart("a"),)),
-            "RefusalPart has no place in system messages",
+            "RefusalPart has no place in system messages: leave it out",
         ),
         (
             Message("user", (CALL,)),
-            "ToolCall has no place in user messages",
+            "ToolCall has no place in user messages: leave it out",
         ),
         (
             Message("tool", (ImagePart(PNG),)),
-            "ImagePart has no place in tool messages",
+            "ImagePart has no place in tool messages: leave it out",
         ),
         (
             Message("assistant", (FilePart(PDF),)),
-            "FilePart has no place in assistant messages",
+            "FilePart has no place in assistant messages: leave it out",
         ),
-        (seeing(TextPart("a", "5m")), "openai can't take cache marks"),
-        (Message("assistant", (ReasoningPart("hm"),)), "nothing of the assistant message can be"),
-        (seeing(Opaque(Native("openai_chat", b"[1]"))), "a native form of openai_chat is a piece"),
+        (seeing(TextPart("a", "5m")), "openai can't take cache marks: leave it out of the chat"),
+        (
+            Message("assistant", (ReasoningPart("hm"),)),
+            "nothing of the assistant message can be said here: leave it out",
+        ),
+        (
+            seeing(Opaque(Native("openai_chat", b"[1]"))),
+            "a native form of openai_chat is a piece of a message",
+        ),
         (seeing(Opaque(Native("openai_chat", b"{"))), "a native form that is not JSON"),
         (
             Message("tool", (Opaque(own({"content": [{"type": "new"}]})),)),
@@ -428,7 +450,61 @@ def _call(**more: Any) -> dict[str, Any]:
     ],
 )
 def test_what_is_refused(message: Message, words: str) -> None:
-    assert words in refused(message)
+    assert refused(message) == words
+
+
+# Thoughts, and other native forms
+
+
+DETAILS = [{"type": "reasoning.encrypted", "data": "gAAA"}]
+
+
+@pytest.mark.parametrize(
+    ("history", "written"),
+    [
+        ("", {}),
+        ("reasoning", {"reasoning": "I must."}),
+        (
+            "reasoning_details",
+            {"reasoning_details": [{"type": "reasoning.text", "text": "I must."}]},
+        ),
+    ],
+)
+def test_where_thoughts_go(history: Any, written: dict[str, Any]) -> None:
+    thoughts = (ReasoningPart("I "), ReasoningPart("must."))
+    message = Message("assistant", (*thoughts, TextPart("a")))
+    said = message_as(message, PLAIN.replace(history=history))
+    assert said == {"role": "assistant", "content": "a", **written}
+
+
+def test_thoughts_in_detail() -> None:
+    """A service that takes them gets them as they are; another one gets their text."""
+    native = own({"reasoning_details": DETAILS, "reasoning_opaque": "A"})
+    hidden = Opaque(own({"reasoning_details": [5]}))
+    message = Message("assistant", (ReasoningPart("I "), ReasoningPart("must.", native), hidden))
+    said = {"role": "assistant", "content": "", "reasoning_opaque": "A"}
+    there = PLAIN.replace(history="reasoning")
+    assert message_as(message, there) == {**said, "reasoning": "I must."}
+    details = PLAIN.replace(history="reasoning_details")
+    first = {"type": "reasoning.text", "text": "I "}
+    assert message_as(message, details) == {**said, "reasoning_details": [first, *DETAILS, 5]}
+
+
+@pytest.mark.parametrize("history", ["reasoning", "reasoning_details"])
+def test_no_thoughts(history: Any) -> None:
+    """Some services demand the field beside calls, even if there was no thought (DeepSeek)."""
+    plain = PLAIN.replace(history=history)
+    demanding = plain.replace(history_required=True)
+    called = Message("assistant", (CALL,))
+    for provider in (plain, demanding):
+        assert message_as(Message("assistant", "a"), provider) == (
+            {"role": "assistant", "content": "a"}
+        )
+        assert message_as(HI, provider) == {"role": "user", "content": "hi"}
+    assert history not in message_as(called, plain)
+    assert message_as(called, demanding).get("reasoning") == (
+        "" if history == "reasoning" else None
+    )
 
 
 def test_pieces_of_native_forms_are_merged() -> None:
