@@ -200,7 +200,7 @@ def test_options_are_those_that_are_set() -> None:
         "hi",
         [HI],
         (HI,),
-        iter([HI]),
+        {"first": HI}.values(),
         [{"role": "user", "content": "hi"}],
         [MappingProxyType({"role": "user", "content": "hi"})],
         Chat(messages=(HI,)),
@@ -210,6 +210,10 @@ def test_as_chat(question: Any) -> None:
     chat = as_chat(question)
     assert chat == Chat(messages=(HI,))
     assert as_chat(chat, model="m", n=2) == Chat(messages=(HI,), model="m", n=2)
+
+
+def test_as_chat_of_an_iterator() -> None:
+    assert as_chat(iter([HI])) == Chat(messages=(HI,))
 
 
 def test_messages_of_every_kind_may_be_mixed() -> None:
