@@ -47,6 +47,7 @@ def test_parts_given_by_their_bytes() -> None:
     assert FilePart.of_bytes(b"\0", "audio/wav", "a.wav") == FilePart(
         "data:audio/wav;base64,AA==", "audio/wav", "a.wav"
     )
+    assert FilePart.of_bytes(b"", "audio/wav") == FilePart("data:audio/wav;base64,", "audio/wav")
 
 
 def test_parts_are_values_that_json_can_hold() -> None:
@@ -129,6 +130,7 @@ def test_a_plain_chat_has_no_native_forms() -> None:
     assert chat.plain() == Chat(
         messages=(Message("user", (TextPart("a"),)), HI), tools=(Tool("g"), plain), n=2
     )
+    assert chat.plain().tools[1] is plain
 
 
 # The conversation, continued
