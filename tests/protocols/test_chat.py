@@ -215,7 +215,8 @@ def test_as_chat(question: Any) -> None:
 
 
 def test_as_chat_of_an_iterator() -> None:
-    assert as_chat(iter([HI])) == Chat(messages=(HI,))
+    question: Any = iter([HI])
+    assert as_chat(question) == Chat(messages=(HI,))
 
 
 def test_messages_of_every_kind_may_be_mixed() -> None:
