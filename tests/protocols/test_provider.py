@@ -722,7 +722,7 @@ def test_a_key_may_have_the_region() -> None:
     key = AwsKey("id", "secret", region="here")
     assert url(key) == "https://here.acme.test/v2"
     assert url(key, region="there") == "https://there.acme.test/v2"
-    with pytest.raises(LocalProtocolError, match="^acme needs region: "):
+    with pytest.raises(LocalProtocolError, match=r"^acme needs region: "):
         url(AwsKey("id", "secret"))
 
 
