@@ -231,6 +231,12 @@ def test_half_a_line_after_the_evidence_is_handed_on() -> None:
     assert outcome.succeeded().events == [Text("a"), Unrecognized(b"?"), End("finish")]
 
 
+def test_the_bytes_of_half_a_line() -> None:
+    step = Lines(REQUEST, Limits())
+    step.data(b"a\nbcd", [])
+    assert step.partial == 3
+
+
 def test_lines_that_are_long_together() -> None:
     """Each of them is within the limit, what arrives at once is not."""
     body = lines("aaa", "bbb", "end", "too long to be read")
@@ -254,6 +260,35 @@ def test_nothing_is_read_after_the_end_of_events_that_arrive_together() -> None:
         assert outcome.succeeded().events == [Text("note"), Text("b"), End("terminator")]
         outcome = drive(exchange(Words, event=40), events("a", "end") + more)
         assert outcome.succeeded().events == [Text("a"), End("terminator")]
+
+
+ODD_PIECES: dict[str, bytes] = {
+    "an event": events("b"),
+    "two events": events("b", "c"),
+    "an event of two lines": b'data: "b\ndata: c"\n\n',
+    "an event with a name": b'event: note\ndata: "b"\n\n',
+    "an event that is not usual": b'data:"b"\n\n',
+    "lines that end at CRLF": b'data: "b"\r\n\r\n',
+    "lines that end at CR": b'data: "b"\r\rdata: "c"\n\n',
+    "an event without its blank line": b'data: "b"\n',
+    "half an event": b'data: "b',
+    "a comment": b": hm\n\n",
+    "an unknown line": b"hm\n\n",
+    "the end": events("end"),
+    "an event that is as long as it may be": b'data: "' + b"b" * 42 + b'"\n\n',
+    "an event that is too long": b'data: "' + b"b" * 43 + b'"\n\n',
+}
+
+
+@pytest.mark.parametrize("odd", ODD_PIECES)
+def test_events_that_arrive_one_by_one(odd: str) -> None:
+    """What is between them is read as if all had arrived at once."""
+    pieces = [events("a"), events("a"), ODD_PIECES[odd], events("y"), events("z")]
+    body = b"".join(pieces)
+    together = drive(exchange(Words, event=50), body)
+    assert drive(exchange(Words, event=50), body, cut=lambda _: pieces).what == together.what
+    assert together.events[:2] == [Text("a"), Text("a")]
+    assert isinstance(together.error, LimitExceeded) == ("too long" in odd)
 
 
 def test_events_with_names() -> None:
@@ -401,6 +436,21 @@ def test_white_space_between_elements_is_a_keepalive(pieces: list[bytes], partia
 def test_half_an_array_after_the_evidence_is_handed_on() -> None:
     outcome = alike(exchange(Words), Response(b'["a", "finish", "b', 200, JSON))
     assert outcome.succeeded().events == [Text("a"), Unrecognized(b'"b'), End("finish")]
+
+
+class Unproven(Words):
+    """The bracket of its array shows nothing."""
+
+    def array_over(self) -> None:
+        pass
+
+
+def test_a_whole_array_that_shows_nothing() -> None:
+    whole = Response(b'["a"]', 200, JSON)
+    outcome = alike(exchange(Unproven), whole).refused_by(Truncated)
+    assert str(outcome.error) == "the stream ended before the end"
+    outcome = alike(exchange(Unproven, "body_end"), whole)
+    assert outcome.succeeded().events == [Text("a"), End("body_end")]
 
 
 class Reopening(Words):
