@@ -128,7 +128,10 @@ OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             ]
         },
     ),
-    "a word of tool_choice": ({"tool_choice": "required"}, {"tool_choice": "required"}),
+    **{
+        f"tool_choice {word}": ({"tool_choice": word}, {"tool_choice": word})
+        for word in ("auto", "none", "required")
+    },
     "tool_choice": (
         {"tool_choice": "f", "tools": (Tool("f", parameters=SCHEMA),)},
         {"tool_choice": {"type": "function", "function": {"name": "f"}}},
@@ -211,6 +214,7 @@ def test_options_where_services_differ() -> None:
         "response_format": {"type": "json_object"},
         "stream_options": {"include_usage": True},
     }
+    assert body_of(chat, other.replace(effort=None))["reasoning_effort"] == "low"
     assert "stream_options" not in body_of(chat.replace(stream=False), other)
     assert "stream_options" not in body_of(chat, other.replace(ask_usage=False))
     with pytest.raises(LocalProtocolError, match="effort is low, high, not max"):
@@ -219,6 +223,24 @@ def test_options_where_services_differ() -> None:
         body_of(chat, PLAIN.replace(schema=""))
     with pytest.raises(LocalProtocolError, match="can't take cache marks"):
         body_of(as_chat("hi", model="m", tools=[Tool("f", cache="5m")]))
+
+
+def test_a_tool_without_parameters_takes_none() -> None:
+    chat = Chat(messages=(HI,), model="m", tools=(Tool("f"),))
+    nothing: dict[str, Any] = {"type": "object", "properties": {}}
+    function = {"name": "f", "parameters": nothing}
+    assert body_of(chat)["tools"] == [{"type": "function", "function": function}]
+
+
+def test_the_choice_of_a_tool_by_its_name() -> None:
+    """A tool that nobody declared is a function; what is odd about the others doesn't matter."""
+    chat = Chat(messages=(HI,), model="m", tool_choice="sh")
+    function = {"type": "function", "function": {"name": "sh"}}
+    assert body_of(chat)["tool_choice"] == function
+    odd = (Opaque(own(5)), Opaque(own({"type": "custom", "custom": 5})))
+    assert body_of(chat.replace(tools=odd))["tool_choice"] == function
+    custom = {"type": "custom", "custom": {"name": "sh"}}
+    assert body_of(chat.replace(tools=(*odd, Opaque(own(CUSTOM)))))["tool_choice"] == custom
 
 
 # Messages and parts
@@ -271,7 +293,9 @@ MESSAGES: dict[str, tuple[Message, dict[str, Any]]] = {
         seen(type="file", file={"file_data": PDF}),
     ),
     "marks": (
-        Message("user", (TextPart("a", "5m"), ImagePart(PNG, cache="1h"), FilePart(PDF, "", "n"))),
+        Message(
+            "user", (TextPart("a", "5m"), ImagePart(PNG, cache="1h"), FilePart(PDF, "", "n", "5m"))
+        ),
         {
             "role": "user",
             "content": [
@@ -281,7 +305,7 @@ MESSAGES: dict[str, tuple[Message, dict[str, Any]]] = {
                     "image_url": {"url": PNG},
                     "cache_control": {"type": "ephemeral", "ttl": "1h"},
                 },
-                {"type": "file", "file": {"filename": "n", "file_data": PDF}},
+                {"type": "file", "file": {"filename": "n", "file_data": PDF}, **MARK},
             ],
         },
     ),
@@ -344,9 +368,13 @@ def test_messages_that_come_back_in_another_form() -> None:
     """What is written is as good, but not the same."""
     assert message_as(Message("assistant", ASSISTANT))["content"] == "ab"
     assert message_as(CALL.result([TextPart("a"), TextPart("b")]))["content"] == "ab"
+    refused = Message("assistant", (RefusalPart("a"), RefusalPart("b")))
+    assert message_as(refused)["refusal"] == "ab"
     failed = CALL.result("no such file", failed=True)
     assert message_as(failed)["content"] == "Error: no such file"
     assert message_as(CALL.result("Error: no", failed=True))["content"] == "Error: no"
+    in_parts = CALL.result([TextPart("Err"), TextPart("or: no")], failed=True)
+    assert message_as(in_parts)["content"] == "Error: no"
     marked = CALL.result([TextPart("no", "5m")], failed=True)
     assert message_as(marked, ALL)["content"] == [
         {"type": "text", "text": "Error: "},
@@ -386,13 +414,18 @@ def test_system_messages_first() -> None:
 
 
 def test_ids_that_are_missing() -> None:
-    results = (Message("tool", "1"), Message("tool", "2"))
-    calls = (ToolCall("", "f", "{}"), ToolCall("", "g", "{}", native=own(_call(new=1))))
+    results = (Message("tool", "1"), Message("tool", "2"), Message("tool", "3"))
+    calls = (
+        ToolCall("", "f", "{}"),
+        ToolCall("", "g", "{}", native=own(_call(new=1))),
+        ToolCall("", "h", "{}"),
+    )
     chat = Chat(messages=(HI, Message("assistant", calls), *results), model="m")
-    _, said, first, second = body_of(chat)["messages"]
-    assert [call["id"] for call in said["tool_calls"]] == ["call_1_0", "call_1_1"]
+    _, said, *answers = body_of(chat)["messages"]
+    ids = ["call_1_0", "call_1_1", "call_1_2"]
+    assert [call["id"] for call in said["tool_calls"]] == ids
     assert said["tool_calls"][1]["new"] == 1
-    assert [first["tool_call_id"], second["tool_call_id"]] == ["call_1_0", "call_1_1"]
+    assert [answer["tool_call_id"] for answer in answers] == ids
 
 
 def _call(**more: Any) -> dict[str, Any]:
@@ -505,6 +538,14 @@ def test_no_thoughts(history: Any) -> None:
     assert message_as(called, demanding).get("reasoning") == (
         "" if history == "reasoning" else None
     )
+
+
+def test_native_forms_are_written_where_they_stand() -> None:
+    content = (TextPart("a"), Opaque(own({"content": [{"type": "new"}]})), TextPart("b"))
+    texts = [{"type": "text", "text": "a"}, {"type": "new"}, {"type": "text", "text": "b"}]
+    assert message_as(Message("user", content))["content"] == texts
+    calls = (ToolCall("c", "f", "", native=own({"tool_calls": [5, {"new": 1}]})),)
+    assert message_as(Message("assistant", calls))["tool_calls"] == [5, {"new": 1, "id": "c"}]
 
 
 def test_pieces_of_native_forms_are_merged() -> None:
