@@ -14,6 +14,7 @@ from tokenwire.protocols.chat import (
     Part,
     ReasoningPart,
     RefusalPart,
+    Role,
     TextPart,
     Tool,
     ToolCall,
@@ -260,17 +261,21 @@ def seen(**part: Any) -> dict[str, Any]:
     return {"role": "user", "content": [part]}
 
 
+USERS: tuple[Role, ...] = ("system", "developer", "user")
 MESSAGES: dict[str, tuple[Message, dict[str, Any]]] = {
     "system": (Message("system", "a"), {"role": "system", "content": "a"}),
     "developer": (Message("developer", "a"), {"role": "developer", "content": "a"}),
     "a name": (Message("user", "a", name="n"), {"role": "user", "content": "a", "name": "n"}),
-    "texts": (
-        Message("user", (TextPart("a"), TextPart("b"))),
-        {
-            "role": "user",
-            "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
-        },
-    ),
+    **{
+        f"texts of the {role}": (
+            Message(role, (TextPart("a"), TextPart("b"))),
+            {
+                "role": role,
+                "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
+            },
+        )
+        for role in USERS
+    },
     "a picture": (seeing(ImagePart(PNG)), seen(type="image_url", image_url={"url": PNG})),
     "a picture's detail": (
         seeing(ImagePart(PNG, "low")),
@@ -541,9 +546,12 @@ def test_no_thoughts(history: Any) -> None:
 
 
 def test_native_forms_are_written_where_they_stand() -> None:
-    content = (TextPart("a"), Opaque(own({"content": [{"type": "new"}]})), TextPart("b"))
-    texts = [{"type": "text", "text": "a"}, {"type": "new"}, {"type": "text", "text": "b"}]
+    new = {"type": "new", "text": "x"}
+    content = (TextPart("a"), Opaque(own({"content": [new]})), TextPart("b"))
+    texts = [{"type": "text", "text": "a"}, new, {"type": "text", "text": "b"}]
     assert message_as(Message("user", content))["content"] == texts
+    for odd in (new, {"type": "text", "text": 5}):
+        assert message_as(seeing(Opaque(own({"content": [odd]}))))["content"] == [odd]
     calls = (ToolCall("c", "f", "", native=own({"tool_calls": [5, {"new": 1}]})),)
     assert message_as(Message("assistant", calls))["tool_calls"] == [5, {"new": 1, "id": "c"}]
 

@@ -938,9 +938,27 @@ def test_a_refusal_tells_when_to_come_back() -> None:
     assert b"cache-control" not in dict(headers)
 
 
-@pytest.mark.parametrize("key", ["'k'", "os.environ['KEY']"])
-def test_the_example_for_the_sdk_is_python(key: str) -> None:
-    example = OpenAIChat().sdk_example("http://127.0.0.1:1/v1", "m", key)
+def test_the_example_for_the_sdk() -> None:
+    example = OpenAIChat().sdk_example("http://x/v1", "m", 'os.environ["KEY"]')
+    assert example.splitlines() == [
+        "# the openai SDK, in Python",
+        "import os",
+        "import openai",
+        "client = openai.OpenAI(base_url='http://x/v1', api_key=os.environ[\"KEY\"])",
+        "for chunk in client.chat.completions.create(model='m', "
+        'messages=[{"role": "user", "content": "Hello"}], stream=True):',
+        "    if chunk.choices:",
+        '        print(chunk.choices[0].delta.content or "", end="")',
+    ]
     compile(example, "example", "exec")
-    assert ("import os\n" in example) == ("os." in key)
-    assert f"base_url='http://127.0.0.1:1/v1', api_key={key}" in example
+    assert "import os\n" not in OpenAIChat().sdk_example("http://x/v1", "m", "'k'")
+
+
+def test_what_only_some_services_take() -> None:
+    plain = PROVIDERS["openai"]
+    takes = OpenAIChat.takes - plain.refuses
+    assert {"cache", "schema"} <= takes
+    assert plain.takes == takes - {"cache"}
+    assert plain.replace(cache_marks=True).takes == takes
+    assert plain.replace(cache_marks=True, schema="").takes == takes - {"schema"}
+    assert plain.replace(schema="").takes == takes - {"cache", "schema"}
