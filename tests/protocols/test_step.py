@@ -256,10 +256,11 @@ def test_lines_that_are_long_together() -> None:
 def test_nothing_is_read_after_the_end_of_events_that_arrive_together() -> None:
     note = b'event: note\ndata: "b"\n\n'
     for more in (events("b"), note, note + events("b", "c") + note, b"what\n", b"x" * 99):
-        outcome = drive(exchange(Words, event=40), note + events("end") + more)
-        assert outcome.succeeded().events == [Text("note"), Text("b"), End("terminator")]
-        outcome = drive(exchange(Words, event=40), events("a", "end") + more)
-        assert outcome.succeeded().events == [Text("a"), End("terminator")]
+        for limit in (40, 4000):
+            outcome = drive(exchange(Words, event=limit), note + events("end") + more)
+            assert outcome.succeeded().events == [Text("note"), Text("b"), End("terminator")]
+            outcome = drive(exchange(Words, event=limit), events("a", "end") + more)
+            assert outcome.succeeded().events == [Text("a"), End("terminator")]
 
 
 ODD_PIECES: dict[str, bytes] = {
@@ -272,6 +273,7 @@ ODD_PIECES: dict[str, bytes] = {
     "lines that end at CR": b'data: "b"\r\rdata: "c"\n\n',
     "an event without its blank line": b'data: "b"\n',
     "half an event": b'data: "b',
+    "an event and a half": b'data: "b"\n\ndata: "c',
     "a comment": b": hm\n\n",
     "an unknown line": b"hm\n\n",
     "the end": events("end"),
@@ -680,6 +682,24 @@ def test_named_events_that_are_keep_alives(data: bytes, said: list[str], partial
     assert step.partial == partial + 1
 
 
+@pytest.mark.parametrize(
+    ("pieces", "even"),
+    [
+        ([b"data: a\n\n"], True),
+        ([b"data: a\n\ndata: b\n\n"], True),
+        ([b"data: a\n\ndata: b"], False),
+        ([b"data: a\n\n", b"data: b"], False),
+        ([b"{\n", b"data: a\n\n"], False),  # an error object, perhaps
+        ([b"{\n", b"data: a\n\n", b"}\n", b"data: b\n\n"], True),
+    ],
+)
+def test_whether_all_is_known_to_be_whole(pieces: list[bytes], even: bool) -> None:
+    step = Ticking(REQUEST, Limits())
+    for piece in pieces:
+        step.data(piece, [])
+    assert (step.even, step.partial == 0) == (even, even)
+
+
 class Noting(Ticking):
     """Most of its events are notes."""
 
@@ -701,6 +721,23 @@ def test_data_lines_that_are_objects_are_events_of_their_own() -> None:
 
 class TouchyWords(Words):
     errors = Touchy.errors
+
+
+class TouchyFrames(Framed):
+    errors = Touchy.errors
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {":message-type": "exception", ":exception-type": "busy"},
+        {":message-type": "error", ":error-code": "busy", ":error-message": "no"},
+    ],
+)
+def test_a_frame_that_reports_an_error_of_the_service(headers: dict[str, HeaderValue]) -> None:
+    body = encode_frame(headers, b'{"message": "no"}')
+    outcome = alike(exchange(TouchyFrames), Response(body, 200, FRAMES))
+    outcome.refused_by(Overloaded, "no")
 
 
 def test_an_error_beside_the_events_is_read_as_the_service_means_it() -> None:
