@@ -528,7 +528,7 @@ SLOW = b'{"message":"slow"}'
             *(Refused, "the service refused: boom", "InternalError", b""),
         ),
         (
-            frame("error", {":error-code": 5}, b"x"),
+            frame("error", {":error-code": 5, ":error-message": 7}, b"x"),
             *(Refused, "the service refused: no reason given", None, b"x"),
         ),
     ],
@@ -556,9 +556,24 @@ def test_a_frame_that_reports_an_error(
 )
 def test_a_frame_that_is_neither_an_event_nor_an_error(unknown: bytes) -> None:
     outcome = alike(exchange(Framed), Response(frames("a") + unknown, 200, FRAMES))
-    outcome.refused_by(Malformed, "a frame that is no event and no error")
+    outcome.refused_by(Malformed)
     assert isinstance(outcome.error, Malformed)
+    assert outcome.error.message == "a frame that is no event and no error"
     assert (outcome.error.data, outcome.events) == (SLOW, [Text("a")])
+
+
+class Payloads(FrameStep):
+    """Notes its events."""
+
+    def event(self, data: bytes, type: str, events: list[Event]) -> None:
+        events.append(Text(f"{type} {data.decode()}"))
+
+
+def test_frames_that_have_the_same_headers() -> None:
+    step, said = Payloads(REQUEST, Limits()), list[Event]()
+    for kind, payload in (("a", b"1"), ("a", b"2"), ("b", b"3"), ("b", b"4"), ("a", b"5")):
+        step.data(frame("event", {":event-type": kind}, payload), said)
+    assert said == [*map(Text, ("a 1", "a 2", "b 3", "b 4", "a 5"))]
 
 
 def test_the_first_frame_of_other_protocols_is_left_out() -> None:
