@@ -263,8 +263,9 @@ class Kept(Step):
 
     framing = "document"
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, question: Question, request: Request) -> None:
         self.request = request
+        self.errors = question.errors
 
     def document(self, body: bytes, events: list[Event]) -> None:
         self.evidence = "terminator"
@@ -274,7 +275,7 @@ class Keeping(OpenAIChat):
     """A dialect of services that keep their answers."""
 
     def look_up(self, question: Question, request: Request) -> Step:
-        return Kept(request)
+        return Kept(question, request)
 
 
 KEEPING = PLACED.replace(dialect=Keeping(), auth=Dated(), headers={})

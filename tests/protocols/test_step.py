@@ -708,8 +708,25 @@ def test_named_events_that_are_keep_alives(data: bytes, said: list[str], partial
         ([b"{\n", b"data: a\n\n", b"}\n", b"data: b\n\n"], True),
     ],
 )
-def test_whether_all_is_known_to_be_whole(pieces: list[bytes], even: bool) -> None:
+def test_whether_all_events_are_known_to_be_whole(pieces: list[bytes], even: bool) -> None:
     step = Ticking(REQUEST, Limits())
+    for piece in pieces:
+        step.data(piece, [])
+    assert (step.even, step.partial == 0) == (even, even)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "even"),
+    [
+        ([b"a\n"], True),
+        ([b"a\nb"], False),
+        ([b"a", b"b\nc"], False),
+        ([b"a", b""], False),
+        ([b"a\nb", b"\n", b"c\n"], True),
+    ],
+)
+def test_whether_all_lines_are_known_to_be_whole(pieces: list[bytes], even: bool) -> None:
+    step = Lines(REQUEST, Limits())
     for piece in pieces:
         step.data(piece, [])
     assert (step.even, step.partial == 0) == (even, even)
