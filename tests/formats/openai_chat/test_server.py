@@ -139,6 +139,14 @@ def test_every_option() -> None:
     )
 
 
+def test_what_is_asked_of_the_stream_itself() -> None:
+    """Whether usage is told is no part of the chat."""
+    for options in ({}, {"include_obfuscation": False}):
+        chat = understood({"stream_options": {"include_usage": True, **options}})
+        assert chat.extra == ({"stream_options": options} if options else {})
+    assert understood({"stream_options": 7}).extra == {"stream_options": 7}
+
+
 @pytest.mark.parametrize(
     ("said", "logprobs"),
     [
@@ -406,6 +414,18 @@ def test_start_is_the_role_with_id_and_model() -> None:
     chunk = payload(server.send(Text("a")))
     assert (chunk["id"], chunk["model"]) == ("x", "m-2")
     assert chunk["choices"][0]["delta"] == {"content": "a"}
+
+
+@pytest.mark.parametrize("usage", [True, False])
+def test_text_that_goes_on_is_written_by_a_shorter_way(usage: bool) -> None:
+    """The bytes are the same; what is said in between is minded."""
+    server = responder(stream=True, stream_options={"include_usage": usage})
+    server.send(Start("x", "m-2"))
+    server.send(Text("d", index=1))
+    for event in (*map(Text, 'ab"\n\u2028'), Text("c", 3), Text("d", index=1), Text("e")):
+        assert server.send(event) == server.write(event)
+    server.send(Start("y", "m-3"))
+    assert payload(server.send(Text("f")))["id"] == "y"
 
 
 def test_an_answer_without_an_id_has_its_own() -> None:
