@@ -168,7 +168,9 @@ def test_a_dialect_is_given_all_that_was_given() -> None:
 
     provider = Provider(name="x", dialect=dialect, base_url="https://x", any_model=True)
     headers = {"x-mine": "1"}
-    provider.exchange(CHAT, key="k", headers=headers, limits=limits, random=source, now=now)
+    provider.exchange(
+        CHAT, key="k", headers=headers, limits=limits, random=source, now=now, body=b"{}"
+    )
     assert dialect.question == Question(
         provider=provider,
         chat=CHAT,
@@ -179,6 +181,7 @@ def test_a_dialect_is_given_all_that_was_given() -> None:
         headers=headers,
         random=source,
         now=now,
+        body=b"{}",
     )
 
 
