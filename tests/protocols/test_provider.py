@@ -207,16 +207,16 @@ def test_observers_are_told_what_can_not_be_asked() -> None:
 
         def ended(self, outcome: Outcome) -> None:
             told.append(outcome.error)
-            raise ValueError("sk-12345678")
+            raise ValueError("secret-key-1")
 
     chat = as_chat("hi", model="other")
     with (
         pytest.raises(LocalProtocolError) as caught,
         pytest.warns(RuntimeWarning, match="an observer raised") as warned,
     ):
-        PROVIDER.exchange(chat, key="sk-12345678", observers=(Failing(),))
+        PROVIDER.exchange(chat, key="secret-key-1", observers=(Failing(),))
     assert told == [(PROVIDER, chat, "other"), caught.value]
-    assert "sk-12345678" not in str(warned[0].message)
+    assert "secret-key-1" not in str(warned[0].message)
 
 
 def test_the_exchange_that_asks_for_the_models() -> None:
