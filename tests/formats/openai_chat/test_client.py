@@ -1145,6 +1145,13 @@ def test_quirk_26_unknown_keys_everywhere() -> None:
     ]
 
 
+def test_an_unknown_key_is_named_as_it_is() -> None:
+    assert events_of(chunk(choice({"a.": 1}), 7), DONE) == [
+        Unrecognized(b"1", "choices[0].delta.a."),
+        Unrecognized(b"7", "choices[0]"),
+    ]
+
+
 def test_keys_that_say_nothing_of_the_content() -> None:
     said: dict[str, Any] = {key: [1] for key in IGNORES if key != "index"}
     assert events_of(chunk(choice({"content": "a", **said}, **said)), DONE) == [Text("a")]
@@ -1246,6 +1253,24 @@ def test_custom_call() -> None:
         ToolCallDelta(0, "s {"),
         native({"tool_calls": [{"id": "c", "type": "custom", "custom": value}]}),
         ToolCallEnd(0, "c", "sh", "ls {", True, custom=True),
+        Finish("tool_calls", "tool_call"),
+    ]
+
+
+def test_custom_calls_in_pieces() -> None:
+    begun = [
+        {"index": 0, "id": "c", "custom": {"name": "sh"}},
+        {"index": 1, "id": "d", "custom": {}},
+    ]
+    first = {"index": 0, "custom": {"input": "ls"}}
+    second = {"index": 1, "custom": {"name": "py", "input": "1"}}
+    assert calls(begun, [first], [second]) == [
+        ToolCallStart(0, "c", "sh", custom=True, part=0),
+        ToolCallDelta(0, "ls"),
+        ToolCallStart(1, "d", "py", custom=True, part=1),
+        ToolCallDelta(1, "1"),
+        ToolCallEnd(0, "c", "sh", "ls", True, custom=True),
+        ToolCallEnd(1, "d", "py", "1", True, custom=True),
         Finish("tool_calls", "tool_call"),
     ]
 
