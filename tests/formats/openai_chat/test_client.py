@@ -1152,6 +1152,14 @@ def test_an_unknown_key_is_named_as_it_is() -> None:
     ]
 
 
+def test_content_that_is_an_object_is_text() -> None:
+    """As Cloudflare answers where JSON was asked for."""
+    said: Any = {"b": 1.0, "a": [1]}
+    assert events_of(say("x"), say(said), say("y"), DONE) == [
+        *(Text("x"), Text('{"b":1.0,"a":[1]}'), Text("y"))
+    ]
+
+
 def test_keys_that_say_nothing_of_the_content() -> None:
     said: dict[str, Any] = {key: [1] for key in IGNORES if key != "index"}
     assert events_of(chunk(choice({"content": "a", **said}, **said)), DONE) == [Text("a")]
