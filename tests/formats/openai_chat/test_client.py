@@ -1160,6 +1160,17 @@ def test_content_that_is_an_object_is_text() -> None:
     ]
 
 
+def test_the_text_of_an_old_completion_goes_on_with_that_of_a_delta() -> None:
+    old = chunk(choice(text="b"))
+    assert events_of(say("a"), old, say("c"), DONE) == [*map(Text, "abc")]
+
+
+def test_private_state_before_all_else_is_the_first_part() -> None:
+    said = events_of(chunk(choice({"reasoning_opaque": "A"})), stop(), DONE)
+    state = {"reasoning_text": "", "reasoning_opaque": "A"}
+    assert said == [native(state, part=0), Finish("stop", "stop")]
+
+
 def test_keys_that_say_nothing_of_the_content() -> None:
     said: dict[str, Any] = {key: [1] for key in IGNORES if key != "index"}
     assert events_of(chunk(choice({"content": "a", **said}, **said)), DONE) == [Text("a")]
