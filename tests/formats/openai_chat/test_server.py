@@ -420,12 +420,20 @@ def test_start_is_the_role_with_id_and_model() -> None:
 def test_text_that_goes_on_is_written_by_a_shorter_way(usage: bool) -> None:
     """The bytes are the same; what is said in between is minded."""
     server = responder(stream=True, stream_options={"include_usage": usage})
-    server.send(Start("x", "m-2"))
+    server.send(Start("text", "text"))
     server.send(Text("d", index=1))
     for event in (*map(Text, 'ab"\n\u2028'), Text("c", 3), Text("d", index=1), Text("e")):
         assert server.send(event) == server.write(event)
     server.send(Start("y", "m-3"))
     assert payload(server.send(Text("f")))["id"] == "y"
+
+
+def test_each_choice_has_its_role_once() -> None:
+    server = responder(stream=True)
+    said = [Text("a", index=1), Text("b"), Text("c"), Text("d", index=1), Text("e")]
+    deltas = [payload(server.send(text))["choices"][0]["delta"] for text in said]
+    assert [delta.get("role") for delta in deltas] == ["assistant", "assistant", None, None, None]
+    assert [delta["content"] for delta in deltas] == list("abcde")
 
 
 def test_an_answer_without_an_id_has_its_own() -> None:
