@@ -285,6 +285,29 @@ class _Polling(Step):
         return None
 
 
+class _Numbered(Step):
+    """One of several requests, each with a key of its own."""
+
+    framing = "document"
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.request = Request("POST", f"http://h/x?key=secret-{number}", [], b"{}")
+
+    def document(self, body: bytes, events: list[Event]) -> Step:
+        return _Numbered(self.number + 1)
+
+
+def test_the_secrets_of_all_requests_are_known() -> None:
+    exchange = Exchange(lambda: _Numbered(1), owes="body_end", clocks=Clocks(), limits=Limits())
+    for _ in range(3):
+        exchange.next_request()
+        exchange.receive_response(200, JSON)
+        exchange.receive_data(b"[]")
+        exchange.receive_eof()
+    assert {f"secret-{number}" for number in (1, 2, 3, 4)} <= set(exchange.secrets())
+
+
 def test_a_step_may_follow_itself() -> None:
     step = _Polling()
     exchange = Exchange(lambda: step, owes="body_end", clocks=Clocks(), limits=Limits())
