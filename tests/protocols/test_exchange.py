@@ -514,6 +514,12 @@ def test_the_bytes_after_the_end_mark_are_taken_with_the_others() -> None:
         assert taken == (body.removesuffix(b"data: ha") if units else body)
 
 
+def test_a_whole_document_needs_no_end_of_the_body() -> None:
+    document = b'{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}'
+    outcome = drive(ask("openai"), Response(document, 200, JSON, "disconnect")).succeeded()
+    assert outcome.events == [Text("a"), Finish("stop", "stop"), End("terminator")]
+
+
 def test_a_retry_asks_the_same_question() -> None:
     exchange = ask()
     assert exchange.question is not None
