@@ -120,12 +120,13 @@ def _thoughts(fields: dict[str, Any]) -> list[Part]:
     """The reasoning of an assistant's message, which has a name for each of three services."""
     found = [fields.pop(name, "") for name in ("reasoning_content", "reasoning")]
     texts = [_text(text, "reasoning") for text in found if text]
+    text = texts[0] if texts else ""
     details = fields.pop("reasoning_details", None)
     if not details:
-        return [ReasoningPart(texts[0])] if texts else []
+        return [ReasoningPart(text)] if text else []
     said = "".join(map(detail_text, _list(details, "reasoning_details")))
     native = Native(DIALECT, _json({"reasoning_details": details}, "reasoning_details"))
-    return [ReasoningPart(said or "".join(texts[:1]), native)]
+    return [ReasoningPart(said or text, native)]
 
 
 def _part(value: Any) -> Part:

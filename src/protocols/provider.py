@@ -218,7 +218,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         """
         if not isinstance(chat, Chat):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise LocalProtocolError("give a Chat: as_chat(...) makes one of text or messages")
-        observing = (*observers, *installed) if observers or installed else ()
+        observing = (*observers, *installed)
         try:
             self.check(chat)
             question = msgspec.structs.replace(

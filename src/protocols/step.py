@@ -404,8 +404,8 @@ class FrameStep(_StreamStep):
             raise refusal_of_text(frame.payload, self.errors, code=code)
         elif kind == "error":
             code, words = (headers.get(f":error-{key}") for key in ("code", "message"))
-            said = {"message": words if isinstance(words, str) else ""}
             code = code if isinstance(code, str) else None
+            said = {"message": words}
             raise refusal_of_object(said, self.errors, data=frame.payload, code=code)
         else:
             raise Malformed("a frame that is no event and no error", data=frame.payload)

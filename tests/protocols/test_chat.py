@@ -47,6 +47,7 @@ def test_parts_given_by_their_bytes() -> None:
     assert FilePart.of_bytes(b"\0", "audio/wav", "a.wav") == FilePart(
         "data:audio/wav;base64,AA==", "audio/wav", "a.wav"
     )
+    assert FilePart.of_bytes(b"", "audio/wav") == FilePart("data:audio/wav;base64,", "audio/wav")
 
 
 def test_parts_are_values_that_json_can_hold() -> None:
@@ -129,6 +130,7 @@ def test_a_plain_chat_has_no_native_forms() -> None:
     assert chat.plain() == Chat(
         messages=(Message("user", (TextPart("a"),)), HI), tools=(Tool("g"), plain), n=2
     )
+    assert chat.plain().tools[1] is plain
 
 
 # The conversation, continued
@@ -200,7 +202,7 @@ def test_options_are_those_that_are_set() -> None:
         "hi",
         [HI],
         (HI,),
-        iter([HI]),
+        {"first": HI}.values(),
         [{"role": "user", "content": "hi"}],
         [MappingProxyType({"role": "user", "content": "hi"})],
         Chat(messages=(HI,)),
@@ -210,6 +212,11 @@ def test_as_chat(question: Any) -> None:
     chat = as_chat(question)
     assert chat == Chat(messages=(HI,))
     assert as_chat(chat, model="m", n=2) == Chat(messages=(HI,), model="m", n=2)
+
+
+def test_as_chat_of_an_iterator() -> None:
+    question: Any = iter([HI])
+    assert as_chat(question) == Chat(messages=(HI,))
 
 
 def test_messages_of_every_kind_may_be_mixed() -> None:

@@ -37,7 +37,18 @@ from tokenwire.protocols.errors import (
     Truncated,
     UnexpectedContent,
 )
-from tokenwire.protocols.events import End, Event, Finish, Image, Start, Text, Unrecognized
+from tokenwire.protocols.events import (
+    End,
+    Event,
+    Finish,
+    Image,
+    Start,
+    Text,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    Unrecognized,
+)
 from tokenwire.protocols.exchange import TRANSITIONS, Exchange, State
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.registry import PROVIDERS
@@ -274,6 +285,29 @@ class _Polling(Step):
         return None
 
 
+class _Numbered(Step):
+    """One of several requests, each with a key of its own."""
+
+    framing = "document"
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.request = Request("POST", f"http://h/x?key=secret-{number}", [], b"{}")
+
+    def document(self, body: bytes, events: list[Event]) -> Step:
+        return _Numbered(self.number + 1)
+
+
+def test_the_secrets_of_all_requests_are_known() -> None:
+    exchange = Exchange(lambda: _Numbered(1), owes="body_end", clocks=Clocks(), limits=Limits())
+    for _ in range(3):
+        exchange.next_request()
+        exchange.receive_response(200, JSON)
+        exchange.receive_data(b"[]")
+        exchange.receive_eof()
+    assert {f"secret-{number}" for number in (1, 2, 3, 4)} <= set(exchange.secrets())
+
+
 def test_a_step_may_follow_itself() -> None:
     step = _Polling()
     exchange = Exchange(lambda: step, owes="body_end", clocks=Clocks(), limits=Limits())
@@ -432,6 +466,64 @@ def test_the_id_of_the_request_is_where_the_format_says() -> None:
     with pytest.raises(BadRequest) as caught:
         exchange.next_request()
     assert caught.value.request_id == "r-3"
+
+
+def test_the_headers_that_an_error_keeps() -> None:
+    class Own(_Polling):
+        errors = ErrorTable(request_ids=(b"x-own-id",), code_header=b"x-code")
+
+    exchange = Exchange(Own, owes="body_end", clocks=Clocks(), limits=Limits())
+    exchange.next_request()
+    kept: Headers = [*JSON, (b"x-own-id", b"r-3"), (b"x-code", b"c"), (b"x-ratelimit-a", b"1")]
+    exchange.receive_response(400, [*kept, (b"set-cookie", b"a=b")])
+    exchange.receive_eof()
+    with pytest.raises(BadRequest) as caught:
+        exchange.next_request()
+    assert caught.value.headers == kept
+
+
+def test_a_refusal_in_a_stream_has_the_id_of_the_request() -> None:
+    exchange = ask("openai")
+    exchange.next_request()
+    exchange.receive_response(200, [*SSE, (b"x-request-id", b"r-1")])
+    exchange.receive_data(b'data: {"error": {"message": "no"}}\n\n')
+    with pytest.raises(Refused) as caught:
+        exchange.next_request()
+    assert caught.value.request_id == "r-1"
+
+
+def test_a_call_ends_if_the_end_of_the_body_shows_that_it_is_complete() -> None:
+    call = '{"index":0,"id":"c","function":{"name":"f","arguments":"{}"}}'
+    begun = f'data: {{"choices":[{{"index":0,"delta":{{"tool_calls":[{call}]}}}}]}}\n\n'.encode()
+    outcome = drive(ask("openai"), begun + OPENAI_FINISH).succeeded()
+    kinds = [type(event) for event in outcome.events]
+    assert kinds == [ToolCallStart, ToolCallDelta, ToolCallEnd, Finish, End]
+    outcome = drive(ask("openai"), begun + b"error: no").refused_by(Refused)
+    assert [type(event) for event in outcome.events] == [ToolCallStart, ToolCallDelta]
+
+
+def test_the_bytes_after_the_end_mark_are_taken_with_the_others() -> None:
+    body = OPENAI_HELLO + OPENAI_FINISH + b"data: [DONE]\n\ndata: ha"
+    for units in (False, True):
+        exchange = ask("openai")
+        exchange.keep_raw()
+        exchange.next_request()
+        exchange.receive_response(200, SSE)
+        exchange.receive_data(body)
+        taken = exchange.take_raw(units=True) if units else exchange.take_raw()
+        assert taken == (body.removesuffix(b"data: ha") if units else body)
+
+
+def test_a_whole_document_needs_no_end_of_the_body() -> None:
+    document = b'{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}'
+    outcome = drive(ask("openai"), Response(document, 200, JSON, "disconnect")).succeeded()
+    assert outcome.events == [Text("a"), Finish("stop", "stop"), End("terminator")]
+
+
+def test_a_retry_asks_the_same_question() -> None:
+    exchange = ask()
+    assert exchange.question is not None
+    assert exchange.fresh().question is exchange.question
 
 
 def test_leaving_changes_nothing() -> None:

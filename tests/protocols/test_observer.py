@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.cutting import cuts
 from tests.driving import JSON, SSE, Ending, finish
@@ -372,13 +373,14 @@ def test_a_question_that_cannot_be_asked_ends_at_once(chat: Chat, why: str) -> N
     assert notes.outcomes == [Outcome("local_protocol_error", error=caught.value)]
 
 
-def test_a_question_that_cannot_be_asked_shows_no_key() -> None:
+@pytest.mark.parametrize("at", ["asked", "ended"])
+def test_a_question_that_cannot_be_asked_shows_no_key(at: str) -> None:
     provider = PROVIDERS["openai"]
     with (
         pytest.warns(RuntimeWarning, match="is removed") as found,
         pytest.raises(LocalProtocolError),
     ):
-        provider.exchange(CHAT, key="secret-key-1", observers=(Telling(),))
+        provider.exchange(CHAT, key="secret-key-1", observers=(Telling(at),))
     assert "secret-key-1" not in str(found[0].message)
 
 
@@ -387,10 +389,21 @@ def test_a_key_that_is_a_function_is_not_asked_for_what_is_not_sent() -> None:
         pytest.warns(RuntimeWarning, match="secret-key-1.* is removed"),
         pytest.raises(LocalProtocolError),
     ):
-        PROVIDERS["openai"].exchange(CHAT, key=lambda: "secret-key-1", observers=(Telling(),))
+        PROVIDERS["openai"].exchange(
+            CHAT, key=lambda: "secret-key-1", observers=(Telling("ended"),)
+        )
 
 
 class Telling(Observer):
+    """Raises with a key at one of the calls."""
+
+    def __init__(self, at: str) -> None:
+        self._at = at
+
+    def asked(self, provider: Provider, chat: Chat, model: str) -> None:
+        if self._at == "asked":
+            raise ValueError("secret-key-1")
+
     def ended(self, outcome: Outcome) -> None:
         raise ValueError("secret-key-1")
 
@@ -481,6 +494,13 @@ def test_more_observers_of_an_exchange_that_has_not_begun(before: bool) -> None:
     assert first.names == (second.names if before else [])
 
 
+def test_one_more_observer_that_raises() -> None:
+    exchange = observed(Notes(), headers={"x-api-key": "secret-key-1"})
+    with pytest.warns(RuntimeWarning, match="is removed") as found:
+        observe(exchange, (Telling("asked"),))
+    assert "secret-key-1" not in str(found[0].message)
+
+
 def test_what_is_no_chat_is_not_observed() -> None:
     notes = Notes()
     exchange = PROVIDERS["openai"].models_exchange([])
@@ -515,6 +535,7 @@ class Marking(Notes):
         self.value = value
 
     def headers(self, request: Request) -> Headers:
+        self.calls.append(("headers", request))
         return [(b"x-mark", self.value)]
 
 
@@ -526,6 +547,16 @@ def test_an_observer_may_add_headers() -> None:
     assert request.headers[-2:] == [(b"x-mark", b"1"), (b"x-mark", b"2")]
     assert exchange.request is request
     assert one.calls[-1] == ("requested", request)
+    name, before = two.calls[-2]
+    assert name == "headers"
+    assert before == replace(request, headers=request.headers[:-1])
+
+
+def test_headers_beside_those_of_an_observer_that_raises() -> None:
+    with pytest.warns(RuntimeWarning, match="is removed"):
+        request = observed(Broken("headers"), Marking(b"1")).next_request()
+    assert request is not None
+    assert request.headers[-1] == (b"x-mark", b"1")
 
 
 def test_an_address_that_a_server_chose_gets_none() -> None:
@@ -642,6 +673,10 @@ def test_an_observer_that_raises_at_the_end_of_an_answer() -> None:
     exchange = begun(observed(Broken("ended")))
     with pytest.warns(RuntimeWarning, match="is removed"):
         assert exchange.receive_data(STREAM_END) == [End("terminator")]
+    exchange = begun(observed(Broken("ended")))
+    assert exchange.receive_data(STREAM_END.strip()) == []
+    with pytest.warns(RuntimeWarning, match="is removed"):
+        assert exchange.receive_eof() == [End("terminator")]
 
 
 def test_a_call_out_of_order_is_not_told() -> None:

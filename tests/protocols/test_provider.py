@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.asking import chunk
 from tests.driving import JSON, Response, drive
-from tokenwire.protocols.auth import Bearer, Header, Key, NoKey, Query
+from tokenwire.protocols.auth import AwsKey, Bearer, Header, Key, NoKey, Query
 from tokenwire.protocols.chat import (
     Chat,
     Effort,
@@ -28,11 +29,12 @@ from tokenwire.protocols.chat import (
 from tokenwire.protocols.clocks import Clocks
 from tokenwire.protocols.dialect import Dialect
 from tokenwire.protocols.errors import LocalProtocolError, Overloaded, Truncated
-from tokenwire.protocols.events import End, Evidence, Image, Native, Reasoning, Text
+from tokenwire.protocols.events import End, Event, Evidence, Image, Native, Reasoning, Text
+from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.formats.openai_chat import OpenAIChat
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.models import Model
-from tokenwire.protocols.observer import Observer
+from tokenwire.protocols.observer import Observer, Outcome
 from tokenwire.protocols.provider import Provider
 from tokenwire.protocols.question import Question
 from tokenwire.protocols.registry import PROVIDERS
@@ -166,7 +168,9 @@ def test_a_dialect_is_given_all_that_was_given() -> None:
 
     provider = Provider(name="x", dialect=dialect, base_url="https://x", any_model=True)
     headers = {"x-mine": "1"}
-    provider.exchange(CHAT, key="k", headers=headers, limits=limits, random=source, now=now)
+    provider.exchange(
+        CHAT, key="k", headers=headers, limits=limits, random=source, now=now, body=b"{}"
+    )
     assert dialect.question == Question(
         provider=provider,
         chat=CHAT,
@@ -177,6 +181,7 @@ def test_a_dialect_is_given_all_that_was_given() -> None:
         headers=headers,
         random=source,
         now=now,
+        body=b"{}",
     )
 
 
@@ -191,6 +196,27 @@ def test_observers_are_told_what_is_asked() -> None:
     exchange = PROVIDER.exchange(chat, observers=(Asked(),))
     assert told == [(PROVIDER, chat, "big")]
     assert exchange.clocks == PROVIDER.clocks
+
+
+def test_observers_are_told_what_can_not_be_asked() -> None:
+    told: list[Any] = []
+
+    class Failing(Observer):
+        def asked(self, provider: Provider, chat: Chat, model: str) -> None:
+            told.append((provider, chat, model))
+
+        def ended(self, outcome: Outcome) -> None:
+            told.append(outcome.error)
+            raise ValueError("secret-key-1")
+
+    chat = as_chat("hi", model="other")
+    with (
+        pytest.raises(LocalProtocolError) as caught,
+        pytest.warns(RuntimeWarning, match="an observer raised") as warned,
+    ):
+        PROVIDER.exchange(chat, key="secret-key-1", observers=(Failing(),))
+    assert told == [(PROVIDER, chat, "other"), caught.value]
+    assert "secret-key-1" not in str(warned[0].message)
 
 
 def test_the_exchange_that_asks_for_the_models() -> None:
@@ -218,13 +244,10 @@ def test_the_exchange_that_asks_for_the_models() -> None:
     assert placed.request.url == "https://a.acme.test/v2/a/models"
 
 
-def test_the_models_of_a_dialect_with_errors_of_its_own() -> None:
-    class Touchy(OpenAIChat):
-        errors = ErrorTable(codes={"busy": Overloaded})
-
-    touchy = PROVIDER.replace(dialect=Touchy())
-    error = drive(touchy.models_exchange([]), b'{"error": {"code": "busy"}}').error
-    assert isinstance(error, Overloaded)
+PLACED = PROVIDER.replace(
+    base_url="https://{resource}.acme.test/{version}/{resource}",
+    params={"resource": "ACME_RESOURCE"},
+)
 
 
 class Dated(msgspec.Struct, frozen=True):
@@ -236,6 +259,69 @@ class Dated(msgspec.Struct, frozen=True):
 
     def found(self, request: Request) -> str | None:
         return None
+
+
+class Kept(Step):
+    """What a service has kept, as it came."""
+
+    framing = "document"
+
+    def __init__(self, question: Question, request: Request) -> None:
+        self.request = request
+        self.errors = question.errors
+
+    def document(self, body: bytes, events: list[Event]) -> None:
+        self.evidence = "terminator"
+
+
+class Keeping(OpenAIChat):
+    """A dialect of services that keep their answers."""
+
+    def look_up(self, question: Question, request: Request) -> Step:
+        return Kept(question, request)
+
+
+KEEPING = PLACED.replace(dialect=Keeping(), auth=Dated(), headers={})
+
+
+@pytest.mark.parametrize(
+    ("ask", "what"),
+    [
+        (partial(KEEPING.document_exchange, "/count", b"{}"), ("POST", "/count&", b"{}")),
+        (partial(KEEPING.kept_exchange, "DELETE", "/r?a=b"), ("DELETE", "/r?a=b&", b"")),
+    ],
+)
+def test_exchanges_that_hand_on_a_document(
+    ask: Callable[..., Exchange], what: tuple[str, str, bytes]
+) -> None:
+    method, path, body = what
+    clocks, params = Clocks(idle=1), {"resource": "a", "version": "v2"}
+    exchange = ask(key="k", params=params, headers={"x-mine": "1"}, clocks=clocks, now=lambda: 7)
+    assert (exchange.clocks, exchange.limits) == (clocks, Limits())
+    request = exchange.next_request()
+    assert request is not None
+    url = f"https://a.acme.test/v2/a{path}key=k7"
+    assert (request.method, request.url, request.body) == (method, url, body)
+    assert get_header(request.headers, b"accept") == "application/json"
+    assert get_header(request.headers, b"x-mine") == "1"
+    plain = ask(base_url="https://b.test")
+    assert plain.clocks == PROVIDER.clocks
+    assert plain.request.url.startswith("https://b.test/")
+    assert drive(plain, b'{"a": 1}').succeeded().events == [End("terminator")]
+
+
+def test_what_is_kept_may_be_asked_for_as_a_stream() -> None:
+    request = KEEPING.kept_exchange("GET", "/r", stream=True, base_url="https://b.test").request
+    assert get_header(request.headers, b"accept") == "text/event-stream"
+
+
+def test_the_models_of_a_dialect_with_errors_of_its_own() -> None:
+    class Touchy(OpenAIChat):
+        errors = ErrorTable(codes={"busy": Overloaded})
+
+    touchy = PROVIDER.replace(dialect=Touchy())
+    error = drive(touchy.models_exchange([]), b'{"error": {"code": "busy"}}').error
+    assert isinstance(error, Overloaded)
 
 
 def test_what_is_signed_has_the_time() -> None:
@@ -427,6 +513,21 @@ def test_tools_that_can_only_be_switched_off(choice: str) -> None:
             off.check(chat)
 
 
+def test_tools_that_can_not_be_switched_off_once_they_were_called() -> None:
+    kept = able("Kept", Able.takes | {"tools_kept"})
+    called, answered = Message("assistant", (CALL,)), CALL.result("7")
+    for messages in ([called], [answered]):
+        chat = as_chat(messages, tools=(Tool("f"),))
+        kept.check(chat)
+        kept.check(chat.replace(tool_choice="auto"))
+        ABLE.check(chat.replace(tool_choice="none"))
+        with pytest.raises(LocalProtocolError) as caught:
+            kept.check(chat.replace(tool_choice="none"))
+        what = "able-co can't take tool_choice none once tools were called"
+        assert str(caught.value) == f"{what}: leave it out of the chat"
+    kept.check(opted(tools=(Tool("f"),), tool_choice="none"))
+
+
 def test_log_probabilities_of_the_chosen_tokens_only() -> None:
     less = Able.takes - {"logprobs"}
     chosen = able("Chosen", less | {"chosen_logprobs"})
@@ -592,12 +693,6 @@ def test_a_key_that_is_a_function() -> None:
         assert get_header(request.headers, b"authorization") == "Bearer k"
 
 
-PLACED = PROVIDER.replace(
-    base_url="https://{resource}.acme.test/{version}/{resource}",
-    params={"resource": "ACME_RESOURCE"},
-)
-
-
 def test_params_fill_the_address_in() -> None:
     exchange = PLACED.exchange(CHAT, params={"resource": "a", "version": "v2"})
     assert exchange.request.url == "https://a.acme.test/v2/a/chat/completions"
@@ -619,6 +714,20 @@ def test_params_fill_the_address_in() -> None:
 def test_params_that_are_missing(params: dict[str, str] | None, words: str) -> None:
     with pytest.raises(LocalProtocolError, match=words):
         PLACED.exchange(CHAT, params=params)
+
+
+def test_a_key_may_have_the_region() -> None:
+    regional = PROVIDER.replace(base_url="https://{region}.acme.test/{version}")
+
+    def url(key: AwsKey, **params: str) -> str:
+        exchange = regional.exchange(CHAT, key=key, params={"version": "v2", **params})
+        return exchange.request.url.removesuffix("/chat/completions")
+
+    key = AwsKey("id", "secret", region="here")
+    assert url(key) == "https://here.acme.test/v2"
+    assert url(key, region="there") == "https://there.acme.test/v2"
+    with pytest.raises(LocalProtocolError, match=r"^acme needs region: "):
+        url(AwsKey("id", "secret"))
 
 
 def test_the_path_and_the_query_of_a_provider() -> None:

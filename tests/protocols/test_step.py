@@ -231,6 +231,12 @@ def test_half_a_line_after_the_evidence_is_handed_on() -> None:
     assert outcome.succeeded().events == [Text("a"), Unrecognized(b"?"), End("finish")]
 
 
+def test_the_bytes_of_half_a_line() -> None:
+    step = Lines(REQUEST, Limits())
+    step.data(b"a\nbcd", [])
+    assert step.partial == 3
+
+
 def test_lines_that_are_long_together() -> None:
     """Each of them is within the limit, what arrives at once is not."""
     body = lines("aaa", "bbb", "end", "too long to be read")
@@ -250,10 +256,41 @@ def test_lines_that_are_long_together() -> None:
 def test_nothing_is_read_after_the_end_of_events_that_arrive_together() -> None:
     note = b'event: note\ndata: "b"\n\n'
     for more in (events("b"), note, note + events("b", "c") + note, b"what\n", b"x" * 99):
-        outcome = drive(exchange(Words, event=40), note + events("end") + more)
-        assert outcome.succeeded().events == [Text("note"), Text("b"), End("terminator")]
-        outcome = drive(exchange(Words, event=40), events("a", "end") + more)
-        assert outcome.succeeded().events == [Text("a"), End("terminator")]
+        for limit in (40, 4000):
+            outcome = drive(exchange(Words, event=limit), note + events("end") + more)
+            assert outcome.succeeded().events == [Text("note"), Text("b"), End("terminator")]
+            outcome = drive(exchange(Words, event=limit), events("a", "end") + more)
+            assert outcome.succeeded().events == [Text("a"), End("terminator")]
+
+
+ODD_PIECES: dict[str, bytes] = {
+    "an event": events("b"),
+    "two events": events("b", "c"),
+    "an event of two lines": b'data: "b\ndata: c"\n\n',
+    "an event with a name": b'event: note\ndata: "b"\n\n',
+    "an event that is not usual": b'data:"b"\n\n',
+    "lines that end at CRLF": b'data: "b"\r\n\r\n',
+    "lines that end at CR": b'data: "b"\r\rdata: "c"\n\n',
+    "an event without its blank line": b'data: "b"\n',
+    "half an event": b'data: "b',
+    "an event and a half": b'data: "b"\n\ndata: "c',
+    "a comment": b": hm\n\n",
+    "an unknown line": b"hm\n\n",
+    "the end": events("end"),
+    "an event that is as long as it may be": b'data: "' + b"b" * 42 + b'"\n\n',
+    "an event that is too long": b'data: "' + b"b" * 43 + b'"\n\n',
+}
+
+
+@pytest.mark.parametrize("odd", ODD_PIECES)
+def test_events_that_arrive_one_by_one(odd: str) -> None:
+    """What is between them is read as if all had arrived at once."""
+    pieces = [events("a"), events("a"), ODD_PIECES[odd], events("y"), events("z")]
+    body = b"".join(pieces)
+    together = drive(exchange(Words, event=50), body)
+    assert drive(exchange(Words, event=50), body, cut=lambda _: pieces).what == together.what
+    assert together.events[:2] == [Text("a"), Text("a")]
+    assert isinstance(together.error, LimitExceeded) == ("too long" in odd)
 
 
 def test_events_with_names() -> None:
@@ -403,6 +440,21 @@ def test_half_an_array_after_the_evidence_is_handed_on() -> None:
     assert outcome.succeeded().events == [Text("a"), Unrecognized(b'"b'), End("finish")]
 
 
+class Unproven(Words):
+    """The bracket of its array shows nothing."""
+
+    def array_over(self) -> None:
+        pass
+
+
+def test_a_whole_array_that_shows_nothing() -> None:
+    whole = Response(b'["a"]', 200, JSON)
+    outcome = alike(exchange(Unproven), whole).refused_by(Truncated)
+    assert str(outcome.error) == "the stream ended before the end"
+    outcome = alike(exchange(Unproven, "body_end"), whole)
+    assert outcome.succeeded().events == [Text("a"), End("body_end")]
+
+
 class Reopening(Words):
     """After its finish an event may begin that says more."""
 
@@ -476,7 +528,7 @@ SLOW = b'{"message":"slow"}'
             *(Refused, "the service refused: boom", "InternalError", b""),
         ),
         (
-            frame("error", {":error-code": 5}, b"x"),
+            frame("error", {":error-code": 5, ":error-message": 7}, b"x"),
             *(Refused, "the service refused: no reason given", None, b"x"),
         ),
     ],
@@ -504,9 +556,24 @@ def test_a_frame_that_reports_an_error(
 )
 def test_a_frame_that_is_neither_an_event_nor_an_error(unknown: bytes) -> None:
     outcome = alike(exchange(Framed), Response(frames("a") + unknown, 200, FRAMES))
-    outcome.refused_by(Malformed, "a frame that is no event and no error")
+    outcome.refused_by(Malformed)
     assert isinstance(outcome.error, Malformed)
+    assert outcome.error.message == "a frame that is no event and no error"
     assert (outcome.error.data, outcome.events) == (SLOW, [Text("a")])
+
+
+class Payloads(FrameStep):
+    """Notes its events."""
+
+    def event(self, data: bytes, type: str, events: list[Event]) -> None:
+        events.append(Text(f"{type} {data.decode()}"))
+
+
+def test_frames_that_have_the_same_headers() -> None:
+    step, said = Payloads(REQUEST, Limits()), list[Event]()
+    for kind, payload in (("a", b"1"), ("a", b"2"), ("b", b"3"), ("b", b"4"), ("a", b"5")):
+        step.data(frame("event", {":event-type": kind}, payload), said)
+    assert said == [*map(Text, ("a 1", "a 2", "b 3", "b 4", "a 5"))]
 
 
 def test_the_first_frame_of_other_protocols_is_left_out() -> None:
@@ -630,6 +697,41 @@ def test_named_events_that_are_keep_alives(data: bytes, said: list[str], partial
     assert step.partial == partial + 1
 
 
+@pytest.mark.parametrize(
+    ("pieces", "even"),
+    [
+        ([b"data: a\n\n"], True),
+        ([b"data: a\n\ndata: b\n\n"], True),
+        ([b"data: a\n\ndata: b"], False),
+        ([b"data: a\n\n", b"data: b"], False),
+        ([b"{\n", b"data: a\n\n"], False),  # an error object, perhaps
+        ([b"{\n", b"data: a\n\n", b"}\n", b"data: b\n\n"], True),
+    ],
+)
+def test_whether_all_events_are_known_to_be_whole(pieces: list[bytes], even: bool) -> None:
+    step = Ticking(REQUEST, Limits())
+    for piece in pieces:
+        step.data(piece, [])
+    assert (step.even, step.partial == 0) == (even, even)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "even"),
+    [
+        ([b"a\n"], True),
+        ([b"a\nb"], False),
+        ([b"a", b"b\nc"], False),
+        ([b"a", b""], False),
+        ([b"a\nb", b"\n", b"c\n"], True),
+    ],
+)
+def test_whether_all_lines_are_known_to_be_whole(pieces: list[bytes], even: bool) -> None:
+    step = Lines(REQUEST, Limits())
+    for piece in pieces:
+        step.data(piece, [])
+    assert (step.even, step.partial == 0) == (even, even)
+
+
 class Noting(Ticking):
     """Most of its events are notes."""
 
@@ -651,6 +753,23 @@ def test_data_lines_that_are_objects_are_events_of_their_own() -> None:
 
 class TouchyWords(Words):
     errors = Touchy.errors
+
+
+class TouchyFrames(Framed):
+    errors = Touchy.errors
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {":message-type": "exception", ":exception-type": "busy"},
+        {":message-type": "error", ":error-code": "busy", ":error-message": "no"},
+    ],
+)
+def test_a_frame_that_reports_an_error_of_the_service(headers: dict[str, HeaderValue]) -> None:
+    body = encode_frame(headers, b'{"message": "no"}')
+    outcome = alike(exchange(TouchyFrames), Response(body, 200, FRAMES))
+    outcome.refused_by(Overloaded, "no")
 
 
 def test_an_error_beside_the_events_is_read_as_the_service_means_it() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.driving import Ending, Outcome, Response, alike, no_sign_of_life
-from tokenwire.protocols.chat import Chat, ImagePart, Message, as_chat
+from tokenwire.protocols.chat import Chat, ImagePart, Message, Opaque, as_chat
 from tokenwire.protocols.errors import (
     LimitExceeded,
     LocalProtocolError,
@@ -15,7 +15,7 @@ from tokenwire.protocols.errors import (
     Refused,
     Truncated,
 )
-from tokenwire.protocols.events import End, Event, Text, Unrecognized
+from tokenwire.protocols.events import End, Event, Native, Text, Unrecognized
 from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.registry import PROVIDERS
@@ -89,6 +89,10 @@ def test_models(model: str, sent: str) -> None:
         (as_chat("hi", n=2), "n"),
         (Chat(messages=()), "no message"),
         (Chat(messages=(Message("user", (ImagePart("https://x.test/a"),)),)), "image"),
+        (
+            Chat(messages=(Message("user", (Opaque(Native("darkai", b"{}")),)),)),
+            "^darkai takes only text",
+        ),
     ],
 )
 def test_what_cannot_be_asked(chat: Chat, word: str) -> None:

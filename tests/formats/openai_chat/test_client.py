@@ -1145,6 +1145,32 @@ def test_quirk_26_unknown_keys_everywhere() -> None:
     ]
 
 
+def test_an_unknown_key_is_named_as_it_is() -> None:
+    assert events_of(chunk(choice({"a.": 1}), 7), DONE) == [
+        Unrecognized(b"1", "choices[0].delta.a."),
+        Unrecognized(b"7", "choices[0]"),
+    ]
+
+
+def test_content_that_is_an_object_is_text() -> None:
+    """As Cloudflare answers where JSON was asked for."""
+    said: Any = {"b": 1.0, "a": [1]}
+    assert events_of(say("x"), say(said), say("y"), DONE) == [
+        *(Text("x"), Text('{"b":1.0,"a":[1]}'), Text("y"))
+    ]
+
+
+def test_the_text_of_an_old_completion_goes_on_with_that_of_a_delta() -> None:
+    old = chunk(choice(text="b"))
+    assert events_of(say("a"), old, say("c"), DONE) == [*map(Text, "abc")]
+
+
+def test_private_state_before_all_else_is_the_first_part() -> None:
+    said = events_of(chunk(choice({"reasoning_opaque": "A"})), stop(), DONE)
+    state = {"reasoning_text": "", "reasoning_opaque": "A"}
+    assert said == [native(state, part=0), Finish("stop", "stop")]
+
+
 def test_keys_that_say_nothing_of_the_content() -> None:
     said: dict[str, Any] = {key: [1] for key in IGNORES if key != "index"}
     assert events_of(chunk(choice({"content": "a", **said}, **said)), DONE) == [Text("a")]
@@ -1246,6 +1272,24 @@ def test_custom_call() -> None:
         ToolCallDelta(0, "s {"),
         native({"tool_calls": [{"id": "c", "type": "custom", "custom": value}]}),
         ToolCallEnd(0, "c", "sh", "ls {", True, custom=True),
+        Finish("tool_calls", "tool_call"),
+    ]
+
+
+def test_custom_calls_in_pieces() -> None:
+    begun = [
+        {"index": 0, "id": "c", "custom": {"name": "sh"}},
+        {"index": 1, "id": "d", "custom": {}},
+    ]
+    first = {"index": 0, "custom": {"input": "ls"}}
+    second = {"index": 1, "custom": {"name": "py", "input": "1"}}
+    assert calls(begun, [first], [second]) == [
+        ToolCallStart(0, "c", "sh", custom=True, part=0),
+        ToolCallDelta(0, "ls"),
+        ToolCallStart(1, "d", "py", custom=True, part=1),
+        ToolCallDelta(1, "1"),
+        ToolCallEnd(0, "c", "sh", "ls", True, custom=True),
+        ToolCallEnd(1, "d", "py", "1", True, custom=True),
         Finish("tool_calls", "tool_call"),
     ]
 

@@ -139,6 +139,14 @@ def test_every_option() -> None:
     )
 
 
+def test_what_is_asked_of_the_stream_itself() -> None:
+    """Whether usage is told is no part of the chat."""
+    for options in ({}, {"include_obfuscation": False}):
+        chat = understood({"stream_options": {"include_usage": True, **options}})
+        assert chat.extra == ({"stream_options": options} if options else {})
+    assert understood({"stream_options": 7}).extra == {"stream_options": 7}
+
+
 @pytest.mark.parametrize(
     ("said", "logprobs"),
     [
@@ -406,6 +414,26 @@ def test_start_is_the_role_with_id_and_model() -> None:
     chunk = payload(server.send(Text("a")))
     assert (chunk["id"], chunk["model"]) == ("x", "m-2")
     assert chunk["choices"][0]["delta"] == {"content": "a"}
+
+
+@pytest.mark.parametrize("usage", [True, False])
+def test_text_that_goes_on_is_written_by_a_shorter_way(usage: bool) -> None:
+    """The bytes are the same; what is said in between is minded."""
+    server = responder(stream=True, stream_options={"include_usage": usage})
+    server.send(Start("text", "text"))
+    server.send(Text("d", index=1))
+    for event in (*map(Text, 'ab"\n\u2028'), Text("c", 3), Text("d", index=1), Text("e")):
+        assert server.send(event) == server.write(event)
+    server.send(Start("y", "m-3"))
+    assert payload(server.send(Text("f")))["id"] == "y"
+
+
+def test_each_choice_has_its_role_once() -> None:
+    server = responder(stream=True)
+    said = [Text("a", index=1), Text("b"), Text("c"), Text("d", index=1), Text("e")]
+    deltas = [payload(server.send(text))["choices"][0]["delta"] for text in said]
+    assert [delta.get("role") for delta in deltas] == ["assistant", "assistant", None, None, None]
+    assert [delta["content"] for delta in deltas] == list("abcde")
 
 
 def test_an_answer_without_an_id_has_its_own() -> None:
@@ -938,9 +966,27 @@ def test_a_refusal_tells_when_to_come_back() -> None:
     assert b"cache-control" not in dict(headers)
 
 
-@pytest.mark.parametrize("key", ["'k'", "os.environ['KEY']"])
-def test_the_example_for_the_sdk_is_python(key: str) -> None:
-    example = OpenAIChat().sdk_example("http://127.0.0.1:1/v1", "m", key)
+def test_the_example_for_the_sdk() -> None:
+    example = OpenAIChat().sdk_example("http://x/v1", "m", 'os.environ["KEY"]')
+    assert example.splitlines() == [
+        "# the openai SDK, in Python",
+        "import os",
+        "import openai",
+        "client = openai.OpenAI(base_url='http://x/v1', api_key=os.environ[\"KEY\"])",
+        "for chunk in client.chat.completions.create(model='m', "
+        'messages=[{"role": "user", "content": "Hello"}], stream=True):',
+        "    if chunk.choices:",
+        '        print(chunk.choices[0].delta.content or "", end="")',
+    ]
     compile(example, "example", "exec")
-    assert ("import os\n" in example) == ("os." in key)
-    assert f"base_url='http://127.0.0.1:1/v1', api_key={key}" in example
+    assert "import os\n" not in OpenAIChat().sdk_example("http://x/v1", "m", "'k'")
+
+
+def test_what_only_some_services_take() -> None:
+    plain = PROVIDERS["openai"]
+    takes = OpenAIChat.takes - plain.refuses
+    assert {"cache", "schema"} <= takes
+    assert plain.takes == takes - {"cache"}
+    assert plain.replace(cache_marks=True).takes == takes
+    assert plain.replace(cache_marks=True, schema="").takes == takes - {"schema"}
+    assert plain.replace(schema="").takes == takes - {"cache", "schema"}

@@ -369,7 +369,8 @@ class ChoiceReader:
 
     def _hand_on(self, raw: bytes, place: str, events: list[Event]) -> None:
         """A piece that is not understood, as it came."""
-        events.append(Unrecognized(raw, f"choices[{self._index}].{place}".rstrip(".")))
+        below = f".{place}" if place else ""
+        events.append(Unrecognized(raw, f"choices[{self._index}]{below}"))
 
     def _keep(self, size: int) -> None:
         self._kept += size

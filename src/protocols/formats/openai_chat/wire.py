@@ -15,6 +15,7 @@ from ...toolkit.json import Lenient, decode_json
 __all__ = [
     "IGNORES",
     "Chunk",
+    "Custom",
     "Delta",
     "Fragment",
     "Function",
