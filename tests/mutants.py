@@ -74,8 +74,9 @@ use_git_change_detection = false
 track_dependencies = false
 
 [tool.pytest.ini_options]
-addopts = "-p no:cacheprovider"
+addopts = "-p no:cacheprovider -p no:tokenwire"
 filterwarnings = ["error"]
+asyncio_default_fixture_loop_scope = "function"
 """
 
 CONFTEST = '''\
