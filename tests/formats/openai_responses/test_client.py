@@ -322,6 +322,8 @@ def test_items_without_a_place() -> None:
         {"type": "response.output_item.done", "item": {**message(written("c")), "id": "m4"}},
         {"type": "response.output_item.done", "item": {**message(written("d")), "id": "m5"}},
         {"type": "response.output_item.added", "item": {**message(), "id": "m6"}},
+        {"type": "response.output_item.added", "item": {**message(), "id": "m7"}},
+        {**delta(0, "e", item_id="m6"), "output_index": None},
         {"type": "response.output_item.done", "item": {**message(written("e")), "id": "m6"}},
         over(),
     ).succeeded()
@@ -414,9 +416,11 @@ def test_what_is_kept_may_have_failed() -> None:
     assert looked_up(sse(delta(0, "a"), ended)).succeeded().events[-1] == End("terminator")
     assert looked_up(json.dumps(failed).encode(), False).succeeded().events == [End("terminator")]
     # That it can't be looked up is another matter.
-    error: Any = {"type": "error", "error": {"code": "c", "message": "no"}}
-    assert isinstance(looked_up(sse(delta(0, "a"), error)).error, Refused)
-    assert isinstance(looked_up(json.dumps(error).encode(), False).error, Refused)
+    error: Any = {"type": "error", "error": {"code": "slow_down", "message": "no"}}
+    for body, stream in ((sse(error), True), (json.dumps(error).encode(), False)):
+        lost = looked_up(body, stream).refused_by(Overloaded, "no").error
+        assert isinstance(lost, Overloaded)
+        assert json.loads(lost.data) == error
 
 
 def test_a_relay_knows_that_an_answer_is_made_in_the_background() -> None:
@@ -465,6 +469,10 @@ def test_log_probabilities() -> None:
     ]
     both = hear(delta(0, "a", logprobs=[token]), {**late, "logprobs": [token]}, over())
     assert said(both) == [Text("a"), LogProbs(tokens)]
+    twice = hear(delta(0, "a", logprobs=[token]), delta(0, "a", logprobs=[token]), over())
+    assert said(twice) == [Text("a"), LogProbs(tokens)] * 2
+    only = hear(delta(0, "a"), {**late, "logprobs": [token]}, over())
+    assert said(only) == [Text("a"), LogProbs(tokens)]
     odd = hear(delta(0, "a", logprobs=["?"]), over())
     assert said(odd) == [Text("a"), Unrecognized(b'["?"]', "logprobs")]
 
@@ -508,6 +516,18 @@ def test_of_two_kinds_of_thoughts_the_first_is_told() -> None:
     assert said(hear(done(0, item), over())) == [Reasoning("short")]
     only = thought(content=[{"type": "reasoning_text", "text": "long"}, None])
     assert said(hear(done(0, only), over())) == [Reasoning("long")]
+
+
+@pytest.mark.parametrize("more", [{}, {"new": 1}])
+def test_several_summaries(more: Any) -> None:
+    item = thought(summary=[{"type": "summary_text", "text": said} for said in "ab"])
+    kind = "reasoning_summary_text"
+    pieces = [delta(0, "ab"[n], kind, summary_index=n, **more) for n in range(2)]
+    heard = said(hear(added(0, thought()), *pieces, done(0, item), over()))
+    assert [event for event in heard if not isinstance(event, Unrecognized)] == [
+        *(Reasoning("a"), Reasoning("b")),
+    ]
+    assert len(heard) == 2 + 2 * len(more)
 
 
 def test_a_hidden_thought_is_opaque() -> None:
@@ -564,6 +584,22 @@ def test_arguments_that_are_an_object() -> None:
     assert not ends(outcome)[0].complete  # something of it is not understood
     assert Unrecognized(b'{"a": 1}', "output[0].delta") in outcome.events
     assert ends(hear(added(0, call("")), piece, done(0, call('{"a":1}')), over())) == [whole]
+
+
+def test_arguments_that_only_their_end_has() -> None:
+    heard = said(hear(added(0, call("")), arguments({"a": 1}), over()))
+    assert heard == [
+        *(ToolCallStart(0, "c", "f"), ToolCallDelta(0, '{"a": 1}')),
+        ToolCallEnd(0, "c", "f", '{"a": 1}', True),
+    ]
+
+
+def test_a_piece_of_arguments_that_is_not_understood() -> None:
+    """What follows does not make the call whole."""
+    kind = "function_call_arguments"
+    begun = (added(0, call("")), delta(0, {"a": 1}, kind))
+    for last in (delta(0, "{}", kind), delta(0, "{}", kind, new=1)):
+        assert ends(hear(*begun, last, over())) == [ToolCallEnd(0, "c", "f", "{}", False)]
 
 
 def test_pieces_of_arguments_that_did_not_come() -> None:
@@ -869,14 +905,15 @@ def test_texts_that_come_together() -> None:
     token: Any = {"token": "c", "logprob": -1.0}
     body = sse(
         *(delta(0, "a"), delta(0, "b"), delta(0, ""), delta(0, "c", logprobs=[token])),
-        *(delta(0, "d"), delta(0, "e", content_index=1), delta(1, "f"), delta(0, "g")),
+        *(delta(0, "d"), delta(0, "e", content_index=1), delta(1, "f"), delta(1, "g")),
+        delta(0, "h"),
     )
     # What it is, its data says.
     body += b"event: response.output_text.delta\ndata: " + json.dumps(over()).encode() + b"\n\n"
     outcome = alike(ask(), body + sse(delta(0, "x"))).succeeded()
     assert said(outcome) == [
         *(Text("a"), Text("b"), Text("c"), LogProbs([TokenLogProb("c", -1.0)])),
-        *(Text("d"), Text("e"), Text("f", part=1), Text("g")),
+        *(Text("d"), Text("e"), Text("f", part=1), Text("g", part=1), Text("h")),
     ]
 
 
@@ -928,6 +965,11 @@ def test_finish_reasons(status: str, details: Any, finish: Finish) -> None:
     assert outcome.events[-2] == finish
 
 
+def test_an_event_of_which_only_the_name_says_what_it_is() -> None:
+    ended = b'event: response.completed\ndata:   {"response": {"id": "r", "model": "m"}}\n\n'
+    assert hear(ended).succeeded().events == [*STARTED, *COMPLETED]
+
+
 def test_xais_word_for_the_end() -> None:
     ended = {"type": "response.done", "response": {"id": "r", "model": "m"}}
     assert hear(ended).succeeded().events == [*STARTED, *COMPLETED]
@@ -939,10 +981,15 @@ def test_usage() -> None:
         "input_tokens_details": {"cached_tokens": 10, "cache_write_tokens": 5},
         "output_tokens": 7.0,
         "output_tokens_details": {"reasoning_tokens": 4},
-        "total_tokens": 37,
+        "total_tokens": 40,
         "cost": 0.1,
     }
-    assert said(hear(over(usage=used))) == [Usage(30, 7, 37, 10, 5, 4, used)]
+    assert said(hear(over(usage=used))) == [Usage(30, 7, 40, 10, 5, 4, used)]
+    for key, usage in (
+        ("input_tokens", Usage(3, raw={"input_tokens": 3})),
+        ("output_tokens", Usage(None, 3, raw={"output_tokens": 3})),
+    ):
+        assert said(hear(over(usage={key: 3}))) == [usage]
     assert said(hear(over(usage={"input_tokens": True}))) == [Usage(raw={"input_tokens": True})]
 
 
@@ -1076,6 +1123,11 @@ def test_errors_of_other_forms() -> None:
     hear_whole({"object": "response", "status": "cancelled"}).refused_by(Refused, "no reason given")
     drive(ask(), b"event: error\ndata: it broke\n\n").refused_by(Refused, "it broke")
     hear(b'event: error\ndata: {"message": "it broke"}\n\n').refused_by(Refused, "it broke")
+    for head in (b"event: response.output_text.delta\n", b"event: message\n", b""):
+        body = sse(delta(0, "a")) + head + b'data: {"message": "it broke"}\n\n'
+        drive(ask(), body).refused_by(Refused, "it broke")
+    listed = b'event: error\ndata: [{"code": "slow_down", "message": "too fast"}]\n\n'
+    hear(listed).refused_by(Overloaded, "too fast")
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ class ResponsesStep(EventStep):
             return
         kind = DELTAS[piece.__class__]
         number = piece.summary_index if kind == "summary" else piece.content_index
-        item = self._items.of(kind, piece.output_index, piece.item_id, events)
+        item = self._items.of(kind, piece.output_index, None, events)
         if item is None:
             events.append(Unrecognized(data))
         elif piece.delta:
