@@ -391,6 +391,8 @@ def test_arguments_stay_as_they_are() -> None:
     body = b'{"model":"m","messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f",'
     chat = understood(body + b'"arguments":%s}}]}]}' % raw)
     assert chat.messages[0].tool_calls == (ToolCall("", "f", raw.decode()),)
+    half = understood(body + b'"arguments":{"a":"\xe2\x82"}}}]}]}')
+    assert half.messages[0].tool_calls == (ToolCall("", "f", '{"a":"\ufffd"}'),)
 
 
 def test_results_without_ids_find_their_calls() -> None:

@@ -592,6 +592,8 @@ def test_arguments_that_only_their_end_has() -> None:
         *(ToolCallStart(0, "c", "f"), ToolCallDelta(0, '{"a": 1}')),
         ToolCallEnd(0, "c", "f", '{"a": 1}', True),
     ]
+    body = sse(added(0, call("")), arguments({"a": "X"}), over()).replace(b'"X"', b'"\xe2\x82"')
+    assert ends(alike(ask(), body)) == [ToolCallEnd(0, "c", "f", '{"a": "\ufffd"}', True)]
 
 
 def test_a_piece_of_arguments_that_is_not_understood() -> None:
@@ -879,7 +881,8 @@ def test_a_message_with_more_has_a_native_form(item: Any) -> None:
 def test_what_is_not_understood() -> None:
     events: list[Any] = [
         {"type": "response.rate_limits.updated"},
-        {"type": "response.audio.delta", "delta": "x"},
+        {"type": "response.audio.delta", "delta": "x", "message": "y"},
+        {"hello": 1},
         added(0, None),
         {"type": "response.created", "response": "?"},
         delta(9, "x", "refusal"),
@@ -889,7 +892,7 @@ def test_what_is_not_understood() -> None:
         {"type": "response.output_text.annotation.added", "output_index": 8, "annotation": {}},
     ]
     outcome = hear(*events, over())
-    kept = [events[n] for n in (0, 1, 2, 3, 6, 7, 8)]
+    kept = [events[n] for n in (0, 1, 2, 3, 4, 7, 8, 9)]
     assert [json.loads(e.raw) for e in outcome.reply.unrecognized] == kept
     more = hear(delta(0, "a", more=[1]), over(new=1, parallel_tool_calls=True))
     assert said(more) == [
@@ -1099,15 +1102,16 @@ def test_documents_that_are_no_answer() -> None:
 def test_errors_in_a_stream(code: str, kind: type[Refused]) -> None:
     error: Any = {"code": code, "message": "no way"}
     failed = over("failed", error=error)
-    for events in (
-        [failed],
-        [{"type": "error", **error, "param": None}],
-        [{"type": "error", "error": {"type": "t", **error}}, failed],
+    for event, type in (
+        (failed, None),
+        ({"type": "error", **error, "param": None}, None),
+        ({"type": "error", "error": {"type": "t", **error}}, "t"),
     ):
-        outcome = hear(CREATED, delta(0, "a"), *events).refused_by(kind, "no way")
+        outcome = hear(CREATED, delta(0, "a"), event, failed).refused_by(kind, "no way")
         assert said(outcome) == [Text("a")]
         assert isinstance(outcome.error, Refused)
-        assert outcome.error.code == code
+        assert (outcome.error.code, outcome.error.type) == (code, type)
+        assert json.loads(outcome.error.data) in (event, event.get("response"))
 
 
 def test_errors_of_other_forms() -> None:
