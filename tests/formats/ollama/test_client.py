@@ -679,6 +679,8 @@ def test_what_it_accepts(stream: bool, accept: bytes) -> None:
     request = OLLAMA.exchange(as_chat("hi", model="m", stream=stream)).next_request()
     assert request is not None
     assert dict(request.headers)[b"accept"] == accept
+    body = json.loads(request.body)
+    assert (body["model"], body["stream"]) == ("m", stream)
 
 
 def test_the_providers() -> None:

@@ -206,7 +206,9 @@ class OllamaResponder(Responder):
         return {"done": True, "done_reason": self._reason(), **_counts(self._usage)}
 
     def _reason(self) -> str:
-        finish = self._finish or Finish("stop", "stop")
+        finish = self._finish
+        if finish is None:
+            return "stop"
         if finish.reason in self.service.provider.dialect.finish:
             return finish.reason
         return _REASONS.get(finish.kind, finish.reason) or "stop"
