@@ -132,6 +132,7 @@ def test_the_model_and_the_time() -> None:
     line = json.loads(responder.send(Text("a")))
     assert (line["model"], line["created_at"]) == ("other", "2026-12-31T23:59:59.500000Z")
     assert json.loads(asked().send(Text("a")))["model"] == "m"
+    assert asked().chat.model == "m"
 
 
 def test_nothing_is_no_line() -> None:
@@ -215,6 +216,9 @@ def test_a_call_of_which_only_the_end_is_told() -> None:
 
 def test_calls_without_an_end() -> None:
     """The end of the answer is theirs."""
+    piece = ToolCallDelta(0, '{"a":1}')
+    nameless = written("call_1_0", 0, "", {"a": 1})
+    assert stream(piece, END)[0]["message"] == message(tool_calls=[nameless])
     begun: list[Event] = [ToolCallStart(0, "c", "f"), ToolCallDelta(0, '{"a":1}')]
     says = [*begun, ToolCallStart(1, "d", "g")]
     found = [written("c", 0, "f", {"a": 1}), written("d", 1, "g", {})]
@@ -342,6 +346,7 @@ def test_a_completion() -> None:
         ("/api/chat", {"messages": []}, {"message": message()}, "load"),
         ("/api/chat", {"messages": [], "keep_alive": 0}, {"message": message()}, "unload"),
         ("/api/generate", {}, {"response": ""}, "load"),
+        ("/v/api/generate/?x=/api/chat", {}, {"response": ""}, "load"),
         ("/api/generate", {"prompt": "", "keep_alive": "5m"}, {"response": ""}, "load"),
         ("/api/generate", {"system": "s", "keep_alive": "0s"}, {"response": ""}, "unload"),
         ("/api/generate", {"keep_alive": 0}, {"response": ""}, "unload"),
