@@ -122,6 +122,21 @@ def said(outcome: Outcome) -> list[Event]:
     return [event for event in outcome.events if not isinstance(event, beside)]
 
 
+# The request
+
+
+@pytest.mark.parametrize(
+    ("stream", "accept"), [(True, b"text/event-stream"), (False, b"application/json")]
+)
+def test_what_is_asked(stream: bool, accept: bytes) -> None:
+    request = ask(stream=stream, effort="low", extra={"include": ["x"]}).next_request()
+    assert request is not None
+    assert dict(request.headers)[b"accept"] == accept
+    body = json.loads(request.body)
+    assert (body["model"], body["stream"]) == ("m", stream)
+    assert body["include"] == ["x", "reasoning.encrypted_content"]
+
+
 # Texts
 
 
@@ -399,6 +414,12 @@ def looked_up(body: bytes, stream: bool = True) -> Outcome:
     exchange = RESPONSES.kept_exchange("GET", "/responses/r", stream=stream, key="k")
     kind = "text/event-stream" if stream else "application/json"
     return drive(exchange, Response(body, headers=[(b"content-type", kind.encode())]))
+
+
+def test_what_is_kept_is_asked_for() -> None:
+    request = RESPONSES.kept_exchange("GET", "/responses/r", stream=True).next_request()
+    assert request is not None
+    assert (request.method, request.url) == ("GET", "https://api.openai.com/v1/responses/r")
 
 
 def test_what_is_kept_from_any_number_on() -> None:
@@ -968,6 +989,19 @@ def test_finish_reasons(status: str, details: Any, finish: Finish) -> None:
     assert outcome.events[-2] == finish
 
 
+@pytest.mark.parametrize("named", [{"id": "r"}, {"model": "m"}])
+def test_an_answer_without_an_id_or_a_model(named: Any) -> None:
+    ended = {"type": "response.completed", "response": named}
+    start = Start(named.get("id", ""), named.get("model", ""))
+    assert hear(ended).succeeded().events == [start, *COMPLETED]
+
+
+def test_lines_that_are_no_events() -> None:
+    """An object that is not whole when the body ends is passed on, too."""
+    outcome = drive(ask(), sse(CREATED) + b"wait\n{\n")
+    assert [event.raw for event in outcome.reply.unrecognized] == [b"wait", b"{\n"]
+
+
 def test_an_event_of_which_only_the_name_says_what_it_is() -> None:
     ended = b'event: response.completed\ndata:   {"response": {"id": "r", "model": "m"}}\n\n'
     assert hear(ended).succeeded().events == [*STARTED, *COMPLETED]
@@ -1073,9 +1107,17 @@ def test_an_answer_in_the_background_is_none(status: str) -> None:
 
 
 def test_documents_that_are_no_answer() -> None:
-    hear_whole({"status": "fine"}).refused_by(UnexpectedContent, "no response")
-    hear_whole([1]).refused_by(UnexpectedContent, "no response")
+    others: Any = ({"status": "fine"}, [1])
+    for other in others:
+        error = hear_whole(other).refused_by(UnexpectedContent).error
+        assert isinstance(error, UnexpectedContent)
+        assert error.message == "a JSON document that is no response"
+        assert json.loads(error.data) == other
     hear_whole({"error": {"message": "no", "code": "server_error"}}).refused_by(Refused, "no")
+    slow = {"error": {"message": "no", "code": "slow_down"}}
+    refused = hear_whole(slow).refused_by(Overloaded, "no").error
+    assert isinstance(refused, Overloaded)
+    assert json.loads(refused.data) == slow
     hear_whole(b"<html>Sign in</html>").refused_by(UnexpectedContent, "HTML")
 
 
@@ -1115,7 +1157,11 @@ def test_errors_in_a_stream(code: str, kind: type[Refused]) -> None:
 
 
 def test_errors_of_other_forms() -> None:
-    hear(over("failed")).refused_by(Refused, "no reason given")
+    bare = hear(over("failed")).refused_by(Refused, "no reason given").error
+    assert isinstance(bare, Refused)
+    assert bare.code == "failed"
+    cut = over("incomplete", incomplete_details={"reason": "failed"})
+    hear(CREATED, cut).refused_by(Refused, "the service refused: failed")
     hear(over("failed", error="why not")).refused_by(Refused, "why not")
     hear({"error": {"message": "no", "type": "rate_limit_error"}}).refused_by(RateLimited, "no")
     failed: Any = {

@@ -232,7 +232,7 @@ class ResponsesStep(EventStep):
             events.append(Start(id, model))
         if type and type not in _OVER:
             return
-        named = type.rpartition(".")[2].replace("done", "completed")
+        named = type.removeprefix("response.").replace("done", "completed")
         status = response.status or named
         if type and (named in _FAILED or status in ("completed", *_UNDER_WAY)):
             status = named  # it says no less than the name of its event
