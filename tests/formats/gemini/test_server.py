@@ -151,12 +151,17 @@ def test_the_head_of_a_stream() -> None:
 
 
 def test_the_example_of_the_sdk() -> None:
-    dialect = GEMINI.dialect
-    lines = dialect.sdk_example("http://x/v1beta", "m", "os.environ['K']").splitlines()
-    assert "import os" in lines
-    assert "'base_url': 'http://x'}" in "".join(lines), "the SDK adds a version by itself"
-    compile("\n".join(lines), "example", "exec")
-    assert "import os" not in dialect.sdk_example("http://x", "m", "'k'")
+    """It adds a version by itself."""
+    example = GEMINI.dialect.sdk_example("http://x/v1beta", "m", "os.environ['K']")
+    assert example.splitlines() == [
+        "# the google-genai SDK, in Python",
+        "import os",
+        "from google import genai",
+        "client = genai.Client(api_key=os.environ['K'], http_options={'base_url': 'http://x'})",
+        "for chunk in client.models.generate_content_stream(model='m', contents=\"Hello\"):",
+        '    print(chunk.text, end="")',
+    ]
+    assert "import os" not in GEMINI.dialect.sdk_example("http://x", "m", "'k'")
 
 
 def test_texts() -> None:

@@ -317,7 +317,8 @@ def test_half_an_answer_is_none_at_the_other_end() -> None:
         body = responder.send(Text("a")) + responder.end()
         exchange = OLLAMA.exchange(as_chat("hi", model="m", stream=how))
         outcome = drive(exchange, Response(body, *responder.head()))
-        assert isinstance(outcome.error, Truncated)
+        unfinished = "a line with done: true" if how else "inside its JSON document"
+        outcome.refused_by(Truncated, unfinished)
 
 
 # Completions
@@ -499,7 +500,15 @@ def test_the_key() -> None:
 
 
 def test_an_example_for_the_sdk() -> None:
-    example = OLLAMA.dialect.sdk_example
-    compile(example("http://x", "m", "'k'"), "example", "exec")
-    assert "import os" in example("http://x", "m", "os.environ['K']").splitlines()
-    assert "import os" not in example("http://x", "m", "'k'").splitlines()
+    example = OLLAMA.dialect.sdk_example("http://x", "m", "os.environ['K']")
+    assert example.splitlines() == [
+        "# the ollama client, in Python",
+        "import os",
+        "import ollama",
+        "client = ollama.Client('http://x', "
+        "headers={'authorization': 'Bearer ' + os.environ['K']})",
+        "for part in client.chat('m', stream=True, "
+        "messages=[{'role': 'user', 'content': 'Hello'}]):",
+        '    print(part.message.content, end="")',
+    ]
+    assert "import os" not in OLLAMA.dialect.sdk_example("http://x", "m", "'k'")

@@ -672,8 +672,15 @@ def test_pings() -> None:
 
 def test_the_example() -> None:
     example = RESPONSES.dialect.sdk_example("http://x/v1", "m", "os.environ['K']")
-    assert "import os" in example
-    compile(example, "example", "exec")
+    assert example.splitlines() == [
+        "# the openai SDK, in Python",
+        "import os",
+        "import openai",
+        "client = openai.OpenAI(base_url='http://x/v1', api_key=os.environ['K'])",
+        "for event in client.responses.create(model='m', input=\"Hello\", stream=True):",
+        '    if event.type == "response.output_text.delta":',
+        '        print(event.delta, end="")',
+    ]
     assert "import os" not in RESPONSES.dialect.sdk_example("http://x/v1", "m", "'any'")
 
 
