@@ -368,8 +368,13 @@ def test_a_blocked_prompt() -> None:
         outcome = drive(ask(), Response(body, 200, [], ending))
         assert isinstance(outcome.error, ContentFiltered)
         assert outcome.error.code == "SAFETY"
-    feedback = {"blockReason": "OTHER", "blockReasonMessage": "no"}
-    receive(event({"promptFeedback": feedback})).refused_by(ContentFiltered, "OTHER: no")
+        assert outcome.error.message == "the service refused: the prompt was blocked: SAFETY"
+        assert b"HATE_SPEECH" in outcome.error.data
+    for told, words in (("no" * 2000, f"OTHER: {'no' * 1000}"), ("", "OTHER"), (7, "OTHER")):
+        feedback: Any = {"blockReason": "OTHER", "blockReasonMessage": told}
+        error = receive(event({"promptFeedback": feedback})).refused_by(ContentFiltered).error
+        assert isinstance(error, ContentFiltered)
+        assert error.message == f"the service refused: the prompt was blocked: {words}"
 
 
 # Calls
@@ -667,6 +672,9 @@ def test_usage() -> None:
     }
     usage = receive(chunk(finish="STOP", usage=told)).succeeded().reply.usage
     assert usage == Usage(1487, 215, 1702, 12, None, 170, told)
+    rest = {"toolUsePromptTokenCount": 5, "thoughtsTokenCount": 3}
+    usage = receive(chunk(finish="STOP", usage=rest)).succeeded().reply.usage
+    assert usage == Usage(5, 3, None, None, None, 3, rest)
 
 
 def test_the_last_count_of_each_kind_counts() -> None:
@@ -955,10 +963,16 @@ def test_documents_that_are_no_success() -> None:
     whole({"promptFeedback": {"blockReason": "SAFETY"}}).refused_by(ContentFiltered)
     others: Any = ({"totalTokens": 3}, {"predictions": []})
     for other in others:
-        assert isinstance(whole(other).error, UnexpectedContent)
-    error = {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}
-    whole({"error": error}).refused_by(RateLimited, "slow down")
-    whole({"candidates": [], "error": error}).refused_by(RateLimited, "slow down")
+        error = whole(other).refused_by(UnexpectedContent).error
+        assert isinstance(error, UnexpectedContent)
+        assert error.message == "a JSON document without candidates"
+        assert json.loads(error.data) == other
+    told = {"error": {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}}
+    refused: Any = (told, [told], {"candidates": [], **told})
+    for value in refused:
+        error = whole(value).refused_by(RateLimited, "slow down").error
+        assert isinstance(error, RateLimited)
+        assert json.loads(error.data) in (value, told)
 
 
 # Errors

@@ -202,6 +202,7 @@ def test_parts_that_say_nothing_of_their_own() -> None:
     for part in (None, 5, {"type": "new", "text": "a"}, {"text": "a"}):
         over_it = {"type": "response.content_part.done", "output_index": 0, "part": part}
         assert said(hear(over_it, over())) == []
+    assert said(hear({"type": "response.content_part.done", "output_index": 0}, over())) == []
     at_another = {"type": "response.content_part.done", "output_index": 0, "part": written("a")}
     assert len(said(hear(added(0, call("")), at_another, over()))) == 2  # of the call
 
@@ -277,6 +278,19 @@ def test_an_item_that_only_the_end_has() -> None:
     assert said(outcome) == [Text("a"), Text("b", part=1)]
 
 
+def test_the_end_finishes_an_item() -> None:
+    """It is known by its id, or else by its place; what is no item is handed on."""
+    second = {**message(written("bc"), phase="p"), "id": "m2"}
+    begun = [done(0, message(written("a"))), added(1, {**second, "content": []}), delta(1, "b")]
+    texts = [Text("a"), Text("b", part=1), Text("c", part=1)]
+    other_id = {**second, "id": "m3"}
+    for output, native in (([second], second), ([message(), other_id], other_id)):
+        outcome = hear(*begun, over(output=output)).succeeded()
+        assert said(outcome) == texts
+        assert natives(outcome) == [native]
+    assert said(hear(*begun, over(output=[second, 7]))) == [*texts, Unrecognized(b"7")]
+
+
 def test_items_that_the_end_counts_otherwise() -> None:
     """Its list has no gaps, the numbers of the events may have; and ids may be others there."""
     item: Any = {**message(written("a"), phase="p"), "id": "other"}
@@ -306,6 +320,10 @@ def test_several_contents() -> None:
         over(),
     )
     assert said(outcome) == [Text("a"), Text("b"), Text("c")]
+    item = message(written("a"), written("b"))
+    assert said(hear(delta(0, "b", content_index=1), done(0, item), over())) == [
+        *(Text("b"), Text("a")),
+    ]
 
 
 def test_ids_that_rotate() -> None:
@@ -338,12 +356,14 @@ def test_items_without_a_place() -> None:
         {"type": "response.output_item.done", "item": {**message(written("d")), "id": "m5"}},
         {"type": "response.output_item.added", "item": {**message(), "id": "m6"}},
         {"type": "response.output_item.added", "item": {**message(), "id": "m7"}},
-        {**delta(0, "e", item_id="m6"), "output_index": None},
-        {"type": "response.output_item.done", "item": {**message(written("e")), "id": "m6"}},
+        {**delta(0, "e", item_id="m6"), "output_index": None, "new": None},
+        {"type": "response.content_part.done", "item_id": "m6", "part": written("ef")},
+        {"type": "response.output_item.done", "item": {**message(written("ef")), "id": "m6"}},
         over(),
     ).succeeded()
     assert said(outcome) == [
-        *(Text("a"), Text("b", part=1), Text("c", part=2), Text("d", part=3), Text("e", part=4)),
+        *(Text("a"), Text("b", part=1), Text("c", part=2), Text("d", part=3)),
+        *(Text("e", part=4), Text("f", part=4)),
     ]
 
 
@@ -366,7 +386,13 @@ def test_a_text_in_other_forms() -> None:
         assert said(hear(done(0, item), over())) == [Text("hello")]
         assert not natives(hear(done(0, item), over()))
     assert said(hear(done(0, message({**written(""), "text": 5})), over())) == [Text("5")]
-    for odd in (message({**written(""), "text": ["a"]}), {**message(), "content": {"text": "a"}}):
+    for odd in (
+        message({**written(""), "text": ["a"]}),
+        message({**written(""), "text": {"a": 1}}),
+        message({"type": "refusal", "refusal": ["a"]}),
+        message({"type": "refusal", "refusal": {"a": 1}}),
+        {**message(), "content": {"text": "a"}},
+    ):
         assert natives(hear(done(0, odd), over())) == [odd]
     summary = thought(summary="hm")
     assert said(hear(done(0, summary), over())) == [Reasoning("hm")]
@@ -494,6 +520,7 @@ def test_log_probabilities() -> None:
     assert said(twice) == [Text("a"), LogProbs(tokens)] * 2
     only = hear(delta(0, "a"), {**late, "logprobs": [token]}, over())
     assert said(only) == [Text("a"), LogProbs(tokens)]
+    assert said(hear(delta(0, "a"), {**late, "logprobs": []}, over())) == [Text("a")]
     odd = hear(delta(0, "a", logprobs=["?"]), over())
     assert said(odd) == [Text("a"), Unrecognized(b'["?"]', "logprobs")]
 
@@ -841,7 +868,7 @@ def test_a_picture() -> None:
         done(0, item),
         done(1, {**item, "output_format": "image/gif", "revised_prompt": None, "id": "2"}),
         done(2, {**item, "output_format": None, "id": "3"}),
-        done(3, {**item, "result": "?", "id": "4"}),
+        done(3, {**item, "result": "e?A==", "id": "4"}),
         done(4, {**item, "result": None, "id": "5"}),
         over(),
     )
@@ -876,10 +903,15 @@ def test_citations() -> None:
     assert said(streamed) == [Text("ab"), *cited]
     assert natives(streamed) == [item]
     assert said(hear(done(0, item), over())) == [Text("ab"), *cited]
+    later = hear(done(0, thought()), done(1, message(written("ab", annotations=[url]))), over())
+    assert said(later) == [Text("ab", part=1), Citation("u", "t", part=1, start=0, end=2)]
+    places: Any = {**url, "start_index": "x", "end_index": 2.5}
+    assert said(hear({**annotation, "annotation": places}, over())) == [Citation("u", "t")]
     nowhere = {**url, "end_index": 0}
     assert said(hear({**annotation, "annotation": nowhere}, over())) == [Citation("u", "t")]
-    odd: Any = {**annotation, "annotation": "?"}
-    assert said(hear(odd, over())) == [Unrecognized(json.dumps(odd).encode())]
+    odds: Any = ({**annotation, "annotation": "?"}, annotation)
+    for odd in odds:
+        assert said(hear(odd, over())) == [Unrecognized(json.dumps(odd).encode())]
     (part,) = streamed.reply.message().parts
     assert part == TextPart("ab", native=Native(DIALECT, json.dumps(item).encode()))
 
