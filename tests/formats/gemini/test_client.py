@@ -206,7 +206,9 @@ def test_the_last_event_may_lack_its_blank_line() -> None:
 def test_thoughts() -> None:
     body = chunk(text("so ", thought=True)), chunk(text("so", thought=True)), chunk(text("a"))
     empty = chunk(text("", thought=True))
-    assert said(*body, empty) == [Reasoning("so "), Reasoning("so"), Text("a", part=1)]
+    thought = [Reasoning("so "), Reasoning("so")]
+    assert said(*body, empty) == [*thought, Text("a", part=1)]
+    assert said(*body, *body[2:] * 2) == [*thought, *[Text("a", part=1)] * 3]
 
 
 def test_empty_chunks_say_nothing() -> None:
@@ -238,7 +240,7 @@ def test_what_is_not_understood_is_handed_on() -> None:
         b"data: [1]\n\n",
         event({"this": 1}),
         event({}),
-        event({"candidates": [7]}),
+        event({"candidates": [7, candidate(text("a"))]}),
         event({"candidates": [{"content": [1]}]}),
         event({"candidates": [{"content": {"parts": [5], "new": 1}, "continuationToken": "t"}]}),
         event({"candidates": [{"logprobsResult": 1}]}),
@@ -250,6 +252,7 @@ def test_what_is_not_understood_is_handed_on() -> None:
         Unrecognized(b'{"this": 1}'),
         Unrecognized(b"{}"),
         Unrecognized(b"7", "candidates[0]"),
+        Text("a"),
         Unrecognized(b"[1]", "candidates[0].content"),
         Unrecognized(b"5", "candidates[0].content.parts"),
         Unrecognized(b"1", "candidates[0].content.new"),
@@ -688,6 +691,7 @@ def test_the_last_count_of_each_kind_counts() -> None:
     ]
     assert usages[-1].raw == {**traffic, "cachedContentTokenCount": 5, **last}
     assert said(event({"usageMetadata": 1, "responseId": "r"})) == [Start("r", "")]
+    assert said(event({"modelVersion": "m"})) == [Start("", "m")]
 
 
 def test_counts_that_grow() -> None:
@@ -893,6 +897,14 @@ def test_candidates() -> None:
     ]
 
 
+def test_texts_of_candidates_by_turns() -> None:
+    """Each has parts of its own."""
+    thought, one, other = text("so", thought=True), chunk(text("a")), chunk(text("b"), index=1)
+    heard = receive(chunk(thought, index=1), *[other, one, one] * 2).events
+    texts = [Text("b", part=1, index=1), Text("a"), Text("a")]
+    assert heard[1:] == texts * 2
+
+
 def array(*values: Any) -> bytes:
     return (
         "[" + "\n,\r\n".join(json.dumps(value, indent=2) for value in values) + "\n]\n"
@@ -1037,7 +1049,8 @@ def refusal(status: int, word: str, *details: Any, message: str = "no") -> Refus
 
 def test_a_wrong_key() -> None:
     info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
-    error = refusal(400, "INVALID_ARGUMENT", "odd", {}, info)
+    odd: Any = ("odd", {}, {"reason": 5}, {"reason": ""})
+    error = refusal(400, "INVALID_ARGUMENT", *odd, info)
     assert type(error) is AuthenticationFailed
     assert error.code == "API_KEY_INVALID"
 
@@ -1065,15 +1078,21 @@ def test_a_quota_that_waiting_does_not_help() -> None:
 
 def test_errors_of_others() -> None:
     """Of gateways, that don't have all of it."""
-    for body, kind in (
-        ({"error": {"message": "no", "code": 429}}, Refused),
-        ({"error": {"message": "no", "status": "RESOURCE_EXHAUSTED"}}, RateLimited),
-        ({"error": "no"}, Refused),
-        ([{"error": "no"}], Refused),
-        ([], Refused),
-    ):
-        response = Response(json.dumps(body).encode(), 500, JSON)
-        assert isinstance(alike(ask(), response).error, kind)
+    word = "RESOURCE_EXHAUSTED"
+    bodies: Any = (
+        ({"error": {"message": "no", "code": 429}}, Refused, "429", None),
+        ({"error": {"message": "no", "status": word}}, RateLimited, None, word),
+        ({"error": {"message": "no", "status": word, "code": "7"}}, RateLimited, None, word),
+        ({"error": {"message": "no", "status": 5}}, Refused, None, None),
+        ({"error": {"message": 5, "status": word}}, Refused, None, None),
+        ({"error": "no"}, Refused, None, None),
+        ([{"error": "no"}], Refused, None, None),
+        ([], Refused, None, None),
+    )
+    for body, kind, code, type in bodies:
+        error = alike(ask(), Response(json.dumps(body).encode(), 500, JSON)).refused_by(kind).error
+        assert isinstance(error, Refused)
+        assert (error.code, error.type, error.lasting) == (code, type, False)
 
 
 # What is hostile

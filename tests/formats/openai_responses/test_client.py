@@ -367,6 +367,13 @@ def test_items_without_a_place() -> None:
     ]
 
 
+def test_an_item_that_is_done_twice() -> None:
+    """The second time without its place, by the id that it had when it was done first."""
+    again = {"type": "response.output_item.done", "item": message(written("a"))}
+    heard = hear(added(0, {**message(), "id": ""}), done(0, message(written("a"))), again, over())
+    assert said(heard) == [Text("a")]
+
+
 def test_one_place_for_two_items() -> None:
     one, other = message(written("a")), {**message(written("b")), "id": "m2"}
     outcome = hear(
@@ -964,6 +971,8 @@ def test_texts_that_come_together() -> None:
         *(delta(0, "d"), delta(0, "e", content_index=1), delta(1, "f"), delta(1, "g")),
         delta(0, "h"),
     )
+    after = sse(delta(0, "a"), done(0, message(written("a"))), delta(1, "b"), delta(1, "c"), over())
+    assert said(alike(ask(), after)) == [Text("a"), Text("b", part=1), Text("c", part=1)]
     # What it is, its data says.
     body += b"event: response.output_text.delta\ndata: " + json.dumps(over()).encode() + b"\n\n"
     outcome = alike(ask(), body + sse(delta(0, "x"))).succeeded()
