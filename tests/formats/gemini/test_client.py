@@ -692,6 +692,8 @@ def test_the_last_count_of_each_kind_counts() -> None:
     assert usages[-1].raw == {**traffic, "cachedContentTokenCount": 5, **last}
     assert said(event({"usageMetadata": 1, "responseId": "r"})) == [Start("r", "")]
     assert said(event({"modelVersion": "m"})) == [Start("", "m")]
+    begun = event({"responseId": "r"})
+    assert said(begun, begun, chunk(text("a")), begun) == [Start("r", ""), Text("a")]
 
 
 def test_counts_that_grow() -> None:
@@ -1032,8 +1034,15 @@ def test_a_pretty_error_amid_a_stream() -> None:
         data = json.dumps(value, indent=2).encode() + b"\n"
         outcome = receive(chunk(text("a")), data).refused_by(Overloaded, "the reason is blue")
         assert outcome.events == [Text("a")]
-    named = b'event: error\ndata: {"message":"no"}\n\n'
-    receive(chunk(text("a")), named).refused_by(Refused, "no")
+    for named in (b'{"message":"no"}', b"no"):
+        head = b"event: error\ndata: "
+        receive(chunk(text("a")), head + named + b"\n\n").refused_by(Refused, "no")
+    told = json.dumps({"error": {"message": "no", "status": "RESOURCE_EXHAUSTED"}}).encode()
+    for data in (told, b"[" + told + b"]"):
+        for head in (b"event: error\ndata: ", b"data:   "):
+            outcome = receive(chunk(text("a")), head + data + b"\n\n").refused_by(RateLimited)
+            assert isinstance(outcome.error, RateLimited)
+            assert outcome.error.data.strip() == data
     beside = event({"candidates": [candidate(text("a"))], **rpc(503, "UNAVAILABLE")})
     assert receive(beside).refused_by(Overloaded).events == [Text("a")]
     told = event({"message": "it broke"})

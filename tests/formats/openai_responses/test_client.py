@@ -278,6 +278,15 @@ def test_an_item_that_only_the_end_has() -> None:
     assert said(outcome) == [Text("a"), Text("b", part=1)]
 
 
+def test_each_item_is_a_part() -> None:
+    summary = thought(summary=[{"type": "summary_text", "text": "so"}])
+    refusal = {**message({"type": "refusal", "refusal": "no"}), "id": "m2"}
+    items = [done(n, item) for n, item in enumerate((message(written("a")), summary, refusal))]
+    assert said(hear(*items, over())) == [
+        *(Text("a"), Reasoning("so", part=1), Refusal("no", part=2)),
+    ]
+
+
 def test_the_end_finishes_an_item() -> None:
     """It is known by its id, or else by its place; what is no item is handed on."""
     second = {**message(written("bc"), phase="p"), "id": "m2"}
@@ -691,7 +700,10 @@ def test_a_call_that_is_never_done() -> None:
     whole = call('{"a":1}', status="completed")
     assert ends(hear(added(0, whole), over()))[0].complete
     piece = delta(0, '{"b":2}', "function_call_arguments")
-    assert ends(hear(added(0, whole), piece, over()))[0].arguments == '{"b":2}'
+    for more in (piece, arguments('{"b":2}')):
+        assert ends(hear(added(0, whole), more, over())) == [
+            ToolCallEnd(0, "c", "f", '{"b":2}', True)
+        ]
     assert ends(hear(piece, added(0, call("")), over())) == [
         ToolCallEnd(0, "c", "f", '{"b":2}', True)
     ]
@@ -797,6 +809,13 @@ def test_a_custom_call(options: Any) -> None:
         ToolCallEnd(0, "c", "patch", "*** End", True, True),
     ]
     assert not natives(outcome)
+
+
+def test_a_custom_call_that_comes_whole() -> None:
+    tools = [{"type": "custom", "name": "patch"}]
+    for events in ([done(0, {**CUSTOM, "input": "x"})], [added(0, {**CUSTOM, "input": "x"})]):
+        heard = said(hear(*events, over(), tools=tools))
+        assert heard[:2] == [ToolCallStart(0, "c", "patch", custom=True), ToolCallDelta(0, "x")]
 
 
 def test_a_custom_call_that_nobody_asked_for() -> None:
@@ -1120,6 +1139,11 @@ def test_a_whole_answer() -> None:
     ]
     assert natives(outcome) == [item]
     assert outcome.events[-2:] == [Finish("completed", "tool_call"), End("terminator")]
+
+
+def test_an_item_of_a_whole_answer_that_is_none() -> None:
+    document: Any = {"object": "response", "status": "completed", "output": [7]}
+    assert said(hear_whole(document).succeeded()) == [Unrecognized(b"7")]
 
 
 def test_whole_items_that_share_an_id() -> None:
