@@ -128,6 +128,10 @@ def test_the_request() -> None:
     assert headers[b"accept"] == b"text/event-stream"
     assert json.loads(request.body) == {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
     assert "sesame" not in request.url + repr(request) + repr(exchange)
+    told: Any = [{"role": "system", "content": "s"}, {"role": "user", "content": "hi"}]
+    request = GEMINI.exchange(as_chat(told, model="gemma-3-27b-it")).next_request()
+    assert request is not None
+    assert json.loads(request.body).keys() == {"contents"}, "it takes no instruction of the system"
 
 
 @pytest.mark.parametrize(
@@ -262,6 +266,12 @@ def test_what_is_not_understood_is_handed_on() -> None:
     ]
 
 
+def test_lines_that_are_no_events() -> None:
+    """An object that is not whole when the body ends is passed on, too."""
+    outcome = drive(ask(), OVER + b"wait\n{\n")
+    assert [event.raw for event in outcome.reply.unrecognized] == [b"wait", b"{\n"]
+
+
 def test_half_a_character() -> None:
     assert said(chunk(text("\u20ac")).replace("\u20ac".encode(), b"\xe2\x82")) == [Text("\ufffd")]
     half = chunk(text("\u20ac", thoughtSignature="cw==")).replace("\u20ac".encode(), b"\xe2")
@@ -323,6 +333,8 @@ def test_each_candidate_has_a_reason() -> None:
     ]
     extra = {"generationConfig": {"candidateCount": 2}}
     assert isinstance(receive(one, extra=extra).error, Truncated)
+    other: Any = {"generationConfig": {"seed": 7}}
+    assert isinstance(receive(one, n=2, extra=other).error, Truncated)
     receive(one, extra={"generationConfig": {"candidateCount": "many"}}).succeeded()
     receive(one, extra={"generationConfig": 1}).succeeded()
 

@@ -354,6 +354,7 @@ def test_ids_that_rotate() -> None:
 
 def test_items_without_a_place() -> None:
     """By their ids, or the last that is not done."""
+    assert said(hear({**delta(0, "a"), "output_index": None}, over())) == [Text("a")]
     outcome = hear(
         added(0, message()),
         {**done(0, message(written("a"))), "output_index": None},
@@ -668,6 +669,11 @@ def test_a_piece_of_arguments_that_is_not_understood() -> None:
         assert ends(hear(*begun, last, over())) == [ToolCallEnd(0, "c", "f", "{}", False)]
 
 
+def test_a_name_that_is_no_text() -> None:
+    for name, told in (({"a": 1}, ""), (True, ""), (7, "7")):
+        assert said(hear(done(0, call("{}", name=name)), over()))[0] == ToolCallStart(0, "c", told)
+
+
 def test_pieces_of_arguments_that_did_not_come() -> None:
     begun = (added(0, call("")), delta(0, '{"a":', "function_call_arguments"))
     whole = ToolCallEnd(0, "c", "f", '{"a":1}', True)
@@ -813,9 +819,11 @@ def test_a_custom_call(options: Any) -> None:
 
 def test_a_custom_call_that_comes_whole() -> None:
     tools = [{"type": "custom", "name": "patch"}]
-    for events in ([done(0, {**CUSTOM, "input": "x"})], [added(0, {**CUSTOM, "input": "x"})]):
-        heard = said(hear(*events, over(), tools=tools))
-        assert heard[:2] == [ToolCallStart(0, "c", "patch", custom=True), ToolCallDelta(0, "x")]
+    for value, text in (("x", "x"), ({"a": 1}, '{"a":1}')):
+        item = {**CUSTOM, "input": value}
+        for event in (done(0, item), added(0, item)):
+            begun = [ToolCallStart(0, "c", "patch", custom=True), ToolCallDelta(0, text)]
+            assert said(hear(event, over(), tools=tools))[:2] == begun
 
 
 def test_a_custom_call_that_nobody_asked_for() -> None:
