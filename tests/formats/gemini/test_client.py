@@ -277,6 +277,8 @@ def test_half_a_character() -> None:
     half = chunk(text("\u20ac", thoughtSignature="cw==")).replace("\u20ac".encode(), b"\xe2")
     form = {"text": "\ufffd", "thoughtSignature": "cw=="}
     assert shown(said(half)) == [native(form), Text("\ufffd")]
+    half = chunk(call("f", {"a": "\u20ac"})).replace("\u20ac".encode(), b"\xe2")
+    assert ToolCallEnd(0, "", "f", '{"a": "\ufffd"}', True) in receive(half, OVER).events
 
 
 def test_malformed() -> None:
@@ -629,10 +631,10 @@ def test_unknown_parts() -> None:
 
 
 def test_pictures() -> None:
-    data = b64encode(b"\x89PNG\xfb\xff").decode()
+    data = b64encode(b"\x89PN\xfb\xef\xff").decode()
     blob = {"inlineData": {"mimeType": "image/png", "data": data}}
     signed = {**blob, "thoughtSignature": "cw=="}
-    picture = Image(b"\x89PNG\xfb\xff", "image/png")
+    picture = Image(b"\x89PN\xfb\xef\xff", "image/png")
     assert said(chunk(blob)) == [picture]
     assert shown(said(chunk(signed))) == [native(signed), picture]
     second = receive(chunk(blob, index=1), n=2).events
@@ -732,6 +734,8 @@ def test_log_probabilities() -> None:
     alternatives = [TokenLogProb("a", -0.5)]
     tokens = [TokenLogProb("a", -0.5, None, alternatives), TokenLogProb("b", float("-inf"))]
     assert said(chunk(text("ab"), logprobsResult=result)) == [Text("ab"), LogProbs(tokens)]
+    second = receive(chunk(text("ab"), index=1, logprobsResult=result), n=2).events
+    assert second == [Text("ab", index=1), LogProbs(tokens, index=1)]
     nothing: dict[str, Any] = {}
     tops = {**result, "topCandidates": [nothing, nothing]}
     assert said(chunk(logprobsResult=tops))[0] == LogProbs(
@@ -833,9 +837,12 @@ def test_sources_of_all_kinds() -> None:
     chunks: Any = [
         {"retrievedContext": {"uri": "gs://d", "title": "D", "text": "its words"}},
         {"retrievedContext": {"documentName": "doc-1", "text": "more"}},
+        {"retrievedContext": {"documentName": "doc-2"}},
+        {"web": {"title": "T"}},
         {"maps": {"uri": "https://maps.test", "title": "M", "placeId": "p"}},
         {"image": {"sourceUri": "https://i.test", "imageUri": "https://i.test/1.png"}},
         {"new": {}},
+        {"web": 5},
         5,
         web("https://a.test"),
         web("https://a.test"),
@@ -845,14 +852,19 @@ def test_sources_of_all_kinds() -> None:
     assert found == [
         Citation("gs://d", "D", quote="its words"),
         Citation(source="doc-1", quote="more"),
+        Citation(source="doc-2"),
+        Citation(title="T"),
         Citation("https://maps.test", "M", source="p"),
         Citation("https://i.test"),
         Citation("https://a.test"),
         Unrecognized(json.dumps(metadata).encode(), "candidates[0].groundingMetadata"),
     ]
     assert said(chunk(groundingMetadata={})) == []
-    plain = {"groundingChunks": [web("https://a.test")]}
-    assert said(chunk(groundingMetadata=plain)) == [Citation("https://a.test")]
+    page: Any = {"uri": "https://a.test", "title": "A", "domain": "a.test"}
+    plain = {"groundingChunks": [{"web": page}]}
+    assert said(chunk(groundingMetadata=plain)) == [Citation("https://a.test", "A")]
+    second = receive(chunk(groundingMetadata=plain, index=1), n=2).events
+    assert second == [Citation("https://a.test", "A", index=1)]
     assert len(said(chunk(groundingMetadata={"groundingChunks": chunks[:1]}))) == 2
 
 
@@ -896,6 +908,8 @@ def test_pages_that_were_read() -> None:
     plain = {"groundingChunks": [web("https://a.test", "A")]}
     body = chunk(groundingMetadata=plain, urlContextMetadata=context)
     assert said(body) == [Citation("https://a.test", "A")]
+    second = receive(chunk(urlContextMetadata=context, index=1), n=2).events
+    assert second == [Citation("https://a.test", index=1)]
 
 
 # Several candidates, arrays, documents

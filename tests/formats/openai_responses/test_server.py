@@ -41,6 +41,7 @@ from tokenwire.protocols.events import (
     Unrecognized,
     Usage,
 )
+from tokenwire.protocols.reading import Asked
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.service import Responder, Service
 from tokenwire.protocols.toolkit.http import Headers, Request
@@ -297,16 +298,23 @@ def test_citations() -> None:
         Citation("v", "w"),
         Citation("", "file", "f", end=2),
         Citation("", "made", "g", start=1, end=2),
+        Citation("", "file", "h"),
+        Citation("w", "both", "i"),
+        Citation("", "neither"),
     ]
     values = stream(*cited, FINISH, END)
     told = [value for value in values if value["type"].endswith("annotation.added")]
-    assert [value["annotation_index"] for value in told] == [0, 1, 2, 3]
+    assert [value["annotation_index"] for value in told] == [0, 1, 2, 3, 4, 5, 6]
+    nowhere = {"start_index": 0, "end_index": 0}
     made = {"type": "container_file_citation", "container_id": "", "file_id": "g"}
     annotations = [
         {"type": "url_citation", "url": "u", "title": "t", "start_index": 0, "end_index": 2},
-        {"type": "url_citation", "url": "v", "title": "w", "start_index": 0, "end_index": 0},
+        {"type": "url_citation", "url": "v", "title": "w", **nowhere},
         {"type": "file_citation", "file_id": "f", "filename": "file", "index": 2},
         {**made, "filename": "made", "start_index": 1, "end_index": 2},
+        {"type": "file_citation", "file_id": "h", "filename": "file", "index": 0},
+        {"type": "url_citation", "url": "w", "title": "both", **nowhere},
+        {"type": "url_citation", "url": "", "title": "neither", **nowhere},
     ]
     assert [value["annotation"] for value in told] == annotations
     streamed, together = outputs(*cited, FINISH)
@@ -332,6 +340,9 @@ def test_log_probabilities() -> None:
     streamed, together = outputs(Text("a"), LogProbs(tokens), LogProbs([]), Text("b"), FINISH)
     assert streamed == together
     assert streamed[0]["content"][0]["logprobs"] == written
+    later, whole_later = outputs(Reasoning("so"), Text("a", 1), LogProbs(tokens), FINISH)
+    assert later == whole_later
+    assert later[1]["content"][0]["logprobs"] == written
     alone, whole_alone = outputs(LogProbs(tokens), FINISH)
     assert alone == whole_alone
     assert alone[0]["content"][0]["text"] == ""
@@ -391,17 +402,23 @@ def test_native_forms_of_others() -> None:
         foreign,
         Text("a", part=1),
         Native("gemini", b"[]", 1),
+        Native("gemini", b"7", 2),
         FINISH,
     ]
     (thought, text), together = outputs(*events)
     assert [thought, text] == together
     assert "encrypted_content" not in thought
     for found in outputs(*events, service=Service(RESPONSES, sealer=Sealing())):
-        sealed, _, hidden = found
-        assert sealed["summary"] == [{"type": "summary_text", "text": "so"}]
-        assert sealed["encrypted_content"] == "sealed:anthropic:{}"
-        assert hidden["summary"] == []
-        assert hidden["encrypted_content"] == "sealed:gemini:[]"
+        shown, _, *hidden = ({k: v for k, v in item.items() if k != "id"} for item in found)
+        assert shown == {
+            "type": "reasoning",
+            "summary": [{"type": "summary_text", "text": "so"}],
+            "encrypted_content": "sealed:anthropic:{}",
+        }
+        assert hidden == [
+            {"type": "reasoning", "summary": [], "encrypted_content": f"sealed:gemini:{raw}"}
+            for raw in ("[]", "7")
+        ]
 
 
 @pytest.mark.parametrize(
@@ -434,6 +451,7 @@ def test_a_finish_that_is_an_error(streamed: bool, finish: Finish) -> None:
     responder = asked(stream=streamed)
     said: list[Event] = [Text("a"), finish, END]
     body = b"".join([*map(responder.send, said), responder.end()])
+    assert b'"error":{"code":"%b","message":"abort"}' % finish.reason.encode() in body
     exchange = RESPONSES.exchange(as_chat("hi", model="m", stream=streamed))
     outcome = drive(exchange, Response(body, *responder.head())).refused_by(Refused, "abort")
     assert outcome.reply.text == "a"
@@ -449,6 +467,7 @@ def test_usage() -> None:
         "total_tokens": 37,
     }
     assert whole(used, END)["usage"] == written
+    assert whole(END)["usage"] == NONE
     raw: Any = {"input_tokens": 30, "output_tokens": 7, "total_tokens": 37, "cost": 0.1}
     kept = Usage(30, 7, 37, raw=raw)
     assert whole(kept, END)["usage"] == {**NONE, **raw}
@@ -572,9 +591,9 @@ def test_places_of_the_key(headers: dict[str, str]) -> None:
 
 def test_counting_tokens() -> None:
     responder = Service(RESPONSES).responder()
-    request = post("/v1/responses/input_tokens", input="x" * 40, instructions="y" * 40)
-    assert responder.receive_request(request) is None
-    counted = {"object": "response.input_tokens", "input_tokens": 20}
+    fields: Any = {"input": "x" * 40, "instructions": "y" * 40, "tools": ["z" * 40]}
+    assert responder.receive_request(post("/v1/responses/input_tokens", **fields)) is None
+    counted = {"object": "response.input_tokens", "input_tokens": 30}
     assert json.loads(responder.end()) == counted
 
 
@@ -594,9 +613,10 @@ def test_models() -> None:
 
 
 def test_a_websocket_is_refused_so_that_codex_goes_on_at_once() -> None:
-    assert refused(get("/v1/responses", [(b"upgrade", b"websocket")])).status == 426
+    upgrade = refused(get("/v1/responses", [(b"upgrade", b"websocket")]))
+    assert (upgrade.status, upgrade.message) == (426, "there is no WebSocket here: use POST")
     error = refused(get("/v1/responses"))
-    assert error.status == 405
+    assert (error.status, error.message) == (405, "/responses takes POST, not GET")
     responder = Service(RESPONSES).responder()
     assert isinstance(error, Refused)
     responder.fail(error)
@@ -636,14 +656,33 @@ def test_what_is_asked_of_what_is_kept(path: str, stream: bool, to: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("path", "status"),
-    [("/responses/%2E%2E", 404), ("/responses/a%2Fb", 404), ("/responses/r?x", 400)],
+    ("path", "status", "words"),
+    [
+        ("/responses/%2E%2E", 404, "there is no response '..'"),
+        ("/responses/a%2Fb", 404, "there is no response 'a/b'"),
+        ("/responses/r?x", 400, "unknown parameter 'x' (known: after, before, include, "),
+    ],
 )
-def test_what_can_not_be_asked_of_it(path: str, status: int) -> None:
+def test_what_can_not_be_asked_of_it(path: str, status: int, words: str) -> None:
     service, request = Service(RESPONSES), get(f"/v1{path}")
     with pytest.raises(BadRequest) as caught:
         service.responder().asked(request, service.route(request)[1])
     assert caught.value.status == status
+    assert caught.value.message.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("fields", "known"),
+    [
+        ({}, Asked("m", False)),
+        ({"stream": True}, Asked("m", True)),
+        ({"previous_response_id": "r"}, Asked("m", False, goes_on=True)),
+        ({"conversation": {"id": "c"}}, Asked("m", False, goes_on=True)),
+        ({"background": True}, Asked("m", False, goes_on=True)),
+    ],
+)
+def test_what_a_relay_has_to_know(fields: Any, known: Asked) -> None:
+    assert Service(RESPONSES).responder().asked(post(**fields), {}) == known
 
 
 def test_what_is_not_there() -> None:

@@ -283,7 +283,7 @@ class ResponsesResponder(Responder):
 
     def _ended(self) -> tuple[str, dict[str, Any]]:
         """The status at the end, and the response. Without a finish reason it is complete."""
-        finish = self._finish or Finish("completed", "stop")
+        finish = self._finish or Finish("")
         more: dict[str, Any] = {"usage": _usage(self._usage)}
         if finish.kind == "error":
             status = "failed"
@@ -293,10 +293,8 @@ class ResponsesResponder(Responder):
             status = "completed"
         else:
             status, dialect = "incomplete", self.service.provider.dialect
-            known = dialect.finish.get(finish.reason) == finish.kind or not finish.kind
-            more["incomplete_details"] = {
-                "reason": finish.reason if known else dialect.reason(finish.kind)
-            }
+            reason = dialect.reason(finish.kind) if finish.kind else finish.reason
+            more["incomplete_details"] = {"reason": reason}
         return status, self._response(status, **more)
 
     # Its items
