@@ -309,11 +309,17 @@ def test_half_an_event_after_a_reason_takes_it_back(ending: Ending) -> None:
 
 def test_what_follows_a_reason_takes_it_back() -> None:
     reason = chunk(text("a"), finish="STOP")
-    for more in (text("b"), {"executableCode": {"code": "1"}}, call("f", {})):
+    content: Any = (
+        *(text("b"), text("b", thought=True), text("b", thoughtSignature="cw=="), 5),
+        *({"executableCode": {"code": "1"}}, call("f", {}), call("", {"a": 1}), call("f")),
+        {"functionCall": 1},
+    )
+    for more in content:
         assert isinstance(receive(reason, chunk(more)).error, Truncated)
         receive(reason, chunk(more), OVER).succeeded()
     usage = event({"usageMetadata": {"promptTokenCount": 1}})
-    for more in (chunk(text("")), chunk(), usage):
+    over: Any = {"functionCall": {}}  # the end of a call
+    for more in (chunk(text("")), chunk(text("", thought=True)), chunk(over), chunk(), usage):
         receive(reason, more).succeeded()
 
 
@@ -476,6 +482,7 @@ def arguments_of(*pieces: Any) -> tuple[str, bool]:
     end = found[-1]
     assert isinstance(end, ToolCallEnd)
     assert found[0] == ToolCallStart(0, "", "f")
+    assert not any(isinstance(each, Native) for each in found)
     return end.arguments, end.complete
 
 
@@ -587,6 +594,13 @@ def test_odd_fragments_of_a_call() -> None:
     ]
 
 
+def test_arguments_that_come_whole_and_in_pieces() -> None:
+    """Nobody knows how to join them."""
+    begin = chunk(call("f", {"b": 1}, willContinue=True))
+    *_, end = said(begin, chunk(partial(piece("$.a", numberValue=1), more=False)))
+    assert end == ToolCallEnd(0, "", "f", '{"a":1}', False)
+
+
 def test_limits_of_arguments_in_pieces() -> None:
     begin = chunk(call("f", willContinue=True))
     many = [chunk(partial(piece(f"$.a{n}.b", boolValue=True))) for n in range(20)]
@@ -611,7 +625,8 @@ def test_signatures() -> None:
         *(native(thought, 3), Reasoning("so", part=3)),
         native(empty, 4),
     ]
-    assert said(chunk(text("a", thoughtSignature=""))) == [Text("a")]
+    for nothing in ("", None):
+        assert said(chunk(text("a", thoughtSignature=nothing))) == [Text("a")]
 
 
 def test_code() -> None:
@@ -807,6 +822,9 @@ def test_what_a_place_is_counted_in() -> None:
     assert places({"groundingChunkIndices": 0}) == [(0, None, None)]
     wrong = {"segment": {"startIndex": "x", "endIndex": 3, "text": 1}}
     assert places({**wrong, "groundingChunkIndices": [0]}) == [(1, 0, 3)]
+    signed = chunk(text("ab", thoughtSignature="c2ln"))
+    [source] = sources(signed, chunk(groundingMetadata=grounded([one], support(0, 2, "ab", 0))))
+    assert (source.part, source.start, source.end) == (0, 0, 2)
     nothing = chunk(groundingMetadata=grounded([one], support(0, 0, None, 0)))
     assert sources(nothing) == [Citation("https://a.test")]
 
@@ -931,6 +949,19 @@ def test_texts_of_candidates_by_turns() -> None:
     heard = receive(chunk(thought, index=1), *[other, one, one] * 2).events
     texts = [Text("b", part=1, index=1), Text("a"), Text("a")]
     assert heard[1:] == texts * 2
+
+
+def test_all_that_a_candidate_says_is_its_own() -> None:
+    blob = {"inlineData": {"mimeType": "image/png", "data": "iQ=="}}
+    body = chunk(
+        *(text("so", thought=True), text("so", thought=True, thoughtSignature="c2ln")),
+        *(text("a"), text("b", thoughtSignature="c2ln"), blob, call("f", {"a": 1}), {"new": 1}),
+        *(call("g", willContinue=True), partial(piece("$.a", numberValue=1), more=False)),
+        index=1,
+    )
+    *events, end = receive(body, chunk(finish="STOP", index=1)).succeeded().events
+    assert {getattr(event, "index", None) for event in events} == {1}
+    assert end == END
 
 
 def array(*values: Any) -> bytes:
