@@ -215,6 +215,29 @@ def test_a_native_form_that_lacks_the_name_of_its_call() -> None:
     values = stream(*call, bare, END)
     [said] = [value for value in values if value["type"].endswith("arguments.done")]
     assert (said["name"], said["arguments"]) == ("", "{}")
+    own = Native(DIALECT, b'{"type":"function_call","call_id":"c","name":"g","arguments":"{ }"}')
+    values = stream(*call, own, END)
+    [said] = [value for value in values if value["type"].endswith("arguments.done")]
+    assert (said["name"], said["arguments"]) == ("g", "{ }")
+
+
+def test_a_native_form_before_the_end_of_its_call() -> None:
+    """Its item is done then."""
+    form = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    native = Native(DIALECT, json.dumps(form).encode())
+    streamed, together = outputs(
+        ToolCallStart(0, "c", "f"), native, ToolCallEnd(0, "c", "f", "{}", True), FINISH
+    )
+    assert streamed == [{"id": "fc_1_0", **form}]
+    assert together == [{"id": "fc_1_0", **form}]
+
+
+def test_what_waits_for_a_call_is_written_when_it_ends() -> None:
+    responder = asked(stream=True)
+    begun = ToolCallStart(0, "c", "p", True), ToolCallDelta(0, "x"), Text("a", 1)
+    assert b"output_text" not in b"".join(map(responder.send, begun))
+    end = responder.send(ToolCallEnd(0, "c", "p", "x", True, True))
+    assert b"output_text.delta" in end
 
 
 def test_a_thought_a_call_and_a_refusal() -> None:
@@ -239,19 +262,35 @@ def test_a_thought_a_call_and_a_refusal() -> None:
         *("output_item.added", "custom_tool_call_input.delta", "custom_tool_call_input.done"),
         "output_item.done",
     ]
+    begins = [value["item"] for value in values if value["type"].endswith("item.added")]
+    assert begins[0] == {"id": "rs_1_0", "type": "reasoning", "summary": []}
+    call = {"id": "fc_1_2", "type": "function_call", "call_id": "c", "name": "f"}
+    assert begins[2] == {**call, "arguments": "", "status": "in_progress"}
+    told = {(value["output_index"], value["type"]): value for value in values[2:-1]}
+    pieces: Any = {
+        (0, "reasoning_summary_part.added"): {"part": {"type": "summary_text", "text": ""}},
+        (0, "reasoning_summary_text.delta"): {"delta": "o"},
+        (0, "reasoning_summary_text.done"): {"text": "so"},
+        (1, "content_part.added"): {"part": {"type": "refusal", "refusal": ""}},
+        (1, "refusal.delta"): {"delta": "no"},
+        (1, "refusal.done"): {"refusal": "no"},
+        (2, "function_call_arguments.delta"): {"delta": "1}"},
+        (2, "function_call_arguments.done"): {"name": "f", "arguments": '{"a":1}'},
+        (3, "custom_tool_call_input.delta"): {"delta": "***"},
+        (3, "custom_tool_call_input.done"): {"input": "***"},
+    }
+    parts: Any = {0: {"summary_index": 0}, 1: {"content_index": 0}}
+    for (place, kind), more in pieces.items():
+        value = told[place, f"response.{kind}"]
+        for key in ("type", "sequence_number", "item_id", "output_index"):
+            del value[key]
+        assert value == {**parts.get(place, {}), **more}
     streamed, together = outputs(*events)
     assert streamed == together
-    thought, refusal, call, custom = streamed
+    thought, refusal, called, custom = streamed
     assert thought["summary"] == [{"type": "summary_text", "text": "so"}]
     assert refusal["content"] == [{"type": "refusal", "refusal": "no"}]
-    assert call == {
-        "id": "fc_1_2",
-        "type": "function_call",
-        "call_id": "c",
-        "name": "f",
-        "arguments": '{"a":1}',
-        "status": "completed",
-    }
+    assert called == {**call, "arguments": '{"a":1}', "status": "completed"}
     assert custom["input"] == "***"
     assert custom["call_id"] == "call_1_1"
 
@@ -366,6 +405,11 @@ def test_pictures() -> None:
     own: Any = {"id": "ig", "type": "image_generation_call", "result": "eA==", "size": "1x1"}
     native = Native(DIALECT, json.dumps(own).encode())
     assert outputs(image, native, FINISH) == ([own], [own])
+    elsewhere = Native(DIALECT, native.raw, 1)
+    assert outputs(image, elsewhere, FINISH) == ([item, own], [item, own])
+    sealing = Service(RESPONSES, sealer=Sealing())
+    for found in outputs(image, Native("anthropic", b"{}", 1), FINISH, service=sealing):
+        assert [each["type"] for each in found] == [item["type"], "reasoning"]
     text = Text("a", part=1)
     assert [i["type"] for i in outputs(image, text, FINISH)[0]] == [item["type"], "message"]
     begun = next(v["item"] for v in stream(image, END) if v["type"].endswith("item.added"))
@@ -388,8 +432,10 @@ def test_native_forms() -> None:
         if value["type"] == "response.output_item.added"
     )
     assert begun == {**message, "content": []}
-    raw = json.dumps({"type": "reasoning", "content": [{"x": 1}]}).encode()
-    assert outputs(Native("", raw))[0][0]["content"] == [{"x": 1}]
+    secret = Native("", b'{"type": "reasoning", "content": [{"x": 1}]}')
+    assert outputs(secret)[0][0]["content"] == [{"x": 1}]
+    [value] = [v for v in stream(secret, END) if v["type"].endswith("item.added")]
+    assert value["item"]["content"] == [{"x": 1}]
     with pytest.raises(LocalProtocolError, match="an item: an object"):
         stream(Native(DIALECT, b"[]"), END)
 
@@ -486,7 +532,13 @@ def test_what_was_asked_is_told() -> None:
     assert (told["temperature"], told["top_p"]) == (0.5, 0.9)
     assert not told["parallel_tool_calls"]
     assert told["tool_choice"] == tool
-    assert whole(END, tool_choice="none")["tool_choice"] == "none"
+    for choice in ("auto", "none", "required"):
+        assert whole(END, tool_choice=choice)["tool_choice"] == choice
+    assert asked().chat.model == "m"
+    sealed = {"type": "reasoning", "summary": [], "encrypted_content": "sealed:anthropic:{}"}
+    service = Service(RESPONSES, sealer=Sealing())
+    said = asked(service, input=[{"role": "user", "content": "hi"}, sealed]).chat.messages[1]
+    assert said.parts[0].native == Native("anthropic", b"{}")
 
 
 def test_the_time_is_that_of_the_service() -> None:
