@@ -222,30 +222,39 @@ def test_what_the_format_lacks_is_refused(options: Any) -> None:
         body_of(Chat(messages=(HI,), model="m", **options))
 
 
+OURS = "openai-responses can't take"
+UNSAID = "nothing of the assistant message can be said here: leave it out"
+THEIRS = "a part of the user message is in the words of anthropic"
+
+
 @pytest.mark.parametrize(
-    "message",
+    ("message", "words"),
     [
-        Message("user", "hi", name="me"),
-        Message("user", "hi", extra={"prefix": True}),
-        Message("user", (TextPart("hi", cache="5m"),)),
-        Message("user", ""),
-        Message("user", (ToolCall("c", "f", "{}"),)),
-        Message("user", (ReasoningPart("so"),)),
-        Message("user", (RefusalPart("no"),)),
-        Message("system", (ImagePart("https://x.test/1.png"),)),
-        Message("assistant", (ImagePart("https://x.test/1.png"),)),
-        Message("assistant", (FilePart("https://x.test/1.pdf"),)),
-        Message("assistant", (ReasoningPart("not signed"),)),
-        Message("assistant", (Opaque(Native("anthropic", b"{}")),)),
-        Message("user", (Opaque(Native("anthropic", b'{"type":"x"}')),)),
-        Message("user", (FilePart("s3://bucket/1.pdf", "application/pdf"),)),
-        Message("user", (FilePart.of_bytes(b"x", "video/mp4"),)),
-        Message("user", (FilePart("https://x.test/a.wav", "audio/wav"),)),
+        (Message("user", "hi", name="me"), f"{OURS} a message's name"),
+        (Message("user", "hi", extra={"prefix": True}), f"{OURS} prefix of a message"),
+        (Message("user", (TextPart("hi", cache="5m"),)), f"{OURS} cache marks"),
+        (Message("user", ""), f"{OURS} an empty message"),
+        (Message("user", (ToolCall("c", "f", "{}"),)), "ToolCall has no place in user"),
+        (Message("user", (ReasoningPart("so"),)), "ReasoningPart has no place in user"),
+        (Message("user", (RefusalPart("no"),)), "RefusalPart has no place in user"),
+        (Message("system", (ImagePart("https://x.test/1.png"),)), "ImagePart has no place in s"),
+        (Message("assistant", (ImagePart("https://x.test/1.png"),)), "ImagePart has no place in a"),
+        (Message("assistant", (FilePart("https://x.test/1.pdf"),)), "FilePart has no place in a"),
+        (Message("assistant", (ReasoningPart("not signed"),)), UNSAID),
+        (Message("assistant", (Opaque(Native("anthropic", b"{}")),)), UNSAID),
+        (Message("user", (Opaque(Native("anthropic", b'{"type":"x"}')),)), THEIRS),
+        (Message("user", (FilePart("s3://b/1.pdf", "application/pdf"),)), "a file is given by its"),
+        (Message("user", (FilePart.of_bytes(b"x", "video/mp4"),)), "a file of type 'video/mp4'"),
+        (
+            Message("user", (FilePart("https://x.test/a.wav", "audio/wav"),)),
+            "a file of type 'audio/wav' has no place here",
+        ),
     ],
 )
-def test_messages_that_are_refused(message: Message) -> None:
-    with pytest.raises(LocalProtocolError):
+def test_messages_that_are_refused(message: Message, words: str) -> None:
+    with pytest.raises(LocalProtocolError) as caught:
         items(message)
+    assert str(caught.value).startswith(words)
 
 
 def test_no_message_is_refused() -> None:
