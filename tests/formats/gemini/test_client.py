@@ -249,6 +249,7 @@ def test_what_is_not_understood_is_handed_on() -> None:
         event({"candidates": [{"content": {"parts": [5], "new": 1}, "continuationToken": "t"}]}),
         event({"candidates": [{"logprobsResult": 1}]}),
         event({"candidates": [{"groundingMetadata": 2}]}),
+        event({"candidates": [{"urlContextMetadata": 3, "citationMetadata": 4}]}),
     )
     assert said(*body) == [
         Unrecognized(b"hello"),
@@ -263,6 +264,8 @@ def test_what_is_not_understood_is_handed_on() -> None:
         Unrecognized(b'"t"', "candidates[0].continuationToken"),
         Unrecognized(b"1", "candidates[0].logprobsResult"),
         Unrecognized(b"2", "candidates[0].groundingMetadata"),
+        Unrecognized(b"4", "candidates[0].citationMetadata"),
+        Unrecognized(b"3", "candidates[0].urlContextMetadata"),
     ]
 
 
@@ -289,6 +292,7 @@ def test_malformed() -> None:
 
 
 def test_a_stream_without_a_reason_is_cut() -> None:
+    assert isinstance(receive(event({"candidates": [{}]})).error, Truncated)
     outcome = receive(chunk(text("a")))
     assert outcome.events == [Text("a")]
     assert isinstance(outcome.error, Truncated)
@@ -312,14 +316,17 @@ def test_what_follows_a_reason_takes_it_back() -> None:
     content: Any = (
         *(text("b"), text("b", thought=True), text("b", thoughtSignature="cw=="), 5),
         *({"executableCode": {"code": "1"}}, call("f", {}), call("", {"a": 1}), call("f")),
-        {"functionCall": 1},
+        *({"functionCall": 1}, {"inlineData": {"mimeType": "image/png", "data": "iQ=="}}),
     )
     for more in content:
         assert isinstance(receive(reason, chunk(more)).error, Truncated)
         receive(reason, chunk(more), OVER).succeeded()
     usage = event({"usageMetadata": {"promptTokenCount": 1}})
     over: Any = {"functionCall": {}}  # the end of a call
-    for more in (chunk(text("")), chunk(text("", thought=True)), chunk(over), chunk(), usage):
+    for part in (text(""), text("", thought=True), over, {}, {"videoMetadata": {}}):
+        receive(reason, chunk(part)).succeeded()
+    empty = (event({"candidates": [{"content": content}]}) for content in ({"role": "model"}, [1]))
+    for more in (chunk(), usage, *empty):
         receive(reason, more).succeeded()
 
 
@@ -445,6 +452,13 @@ def test_a_call_without_arguments_that_may_be_cut() -> None:
     for reason, complete in (("STOP", True), ("MAX_TOKENS", False), ("FAKE", False)):
         end = receive(chunk(call("f"), finish=reason)).succeeded().events[-3]
         assert end == ToolCallEnd(0, "", "f", "{}", complete)
+
+
+def test_a_call_of_a_service_that_gives_no_reasons() -> None:
+    """What proves that the answer is whole proves that of its calls."""
+    provider = GEMINI.replace(owes="body_end")
+    outcome = drive(provider.exchange(as_chat("hi", model="m")), chunk(call("f"))).succeeded()
+    assert outcome.events[-2:] == [ToolCallEnd(0, "", "f", "{}", True), End("body_end")]
 
 
 def test_a_signed_call() -> None:

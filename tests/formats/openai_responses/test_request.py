@@ -91,6 +91,10 @@ FUNCTION: Any = {"type": "function", "name": "f", "parameters": EMPTY, "strict":
         ({"schema": {}}, {"text": {"format": {"type": "json_object"}}}),
         ({"effort": "high"}, {"reasoning": {"effort": "high"}, "include": ENCRYPTED}),
         ({"effort": "none"}, {"reasoning": {"effort": "none"}}),
+        (
+            {"effort": "none", "extra": {"include": ENCRYPTED}},
+            {"reasoning": {"effort": "none"}, "include": ENCRYPTED},
+        ),
         ({"logprobs": 3}, {"top_logprobs": 3, "include": LOGPROBS}),
         ({"logprobs": 0}, {"include": LOGPROBS}),
         (
@@ -201,8 +205,9 @@ def test_a_tool_that_is_no_object_is_left_to_the_service() -> None:
 
 def test_plain_text_is_the_usual_format() -> None:
     assert read({"text": {"format": {"type": "text"}}}).extra == {}
-    odd: Any = {"format": {"type": "grammar"}}
-    assert read({"text": odd}).extra == {"text": odd}
+    odd: Any = ({"type": "grammar"}, {"type": "json_schema", "schema": {}})
+    for form in odd:
+        assert read({"text": {"format": form}}).extra == {"text": {"format": form}}
 
 
 @pytest.mark.parametrize(
@@ -699,6 +704,7 @@ STATELESS = "nothing is kept here, so send the whole conversation"
         ({"input": 1}, "the request is not as it should be: "),
         ({"input": [{"role": "robot", "content": "hi"}]}, f"input: the role 'robot' {ROLES}"),
         ({"input": [{"content": "hi"}]}, f"input: the role None {ROLES}"),
+        ({"input": [{"role": "x" * 300}]}, f"input: the role '{'x' * 180}"),
         ({"input": [{"role": "user", "content": 1}]}, f"input: content {CONTENT}"),
         ({"input": [{"role": "user", "content": ["hi"]}]}, f"input: content {CONTENT}"),
         ({"input": [{"type": "function_call_output", "output": 1}]}, f"input: output {CONTENT}"),
@@ -726,6 +732,7 @@ def test_bodies_that_are_refused(body: Any, words: str) -> None:
         read(body)
     assert caught.value.status == 400
     assert caught.value.message.startswith(words)
+    assert len(caught.value.message) <= 200
 
 
 def test_state_that_is_not_asked_for() -> None:

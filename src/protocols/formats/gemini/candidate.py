@@ -144,7 +144,7 @@ class CandidateReader:
         )
         if proven:
             kind = finish.kind if self._reason else None
-            if self._open is not None and kind not in ("stop", "tool_call"):
+            if self._open is not None and kind != "tool_call":
                 self._open.call.broken = True  # it was cut inside its arguments
             self._close(events)
             events += [call.end(kind, self._index) for call in self._calls]
