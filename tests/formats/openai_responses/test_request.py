@@ -552,6 +552,7 @@ def test_results_of_tools() -> None:
         Message("tool", (Opaque(own(shell)),)),
         Message("tool", (TextPart("more"), Opaque(own(shell))), tool_call_id="d"),
         Message("tool", "", tool_call_id="e"),
+        Message("tool", "Error: no", tool_call_id="f", failed=True),
     )
     see = [{"type": "input_text", "text": text} for text in ("Error: ", "see")]
     output: Any = {"type": "function_call_output"}
@@ -561,9 +562,10 @@ def test_results_of_tools() -> None:
         {**output, "call_id": "d", "output": "more"},
         shell,
         {**output, "call_id": "e", "output": ""},
+        {**output, "call_id": "f", "output": "Error: no"},
     ]
     assert items(HI, call, *messages)[2:] == given
-    first, second, third, fourth, last = read_items(*given)
+    first, second, third, fourth, last, _ = read_items(*given)
     assert first == Message("tool", (TextPart("Error: "), *parts), tool_call_id="c")
     assert (second, third.text, fourth.parts) == (messages[1], "more", messages[1].parts)
     assert last == messages[3]
