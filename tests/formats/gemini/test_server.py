@@ -148,7 +148,8 @@ def test_the_head_of_a_stream() -> None:
         assert status == 200
         assert (b"x-accel-buffering", b"no") in headers
     assert asked(WHOLE).head() == (200, JSON)
-    assert dict(asked().head()[1])[b"content-type"] == b"text/event-stream; charset=utf-8"
+    for path in (STREAM, f"{ARRAY}?x=1&alt=sse"):
+        assert dict(asked(path).head()[1])[b"content-type"] == b"text/event-stream; charset=utf-8"
 
 
 def test_the_example_of_the_sdk() -> None:

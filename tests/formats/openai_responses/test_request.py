@@ -203,6 +203,12 @@ def test_a_tool_that_is_no_object_is_left_to_the_service() -> None:
     assert body["tools"] == ["?"]
 
 
+def test_the_choice_of_a_custom_tool_that_only_extra_has() -> None:
+    choice = {"type": "custom", "name": "patch"}
+    chat = as_chat("hi", model="m", tool_choice="patch", extra={"tools": [PATCH]})
+    assert body_of(chat)["tool_choice"] == choice
+
+
 def test_plain_text_is_the_usual_format() -> None:
     assert read({"text": {"format": {"type": "text"}}}).extra == {}
     odd: Any = ({"type": "grammar"}, {"type": "json_schema", "schema": {}})
@@ -536,15 +542,19 @@ def test_native_forms_that_are_no_items() -> None:
     odd = Message("assistant", (Opaque(own(["?"])), TextPart("a")))
     assert items(HI, odd)[1:] == [["?"], {"role": "assistant", "content": "a"}]
     text: Any = {"type": "output_text", "text": "b", "annotations": [1]}
-    part = Message("assistant", (TextPart("a"), TextPart("b", native=own(text))))
-    assert items(HI, part)[1:] == [
-        {"role": "assistant", "content": [{"type": "output_text", "text": "a"}, text]}
-    ]
+    for empty, said in ((TextPart(""), TextPart("a")), (RefusalPart(""), RefusalPart("a"))):
+        part = Message("assistant", (empty, said, TextPart("b", native=own(text))))
+        assert items(HI, part)[1:] == [
+            {"role": "assistant", "content": [{"type": "output_text", "text": "a"}, text]}
+        ]
 
 
 def test_results_of_tools() -> None:
     image: Any = {"type": "input_image", "image_url": "https://x.test/1.png", "detail": "auto"}
-    parts = (TextPart("see"), ImagePart("https://x.test/1.png"))
+    file: Any = {"type": "input_file", "file_url": "https://x.test/a.pdf"}
+    parts = (
+        *(TextPart("see"), ImagePart("https://x.test/1.png"), FilePart("https://x.test/a.pdf")),
+    )
     shell: Any = {"type": "shell_call_output", "call_id": "s", "output": []}
     call = Message("assistant", (ToolCall("c", "f", "{}"),))
     messages = (
@@ -557,7 +567,7 @@ def test_results_of_tools() -> None:
     see = [{"type": "input_text", "text": text} for text in ("Error: ", "see")]
     output: Any = {"type": "function_call_output"}
     given: Any = [
-        {**output, "call_id": "c", "output": [*see, image]},
+        {**output, "call_id": "c", "output": [*see, image, file]},
         shell,
         {**output, "call_id": "d", "output": "more"},
         shell,
