@@ -715,31 +715,32 @@ def test_tool_choices_of_its_own_are_kept(config: Any) -> None:
 
 
 REFUSED: list[tuple[Any, str]] = [
-    ({}, r"^\* GenerateContentRequest.contents: contents is not specified$"),
-    ({"systemInstruction": "a"}, "contents is not specified"),
-    (
-        {"contents": [{"role": "assistant", "parts": []}]},
-        r"^Please use a valid role: user, model\.$",
-    ),
-    ({"contents": {"parts": []}}, "Invalid JSON payload"),
+    ({}, "* GenerateContentRequest.contents: contents is not specified"),
+    ({"systemInstruction": "a"}, "* GenerateContentRequest.contents: contents is not specified"),
+    ({"contents": [{"role": "assistant", "parts": []}]}, "Please use a valid role: user, model."),
+    ({"contents": {"parts": []}}, "Invalid JSON payload received: "),
     ({"contents": [{"parts": [5]}]}, "a part is an object"),
     ({"generationConfig": 5}, "generationConfig is an object"),
-    ({"generationConfig": {"topK": 3.5}}, "generation_config.topK"),
-    ({"generationConfig": {"seed": {}}}, "generation_config.seed"),
+    ({"generationConfig": {"topK": 3.5}}, "Invalid value at 'generation_config.topK'"),
+    ({"generationConfig": {"seed": {}}}, "Invalid value at 'generation_config.seed'"),
     (
         {"generationConfig": {"responseLogprobs": True, "logprobs": {"a": 1}}},
-        "generation_config.logprobs",
+        "Invalid value at 'generation_config.logprobs'",
     ),
     ({"generationConfig": {"stopSequences": "a"}}, "stopSequences is a list of strings"),
     ({"generationConfig": {"stopSequences": [1]}}, "stopSequences is a list of strings"),
-    ({"generationConfig": {"candidateCount": 1_000_000_000}}, "from 1 to 8"),  # a room for each
-    ({"generationConfig": {"candidateCount": -1}}, "from 1 to 8"),
-    ({"generationConfig": {"candidateCount": 9}}, "from 1 to 8"),
-    (b'{"contents":[{"parts":[{"text":"a"}]}],"labels":{"a":1e999}}', "Invalid JSON payload"),
+    # Each would take memory.
+    ({"generationConfig": {"candidateCount": 1_000_000_000}}, "candidateCount must be from 1 to 8"),
+    ({"generationConfig": {"candidateCount": -1}}, "candidateCount must be from 1 to 8"),
+    ({"generationConfig": {"candidateCount": 9}}, "candidateCount must be from 1 to 8"),
+    (
+        b'{"contents":[{"parts":[{"text":"a"}]}],"labels":{"a":1e999}}',
+        "Invalid JSON payload received",
+    ),
     ({"tools": {}}, "tools is a list"),
-    ({"tools": [5]}, "a tool is an object"),
-    ({"tools": [{"functionDeclarations": [5]}]}, "a function has a name"),
-    ({"tools": [{"functionDeclarations": [{}]}]}, "a function has a name"),
+    ({"tools": [5]}, "tools: a tool is an object"),
+    ({"tools": [{"functionDeclarations": [5]}]}, "tools: a function has a name"),
+    ({"tools": [{"functionDeclarations": [{}]}]}, "tools: a function has a name"),
     (b"[1]", "the request body"),
     (b"{", "the request body"),
 ]
@@ -749,8 +750,9 @@ REFUSED: list[tuple[Any, str]] = [
 def test_requests_that_a_service_refuses(body: Any, said: str) -> None:
     if "specified" not in said and not isinstance(body, bytes):
         body = {"contents": [{"parts": [{"text": "hi"}]}], **body}
-    with pytest.raises(BadRequest, match=said) as caught:
+    with pytest.raises(BadRequest) as caught:
         understood(body)
+    assert caught.value.message.startswith(said)
     assert caught.value.status == 400
 
 
