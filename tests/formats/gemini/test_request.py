@@ -22,7 +22,7 @@ from tokenwire.protocols.chat import (
 )
 from tokenwire.protocols.errors import BadRequest, LocalProtocolError
 from tokenwire.protocols.events import Native
-from tokenwire.protocols.formats.gemini.body import count_of
+from tokenwire.protocols.formats.gemini.body import count_of, sealed
 from tokenwire.protocols.formats.gemini.request import model_path
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.service import Service
@@ -348,10 +348,10 @@ class Sealer:
 
 
 def understood(
-    body: Any, path: str = ":streamGenerateContent?alt=sse", sealed: bool = True
+    body: Any, path: str = ":streamGenerateContent?alt=sse", unseals: bool = True
 ) -> Chat:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    responder = Service(GEMINI, sealer=Sealer() if sealed else None).responder()
+    responder = Service(GEMINI, sealer=Sealer() if unseals else None).responder()
     headers = [(b"content-type", b"application/json")]
     request = Request("POST", f"https://x/v1beta/models/m{path}", headers, data)
     chat = responder.receive_request(request)
@@ -453,10 +453,14 @@ def test_arguments_are_understood_byte_for_byte() -> None:
             body = b'{"contents":[{"role":"model","parts":[%b]}]}' % part
             [call] = understood(body).messages[0].tool_calls
             assert call.arguments == args
+            assert call.native is None or args.encode() in call.native.raw
             again = GEMINI.exchange(as_chat("a", model="m").then(Message("assistant", (call,))))
             request = again.next_request()
             assert request is not None
             assert b'"args":' in request.body
+    half = b'{"contents":[{"role":"model","parts":[{"functionCall":{"name":"f","args":%b}}]}]}'
+    [call] = understood(half % b'{"a":"\xe2\x82"}').messages[0].tool_calls
+    assert call.arguments == '{"a":"\ufffd"}'
     assert parts_of({"functionCall": {"name": "f"}}) == [ToolCall("", "f", "{}")]
     bare = {"functionCall": {"name": "f", "args": None, "id": "c"}}
     assert parts_of(bare) == [ToolCall("c", "f", "{}")]
@@ -487,6 +491,7 @@ def test_signed_parts() -> None:
         b64encode(b"skip_thought_signature_validator").decode(),
         "not base64!",
         b64encode(b"\xff").decode(),
+        sealed("anthropic~{}") + "!",
     ],
 )
 def test_odd_signatures(signature: str) -> None:
@@ -499,13 +504,14 @@ def test_odd_signatures(signature: str) -> None:
 def test_signatures_of_other_formats() -> None:
     """The sealer opens what it sealed; without one it is our own."""
     raw = b'{"type":"thinking","thinking":"so","signature":"EqQF"}'
-    signature = b64encode(b"anthropic~" + raw).decode()
+    signature = sealed(f"anthropic~{raw.decode()}")
+    assert signature == b64encode(b"anthropic~" + raw).decode()
     thought = {"text": "so", "thought": True, "thoughtSignature": signature}
     alone = {"text": "", "thoughtSignature": signature.replace("+", "-").replace("/", "_")}
     native = Native("anthropic", raw)
     assert parts_of(thought, alone) == [ReasoningPart("so", native), Opaque(native)]
     body = {"contents": [{"role": "model", "parts": [thought]}]}
-    [part] = understood(body, sealed=False).messages[0].parts
+    [part] = understood(body, unseals=False).messages[0].parts
     assert part.native is not None
     assert part.native.dialect == "gemini"
 
@@ -546,6 +552,14 @@ def test_media() -> None:
         ImagePart("https://a.test/1.png"),
         FilePart("https://youtu.be/x"),
     )
+
+
+def test_a_file_that_is_signed() -> None:
+    file = {"fileData": {"mimeType": "video/mp4", "fileUri": "u"}, "thoughtSignature": "cw=="}
+    [part] = parts_of(file)
+    assert isinstance(part, FilePart)
+    assert part.native is not None
+    assert json.loads(part.native.raw) == file
 
 
 def test_a_picture_with_a_name() -> None:
@@ -652,10 +666,16 @@ def test_schemas() -> None:
     assert schema(responseJsonSchema={"type": "OBJECT"}) == {"type": "object"}
     assert schema(responseJsonSchema={"type": "Odd"}) == {"type": "Odd"}
     assert schema(responseJsonSchema=1) == {}
-    deep: Any = {"type": "OBJECT"}
-    for _ in range(70):
-        deep = {"items": deep}
-    assert json.dumps(schema(responseSchema=deep)).count("OBJECT") == 1
+    # What is nested deeper than 64 times is left as it is.
+    for depth, word in ((64, "object"), (66, "OBJECT")):
+        in_objects: Any = {"type": "OBJECT"}
+        in_lists: Any = {"type": "OBJECT"}
+        for _ in range(depth):
+            in_objects = {"items": in_objects}
+        for _ in range(depth // 2):
+            in_lists = {"anyOf": [in_lists]}
+        for deep in (in_objects, in_lists):
+            assert f'"{word}"' in json.dumps(schema(responseSchema=deep))
 
 
 def test_understood_tools() -> None:
@@ -677,7 +697,7 @@ def test_understood_tools() -> None:
     own = {"name": "f", "behavior": "BLOCKING"}
     [tool] = heard(tools=[{"functionDeclarations": [own]}]).tools
     assert tool.native is not None
-    assert json.loads(tool.native.raw) == own
+    assert (tool.native.dialect, json.loads(tool.native.raw)) == ("gemini", own)
 
 
 @pytest.mark.parametrize(

@@ -705,6 +705,9 @@ def test_what_is_asked_of_what_is_kept(path: str, stream: bool, to: str) -> None
     service, request = Service(RESPONSES), get(f"/v1{path}")
     asked = service.responder().asked(request, service.route(request)[1])
     assert (asked.model, asked.stream, asked.path) == ("", stream, to)
+    further = RESPONSES.kept_exchange("GET", asked.path).next_request()
+    assert further is not None
+    assert (further.method, further.url) == ("GET", f"https://api.openai.com/v1{to}")
 
 
 @pytest.mark.parametrize(
