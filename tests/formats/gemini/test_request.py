@@ -540,6 +540,17 @@ def test_thoughts_and_odd_parts() -> None:
     assert found.native is not None
 
 
+@pytest.mark.parametrize(
+    "part", [{"executableCode": {"code": "\u20ac"}}, {"text": "\u20ac", "new": 1}]
+)
+def test_half_a_character_in_a_part(part: Any) -> None:
+    """It does not keep the part from going on."""
+    body: Any = {"contents": [{"role": "model", "parts": [part]}]}
+    raw = json.dumps(body, ensure_ascii=False).encode().replace(b"\xe2\x82\xac", b"\xe2")
+    expected = json.loads(json.dumps(part).replace("\\u20ac", "\\ufffd"))
+    assert contents(user("hi"), *understood(raw).messages)[1] == ("model", [expected])
+
+
 def test_media() -> None:
     pdf = {"inlineData": {"mimeType": "application/pdf", "data": "iQ==", "displayName": "a.pdf"}}
     video = {"fileData": {"mimeType": "video/mp4", "fileUri": "gs://a/b"}}

@@ -32,7 +32,7 @@ from ...reading import tokens_in
 from ...refusing import refuse
 from ...service import Sealer
 from ...toolkit.json import decode_json, is_list, is_object
-from .candidate import DIALECT
+from .candidate import DIALECT, native_of
 
 __all__ = ["chat_of", "count_of", "decode_request", "sealed"]
 
@@ -254,7 +254,7 @@ def _part(raw: bytes, sealer: Sealer | None) -> Part:
                 return part
         case _:
             pass
-    return Opaque(native or Native(DIALECT, raw))
+    return Opaque(native or native_of(raw))
 
 
 def _media(media: dict[str, Any], native: Native | None) -> Part | None:
@@ -293,7 +293,7 @@ def _native(raw: bytes, fields: dict[str, Any], thought: bool, signature: str) -
 
 def _further(raw: bytes, others: object) -> Native | None:
     """The native form of a part that has further keys."""
-    return Native(DIALECT, raw) if others else None
+    return native_of(raw) if others else None
 
 
 def _unsealed(signature: str, sealer: Sealer | None) -> Native | None:

@@ -47,7 +47,7 @@ from .wire import (
     partial_args,
 )
 
-__all__ = ["DIALECT", "CandidateReader"]
+__all__ = ["DIALECT", "CandidateReader", "native_of"]
 
 DIALECT = "gemini"
 
@@ -376,15 +376,20 @@ class CandidateReader:
     def _keep(self, raw: bytes, part: int, events: list[Event]) -> None:
         """The native form of a part."""
         self._parts.add()
-        try:
-            msgspec.json.decode(raw)
-        except (ValueError, RecursionError):  # it has half a character
-            raw = msgspec.json.encode(decode_json(_value, raw))
-        events.append(Native(DIALECT, raw, part, self._index))
+        events.append(native_of(raw, part, self._index))
 
     def _hand_on(self, raw: bytes, place: str, events: list[Event]) -> None:
         """A piece that is not understood, as it came."""
         events.append(Unrecognized(raw, f"candidates[{self._index}].{place}"))
+
+
+def native_of(raw: bytes, part: int = 0, index: int = 0) -> Native:
+    """The native form of a part: as it came, if that is strict JSON."""
+    try:
+        msgspec.json.decode(raw)
+    except (ValueError, RecursionError):  # it has half a character
+        raw = msgspec.json.encode(decode_json(_value, raw))
+    return Native(DIALECT, raw, part, index)
 
 
 def _value_of(form: Fields, key: str) -> Any:
