@@ -530,14 +530,18 @@ def test_thoughts_and_odd_parts() -> None:
         [found] = parts_of(part)
         assert isinstance(found, Opaque)
         assert json.loads(found.native.raw) == part
-    further = {"text": "a", "new": 1}
-    [found] = parts_of(further)
-    assert isinstance(found, TextPart)
-    assert found.native == form(further) or found.native is not None
-    calling = {"functionCall": {"name": "f", "new": 1}}
-    [found] = parts_of(calling)
-    assert isinstance(found, ToolCall)
-    assert found.native is not None
+    further: Any = (
+        ({"text": "a", "new": 1}, TextPart),
+        ({"text": "so", "thought": True, "new": 1}, ReasoningPart),
+        ({"functionCall": {"name": "f", "new": 1}}, ToolCall),
+        ({"functionCall": {"name": "f"}, "new": 1}, ToolCall),
+        ({"fileData": {"fileUri": "u"}, "new": 1}, FilePart),
+    )
+    for part, kind in further:
+        [found] = parts_of(part)
+        assert isinstance(found, kind)
+        assert found.native == form(part)
+    assert parts_of({"text": "a", "thoughtSignature": 5}) == [TextPart("a")]
 
 
 @pytest.mark.parametrize(
@@ -623,8 +627,9 @@ def test_results_in_other_words_go_back_as_they_came() -> None:
 
 @pytest.mark.parametrize("name", [{}, {"name": ""}, {"name": 5}])
 def test_a_result_needs_its_name(name: dict[str, Any]) -> None:
-    with pytest.raises(BadRequest, match="Name cannot be empty"):
+    with pytest.raises(BadRequest) as caught:
         messages({"functionResponse": {**name, "id": "c", "response": {"output": "a"}}})
+    assert caught.value.message == "function_response.name: Name cannot be empty."
 
 
 @pytest.mark.parametrize(
@@ -656,6 +661,13 @@ def test_understood_options(config: Any, options: Any, extra: Any) -> None:
     chat = heard(generationConfig=config)
     further = {} if extra is None else {"generationConfig": extra}
     assert chat == as_chat("hi", model="m", extra=further, **options)
+
+
+def test_whole_numbers() -> None:
+    """Services want no `3.0` for one."""
+    config = {"responseLogprobs": True, "logprobs": 3.0, "topK": 3.0, "seed": "3"}
+    chat = heard(generationConfig=config)
+    assert [repr(value) for value in (chat.logprobs, chat.top_k, chat.seed)] == ["3", "3", "3"]
 
 
 def test_schemas() -> None:
