@@ -103,33 +103,61 @@ def test_gemma_takes_no_instruction_of_the_system() -> None:
     assert [each["role"] for each in found] == ["user", "model"]
 
 
-def test_what_is_refused() -> None:
-    assert "not the system's" in refused(Message("system", "a"))
-    assert "before all others" in refused(user("a"), Message("system", "b"))
-    assert "unknown call ('c')" in refused(user("a"), tool("c"))
-    assert "name" in refused(Message("user", "a", name="b"))
-    call = ToolCall("c", "f", "[1]")
-    assert "not one JSON object" in refused(user("a"), model(call))
-    assert "nothing of the assistant message" in refused(user("a"), model(ReasoningPart("b")))
-    assert "ImagePart has no place in system" in refused(
-        Message("system", (ImagePart("https://a.test/1.png"),)), user("a")
-    )
+HELLO = user("a")
+UNSAID = "nothing of the assistant message can be said here: leave it out"
+UNKNOWN = "a result of an unknown call ('c'): give the name of its function"
+
+
+@pytest.mark.parametrize(
+    ("messages", "words"),
+    [
+        ([Message("system", "a")], "gemini needs a message that is not the system's"),
+        ([HELLO, Message("system", "b")], "gemini: put the system's messages before all others"),
+        ([HELLO, tool("c")], UNKNOWN),
+        ([HELLO, tool("x" * 99)], f"a result of an unknown call ('{'x' * 80}')"),
+        ([Message("user", "a", name="b")], "gemini can't take a message's name"),
+        ([HELLO, model(ToolCall("c", "f", "[1]"))], "the call 'f' (c) has arguments that are not"),
+        ([HELLO, model(ReasoningPart("b"))], UNSAID),
+        (
+            [Message("system", (ImagePart("https://a.test/1.png"),)), HELLO],
+            "ImagePart has no place in system messages: leave it out",
+        ),
+        (
+            [Message("developer", (FilePart("https://a.test/1.pdf"),)), HELLO],
+            "FilePart has no place in developer messages: leave it out",
+        ),
+        ([user(RefusalPart("a"))], "RefusalPart has no place in user messages"),
+        ([user(ReasoningPart("a"))], "ReasoningPart has no place in user messages"),
+        ([user(ToolCall("c", "f", ""))], "ToolCall has no place in user messages"),
+        ([user(TextPart("a", cache="5m"))], "gemini can't take cache marks"),
+        (
+            [HELLO, model(ToolCall("c", "f", "a", custom=True))],
+            "gemini can't take custom tool calls",
+        ),
+        ([user(Opaque(form([1])))], "a native form of gemini is a part: an object"),
+        ([HELLO, tool("c", (Opaque(form([1])),), name="f")], "a native form of gemini is a part"),
+        (
+            [user(Opaque(form({"type": "x"}, "anthropic")))],
+            "a part of the user message is in the words of anthropic",
+        ),
+    ],
+)
+def test_what_is_refused(messages: list[Message], words: str) -> None:
+    assert refused(*messages).startswith(words)
+
+
+def test_options_that_are_refused() -> None:
     assert "parallel" in refused(parallel=False)
     assert "strict" in refused(tools=[Tool("f", strict=True)])
     assert "effort is none, minimal, low, medium, high" in refused(effort="max")
-    assert "cache" in refused(user(TextPart("a", cache="5m")))
-    assert "custom" in refused(user("a"), model(ToolCall("c", "f", "a", custom=True)))
-    assert "a part: an object" in refused(user(Opaque(form([1]))))
-    assert "anthropic" in refused(user(Opaque(form({"type": "x"}, "anthropic"))))
 
 
 @pytest.mark.parametrize("name", ["../x", "a?b", "a&b", "a#b", "a%2Fb", "a b"])
 def test_a_model_that_leaves_its_place(name: str) -> None:
-    assert "no part of a path" in refused(model=name)
-    with pytest.raises(
-        LocalProtocolError, match=f"'{'?' * 100}' is no part of a path".replace("?", "[?]")
-    ):
+    assert refused(model=name) == f"a model of the name {name!r} is no part of a path"
+    with pytest.raises(LocalProtocolError) as caught:
         model_path("?" * 999)
+    assert str(caught.value) == f"a model of the name '{'?' * 100}' is no part of a path"
 
 
 def test_parts_of_the_user() -> None:
