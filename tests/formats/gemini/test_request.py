@@ -470,7 +470,8 @@ def test_streamed_or_whole() -> None:
 
 def test_what_is_understood_of_the_system() -> None:
     assert heard(systemInstruction="be brief").messages[0] == Message("system", "be brief")
-    assert heard(systemInstruction={"role": "system"}).messages == (Message("user", "hi"),)
+    for nothing in ({"role": "system"}, None):
+        assert heard(systemInstruction=nothing).messages == (Message("user", "hi"),)
 
 
 def test_arguments_are_understood_byte_for_byte() -> None:
@@ -569,7 +570,8 @@ def test_thoughts_and_odd_parts() -> None:
         [found] = parts_of(part)
         assert isinstance(found, kind)
         assert found.native == form(part)
-    assert parts_of({"text": "a", "thoughtSignature": 5}) == [TextPart("a")]
+    for more in ({"thoughtSignature": 5}, {"thoughtSignature": None}, {"inlineData": None}):
+        assert parts_of({"text": "a", **more}) == [TextPart("a")]
 
 
 @pytest.mark.parametrize(
@@ -787,6 +789,7 @@ def test_tool_choices_of_its_own_are_kept(config: Any) -> None:
 
 REFUSED: list[tuple[Any, str]] = [
     ({}, "* GenerateContentRequest.contents: contents is not specified"),
+    ({"contents": None}, "* GenerateContentRequest.contents: contents is not specified"),
     ({"systemInstruction": "a"}, "* GenerateContentRequest.contents: contents is not specified"),
     ({"contents": [{"role": "assistant", "parts": []}]}, "Please use a valid role: user, model."),
     ({"contents": {"parts": []}}, "Invalid JSON payload received: "),
