@@ -15,6 +15,7 @@ from tokenwire.protocols.chat import (
     Part,
     ReasoningPart,
     RefusalPart,
+    Role,
     TextPart,
     Tool,
     ToolCall,
@@ -100,10 +101,12 @@ def test_gemma_takes_no_instruction_of_the_system() -> None:
     said = {"role": "user", "parts": [{"text": "be brief"}, {"text": "a"}]}
     assert asked(system, user("a"), model="gemma-3-27b-it") == {"contents": [said]}
     found = asked(system, model("a"), model="models/gemma-3-27b-it")["contents"]
+    assert found[0] == {"role": "user", "parts": [{"text": "be brief"}]}
     assert [each["role"] for each in found] == ["user", "model"]
 
 
 HELLO = user("a")
+SYSTEM: tuple[Role, ...] = ("system", "developer")
 UNSAID = "nothing of the assistant message can be said here: leave it out"
 UNKNOWN = "a result of an unknown call ('c'): give the name of its function"
 
@@ -118,14 +121,12 @@ UNKNOWN = "a result of an unknown call ('c'): give the name of its function"
         ([Message("user", "a", name="b")], "gemini can't take a message's name"),
         ([HELLO, model(ToolCall("c", "f", "[1]"))], "the call 'f' (c) has arguments that are not"),
         ([HELLO, model(ReasoningPart("b"))], UNSAID),
-        (
-            [Message("system", (ImagePart("https://a.test/1.png"),)), HELLO],
-            "ImagePart has no place in system messages: leave it out",
+        *(
+            ([Message(role, (part,)), HELLO], f"{type(part).__name__} has no place in {role}")
+            for part in (ImagePart("https://a.test/1.png"), FilePart("https://a.test/1.pdf"))
+            for role in SYSTEM
         ),
-        (
-            [Message("developer", (FilePart("https://a.test/1.pdf"),)), HELLO],
-            "FilePart has no place in developer messages: leave it out",
-        ),
+        ([HELLO, tool("c", (RefusalPart("a"),), name="f")], "RefusalPart has no place in tool"),
         ([user(RefusalPart("a"))], "RefusalPart has no place in user messages"),
         ([user(ReasoningPart("a"))], "ReasoningPart has no place in user messages"),
         ([user(ToolCall("c", "f", ""))], "ToolCall has no place in user messages"),
@@ -170,7 +171,7 @@ def test_parts_of_the_user() -> None:
         ImagePart("https://a.test/1.webp?x=1"),
         ImagePart("https://a.test/1"),
         FilePart.of_bytes(b"\x89", "application/pdf", "a.pdf"),
-        FilePart("gs://bucket/a.mp4", "video/mp4", "a film"),
+        FilePart("gs://bucket/a.mp4", "video/webm", "a film"),
         Opaque(form({"videoMetadata": {}, "fileData": {"fileUri": "https://youtu.be/x"}})),
     ]
     assert contents(user(*parts)) == [
@@ -191,7 +192,7 @@ def test_parts_of_the_user() -> None:
                 },
                 {
                     "fileData": {
-                        "mimeType": "video/mp4",
+                        "mimeType": "video/webm",
                         "fileUri": "gs://bucket/a.mp4",
                         "displayName": "a film",
                     }
@@ -250,6 +251,8 @@ def test_two_calls_and_their_results() -> None:
     assert list(body) == ["contents", "systemInstruction"]
     assert [each["role"] for each in body["contents"]] == ["user", "model", "user", "user"]
     assert body["contents"][2]["parts"] == [answer("f", "1", "a"), answer("g", "2", "b")]
+    twice = contents(user("hi"), model(*calls), tool("a", "1"), tool("a", "2"))
+    assert twice[2][1] == [answer("f", "1", "a"), answer("f", "2", "a")]
 
 
 def test_ids_are_those_of_the_call() -> None:
@@ -261,6 +264,10 @@ def test_ids_are_those_of_the_call() -> None:
     assert found[2][1] == [answer("f"), answer("g", id="wire")]
     odd = ToolCall("c", "h", "{}", native=form({"functionCall": 1}))
     assert contents(user("hi"), model(odd), tool("c"))[2][1] == [answer("h")]
+    number = ToolCall("c", "h", "{}", native=form({"functionCall": {"name": "h", "id": 5}}))
+    assert contents(user("hi"), model(number), tool("c"))[2][1] == [answer("h")]
+    plain = ToolCall("", "h", "{}")
+    assert contents(user("hi"), model(plain))[1][1] == [{"functionCall": {"name": "h", "args": {}}}]
 
 
 def test_results_without_ids_answer_the_calls_in_order() -> None:
