@@ -251,6 +251,8 @@ def test_two_calls_and_their_results() -> None:
     assert list(body) == ["contents", "systemInstruction"]
     assert [each["role"] for each in body["contents"]] == ["user", "model", "user", "user"]
     assert body["contents"][2]["parts"] == [answer("f", "1", "a"), answer("g", "2", "b")]
+    again = contents(*(user("hi"), model(*calls), tool("b"), tool("a")) * 2)
+    assert again[2] == again[5] == ("user", [answer("f", id="a"), answer("g", id="b")])
     twice = contents(user("hi"), model(*calls), tool("a", "1"), tool("a", "2"))
     assert twice[2][1] == [answer("f", "1", "a"), answer("f", "2", "a")]
 
@@ -261,7 +263,7 @@ def test_ids_are_those_of_the_call() -> None:
     own: Any = {"functionCall": {"name": "g", "args": {}, "id": "wire"}}
     calls = ToolCall("a", "f", "{}", native=form(bare)), ToolCall("b", "g", "{}", native=form(own))
     found = contents(user("hi"), model(*calls), tool("a"), tool("b"))
-    assert found[2][1] == [answer("f"), answer("g", id="wire")]
+    assert found[2] == ("user", [answer("f"), answer("g", id="wire")])
     odd = ToolCall("c", "h", "{}", native=form({"functionCall": 1}))
     assert contents(user("hi"), model(odd), tool("c"))[2][1] == [answer("h")]
     number = ToolCall("c", "h", "{}", native=form({"functionCall": {"name": "h", "id": 5}}))
@@ -843,6 +845,7 @@ def test_requests_that_a_service_refuses(body: Any, said: str) -> None:
         ("g-1", "/models/g-1"),
         ("models/g-1@2", "/models/g-1@2"),
         ("tunedModels/a:b", "/tunedModels/a%3Ab"),
+        ("tunedModels/a/b", "/tunedModels/a%2Fb"),
         ("tunedmodels/a", "/models/tunedmodels%2Fa"),
     ],
 )
