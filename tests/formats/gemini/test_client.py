@@ -512,12 +512,16 @@ def test_arguments_in_pieces() -> None:
         piece("$.h", numberValue=5),
         piece("$.h", stringValue="now a text"),
         piece("$.i[0][0]", boolValue=True),
+        *(piece(f"$.j[{place}]", numberValue=value) for place, value in ((0, 1), (1, 2), (0, 3))),
     )
     assert arguments_of(*pieces) == (
         '{"a":{"b":["xy",{"c":1.5}]},"d":false,"e \'f":null,"g":null,"h":"now a text",'
-        '"i":[[true]]}',
+        '"i":[[true]],"j":[3,2]}',
         True,
     )
+    half = chunk(partial(piece("$.a", numberValue="\u20ac"), more=False))
+    *_, end = said(chunk(call("f", willContinue=True)), half.replace(b"\xe2\x82\xac", b"\xe2"))
+    assert end == ToolCallEnd(0, "", "f", '{"a":"\ufffd"}', True)
 
 
 @pytest.mark.parametrize(
@@ -525,7 +529,7 @@ def test_arguments_in_pieces() -> None:
     [
         piece("$", stringValue="a"),
         piece("", stringValue="a"),
-        piece("a", stringValue="a"),
+        *(piece("a", stringValue="a"), piece("a.b", stringValue="a")),
         piece("$.a..b", stringValue="a"),
         piece("$.a[*]", stringValue="a"),
         piece("$.a"),
@@ -622,6 +626,9 @@ def test_limits_of_arguments_in_pieces() -> None:
     long = chunk(partial(piece("$.a", stringValue="x" * 300, willContinue=True)))
     outcome = receive(begin, long, long, limits=Limits(event=500))
     outcome.refused_by(LimitExceeded, "the arguments of a call of more than 500 bytes")
+    size = 2 * len(json.dumps(piece("$.a", stringValue="x" * 300, willContinue=True)))
+    receive(begin, long, long, OVER, limits=Limits(event=size)).succeeded()
+    receive(begin, long, long, limits=Limits(event=size - 1)).refused_by(LimitExceeded)
 
 
 # Other parts
