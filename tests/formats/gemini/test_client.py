@@ -40,7 +40,7 @@ from tokenwire.protocols.events import (
     Usage,
 )
 from tokenwire.protocols.exchange import Exchange
-from tokenwire.protocols.formats.gemini.spoken import byte_places
+from tokenwire.protocols.formats.gemini.spoken import Span, Spoken, byte_places
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.registry import PROVIDERS
 
@@ -282,6 +282,10 @@ def test_half_a_character() -> None:
     assert shown(said(half)) == [native(form), Text("\ufffd")]
     half = chunk(call("f", {"a": "\u20ac"})).replace("\u20ac".encode(), b"\xe2")
     assert ToolCallEnd(0, "", "f", '{"a": "\ufffd"}', True) in receive(half, OVER).events
+    metadata = grounded([web("u")], support(0, 3, "\u20ac", 0))
+    body = chunk(text("\u20ac")), chunk(groundingMetadata=metadata)
+    cut = b"".join(body).replace("\u20ac".encode(), rb"\ud83d")
+    assert sources(cut) == [Citation("u", start=0, end=1)]
 
 
 def test_malformed() -> None:
@@ -836,7 +840,10 @@ def test_what_a_place_is_counted_in() -> None:
     assert places(support(4, 7, None, 0)) == [(3, 0, 3)]
     for nowhere in (support(0, 3, "two", 0), support(0, 99, None, 0), support(3, 2, None, 0)):
         assert places(nowhere) == [(0, None, None)]
-    assert places(support(0, 3, "one", 0, partIndex=-1)) == [(1, 0, 3)]
+    for number in (-1, -2):
+        assert places(support(0, 3, "one", 0, partIndex=number)) == [(1, 0, 3)]
+        assert places(support(0, 3, "two", 0, partIndex=number)) == [(0, None, None)]
+    assert places(support(4, 4, None, 0)) == [(3, 0, 0)]
     assert places(support(0, 3, "one", 0, partIndex="x")) == [(1, 0, 3)]
     assert places({"segment": {"text": "a"}, "groundingChunkIndices": [0]}) == [(0, None, None)]
     assert places({"groundingChunkIndices": [0]}) == [(0, None, None)]
@@ -851,15 +858,29 @@ def test_what_a_place_is_counted_in() -> None:
 
 
 def test_places_counted_in_bytes() -> None:
-    texts = {1: "h\u20ac ", 4: "\U0001f600b"}
+    texts = {1: "h\u20ac ", 2: "xy", 4: "\U0001f600b"}
     places = [(1, 3), (1, 2), (1, 0), (1, 4), (1, -1), (4, 1), (9, 0)]
     assert byte_places(texts, places) == {
         (1, 0): 0,
         (1, 2): 4,
         (1, 3): 5,
-        (4, 1): 9,
-        (4, 2): 10,
+        (2, 2): 7,
+        (4, 1): 11,
+        (4, 2): 12,
     }
+
+
+@pytest.mark.parametrize("size", [4095, 4096, 4097, 8192])
+def test_places_in_a_text_that_grows(size: int) -> None:
+    """Sources come before its end, and wherever a block of it ends."""
+    spoken = Spoken()
+    spoken.begin(0)
+    spoken.pieces.append("a" * size)
+    assert spoken.span(size - 1, size, "a", 0) == Span(0, size - 1, size)
+    assert spoken.span(size, size + 1, None, 0) is None
+    spoken.pieces.append("\u20ac" * 5000 + "b")
+    assert spoken.span(size + 3, size + 6, "\u20ac", 0) == Span(0, size + 1, size + 2)
+    assert spoken.span(size + 15000, size + 15001, "b", 0) == Span(0, size + 5000, size + 5001)
 
 
 def test_places_in_a_long_text() -> None:
