@@ -1080,7 +1080,7 @@ def test_documents_that_are_no_success() -> None:
         assert isinstance(error, UnexpectedContent)
         assert error.message == "a JSON document without candidates"
         assert json.loads(error.data) == other
-    told = {"error": {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}}
+    told = {"error": {"message": "slow down", "status": "RESOURCE_EXHAUSTED"}}
     refused: Any = (told, [told], {"candidates": [], **told})
     for value in refused:
         error = whole(value).refused_by(RateLimited, "slow down").error
