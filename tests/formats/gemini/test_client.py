@@ -327,7 +327,8 @@ def test_what_follows_a_reason_takes_it_back() -> None:
         receive(reason, chunk(more), OVER).succeeded()
     usage = event({"usageMetadata": {"promptTokenCount": 1}})
     over: Any = {"functionCall": {}}  # the end of a call
-    for part in (text(""), text("", thought=True), over, {}, {"videoMetadata": {}}):
+    nothing: Any = (text(""), text("", thought=True), over, {}, {"videoMetadata": {}})
+    for part in nothing:
         receive(reason, chunk(part)).succeeded()
     empty = (event({"candidates": [{"content": content}]}) for content in ({"role": "model"}, [1]))
     for more in (chunk(), usage, *empty):

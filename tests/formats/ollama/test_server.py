@@ -445,7 +445,7 @@ def test_one_model(name: str) -> None:
     shown = answered(post("/api/show", **fields))
     assert {"completion", "tools"} <= set(shown.pop("capabilities"))
     assert shown.pop("details")["families"] == []
-    empty = {"modelfile": "", "parameters": "", "template": "", "model_info": {}}
+    empty: Any = {"modelfile": "", "parameters": "", "template": "", "model_info": {}}
     assert shown == {**empty, "modified_at": NOW}
 
 

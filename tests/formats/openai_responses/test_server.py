@@ -234,7 +234,7 @@ def test_a_native_form_before_the_end_of_its_call() -> None:
 
 def test_what_waits_for_a_call_is_written_when_it_ends() -> None:
     responder = asked(stream=True)
-    begun = ToolCallStart(0, "c", "p", True), ToolCallDelta(0, "x"), Text("a", 1)
+    begun: list[Event] = [ToolCallStart(0, "c", "p", True), ToolCallDelta(0, "x"), Text("a", 1)]
     assert b"output_text" not in b"".join(map(responder.send, begun))
     end = responder.send(ToolCallEnd(0, "c", "p", "x", True, True))
     assert b"output_text.delta" in end
@@ -535,7 +535,7 @@ def test_what_was_asked_is_told() -> None:
     for choice in ("auto", "none", "required"):
         assert whole(END, tool_choice=choice)["tool_choice"] == choice
     assert asked().chat.model == "m"
-    sealed = {"type": "reasoning", "summary": [], "encrypted_content": "sealed:anthropic:{}"}
+    sealed: Any = {"type": "reasoning", "summary": [], "encrypted_content": "sealed:anthropic:{}"}
     service = Service(RESPONSES, sealer=Sealing())
     said = asked(service, input=[{"role": "user", "content": "hi"}, sealed]).chat.messages[1]
     assert said.parts[0].native == Native("anthropic", b"{}")
