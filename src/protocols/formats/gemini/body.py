@@ -254,7 +254,7 @@ def _part(raw: bytes, sealer: Sealer | None) -> Part:
                 return part
         case _:
             pass
-    return Opaque(native or native_of(raw))
+    return Opaque(native or native_of(raw, 0, 0))
 
 
 def _media(media: dict[str, Any], native: Native | None) -> Part | None:
@@ -293,7 +293,7 @@ def _native(raw: bytes, fields: dict[str, Any], thought: bool, signature: str) -
 
 def _further(raw: bytes, others: object) -> Native | None:
     """The native form of a part that has further keys."""
-    return native_of(raw) if others else None
+    return native_of(raw, 0, 0) if others else None
 
 
 def _unsealed(signature: str, sealer: Sealer | None) -> Native | None:

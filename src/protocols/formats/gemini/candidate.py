@@ -383,7 +383,7 @@ class CandidateReader:
         events.append(Unrecognized(raw, f"candidates[{self._index}].{place}"))
 
 
-def native_of(raw: bytes, part: int = 0, index: int = 0) -> Native:
+def native_of(raw: bytes, part: int, index: int) -> Native:
     """The native form of a part: as it came, if that is strict JSON."""
     try:
         msgspec.json.decode(raw)
