@@ -587,6 +587,9 @@ def test_of_two_kinds_of_thoughts_the_first_is_told() -> None:
 def test_several_summaries(more: Any) -> None:
     item = thought(summary=[{"type": "summary_text", "text": said} for said in "ab"])
     kind = "reasoning_summary_text"
+    over_it = {"type": "response.reasoning_summary_part.done", "output_index": 0}
+    parts = [{**over_it, "summary_index": n, "part": item["summary"][n]} for n in range(2)]
+    assert said(hear(*parts, over())) == [Reasoning("a"), Reasoning("b")]
     pieces = [delta(0, "ab"[n], kind, summary_index=n, **more) for n in range(2)]
     heard = said(hear(added(0, thought()), *pieces, done(0, item), over()))
     assert [event for event in heard if not isinstance(event, Unrecognized)] == [
@@ -943,7 +946,13 @@ def test_citations() -> None:
     assert said(hear({**annotation, "annotation": places}, over())) == [Citation("u", "t")]
     nowhere = {**url, "end_index": 0}
     assert said(hear({**annotation, "annotation": nowhere}, over())) == [Citation("u", "t")]
-    odds: Any = ({**annotation, "annotation": "?"}, annotation)
+    first, second = added(0, message()), added(1, {**message(), "id": "m2"})
+    by_id: Any = {"type": annotation["type"], "item_id": "m1", "annotation": url}
+    assert said(hear(first, second, by_id, over())) == [cited[0]]
+    odds: Any = (
+        *({**annotation, "annotation": "?"}, annotation),
+        {**annotation, "type": "response.refusal.annotation.added", "annotation": url},
+    )
     for odd in odds:
         assert said(hear(odd, over())) == [Unrecognized(json.dumps(odd).encode())]
     (part,) = streamed.reply.message().parts
