@@ -264,7 +264,8 @@ def test_native_forms_of_other_formats() -> None:
 
 def test_native_forms_of_other_formats_come_back() -> None:
     native = Native("anthropic", b"1")
-    [signed] = parts(native, service=(service := Service(GEMINI, sealer=Sealer())))
+    service = Service(GEMINI, sealer=Sealer())
+    [signed] = parts(native, service=service)
     contents: Any = [
         {"role": "user", "parts": [{"text": "a"}]},
         {"role": "model", "parts": [signed]},
