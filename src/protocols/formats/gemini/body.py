@@ -98,7 +98,7 @@ def chat_of(body: bytes, model: str, sealer: Sealer | None, *, stream: bool) -> 
     """The chat of a request body. Raises Refused (400) for what a real service refuses."""
     try:
         fields = _camel(decode_json(decode_request, body), _TOP)
-        messages = [*_system(fields.pop("systemInstruction", None), sealer)]
+        messages = [*_system(fields.pop("systemInstruction", None))]
         for content in decode_json(_contents, bytes(fields.pop("contents", b"[]"))):
             messages += _messages(content, sealer)
         extra: dict[str, Any] = {key: decode_json(_any, bytes(raw)) for key, raw in fields.items()}
@@ -149,13 +149,13 @@ def _refuse(message: str) -> Exception:
 # Messages
 
 
-def _system(raw: msgspec.Raw | None, sealer: Sealer | None) -> Iterator[Message]:
+def _system(raw: msgspec.Raw | None) -> Iterator[Message]:
     if raw is None:
         return
     data = bytes(raw)
     if data[:1] == b'"':
         data = b'{"parts":[{"text":%b}]}' % data
-    parts = [_part(bytes(part), sealer) for part in decode_json(_content, data).parts or ()]
+    parts = [_part(bytes(part), None) for part in decode_json(_content, data).parts or ()]
     if parts:
         yield Message("system", _simply(parts))
 
