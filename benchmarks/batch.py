@@ -1,12 +1,17 @@
 """Batches: CPU time a row, from a list of questions to a file of answers, beside peers, as tables.
 
     python -m benchmarks.batch [--quick] [--rounds 5] [--at-once 64 512] [--only ...]
+    python -m benchmarks.batch --large 10
 
 A server of its own (`origin`) answers each row at once, with the same text for all: as a stream,
 or to those who ask for it as one document, as most peers do in a batch. Each contestant runs in its
 own process, in a different order in each round, and asks a few rows before it is measured. All but
 LangChain and litellm, which return lists, write a line of JSON for each row into a file, and each
 text is checked. tokenwire asks for streams, and keeps the journal from which it would go on.
+
+Another table has answers that a server paces, 256 at once, beside tokenwire's own client without a
+batch. `--large` asks so many gigabytes of questions, which a generator makes, and tells the memory
+that it took.
 """
 
 import argparse
@@ -35,10 +40,19 @@ __all__ = ["CONTESTANTS", "run"]
 ROOT = Path(__file__).parent.parent
 US = "tokenwire batch"
 SDK = "openai async"
+CLIENT = "tokenwire clients"
 ROWS = 2000
 WARM_UP = 100
 EVENTS = 20
 """Pieces of an answer."""
+PACED = 256
+"""How many paced answers at once."""
+INTERVAL = 20_000
+"""Microseconds between two pieces of a paced answer."""
+MEGABYTE = 1_000_000
+"""Characters of a question of a large input."""
+LARGE = 16
+"""How many of those at once."""
 
 Run: TypeAlias = Callable[[list[str], str, int, Path], list[str]]
 """Asks questions at a base URL, so many at once, and writes a file. Returns the texts."""
@@ -62,6 +76,27 @@ def tokenwire(questions: list[str], base: str, at_once: int, path: Path) -> list
         "client": {"trust_env": False},
     }
     return [outcome.text for outcome in run_sync(rows, **how)]
+
+
+def plain_clients(questions: list[str], base: str, at_once: int, path: Path) -> list[str]:
+    """tokenwire's client in as many tasks, without a batch around it or a file behind it."""
+    from tokenwire import ask_async
+    from tokenwire.transports.asyncio import Client
+
+    async def ask_all() -> list[str]:
+        left = iter(enumerate(questions))
+        texts = [""] * len(questions)
+        async with Client(trust_env=False) as client:
+            how: dict[str, Any] = {"model": "m", "key": "k", "base_url": f"{base}/v1"}
+
+            async def work() -> None:
+                for number, prompt in left:
+                    texts[number] = (await ask_async("openai", prompt, client=client, **how)).text
+
+            await asyncio.gather(*(work() for _ in range(at_once)))
+        return texts
+
+    return asyncio.run(ask_all())
 
 
 def _asked_by_the_sdk(
@@ -170,6 +205,7 @@ CONTESTANTS: dict[str, Peer] = {
     "langchain-openai abatch": Peer(langchain),
     "litellm batch_completion": Peer(litellm, "litellm"),
 }
+PACERS = {US: tokenwire, CLIENT: plain_clients}
 
 
 # The process that measures one.
@@ -178,7 +214,7 @@ CONTESTANTS: dict[str, Peer] = {
 def measure(name: str, port: int, rows: int, at_once: int) -> dict[str, float]:
     """The figures of one contestant."""
     lift_file_limit()
-    ask, base = CONTESTANTS[name].run, f"http://127.0.0.1:{port}"
+    ask, base = PACERS.get(name) or CONTESTANTS[name].run, f"http://127.0.0.1:{port}"
     expected = STREAMS["openai"](EVENTS).text
     with TemporaryDirectory() as folder:
         ask([f"warm {n}" for n in range(WARM_UP)], base, at_once, Path(folder, "warm"))
@@ -191,17 +227,59 @@ def measure(name: str, port: int, rows: int, at_once: int) -> dict[str, float]:
     return {
         "cpu_us": cpu / rows * 1e6,
         "rows_s": rows / wall,
-        "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "cores": cpu / wall,
+        "mib": _most_memory(),
     }
+
+
+def measure_large(port: int, gigabytes: float) -> dict[str, float]:
+    """What a batch takes of memory whose questions are this large, all together."""
+    from tokenwire.batch import run_sync
+
+    lift_file_limit()
+    rows = int(gigabytes * 1e9 / MEGABYTE)
+    filling = "word " * (MEGABYTE // 5)
+    questions = (
+        {"custom_id": str(n), "body": {"messages": [{"role": "user", "content": f"{n} {filling}"}]}}
+        for n in range(rows)
+    )
+    begun, done, early = time.perf_counter(), 0, 0.0
+    with TemporaryDirectory() as folder:
+        for outcome in run_sync(
+            questions,
+            provider="openai",
+            model="m",
+            key="k",
+            base_url=f"http://127.0.0.1:{port}/v1",
+            concurrency=LARGE,
+            journal=str(Path(folder, "file")),
+            client={"trust_env": False},
+        ):
+            done += outcome.kind == "complete"
+            if done == rows // 10:
+                early = _most_memory()
+    if done != rows:
+        raise SystemExit(f"{done} of {rows} rows are complete")
+    return {
+        "rows": rows,
+        "early_mib": early,
+        "mib": _most_memory(),
+        "rows_s": rows / (time.perf_counter() - begun),
+    }
+
+
+def _most_memory() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 # The tables.
 
 
 @contextmanager
-def origin() -> Generator[int]:
-    """The server; its port."""
+def origin(interval: int = 0) -> Generator[int]:
+    """The server, which paces its answers by so many microseconds; its port."""
     command = [sys.executable, "-m", "benchmarks.origin", "--events", str(EVENTS)]
+    command += ["--interval", str(interval), "--groups", "50"] if interval else []
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
@@ -233,6 +311,38 @@ def play_all(
         )
 
 
+def play_paced(rows: int, rounds: int) -> dict[str, dict[str, Figure]]:
+    """The figures of a batch and of plain clients with answers that take their time."""
+    with origin(INTERVAL) as port:
+        options = ["--port", str(port), "--rows", str(rows), "--at-once", str(PACED)]
+        command = [sys.executable, "-m", "benchmarks.batch", "--measure"]
+        return play([Contestant(name, [*command, name, *options]) for name in PACERS], rounds)
+
+
+def paced_table(rows: int, results: dict[str, dict[str, Figure]]) -> Table:
+    cells: dict[str, list[object]] = {
+        name: [
+            figures["rows_s"],
+            _ratio(results, name, "rows_s"),
+            figures["cores"],
+            figures["cpu_us"],
+            figures["mib"].median,
+        ]
+        for name, figures in results.items()
+    }
+    columns = ["rows a second", f"/ {US}", "cores", "CPU µs a row", "MiB at most"]
+    title = f"{rows:,} paced rows, {PACED} at once"
+    note = f"An answer is {EVENTS} pieces, one every {INTERVAL / 1000:.0f} ms."
+    return Table(title, columns, cells, note)
+
+
+def large_table(gigabytes: float, found: dict[str, float]) -> Table:
+    columns = ["rows", "MiB at most, first tenth", "MiB at most", "rows a second"]
+    cells = [found["rows"], found["early_mib"], found["mib"], found["rows_s"]]
+    note = f"Questions of {MEGABYTE / 1e6:.0f} MB, made by a generator, {LARGE} at once."
+    return Table(f"An input of {gigabytes:g} GB", columns, {US: cells}, note)
+
+
 def table(at_once: int, rows: int, results: dict[str, dict[str, Figure]]) -> Table:
     cells = {
         name: [
@@ -257,14 +367,32 @@ def _ratio(results: dict[str, dict[str, Figure]], name: str, figure: str) -> flo
     return results[name][figure].median / results[US][figure].median if US in results else nan
 
 
-def goals(results: dict[int, dict[str, dict[str, Figure]]]) -> Table:
+def goals(
+    results: dict[int, dict[str, dict[str, Figure]]], paced: dict[str, dict[str, Figure]]
+) -> Table:
     cells: dict[str, list[object]] = {}
     for at_once, found in results.items():
         if SDK in found and US in found:
             ratio = _ratio(found, SDK, "cpu_us")
             text = f"{at_once} at once, CPU a row: {SDK} / {US}"
-            cells[text] = ["at least 5", ratio, "met" if ratio >= 5 else "missed"]
+            cells[text] = ["at least 5", ratio, _met(ratio >= 5)]
+        if US in found:
+            fast = found[US]["rows_s"].median
+            cells[f"{at_once} at once, rows a second"] = [
+                "at least 1,000",
+                fast,
+                _met(fast >= 1000),
+            ]
+    if paced:
+        cores, share = paced[US]["cores"].median, 1 / _ratio(paced, CLIENT, "rows_s")
+        cells[f"{PACED} paced, cores"] = ["under 1", cores, _met(cores < 1)]
+        text = f"{PACED} paced, rows a second: {US} / {CLIENT}"
+        cells[text] = ["at least 0.9", share, _met(share >= 0.9)]
     return Table("Goals of batch", ["goal", "measured", ""], cells)
+
+
+def _met(met: bool) -> str:
+    return "met" if met else "missed"
 
 
 def run(
@@ -281,7 +409,11 @@ def run(
         names = [name for name in CONTESTANTS if not only or name in only]
         results[number] = play_all(number, names, rows, rounds)
         yield table(number, rows, results[number])
-    if (judged := goals(results)).rows:
+    paced: dict[str, dict[str, Figure]] = {}
+    if not only:
+        paced = play_paced(rows * 2, rounds)
+        yield paced_table(rows * 2, paced)
+    if (judged := goals(results, paced)).rows:
         yield judged
 
 
@@ -291,7 +423,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--at-once", nargs="+", type=int, default=[64, 512])
     parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=[])
-    parser.add_argument("--measure", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    parser.add_argument("--large", type=float, metavar="GB", help="only questions of so many GB")
+    parser.add_argument("--measure", choices=[*CONTESTANTS, CLIENT], help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--rows", type=int, default=ROWS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -299,6 +432,10 @@ def main() -> None:
         (at_once,) = arguments.at_once
         found = measure(arguments.measure, arguments.port, arguments.rows, at_once)
         print(json.dumps(found))
+        return
+    if arguments.large:
+        with origin() as port:
+            print(large_table(arguments.large, measure_large(port, arguments.large)))
         return
     if interpreter(US) is None:
         raise SystemExit("the peers are not installed: make .peers/ready")

@@ -569,8 +569,19 @@ def test_the_document_of_the_origin_says_its_text() -> None:
 
 def test_the_goals_of_batches_are_judged() -> None:
     figures = {
-        "tokenwire batch": {"cpu_us": Figure(100, 1)},
+        "tokenwire batch": {"cpu_us": Figure(100, 1), "rows_s": Figure(1000, 1)},
         "openai async": {"cpu_us": Figure(499, 1)},
     }
-    rows = batch.goals({64: figures, 512: {}}).rows
-    assert list(rows.values()) == [["at least 5", 4.99, "missed"]]
+    rows = batch.goals({64: figures, 512: {}}, {}).rows
+    assert list(rows.values()) == [
+        ["at least 5", 4.99, "missed"],
+        ["at least 1,000", 1000, "met"],
+    ]
+    paced = {
+        "tokenwire batch": {"rows_s": Figure(50, 1), "cores": Figure(1, 0)},
+        "tokenwire clients": {"rows_s": Figure(100, 1)},
+    }
+    assert list(batch.goals({}, paced).rows.values()) == [
+        ["under 1", 1, "missed"],
+        ["at least 0.9", 0.5, "missed"],
+    ]

@@ -834,8 +834,14 @@ def models(**options: Any) -> None:
 @click.option("--watch", is_flag=True, help="Take over changes of FILE, as SIGHUP does.")
 @click.option("--check", is_flag=True, help="Check FILE, and print what it has.")
 @click.option("--schema", "schema_only", is_flag=True, help="Print the JSON Schema of such a file.")
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="LOSS",
+    help="Without FILE: what may be left out, by its name in the refusal. May be repeated.",
+)
 @_traceback
-def gateway(words: tuple[str, ...], **options: bool) -> None:
+def gateway(words: tuple[str, ...], **options: Any) -> None:
     """Serve the formats of OpenAI, Anthropic, Gemini, Ollama and more, and ask the services that
     FILE describes in theirs; or make a key for one of its callers.
 
@@ -849,6 +855,7 @@ def gateway(words: tuple[str, ...], **options: bool) -> None:
     Examples:
       tokenwire gateway --embedded
       OPENAI_API_KEY=... tokenwire gateway
+      GEMINI_API_KEY=... tokenwire gateway --allow system_midway
       tokenwire gateway --watch gateway.toml
       tokenwire gateway --check gateway.toml
       tokenwire gateway --schema > gateway.schema.json

@@ -18,7 +18,13 @@ __all__ = ["run_gateway"]
 
 
 def run_gateway(
-    words: tuple[str, ...], *, check: bool, schema_only: bool, embedded: bool, watch: bool
+    words: tuple[str, ...],
+    *,
+    check: bool,
+    schema_only: bool,
+    embedded: bool,
+    watch: bool,
+    allow: tuple[str, ...],
 ) -> None:
     """Do what the arguments say. Raises LocalProtocolError for wrong usage, or a wrong file; and
     KeyboardInterrupt if a gateway was stopped before its calls had ended."""
@@ -29,6 +35,7 @@ def run_gateway(
             ("schema", schema_only),
             ("embedded", embedded),
             ("watch", watch),
+            ("allow", bool(allow)),
         )
         if given
     }
@@ -45,12 +52,12 @@ def run_gateway(
             click.echo(f"{one_line(file)} is right\n{summary(config)}")
         case (file,) if options <= {"watch"} and file != "key":
             _serve(Path(file), watch=watch)
-        case () if options <= {"embedded"}:
-            _serve(None, embedded=embedded)
+        case () if options <= {"embedded", "allow"}:
+            _serve(None, embedded=embedded, allow=allow)
         case _:
             raise LocalProtocolError(
-                "gateway: give [--watch] FILE, --embedded, --check FILE, --schema, key NAME, "
-                "or nothing"
+                "gateway: give [--watch] FILE, --check FILE, --schema, key NAME, or no FILE and "
+                "[--embedded] [--allow LOSS]"
             )
 
 
@@ -64,11 +71,13 @@ def summary(config: Config) -> str:
     return "\n".join(map(one_line, lines))
 
 
-def _serve(file: Path | None, *, embedded: bool = False, watch: bool = False) -> None:
+def _serve(
+    file: Path | None, *, embedded: bool = False, watch: bool = False, allow: tuple[str, ...] = ()
+) -> None:
     with ExitStack() as stack:
         if embedded:
-            source = stack.enter_context(embedded_source())
+            source = stack.enter_context(embedded_source(allow))
         else:
-            source = EnvironmentSource() if file is None else FileSource(file)
+            source = EnvironmentSource(allow) if file is None else FileSource(file)
         if not run(source, watch=watch, tell=click.echo):
             raise KeyboardInterrupt

@@ -4,7 +4,7 @@
 reads a file or the environment, and no repr shows a secret.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date
 from ipaddress import ip_address
 from random import Random
@@ -170,10 +170,14 @@ def load(
     return _Builder(file, references).config()
 
 
-def from_environment(environment: Mapping[str, str], answers: Callable[[Provider], bool]) -> Config:
+def from_environment(
+    environment: Mapping[str, str],
+    answers: Callable[[Provider], bool],
+    allow: Collection[str] = (),
+) -> Config:
     """A configuration without a file: each provider whose key is in `environment`, and each server
-    on this machine that `answers`. Its models are called `provider/model`. Raises ConfigError if
-    there is none."""
+    on this machine that `answers`. Its models are called `provider/model`, and `allow` these
+    losses. Raises ConfigError if there is none."""
     providers: dict[str, ProviderEntry] = {}
     for preset in PROVIDERS.values():
         variable = first_set(preset.env, environment)
@@ -199,7 +203,11 @@ def from_environment(environment: Mapping[str, str], answers: Callable[[Provider
             f"environment ({', '.join(known)})"
         )
     models = tuple(
-        ModelEntry(name=f"{name}/*", targets=(TargetEntry(provider=name, model="*"),))
+        ModelEntry(
+            name=f"{name}/*",
+            targets=(TargetEntry(provider=name, model="*"),),
+            allow=frozenset(allow),
+        )
         for name in providers
     )
     file = File(providers=providers, models=models)

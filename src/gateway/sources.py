@@ -1,11 +1,13 @@
 """Where a configuration comes from: a file, the environment, or the embedded servers."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from ..protocols.clocks import Clocks
 from ..protocols.errors import TokenwireError
@@ -80,10 +82,13 @@ class FileSource(TextSource):
 
 
 class EnvironmentSource:
-    """The keys in the environment, and the servers on this machine."""
+    """The keys in the environment, and the servers on this machine. `allow`: of each model."""
+
+    def __init__(self, allow: Collection[str] = ()) -> None:
+        self._allow = allow
 
     def load(self) -> Config:
-        return from_environment(os.environ, answers)
+        return from_environment(os.environ, answers, self._allow)
 
     def stamp(self) -> object:
         return None
@@ -93,10 +98,10 @@ class EnvironmentSource:
 
 
 @contextmanager
-def embedded_source() -> Generator[Source]:
+def embedded_source(allow: Collection[str] = ()) -> Generator[Source]:
     """A configuration that needs neither a key nor a network: a model `FORMAT/echo` of each format,
     answered by an embedded server, which repeats the question. Any other name of a model means the
-    first of them, so that clients with names of their own work, too."""
+    first of them, so that clients with names of their own work, too. `allow`: of each model."""
     from ..server.embedded import serve  # most gateways do without
 
     lines: list[str] = []
@@ -108,14 +113,16 @@ def embedded_source() -> Generator[Source]:
                 f"[providers.{name}]",
                 f'dialect = "{dialect}"',
                 f'base_url = "{url}"',
-                *_model(f"{name}/echo", name),
+                *_model(f"{name}/echo", name, allow),
             ]
-        yield TextSource("embedded", "\n".join([*lines, *_model("*", FORMATS[0])]))
+        yield TextSource("embedded", "\n".join([*lines, *_model("*", FORMATS[0], allow)]))
 
 
-def _model(name: str, provider: str) -> list[str]:
+def _model(name: str, provider: str, allow: Collection[str]) -> list[str]:
     target = f'{{ provider = "{provider}", model = "echo", max_tokens = 32000 }}'
-    return ["[[models]]", f'name = "{name}"', f"targets = [{target}]"]
+    # A list of strings in JSON is one in TOML.
+    allowed = msgspec.json.encode(sorted(allow)).decode()
+    return ["[[models]]", f'name = "{name}"', f"targets = [{target}]", f"allow = {allowed}"]
 
 
 def answers(provider: Provider) -> bool:

@@ -141,6 +141,7 @@ def test_a_new_key(file: Path) -> None:
         ["a.toml", "b.toml"],
         ["--embedded", "gateway.toml"],
         ["--embedded", "--watch"],
+        ["--allow", "seed", "gateway.toml"],
         ["--check", "--schema"],
         ["--check", "--schema", "gateway.toml"],
         ["--check", "a.toml", "b.toml"],
@@ -154,8 +155,8 @@ def test_wrong_usage(arguments: list[str]) -> None:
     outcome = run("gateway", *arguments)
     assert (outcome.code, outcome.out) == (Exit.USAGE, "")
     assert outcome.err == (
-        "tokenwire: gateway: give [--watch] FILE, --embedded, --check FILE, --schema, key NAME, "
-        "or nothing\n"
+        "tokenwire: gateway: give [--watch] FILE, --check FILE, --schema, key NAME, or no FILE and "
+        "[--embedded] [--allow LOSS]\n"
     )
 
 
@@ -177,7 +178,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     kept: list[Any] = []
 
     def instead(source: sources.Source, *, watch: bool, tell: Any) -> bool:
-        kept.extend((source, watch, [model.name for model in source.load().models]))
+        models = source.load().models
+        kept.extend((source, watch, [model.name for model in models]))
+        kept.append({model.allow for model in models})
         tell("welcome")
         return True
 
@@ -193,7 +196,7 @@ def test_a_file(asked: list[Any], tmp_path: Path) -> None:
     for arguments in (["gateway", str(file), "--watch"], ["gateway", "--watch", str(file)]):
         outcome = run(*arguments)
         assert (outcome.code, outcome.out, outcome.err) == (0, "welcome\n", "")
-        assert asked[1:] == [True, ["m"]]
+        assert asked[1:] == [True, ["m"], {frozenset()}]
         asked.clear()
 
 
@@ -202,7 +205,7 @@ def test_without_a_file_the_environment_counts(
 ) -> None:
     monkeypatch.setattr(sources, "answers", nothing)
     assert run("gateway", environment={"ANTHROPIC_API_KEY": "k"}).code == 0
-    assert asked[1:] == [False, ["anthropic/*"]]
+    assert asked[1:] == [False, ["anthropic/*"], {frozenset()}]
     outcome = run("gateway")
     assert outcome.code == 2
     assert "there is nothing to ask" in outcome.err
@@ -211,6 +214,16 @@ def test_without_a_file_the_environment_counts(
 def test_embedded(asked: list[Any]) -> None:
     assert run("gateway", "--embedded").code == 0
     assert "openai/echo" in asked[2]
+
+
+def test_without_a_file_losses_are_allowed_here(
+    asked: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "answers", nothing)
+    allow = ("--allow", "seed", "--allow", "top_k")
+    for arguments in (("--embedded", *allow), allow):
+        assert run("gateway", *arguments, environment={"ANTHROPIC_API_KEY": "k"}).code == 0
+        assert asked.pop() == {frozenset(("seed", "top_k"))}
 
 
 def test_a_wrong_file(tmp_path: Path) -> None:
