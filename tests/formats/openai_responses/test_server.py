@@ -403,8 +403,8 @@ def test_pictures() -> None:
     assert outputs(*events) == ([item, second], [item, second])
     assert outputs(image, Usage(1, 2), FINISH) == ([item], [item])
     own: Any = {"id": "ig", "type": "image_generation_call", "result": "eA==", "size": "1x1"}
-    native = Native(DIALECT, json.dumps(own).encode())
-    assert outputs(image, native, FINISH) == ([own], [own])
+    for native in (Native(DIALECT, json.dumps(own).encode()), Native("", json.dumps(own).encode())):
+        assert outputs(image, native, FINISH) == ([own], [own])
     elsewhere = Native(DIALECT, native.raw, 1)
     assert outputs(image, elsewhere, FINISH) == ([item, own], [item, own])
     sealing = Service(RESPONSES, sealer=Sealing())
