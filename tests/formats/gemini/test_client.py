@@ -517,11 +517,12 @@ def test_arguments_in_pieces() -> None:
         piece("$.h", numberValue=5),
         piece("$.h", stringValue="now a text"),
         piece("$.i[0][0]", boolValue=True),
-        *(piece(f"$.j[{place}]", numberValue=value) for place, value in ((0, 1), (1, 2), (0, 3))),
+        *(piece(f"$.j[{place}]", numberValue=place) for place in (0, 1, 2)),
+        piece("$.j[1]", numberValue=5),
     )
     assert arguments_of(*pieces) == (
         '{"a":{"b":["xy",{"c":1.5}]},"d":false,"e \'f":null,"g":null,"h":"now a text",'
-        '"i":[[true]],"j":[3,2]}',
+        '"i":[[true]],"j":[0,5,2]}',
         True,
     )
     half = chunk(partial(piece("$.a", numberValue="\u20ac"), more=False))

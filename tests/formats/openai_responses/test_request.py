@@ -504,6 +504,7 @@ def test_without_a_store_a_thought_must_be_encrypted() -> None:
     message = Message("assistant", parts)
     plain: Any = [{k: v for k, v in item.items() if k != "id"} for item in (PHASED, NAMED)]
     assert items(HI, message)[1:] == [*plain, SEARCHED, THOUGHT, PHASED]
+    assert items(HI, Message("assistant", parts[1:4]))[1:] == [PHASED, NAMED, SEARCHED]
     kept: Any = [LOST, PHASED, NAMED, SEARCHED, THOUGHT, PHASED]
     assert items(HI, message, extra={"store": True})[1:] == kept
     keeping = RESPONSES.replace(fields={})
@@ -543,10 +544,9 @@ def test_native_forms_that_are_no_items() -> None:
     assert items(HI, odd)[1:] == [["?"], {"role": "assistant", "content": "a"}]
     text: Any = {"type": "output_text", "text": "b", "annotations": [1]}
     for empty, said in ((TextPart(""), TextPart("a")), (RefusalPart(""), RefusalPart("a"))):
-        part = Message("assistant", (empty, said, TextPart("b", native=own(text))))
-        assert items(HI, part)[1:] == [
-            {"role": "assistant", "content": [{"type": "output_text", "text": "a"}, text]}
-        ]
+        part = Message("assistant", (empty, said, TextPart("b", native=own(text)), said))
+        written: Any = {"type": "output_text", "text": "a"}
+        assert items(HI, part)[1:] == [{"role": "assistant", "content": [written, text, written]}]
 
 
 def test_results_of_tools() -> None:
@@ -562,7 +562,7 @@ def test_results_of_tools() -> None:
         Message("tool", (Opaque(own(shell)),)),
         Message("tool", (TextPart("more"), Opaque(own(shell))), tool_call_id="d"),
         Message("tool", "", tool_call_id="e"),
-        Message("tool", "Error: no", tool_call_id="f", failed=True),
+        Message("tool", (TextPart("Error"), TextPart(": no")), tool_call_id="f", failed=True),
     )
     see = [{"type": "input_text", "text": text} for text in ("Error: ", "see")]
     output: Any = {"type": "function_call_output"}
