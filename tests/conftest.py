@@ -63,12 +63,14 @@ CROSSWISE = {
     "test_growth",
     "test_matrix",  # each transport and each fault
     "test_package",  # the wheel
+    "test_properties",  # each format
+    "test_pytest_plugin",  # a pytest in each test
     "test_security",
     "test_soak",
     "testing/test_dialect",  # each check and a format that fails it: needs many examples
 }
 """Test modules that `--quick` leaves out, by the end of their path: they try many modules with each
-other, or against others. Each module's own tests stay."""
+other, or against others. Each module's own tests stay, but those marked `crosswise`."""
 
 UNMEASURED = {
     "test_corpus",
@@ -108,9 +110,13 @@ def _is_in(modules: set[str], path: Path) -> bool:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--quick"):
         return
-    left_out = [item for item in items if any(variant in item.name for variant in VARIANTS)]
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        variant = any(variant in item.name for variant in VARIANTS)
+        (left_out if variant or item.get_closest_marker("crosswise") else kept).append(item)
     config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in left_out]
+    items[:] = kept
 
 
 @pytest.hookimpl(wrapper=True)

@@ -42,6 +42,7 @@ def client(tmp_path: Path) -> Generator[Any]:
         yield client
 
 
+@pytest.mark.crosswise
 @pytest.mark.filterwarnings("ignore")  # Dask's own
 def test_each_row_has_one_outcome_whoever_dies(client: Any, tmp_path: Path) -> None:
     asks = [*rows(40), {"custom_id": "killer", "prompt": KILLER}, *rows(20, 40)]

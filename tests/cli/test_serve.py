@@ -263,6 +263,7 @@ def test_a_dialect_without_keys() -> None:
     assert "darkai does not use keys" in outcome.err
 
 
+@pytest.mark.crosswise
 @pytest.mark.parametrize(
     ("provider", "key"),
     [

@@ -71,6 +71,7 @@ def two_targets(first: str, second: str, rules: str = "") -> str:
 WAYS = (CloseAfter, EndAfter, ResetAfter)
 
 
+@pytest.mark.crosswise
 @pytest.mark.parametrize("back", FRONTS)
 @pytest.mark.parametrize("part", ["early", "late"])
 def test_a_caller_has_a_success_exactly_if_the_upstream_had_one(back: str, part: str) -> None:

@@ -492,14 +492,18 @@ def test_a_refusal_in_a_stream_has_the_id_of_the_request() -> None:
     assert caught.value.request_id == "r-1"
 
 
-def test_a_call_ends_if_the_end_of_the_body_shows_that_it_is_complete() -> None:
+def test_a_call_ends_if_something_shows_that_it_is_complete() -> None:
     call = '{"index":0,"id":"c","function":{"name":"f","arguments":"{}"}}'
     begun = f'data: {{"choices":[{{"index":0,"delta":{{"tool_calls":[{call}]}}}}]}}\n\n'.encode()
     outcome = drive(ask("openai"), begun + OPENAI_FINISH).succeeded()
     kinds = [type(event) for event in outcome.events]
     assert kinds == [ToolCallStart, ToolCallDelta, ToolCallEnd, Finish, End]
-    outcome = drive(ask("openai"), begun + b"error: no").refused_by(Refused)
-    assert [type(event) for event in outcome.events] == [ToolCallStart, ToolCallDelta]
+    outcome = drive(ask("openai"), begun + b"data: [DONE]\n\n").succeeded()
+    kinds = [type(event) for event in outcome.events]
+    assert kinds == [ToolCallStart, ToolCallDelta, ToolCallEnd, End]
+    for refusal in (b"error: no", b'data: {"error": {"message": "no"}}\n\n'):
+        outcome = drive(ask("openai"), begun + refusal).refused_by(Refused)
+        assert [type(event) for event in outcome.events] == [ToolCallStart, ToolCallDelta]
 
 
 def test_the_bytes_after_the_end_mark_are_taken_with_the_others() -> None:

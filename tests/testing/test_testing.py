@@ -219,6 +219,7 @@ def test_chats_can_be_asked(provider: Provider, data: st.DataObject) -> None:
     assert record(provider, chat, data.draw(answers(provider, chat)))
 
 
+@pytest.mark.crosswise
 def test_chats_use_what_the_provider_can() -> None:
     sample = drawn(chats(OPENAI), 300)
     messages = [message for chat in sample for message in chat.messages]
@@ -302,6 +303,7 @@ def test_what_is_not_recognized_is_the_callers() -> None:
     assert any(Unrecognized(b"id: 7") in events for events in drawn(strange))
 
 
+@pytest.mark.crosswise
 def test_calls_are_whole_or_cut_or_empty() -> None:
     ends = {
         (event.complete, event.arguments)
@@ -348,6 +350,7 @@ def test_a_format_that_takes_tools_but_no_choice() -> None:
     assert {chat.tool_choice for chat in sample} == {None}
 
 
+@pytest.mark.crosswise
 def test_a_format_that_takes_pictures_by_their_bytes_and_tools_off() -> None:
     sample = drawn(chats(PROVIDERS["ollama"], model="m"), 300)
     parts = [part for chat in sample for m in chat.messages for part in m.parts]

@@ -71,6 +71,7 @@ CASES = [
 ]
 
 
+@pytest.mark.crosswise
 @pytest.mark.parametrize(("check", "name"), CASES)
 def test_each_transport(check: str, name: str) -> None:
     TRANSPORT_CHECKS[check](*TRANSPORTS[name])

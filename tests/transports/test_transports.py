@@ -108,6 +108,7 @@ def ask(server: Server, provider: str = "ylokh", question: str = QUESTION, **how
     return make_exchange(provider, question, base_url=server.url, **how)
 
 
+@pytest.mark.crosswise
 @pytest.mark.parametrize("cutting", CUTTINGS)
 @pytest.mark.parametrize("provider", EACH_FORMAT)
 def test_each_provider_answers(run: Run, provider: str, cutting: str) -> None:

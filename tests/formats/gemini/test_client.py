@@ -40,7 +40,7 @@ from tokenwire.protocols.events import (
     Usage,
 )
 from tokenwire.protocols.exchange import Exchange
-from tokenwire.protocols.formats.gemini.spoken import byte_places
+from tokenwire.protocols.formats.gemini.spoken import Span, Spoken, byte_places
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.registry import PROVIDERS
 
@@ -128,6 +128,10 @@ def test_the_request() -> None:
     assert headers[b"accept"] == b"text/event-stream"
     assert json.loads(request.body) == {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
     assert "sesame" not in request.url + repr(request) + repr(exchange)
+    told: Any = [{"role": "system", "content": "s"}, {"role": "user", "content": "hi"}]
+    request = GEMINI.exchange(as_chat(told, model="gemma-3-27b-it")).next_request()
+    assert request is not None
+    assert json.loads(request.body).keys() == {"contents"}, "it takes no instruction of the system"
 
 
 @pytest.mark.parametrize(
@@ -206,7 +210,9 @@ def test_the_last_event_may_lack_its_blank_line() -> None:
 def test_thoughts() -> None:
     body = chunk(text("so ", thought=True)), chunk(text("so", thought=True)), chunk(text("a"))
     empty = chunk(text("", thought=True))
-    assert said(*body, empty) == [Reasoning("so "), Reasoning("so"), Text("a", part=1)]
+    thought = [Reasoning("so "), Reasoning("so")]
+    assert said(*body, empty) == [*thought, Text("a", part=1)]
+    assert said(*body, *body[2:] * 2) == [*thought, *[Text("a", part=1)] * 3]
 
 
 def test_empty_chunks_say_nothing() -> None:
@@ -238,11 +244,12 @@ def test_what_is_not_understood_is_handed_on() -> None:
         b"data: [1]\n\n",
         event({"this": 1}),
         event({}),
-        event({"candidates": [7]}),
+        event({"candidates": [7, candidate(text("a"))]}),
         event({"candidates": [{"content": [1]}]}),
         event({"candidates": [{"content": {"parts": [5], "new": 1}, "continuationToken": "t"}]}),
         event({"candidates": [{"logprobsResult": 1}]}),
         event({"candidates": [{"groundingMetadata": 2}]}),
+        event({"candidates": [{"urlContextMetadata": 3, "citationMetadata": 4}]}),
     )
     assert said(*body) == [
         Unrecognized(b"hello"),
@@ -250,13 +257,22 @@ def test_what_is_not_understood_is_handed_on() -> None:
         Unrecognized(b'{"this": 1}'),
         Unrecognized(b"{}"),
         Unrecognized(b"7", "candidates[0]"),
+        Text("a"),
         Unrecognized(b"[1]", "candidates[0].content"),
         Unrecognized(b"5", "candidates[0].content.parts"),
         Unrecognized(b"1", "candidates[0].content.new"),
         Unrecognized(b'"t"', "candidates[0].continuationToken"),
         Unrecognized(b"1", "candidates[0].logprobsResult"),
         Unrecognized(b"2", "candidates[0].groundingMetadata"),
+        Unrecognized(b"4", "candidates[0].citationMetadata"),
+        Unrecognized(b"3", "candidates[0].urlContextMetadata"),
     ]
+
+
+def test_lines_that_are_no_events() -> None:
+    """An object that is not whole when the body ends is passed on, too."""
+    outcome = drive(ask(), OVER + b"wait\n{\n")
+    assert [event.raw for event in outcome.reply.unrecognized] == [b"wait", b"{\n"]
 
 
 def test_half_a_character() -> None:
@@ -264,6 +280,12 @@ def test_half_a_character() -> None:
     half = chunk(text("\u20ac", thoughtSignature="cw==")).replace("\u20ac".encode(), b"\xe2")
     form = {"text": "\ufffd", "thoughtSignature": "cw=="}
     assert shown(said(half)) == [native(form), Text("\ufffd")]
+    half = chunk(call("f", {"a": "\u20ac"})).replace("\u20ac".encode(), b"\xe2")
+    assert ToolCallEnd(0, "", "f", '{"a": "\ufffd"}', True) in receive(half, OVER).events
+    metadata = grounded([web("u")], support(0, 3, "\u20ac", 0))
+    body = chunk(text("\u20ac")), chunk(groundingMetadata=metadata)
+    cut = b"".join(body).replace("\u20ac".encode(), rb"\ud83d")
+    assert sources(cut) == [Citation("u", start=0, end=1)]
 
 
 def test_malformed() -> None:
@@ -274,6 +296,7 @@ def test_malformed() -> None:
 
 
 def test_a_stream_without_a_reason_is_cut() -> None:
+    assert isinstance(receive(event({"candidates": [{}]})).error, Truncated)
     outcome = receive(chunk(text("a")))
     assert outcome.events == [Text("a")]
     assert isinstance(outcome.error, Truncated)
@@ -294,11 +317,21 @@ def test_half_an_event_after_a_reason_takes_it_back(ending: Ending) -> None:
 
 def test_what_follows_a_reason_takes_it_back() -> None:
     reason = chunk(text("a"), finish="STOP")
-    for more in (text("b"), {"executableCode": {"code": "1"}}, call("f", {})):
+    content: Any = (
+        *(text("b"), text("b", thought=True), text("b", thoughtSignature="cw=="), 5),
+        *({"executableCode": {"code": "1"}}, call("f", {}), call("", {"a": 1}), call("f")),
+        *({"functionCall": 1}, {"inlineData": {"mimeType": "image/png", "data": "iQ=="}}),
+    )
+    for more in content:
         assert isinstance(receive(reason, chunk(more)).error, Truncated)
         receive(reason, chunk(more), OVER).succeeded()
     usage = event({"usageMetadata": {"promptTokenCount": 1}})
-    for more in (chunk(text("")), chunk(), usage):
+    over: Any = {"functionCall": {}}  # the end of a call
+    nothing: Any = (text(""), text("", thought=True), over, {}, {"videoMetadata": {}})
+    for part in nothing:
+        receive(reason, chunk(part)).succeeded()
+    empty = (event({"candidates": [{"content": content}]}) for content in ({"role": "model"}, [1]))
+    for more in (chunk(), usage, *empty):
         receive(reason, more).succeeded()
 
 
@@ -320,6 +353,8 @@ def test_each_candidate_has_a_reason() -> None:
     ]
     extra = {"generationConfig": {"candidateCount": 2}}
     assert isinstance(receive(one, extra=extra).error, Truncated)
+    other: Any = {"generationConfig": {"seed": 7}}
+    assert isinstance(receive(one, n=2, extra=other).error, Truncated)
     receive(one, extra={"generationConfig": {"candidateCount": "many"}}).succeeded()
     receive(one, extra={"generationConfig": 1}).succeeded()
 
@@ -368,8 +403,13 @@ def test_a_blocked_prompt() -> None:
         outcome = drive(ask(), Response(body, 200, [], ending))
         assert isinstance(outcome.error, ContentFiltered)
         assert outcome.error.code == "SAFETY"
-    feedback = {"blockReason": "OTHER", "blockReasonMessage": "no"}
-    receive(event({"promptFeedback": feedback})).refused_by(ContentFiltered, "OTHER: no")
+        assert outcome.error.message == "the service refused: the prompt was blocked: SAFETY"
+        assert b"HATE_SPEECH" in outcome.error.data
+    for told, words in (("no" * 2000, f"OTHER: {'no' * 1000}"), ("", "OTHER"), (7, "OTHER")):
+        feedback: Any = {"blockReason": "OTHER", "blockReasonMessage": told}
+        error = receive(event({"promptFeedback": feedback})).refused_by(ContentFiltered).error
+        assert isinstance(error, ContentFiltered)
+        assert error.message == f"the service refused: the prompt was blocked: {words}"
 
 
 # Calls
@@ -419,6 +459,13 @@ def test_a_call_without_arguments_that_may_be_cut() -> None:
         assert end == ToolCallEnd(0, "", "f", "{}", complete)
 
 
+def test_a_call_of_a_service_that_gives_no_reasons() -> None:
+    """What proves that the answer is whole proves that of its calls."""
+    provider = GEMINI.replace(owes="body_end")
+    outcome = drive(provider.exchange(as_chat("hi", model="m")), chunk(call("f"))).succeeded()
+    assert outcome.events[-2:] == [ToolCallEnd(0, "", "f", "{}", True), End("body_end")]
+
+
 def test_a_signed_call() -> None:
     part = {**call("f", {"a": 1}, id="c"), "thoughtSignature": "c2ln"}
     assert shown(said(chunk(part, text("")))) == [
@@ -454,6 +501,7 @@ def arguments_of(*pieces: Any) -> tuple[str, bool]:
     end = found[-1]
     assert isinstance(end, ToolCallEnd)
     assert found[0] == ToolCallStart(0, "", "f")
+    assert not any(isinstance(each, Native) for each in found)
     return end.arguments, end.complete
 
 
@@ -469,12 +517,17 @@ def test_arguments_in_pieces() -> None:
         piece("$.h", numberValue=5),
         piece("$.h", stringValue="now a text"),
         piece("$.i[0][0]", boolValue=True),
+        *(piece(f"$.j[{place}]", numberValue=place) for place in (0, 1, 2)),
+        piece("$.j[1]", numberValue=5),
     )
     assert arguments_of(*pieces) == (
         '{"a":{"b":["xy",{"c":1.5}]},"d":false,"e \'f":null,"g":null,"h":"now a text",'
-        '"i":[[true]]}',
+        '"i":[[true]],"j":[0,5,2]}',
         True,
     )
+    half = chunk(partial(piece("$.a", numberValue="\u20ac"), more=False))
+    *_, end = said(chunk(call("f", willContinue=True)), half.replace(b"\xe2\x82\xac", b"\xe2"))
+    assert end == ToolCallEnd(0, "", "f", '{"a":"\ufffd"}', True)
 
 
 @pytest.mark.parametrize(
@@ -482,7 +535,7 @@ def test_arguments_in_pieces() -> None:
     [
         piece("$", stringValue="a"),
         piece("", stringValue="a"),
-        piece("a", stringValue="a"),
+        *(piece("a", stringValue="a"), piece("a.b", stringValue="a")),
         piece("$.a..b", stringValue="a"),
         piece("$.a[*]", stringValue="a"),
         piece("$.a"),
@@ -565,6 +618,13 @@ def test_odd_fragments_of_a_call() -> None:
     ]
 
 
+def test_arguments_that_come_whole_and_in_pieces() -> None:
+    """Nobody knows how to join them."""
+    begin = chunk(call("f", {"b": 1}, willContinue=True))
+    *_, end = said(begin, chunk(partial(piece("$.a", numberValue=1), more=False)))
+    assert end == ToolCallEnd(0, "", "f", '{"a":1}', False)
+
+
 def test_limits_of_arguments_in_pieces() -> None:
     begin = chunk(call("f", willContinue=True))
     many = [chunk(partial(piece(f"$.a{n}.b", boolValue=True))) for n in range(20)]
@@ -572,6 +632,9 @@ def test_limits_of_arguments_in_pieces() -> None:
     long = chunk(partial(piece("$.a", stringValue="x" * 300, willContinue=True)))
     outcome = receive(begin, long, long, limits=Limits(event=500))
     outcome.refused_by(LimitExceeded, "the arguments of a call of more than 500 bytes")
+    size = 2 * len(json.dumps(piece("$.a", stringValue="x" * 300, willContinue=True)))
+    receive(begin, long, long, OVER, limits=Limits(event=size)).succeeded()
+    receive(begin, long, long, limits=Limits(event=size - 1)).refused_by(LimitExceeded)
 
 
 # Other parts
@@ -589,7 +652,8 @@ def test_signatures() -> None:
         *(native(thought, 3), Reasoning("so", part=3)),
         native(empty, 4),
     ]
-    assert said(chunk(text("a", thoughtSignature=""))) == [Text("a")]
+    for nothing in ("", None):
+        assert said(chunk(text("a", thoughtSignature=nothing))) == [Text("a")]
 
 
 def test_code() -> None:
@@ -609,10 +673,10 @@ def test_unknown_parts() -> None:
 
 
 def test_pictures() -> None:
-    data = b64encode(b"\x89PNG\xfb\xff").decode()
+    data = b64encode(b"\x89PN\xfb\xef\xff").decode()
     blob = {"inlineData": {"mimeType": "image/png", "data": data}}
     signed = {**blob, "thoughtSignature": "cw=="}
-    picture = Image(b"\x89PNG\xfb\xff", "image/png")
+    picture = Image(b"\x89PN\xfb\xef\xff", "image/png")
     assert said(chunk(blob)) == [picture]
     assert shown(said(chunk(signed))) == [native(signed), picture]
     second = receive(chunk(blob, index=1), n=2).events
@@ -667,6 +731,9 @@ def test_usage() -> None:
     }
     usage = receive(chunk(finish="STOP", usage=told)).succeeded().reply.usage
     assert usage == Usage(1487, 215, 1702, 12, None, 170, told)
+    rest = {"toolUsePromptTokenCount": 5, "thoughtsTokenCount": 3}
+    usage = receive(chunk(finish="STOP", usage=rest)).succeeded().reply.usage
+    assert usage == Usage(5, 3, None, None, None, 3, rest)
 
 
 def test_the_last_count_of_each_kind_counts() -> None:
@@ -680,6 +747,9 @@ def test_the_last_count_of_each_kind_counts() -> None:
     ]
     assert usages[-1].raw == {**traffic, "cachedContentTokenCount": 5, **last}
     assert said(event({"usageMetadata": 1, "responseId": "r"})) == [Start("r", "")]
+    assert said(event({"modelVersion": "m"})) == [Start("", "m")]
+    begun = event({"responseId": "r"})
+    assert said(begun, begun, chunk(text("a")), begun) == [Start("r", ""), Text("a")]
 
 
 def test_counts_that_grow() -> None:
@@ -706,6 +776,8 @@ def test_log_probabilities() -> None:
     alternatives = [TokenLogProb("a", -0.5)]
     tokens = [TokenLogProb("a", -0.5, None, alternatives), TokenLogProb("b", float("-inf"))]
     assert said(chunk(text("ab"), logprobsResult=result)) == [Text("ab"), LogProbs(tokens)]
+    second = receive(chunk(text("ab"), index=1, logprobsResult=result), n=2).events
+    assert second == [Text("ab", index=1), LogProbs(tokens, index=1)]
     nothing: dict[str, Any] = {}
     tops = {**result, "topCandidates": [nothing, nothing]}
     assert said(chunk(logprobsResult=tops))[0] == LogProbs(
@@ -770,27 +842,47 @@ def test_what_a_place_is_counted_in() -> None:
     assert places(support(4, 7, None, 0)) == [(3, 0, 3)]
     for nowhere in (support(0, 3, "two", 0), support(0, 99, None, 0), support(3, 2, None, 0)):
         assert places(nowhere) == [(0, None, None)]
-    assert places(support(0, 3, "one", 0, partIndex=-1)) == [(1, 0, 3)]
+    for number in (-1, -2):
+        assert places(support(0, 3, "one", 0, partIndex=number)) == [(1, 0, 3)]
+        assert places(support(0, 3, "two", 0, partIndex=number)) == [(0, None, None)]
+    assert places(support(4, 4, None, 0)) == [(3, 0, 0)]
     assert places(support(0, 3, "one", 0, partIndex="x")) == [(1, 0, 3)]
     assert places({"segment": {"text": "a"}, "groundingChunkIndices": [0]}) == [(0, None, None)]
     assert places({"groundingChunkIndices": [0]}) == [(0, None, None)]
     assert places({"groundingChunkIndices": 0}) == [(0, None, None)]
     wrong = {"segment": {"startIndex": "x", "endIndex": 3, "text": 1}}
     assert places({**wrong, "groundingChunkIndices": [0]}) == [(1, 0, 3)]
+    signed = chunk(text("ab", thoughtSignature="c2ln"))
+    [source] = sources(signed, chunk(groundingMetadata=grounded([one], support(0, 2, "ab", 0))))
+    assert (source.part, source.start, source.end) == (0, 0, 2)
     nothing = chunk(groundingMetadata=grounded([one], support(0, 0, None, 0)))
     assert sources(nothing) == [Citation("https://a.test")]
 
 
 def test_places_counted_in_bytes() -> None:
-    texts = {1: "h\u20ac ", 4: "\U0001f600b"}
+    texts = {1: "h\u20ac ", 2: "xy", 4: "\U0001f600b"}
     places = [(1, 3), (1, 2), (1, 0), (1, 4), (1, -1), (4, 1), (9, 0)]
     assert byte_places(texts, places) == {
         (1, 0): 0,
         (1, 2): 4,
         (1, 3): 5,
-        (4, 1): 9,
-        (4, 2): 10,
+        (2, 2): 7,
+        (4, 1): 11,
+        (4, 2): 12,
     }
+
+
+@pytest.mark.parametrize("size", [4095, 4096, 4097, 8192])
+def test_places_in_a_text_that_grows(size: int) -> None:
+    """Sources come before its end, and wherever a block of it ends."""
+    spoken = Spoken()
+    spoken.begin(0)
+    spoken.pieces.append("a" * size)
+    assert spoken.span(size - 1, size, "a", 0) == Span(0, size - 1, size)
+    assert spoken.span(size, size + 1, None, 0) is None
+    spoken.pieces.append("\u20ac" * 5000 + "b")
+    assert spoken.span(size + 3, size + 6, "\u20ac", 0) == Span(0, size + 1, size + 2)
+    assert spoken.span(size + 15000, size + 15001, "b", 0) == Span(0, size + 5000, size + 5001)
 
 
 def test_places_in_a_long_text() -> None:
@@ -807,9 +899,12 @@ def test_sources_of_all_kinds() -> None:
     chunks: Any = [
         {"retrievedContext": {"uri": "gs://d", "title": "D", "text": "its words"}},
         {"retrievedContext": {"documentName": "doc-1", "text": "more"}},
+        {"retrievedContext": {"documentName": "doc-2"}},
+        {"web": {"title": "T"}},
         {"maps": {"uri": "https://maps.test", "title": "M", "placeId": "p"}},
         {"image": {"sourceUri": "https://i.test", "imageUri": "https://i.test/1.png"}},
         {"new": {}},
+        {"web": 5},
         5,
         web("https://a.test"),
         web("https://a.test"),
@@ -819,14 +914,19 @@ def test_sources_of_all_kinds() -> None:
     assert found == [
         Citation("gs://d", "D", quote="its words"),
         Citation(source="doc-1", quote="more"),
+        Citation(source="doc-2"),
+        Citation(title="T"),
         Citation("https://maps.test", "M", source="p"),
         Citation("https://i.test"),
         Citation("https://a.test"),
         Unrecognized(json.dumps(metadata).encode(), "candidates[0].groundingMetadata"),
     ]
     assert said(chunk(groundingMetadata={})) == []
-    plain = {"groundingChunks": [web("https://a.test")]}
-    assert said(chunk(groundingMetadata=plain)) == [Citation("https://a.test")]
+    page: Any = {"uri": "https://a.test", "title": "A", "domain": "a.test"}
+    plain = {"groundingChunks": [{"web": page}]}
+    assert said(chunk(groundingMetadata=plain)) == [Citation("https://a.test", "A")]
+    second = receive(chunk(groundingMetadata=plain, index=1), n=2).events
+    assert second == [Citation("https://a.test", "A", index=1)]
     assert len(said(chunk(groundingMetadata={"groundingChunks": chunks[:1]}))) == 2
 
 
@@ -870,6 +970,8 @@ def test_pages_that_were_read() -> None:
     plain = {"groundingChunks": [web("https://a.test", "A")]}
     body = chunk(groundingMetadata=plain, urlContextMetadata=context)
     assert said(body) == [Citation("https://a.test", "A")]
+    second = receive(chunk(urlContextMetadata=context, index=1), n=2).events
+    assert second == [Citation("https://a.test", index=1)]
 
 
 # Several candidates, arrays, documents
@@ -883,6 +985,27 @@ def test_candidates() -> None:
         *(STOP, ToolCallEnd(0, "", "f", "{}", True, index=1)),
         *(Finish("STOP", "tool_call", index=1), END),
     ]
+
+
+def test_texts_of_candidates_by_turns() -> None:
+    """Each has parts of its own."""
+    thought, one, other = text("so", thought=True), chunk(text("a")), chunk(text("b"), index=1)
+    heard = receive(chunk(thought, index=1), *[other, one, one] * 2).events
+    texts = [Text("b", part=1, index=1), Text("a"), Text("a")]
+    assert heard[1:] == texts * 2
+
+
+def test_all_that_a_candidate_says_is_its_own() -> None:
+    blob = {"inlineData": {"mimeType": "image/png", "data": "iQ=="}}
+    body = chunk(
+        *(text("so", thought=True), text("so", thought=True, thoughtSignature="c2ln")),
+        *(text("a"), text("b", thoughtSignature="c2ln"), blob, call("f", {"a": 1}), {"new": 1}),
+        *(call("g", willContinue=True), partial(piece("$.a", numberValue=1), more=False)),
+        index=1,
+    )
+    *events, end = receive(body, chunk(finish="STOP", index=1)).succeeded().events
+    assert {getattr(event, "index", None) for event in events} == {1}
+    assert end == END
 
 
 def array(*values: Any) -> bytes:
@@ -955,10 +1078,16 @@ def test_documents_that_are_no_success() -> None:
     whole({"promptFeedback": {"blockReason": "SAFETY"}}).refused_by(ContentFiltered)
     others: Any = ({"totalTokens": 3}, {"predictions": []})
     for other in others:
-        assert isinstance(whole(other).error, UnexpectedContent)
-    error = {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}
-    whole({"error": error}).refused_by(RateLimited, "slow down")
-    whole({"candidates": [], "error": error}).refused_by(RateLimited, "slow down")
+        error = whole(other).refused_by(UnexpectedContent).error
+        assert isinstance(error, UnexpectedContent)
+        assert error.message == "a JSON document without candidates"
+        assert json.loads(error.data) == other
+    told = {"error": {"message": "slow down", "status": "RESOURCE_EXHAUSTED"}}
+    refused: Any = (told, [told], {"candidates": [], **told})
+    for value in refused:
+        error = whole(value).refused_by(RateLimited, "slow down").error
+        assert isinstance(error, RateLimited)
+        assert json.loads(error.data) in (value, told)
 
 
 # Errors
@@ -1006,8 +1135,15 @@ def test_a_pretty_error_amid_a_stream() -> None:
         data = json.dumps(value, indent=2).encode() + b"\n"
         outcome = receive(chunk(text("a")), data).refused_by(Overloaded, "the reason is blue")
         assert outcome.events == [Text("a")]
-    named = b'event: error\ndata: {"message":"no"}\n\n'
-    receive(chunk(text("a")), named).refused_by(Refused, "no")
+    for named in (b'{"message":"no"}', b"no"):
+        head = b"event: error\ndata: "
+        receive(chunk(text("a")), head + named + b"\n\n").refused_by(Refused, "no")
+    told = json.dumps({"error": {"message": "no", "status": "RESOURCE_EXHAUSTED"}}).encode()
+    for data in (told, b"[" + told + b"]"):
+        for head in (b"event: error\ndata: ", b"data:   "):
+            outcome = receive(chunk(text("a")), head + data + b"\n\n").refused_by(RateLimited)
+            assert isinstance(outcome.error, RateLimited)
+            assert outcome.error.data.strip() == data
     beside = event({"candidates": [candidate(text("a"))], **rpc(503, "UNAVAILABLE")})
     assert receive(beside).refused_by(Overloaded).events == [Text("a")]
     told = event({"message": "it broke"})
@@ -1023,7 +1159,8 @@ def refusal(status: int, word: str, *details: Any, message: str = "no") -> Refus
 
 def test_a_wrong_key() -> None:
     info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
-    error = refusal(400, "INVALID_ARGUMENT", "odd", {}, info)
+    odd: Any = ("odd", {}, {"reason": 5}, {"reason": ""})
+    error = refusal(400, "INVALID_ARGUMENT", *odd, info)
     assert type(error) is AuthenticationFailed
     assert error.code == "API_KEY_INVALID"
 
@@ -1051,15 +1188,21 @@ def test_a_quota_that_waiting_does_not_help() -> None:
 
 def test_errors_of_others() -> None:
     """Of gateways, that don't have all of it."""
-    for body, kind in (
-        ({"error": {"message": "no", "code": 429}}, Refused),
-        ({"error": {"message": "no", "status": "RESOURCE_EXHAUSTED"}}, RateLimited),
-        ({"error": "no"}, Refused),
-        ([{"error": "no"}], Refused),
-        ([], Refused),
-    ):
-        response = Response(json.dumps(body).encode(), 500, JSON)
-        assert isinstance(alike(ask(), response).error, kind)
+    word = "RESOURCE_EXHAUSTED"
+    bodies: Any = (
+        ({"error": {"message": "no", "code": 429}}, Refused, "429", None),
+        ({"error": {"message": "no", "status": word}}, RateLimited, None, word),
+        ({"error": {"message": "no", "status": word, "code": "7"}}, RateLimited, None, word),
+        ({"error": {"message": "no", "status": 5}}, Refused, None, None),
+        ({"error": {"message": 5, "status": word}}, Refused, None, None),
+        ({"error": "no"}, Refused, None, None),
+        ([{"error": "no"}], Refused, None, None),
+        ([], Refused, None, None),
+    )
+    for body, kind, code, type in bodies:
+        error = alike(ask(), Response(json.dumps(body).encode(), 500, JSON)).refused_by(kind).error
+        assert isinstance(error, Refused)
+        assert (error.code, error.type, error.lasting) == (code, type, False)
 
 
 # What is hostile

@@ -15,6 +15,7 @@ from tokenwire.protocols.chat import (
     Part,
     ReasoningPart,
     RefusalPart,
+    Role,
     TextPart,
     Tool,
     ToolCall,
@@ -22,7 +23,7 @@ from tokenwire.protocols.chat import (
 )
 from tokenwire.protocols.errors import BadRequest, LocalProtocolError
 from tokenwire.protocols.events import Native
-from tokenwire.protocols.formats.gemini.body import count_of
+from tokenwire.protocols.formats.gemini.body import count_of, sealed
 from tokenwire.protocols.formats.gemini.request import model_path
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.service import Service
@@ -100,36 +101,64 @@ def test_gemma_takes_no_instruction_of_the_system() -> None:
     said = {"role": "user", "parts": [{"text": "be brief"}, {"text": "a"}]}
     assert asked(system, user("a"), model="gemma-3-27b-it") == {"contents": [said]}
     found = asked(system, model("a"), model="models/gemma-3-27b-it")["contents"]
+    assert found[0] == {"role": "user", "parts": [{"text": "be brief"}]}
     assert [each["role"] for each in found] == ["user", "model"]
 
 
-def test_what_is_refused() -> None:
-    assert "not the system's" in refused(Message("system", "a"))
-    assert "before all others" in refused(user("a"), Message("system", "b"))
-    assert "unknown call ('c')" in refused(user("a"), tool("c"))
-    assert "name" in refused(Message("user", "a", name="b"))
-    call = ToolCall("c", "f", "[1]")
-    assert "not one JSON object" in refused(user("a"), model(call))
-    assert "nothing of the assistant message" in refused(user("a"), model(ReasoningPart("b")))
-    assert "ImagePart has no place in system" in refused(
-        Message("system", (ImagePart("https://a.test/1.png"),)), user("a")
-    )
+HELLO = user("a")
+SYSTEM: tuple[Role, ...] = ("system", "developer")
+UNSAID = "nothing of the assistant message can be said here: leave it out"
+UNKNOWN = "a result of an unknown call ('c'): give the name of its function"
+
+
+@pytest.mark.parametrize(
+    ("messages", "words"),
+    [
+        ([Message("system", "a")], "gemini needs a message that is not the system's"),
+        ([HELLO, Message("system", "b")], "gemini: put the system's messages before all others"),
+        ([HELLO, tool("c")], UNKNOWN),
+        ([HELLO, tool("x" * 99)], f"a result of an unknown call ('{'x' * 80}')"),
+        ([Message("user", "a", name="b")], "gemini can't take a message's name"),
+        ([HELLO, model(ToolCall("c", "f", "[1]"))], "the call 'f' (c) has arguments that are not"),
+        ([HELLO, model(ReasoningPart("b"))], UNSAID),
+        *(
+            ([Message(role, (part,)), HELLO], f"{type(part).__name__} has no place in {role}")
+            for part in (ImagePart("https://a.test/1.png"), FilePart("https://a.test/1.pdf"))
+            for role in SYSTEM
+        ),
+        ([HELLO, tool("c", (RefusalPart("a"),), name="f")], "RefusalPart has no place in tool"),
+        ([user(RefusalPart("a"))], "RefusalPart has no place in user messages"),
+        ([user(ReasoningPart("a"))], "ReasoningPart has no place in user messages"),
+        ([user(ToolCall("c", "f", ""))], "ToolCall has no place in user messages"),
+        ([user(TextPart("a", cache="5m"))], "gemini can't take cache marks"),
+        (
+            [HELLO, model(ToolCall("c", "f", "a", custom=True))],
+            "gemini can't take custom tool calls",
+        ),
+        ([user(Opaque(form([1])))], "a native form of gemini is a part: an object"),
+        ([HELLO, tool("c", (Opaque(form([1])),), name="f")], "a native form of gemini is a part"),
+        (
+            [user(Opaque(form({"type": "x"}, "anthropic")))],
+            "a part of the user message is in the words of anthropic",
+        ),
+    ],
+)
+def test_what_is_refused(messages: list[Message], words: str) -> None:
+    assert refused(*messages).startswith(words)
+
+
+def test_options_that_are_refused() -> None:
     assert "parallel" in refused(parallel=False)
     assert "strict" in refused(tools=[Tool("f", strict=True)])
     assert "effort is none, minimal, low, medium, high" in refused(effort="max")
-    assert "cache" in refused(user(TextPart("a", cache="5m")))
-    assert "custom" in refused(user("a"), model(ToolCall("c", "f", "a", custom=True)))
-    assert "a part: an object" in refused(user(Opaque(form([1]))))
-    assert "anthropic" in refused(user(Opaque(form({"type": "x"}, "anthropic"))))
 
 
 @pytest.mark.parametrize("name", ["../x", "a?b", "a&b", "a#b", "a%2Fb", "a b"])
 def test_a_model_that_leaves_its_place(name: str) -> None:
-    assert "no part of a path" in refused(model=name)
-    with pytest.raises(
-        LocalProtocolError, match=f"'{'?' * 100}' is no part of a path".replace("?", "[?]")
-    ):
+    assert refused(model=name) == f"a model of the name {name!r} is no part of a path"
+    with pytest.raises(LocalProtocolError) as caught:
         model_path("?" * 999)
+    assert str(caught.value) == f"a model of the name '{'?' * 100}' is no part of a path"
 
 
 def test_parts_of_the_user() -> None:
@@ -142,7 +171,7 @@ def test_parts_of_the_user() -> None:
         ImagePart("https://a.test/1.webp?x=1"),
         ImagePart("https://a.test/1"),
         FilePart.of_bytes(b"\x89", "application/pdf", "a.pdf"),
-        FilePart("gs://bucket/a.mp4", "video/mp4", "a film"),
+        FilePart("gs://bucket/a.mp4", "video/webm", "a film"),
         Opaque(form({"videoMetadata": {}, "fileData": {"fileUri": "https://youtu.be/x"}})),
     ]
     assert contents(user(*parts)) == [
@@ -163,7 +192,7 @@ def test_parts_of_the_user() -> None:
                 },
                 {
                     "fileData": {
-                        "mimeType": "video/mp4",
+                        "mimeType": "video/webm",
                         "fileUri": "gs://bucket/a.mp4",
                         "displayName": "a film",
                     }
@@ -222,6 +251,10 @@ def test_two_calls_and_their_results() -> None:
     assert list(body) == ["contents", "systemInstruction"]
     assert [each["role"] for each in body["contents"]] == ["user", "model", "user", "user"]
     assert body["contents"][2]["parts"] == [answer("f", "1", "a"), answer("g", "2", "b")]
+    again = contents(*(user("hi"), model(*calls), tool("b"), tool("a")) * 2)
+    assert again[2] == again[5] == ("user", [answer("f", id="a"), answer("g", id="b")])
+    twice = contents(user("hi"), model(*calls), tool("a", "1"), tool("a", "2"))
+    assert twice[2][1] == [answer("f", "1", "a"), answer("f", "2", "a")]
 
 
 def test_ids_are_those_of_the_call() -> None:
@@ -230,9 +263,13 @@ def test_ids_are_those_of_the_call() -> None:
     own: Any = {"functionCall": {"name": "g", "args": {}, "id": "wire"}}
     calls = ToolCall("a", "f", "{}", native=form(bare)), ToolCall("b", "g", "{}", native=form(own))
     found = contents(user("hi"), model(*calls), tool("a"), tool("b"))
-    assert found[2][1] == [answer("f"), answer("g", id="wire")]
+    assert found[2] == ("user", [answer("f"), answer("g", id="wire")])
     odd = ToolCall("c", "h", "{}", native=form({"functionCall": 1}))
     assert contents(user("hi"), model(odd), tool("c"))[2][1] == [answer("h")]
+    number = ToolCall("c", "h", "{}", native=form({"functionCall": {"name": "h", "id": 5}}))
+    assert contents(user("hi"), model(number), tool("c"))[2][1] == [answer("h")]
+    plain = ToolCall("", "h", "{}")
+    assert contents(user("hi"), model(plain))[1][1] == [{"functionCall": {"name": "h", "args": {}}}]
 
 
 def test_results_without_ids_answer_the_calls_in_order() -> None:
@@ -348,10 +385,10 @@ class Sealer:
 
 
 def understood(
-    body: Any, path: str = ":streamGenerateContent?alt=sse", sealed: bool = True
+    body: Any, path: str = ":streamGenerateContent?alt=sse", unseals: bool = True
 ) -> Chat:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    responder = Service(GEMINI, sealer=Sealer() if sealed else None).responder()
+    responder = Service(GEMINI, sealer=Sealer() if unseals else None).responder()
     headers = [(b"content-type", b"application/json")]
     request = Request("POST", f"https://x/v1beta/models/m{path}", headers, data)
     chat = responder.receive_request(request)
@@ -442,7 +479,8 @@ def test_streamed_or_whole() -> None:
 
 def test_what_is_understood_of_the_system() -> None:
     assert heard(systemInstruction="be brief").messages[0] == Message("system", "be brief")
-    assert heard(systemInstruction={"role": "system"}).messages == (Message("user", "hi"),)
+    for nothing in ({"role": "system"}, None):
+        assert heard(systemInstruction=nothing).messages == (Message("user", "hi"),)
 
 
 def test_arguments_are_understood_byte_for_byte() -> None:
@@ -453,10 +491,14 @@ def test_arguments_are_understood_byte_for_byte() -> None:
             body = b'{"contents":[{"role":"model","parts":[%b]}]}' % part
             [call] = understood(body).messages[0].tool_calls
             assert call.arguments == args
+            assert call.native is None or args.encode() in call.native.raw
             again = GEMINI.exchange(as_chat("a", model="m").then(Message("assistant", (call,))))
             request = again.next_request()
             assert request is not None
             assert b'"args":' in request.body
+    half = b'{"contents":[{"role":"model","parts":[{"functionCall":{"name":"f","args":%b}}]}]}'
+    [call] = understood(half % b'{"a":"\xe2\x82"}').messages[0].tool_calls
+    assert call.arguments == '{"a":"\ufffd"}'
     assert parts_of({"functionCall": {"name": "f"}}) == [ToolCall("", "f", "{}")]
     bare = {"functionCall": {"name": "f", "args": None, "id": "c"}}
     assert parts_of(bare) == [ToolCall("c", "f", "{}")]
@@ -487,6 +529,7 @@ def test_signed_parts() -> None:
         b64encode(b"skip_thought_signature_validator").decode(),
         "not base64!",
         b64encode(b"\xff").decode(),
+        sealed("anthropic~{}") + "!",
     ],
 )
 def test_odd_signatures(signature: str) -> None:
@@ -499,13 +542,14 @@ def test_odd_signatures(signature: str) -> None:
 def test_signatures_of_other_formats() -> None:
     """The sealer opens what it sealed; without one it is our own."""
     raw = b'{"type":"thinking","thinking":"so","signature":"EqQF"}'
-    signature = b64encode(b"anthropic~" + raw).decode()
+    signature = sealed(f"anthropic~{raw.decode()}")
+    assert signature == b64encode(b"anthropic~" + raw).decode()
     thought = {"text": "so", "thought": True, "thoughtSignature": signature}
     alone = {"text": "", "thoughtSignature": signature.replace("+", "-").replace("/", "_")}
     native = Native("anthropic", raw)
     assert parts_of(thought, alone) == [ReasoningPart("so", native), Opaque(native)]
     body = {"contents": [{"role": "model", "parts": [thought]}]}
-    [part] = understood(body, sealed=False).messages[0].parts
+    [part] = understood(body, unseals=False).messages[0].parts
     assert part.native is not None
     assert part.native.dialect == "gemini"
 
@@ -521,17 +565,31 @@ def test_thoughts_and_odd_parts() -> None:
         {"fileData": 5},
     )
     for part in odd:
+        assert parts_of(part) == [Opaque(form(part))]
+    further: Any = (
+        ({"text": "a", "new": 1}, TextPart),
+        ({"text": "so", "thought": True, "new": 1}, ReasoningPart),
+        ({"functionCall": {"name": "f", "new": 1}}, ToolCall),
+        ({"functionCall": {"name": "f"}, "new": 1}, ToolCall),
+        ({"fileData": {"fileUri": "u"}, "new": 1}, FilePart),
+    )
+    for part, kind in further:
         [found] = parts_of(part)
-        assert isinstance(found, Opaque)
-        assert json.loads(found.native.raw) == part
-    further = {"text": "a", "new": 1}
-    [found] = parts_of(further)
-    assert isinstance(found, TextPart)
-    assert found.native == form(further) or found.native is not None
-    calling = {"functionCall": {"name": "f", "new": 1}}
-    [found] = parts_of(calling)
-    assert isinstance(found, ToolCall)
-    assert found.native is not None
+        assert isinstance(found, kind)
+        assert found.native == form(part)
+    for more in ({"thoughtSignature": 5}, {"thoughtSignature": None}, {"inlineData": None}):
+        assert parts_of({"text": "a", **more}) == [TextPart("a")]
+
+
+@pytest.mark.parametrize(
+    "part", [{"executableCode": {"code": "\u20ac"}}, {"text": "\u20ac", "new": 1}]
+)
+def test_half_a_character_in_a_part(part: Any) -> None:
+    """It does not keep the part from going on."""
+    body: Any = {"contents": [{"role": "model", "parts": [part]}]}
+    raw = json.dumps(body, ensure_ascii=False).encode().replace(b"\xe2\x82\xac", b"\xe2")
+    expected = json.loads(json.dumps(part).replace("\\u20ac", "\\ufffd"))
+    assert contents(user("hi"), *understood(raw).messages)[1] == ("model", [expected])
 
 
 def test_media() -> None:
@@ -546,6 +604,14 @@ def test_media() -> None:
         ImagePart("https://a.test/1.png"),
         FilePart("https://youtu.be/x"),
     )
+
+
+def test_a_file_that_is_signed() -> None:
+    file = {"fileData": {"mimeType": "video/mp4", "fileUri": "u"}, "thoughtSignature": "cw=="}
+    [part] = parts_of(file)
+    assert isinstance(part, FilePart)
+    assert part.native is not None
+    assert json.loads(part.native.raw) == file
 
 
 def test_a_picture_with_a_name() -> None:
@@ -598,8 +664,9 @@ def test_results_in_other_words_go_back_as_they_came() -> None:
 
 @pytest.mark.parametrize("name", [{}, {"name": ""}, {"name": 5}])
 def test_a_result_needs_its_name(name: dict[str, Any]) -> None:
-    with pytest.raises(BadRequest, match="Name cannot be empty"):
+    with pytest.raises(BadRequest) as caught:
         messages({"functionResponse": {**name, "id": "c", "response": {"output": "a"}}})
+    assert caught.value.message == "function_response.name: Name cannot be empty."
 
 
 @pytest.mark.parametrize(
@@ -633,6 +700,13 @@ def test_understood_options(config: Any, options: Any, extra: Any) -> None:
     assert chat == as_chat("hi", model="m", extra=further, **options)
 
 
+def test_whole_numbers() -> None:
+    """Services want no `3.0` for one."""
+    config = {"responseLogprobs": True, "logprobs": 3.0, "topK": 3.0, "seed": "3"}
+    chat = heard(generationConfig=config)
+    assert [repr(value) for value in (chat.logprobs, chat.top_k, chat.seed)] == ["3", "3", "3"]
+
+
 def test_schemas() -> None:
     def schema(**config: Any) -> Any:
         config = {"responseMimeType": "application/JSON", **config}
@@ -652,10 +726,16 @@ def test_schemas() -> None:
     assert schema(responseJsonSchema={"type": "OBJECT"}) == {"type": "object"}
     assert schema(responseJsonSchema={"type": "Odd"}) == {"type": "Odd"}
     assert schema(responseJsonSchema=1) == {}
-    deep: Any = {"type": "OBJECT"}
-    for _ in range(70):
-        deep = {"items": deep}
-    assert json.dumps(schema(responseSchema=deep)).count("OBJECT") == 1
+    # What is nested deeper than 64 times is left as it is.
+    for depth, word in ((64, "object"), (66, "OBJECT")):
+        in_objects: Any = {"type": "OBJECT"}
+        in_lists: Any = {"type": "OBJECT"}
+        for _ in range(depth):
+            in_objects = {"items": in_objects}
+        for _ in range(depth // 2):
+            in_lists = {"anyOf": [in_lists]}
+        for deep in (in_objects, in_lists):
+            assert f'"{word}"' in json.dumps(schema(responseSchema=deep))
 
 
 def test_understood_tools() -> None:
@@ -677,7 +757,7 @@ def test_understood_tools() -> None:
     own = {"name": "f", "behavior": "BLOCKING"}
     [tool] = heard(tools=[{"functionDeclarations": [own]}]).tools
     assert tool.native is not None
-    assert json.loads(tool.native.raw) == own
+    assert (tool.native.dialect, json.loads(tool.native.raw)) == ("gemini", own)
 
 
 @pytest.mark.parametrize(
@@ -715,31 +795,33 @@ def test_tool_choices_of_its_own_are_kept(config: Any) -> None:
 
 
 REFUSED: list[tuple[Any, str]] = [
-    ({}, r"^\* GenerateContentRequest.contents: contents is not specified$"),
-    ({"systemInstruction": "a"}, "contents is not specified"),
-    (
-        {"contents": [{"role": "assistant", "parts": []}]},
-        r"^Please use a valid role: user, model\.$",
-    ),
-    ({"contents": {"parts": []}}, "Invalid JSON payload"),
+    ({}, "* GenerateContentRequest.contents: contents is not specified"),
+    ({"contents": None}, "* GenerateContentRequest.contents: contents is not specified"),
+    ({"systemInstruction": "a"}, "* GenerateContentRequest.contents: contents is not specified"),
+    ({"contents": [{"role": "assistant", "parts": []}]}, "Please use a valid role: user, model."),
+    ({"contents": {"parts": []}}, "Invalid JSON payload received: "),
     ({"contents": [{"parts": [5]}]}, "a part is an object"),
     ({"generationConfig": 5}, "generationConfig is an object"),
-    ({"generationConfig": {"topK": 3.5}}, "generation_config.topK"),
-    ({"generationConfig": {"seed": {}}}, "generation_config.seed"),
+    ({"generationConfig": {"topK": 3.5}}, "Invalid value at 'generation_config.topK'"),
+    ({"generationConfig": {"seed": {}}}, "Invalid value at 'generation_config.seed'"),
     (
         {"generationConfig": {"responseLogprobs": True, "logprobs": {"a": 1}}},
-        "generation_config.logprobs",
+        "Invalid value at 'generation_config.logprobs'",
     ),
     ({"generationConfig": {"stopSequences": "a"}}, "stopSequences is a list of strings"),
     ({"generationConfig": {"stopSequences": [1]}}, "stopSequences is a list of strings"),
-    ({"generationConfig": {"candidateCount": 1_000_000_000}}, "from 1 to 8"),  # a room for each
-    ({"generationConfig": {"candidateCount": -1}}, "from 1 to 8"),
-    ({"generationConfig": {"candidateCount": 9}}, "from 1 to 8"),
-    (b'{"contents":[{"parts":[{"text":"a"}]}],"labels":{"a":1e999}}', "Invalid JSON payload"),
+    # Each would take memory.
+    ({"generationConfig": {"candidateCount": 1_000_000_000}}, "candidateCount must be from 1 to 8"),
+    ({"generationConfig": {"candidateCount": -1}}, "candidateCount must be from 1 to 8"),
+    ({"generationConfig": {"candidateCount": 9}}, "candidateCount must be from 1 to 8"),
+    (
+        b'{"contents":[{"parts":[{"text":"a"}]}],"labels":{"a":1e999}}',
+        "Invalid JSON payload received",
+    ),
     ({"tools": {}}, "tools is a list"),
-    ({"tools": [5]}, "a tool is an object"),
-    ({"tools": [{"functionDeclarations": [5]}]}, "a function has a name"),
-    ({"tools": [{"functionDeclarations": [{}]}]}, "a function has a name"),
+    ({"tools": [5]}, "tools: a tool is an object"),
+    ({"tools": [{"functionDeclarations": [5]}]}, "tools: a function has a name"),
+    ({"tools": [{"functionDeclarations": [{}]}]}, "tools: a function has a name"),
     (b"[1]", "the request body"),
     (b"{", "the request body"),
 ]
@@ -749,8 +831,9 @@ REFUSED: list[tuple[Any, str]] = [
 def test_requests_that_a_service_refuses(body: Any, said: str) -> None:
     if "specified" not in said and not isinstance(body, bytes):
         body = {"contents": [{"parts": [{"text": "hi"}]}], **body}
-    with pytest.raises(BadRequest, match=said) as caught:
+    with pytest.raises(BadRequest) as caught:
         understood(body)
+    assert caught.value.message.startswith(said)
     assert caught.value.status == 400
 
 
@@ -760,6 +843,7 @@ def test_requests_that_a_service_refuses(body: Any, said: str) -> None:
         ("g-1", "/models/g-1"),
         ("models/g-1@2", "/models/g-1@2"),
         ("tunedModels/a:b", "/tunedModels/a%3Ab"),
+        ("tunedModels/a/b", "/tunedModels/a%2Fb"),
         ("tunedmodels/a", "/models/tunedmodels%2Fa"),
     ],
 )

@@ -40,6 +40,7 @@ from tokenwire.protocols.events import (
     Unrecognized,
     Usage,
 )
+from tokenwire.protocols.reading import Asked
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.service import Responder, Service, pair
 from tokenwire.protocols.toolkit.http import Headers, Request
@@ -83,7 +84,7 @@ def stream(*events: Event, service: Service | None = None, n: int = 1) -> list[A
     found: list[Any] = []
     for unit in written(*events, service=service, n=n).split(b"\r\n\r\n")[:-1]:
         assert unit.startswith(b"data: ")
-        assert b"\n" not in unit
+        assert len(unit.splitlines()) == 1
         value = json.loads(unit.removeprefix(b"data: "))
         assert value.pop("modelVersion") == "m"
         assert value.pop("responseId").startswith("resp_")
@@ -147,16 +148,22 @@ def test_the_head_of_a_stream() -> None:
         assert status == 200
         assert (b"x-accel-buffering", b"no") in headers
     assert asked(WHOLE).head() == (200, JSON)
-    assert dict(asked().head()[1])[b"content-type"] == b"text/event-stream; charset=utf-8"
+    for path in (STREAM, f"{ARRAY}?x=1&alt=sse"):
+        assert dict(asked(path).head()[1])[b"content-type"] == b"text/event-stream; charset=utf-8"
 
 
 def test_the_example_of_the_sdk() -> None:
-    dialect = GEMINI.dialect
-    lines = dialect.sdk_example("http://x/v1beta", "m", "os.environ['K']").splitlines()
-    assert "import os" in lines
-    assert "'base_url': 'http://x'}" in "".join(lines), "the SDK adds a version by itself"
-    compile("\n".join(lines), "example", "exec")
-    assert "import os" not in dialect.sdk_example("http://x", "m", "'k'")
+    """It adds a version by itself."""
+    example = GEMINI.dialect.sdk_example("http://x/v1beta", "m", "os.environ['K']")
+    assert example.splitlines() == [
+        "# the google-genai SDK, in Python",
+        "import os",
+        "from google import genai",
+        "client = genai.Client(api_key=os.environ['K'], http_options={'base_url': 'http://x'})",
+        "for chunk in client.models.generate_content_stream(model='m', contents=\"Hello\"):",
+        '    print(chunk.text, end="")',
+    ]
+    assert "import os" not in GEMINI.dialect.sdk_example("http://x", "m", "'k'")
 
 
 def test_texts() -> None:
@@ -188,7 +195,12 @@ def test_calls() -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "told"), [("", {}), (' {"a":\n1,\r\n"b": "\\n"}\n', {"a": 1, "b": "\n"})]
+    ("args", "told"),
+    [
+        ("", {}),
+        (' {"a":\n1,\r\n"b": "\\n"}\n', {"a": 1, "b": "\n"}),
+        ('{"a":\r1}', {"a": 1}),
+    ],
 )
 def test_odd_arguments_of_calls(args: str, told: Any) -> None:
     """None, and such as are on several lines, which those of an event can't be."""
@@ -218,10 +230,14 @@ def test_native_forms() -> None:
         Reasoning("so", 2),
         Text("a", 3),
     ]
-    assert parts(*said) == [signed, picture, thought, {"text": "a"}]
-    for native in (Native("gemini", b"[1]"), Native("gemini", b"{")):
-        with pytest.raises(LocalProtocolError):
-            asked().send(native)
+    assert parts(*said) == whole_parts(*said) == [signed, picture, thought, {"text": "a"}]
+    called = ToolCallEnd(7, "", "h", "{}", True)  # its part is not known
+    assert len(parts(*said, called)) == 5
+    with pytest.raises(LocalProtocolError) as caught:
+        asked().send(Native("gemini", b"[1]"))
+    assert str(caught.value) == "a native form of gemini is a part: an object"
+    with pytest.raises(LocalProtocolError):
+        asked().send(Native("gemini", b"{"))
 
 
 def test_native_forms_of_other_formats() -> None:
@@ -239,9 +255,23 @@ def test_native_forms_of_other_formats() -> None:
     for found in (parts(*said, service=service), whole_parts(*said, service=service)):
         thought, sealed, called, alone = found
         assert thought == {"text": "so", "thought": True}
-        assert set(sealed) == {"text", "thought", "thoughtSignature"}
-        assert set(called) == {"functionCall", "thoughtSignature"}
-        assert set(alone) == {"text", "thoughtSignature"}
+        for signed in (sealed, called, alone):
+            del signed["thoughtSignature"]
+        assert sealed == {"text": "", "thought": True}
+        assert called == {"functionCall": {"name": "f", "args": {}}}
+        assert alone == {"text": ""}
+
+
+def test_native_forms_of_other_formats_come_back() -> None:
+    native = Native("anthropic", b"1")
+    service = Service(GEMINI, sealer=Sealer())
+    [signed] = parts(native, service=service)
+    contents: Any = [
+        {"role": "user", "parts": [{"text": "a"}]},
+        {"role": "model", "parts": [signed]},
+    ]
+    [part] = asked(service=service, contents=contents).chat.messages[1].parts
+    assert part.native == native
 
 
 def whole_parts(*events: Event, service: Service | None = None) -> list[Any]:
@@ -315,6 +345,10 @@ def test_usage() -> None:
         "thoughtsTokenCount": 5,
     }
     assert stream(Usage(), END)[0]["usageMetadata"] == {}
+    assert stream(Usage(3), END)[0]["usageMetadata"] == {"promptTokenCount": 3}
+    less = Usage(None, 3, reasoning_output_tokens=5)  # than there can be
+    counts = {"candidatesTokenCount": 0, "thoughtsTokenCount": 5}
+    assert stream(less, END)[0]["usageMetadata"] == counts
 
 
 def test_unknown_events() -> None:
@@ -366,6 +400,18 @@ def test_a_whole_answer_of_several_candidates() -> None:
         content(finishReason="STOP"),
         content({"text": "b"}, index=1, finishReason="STOP"),
     ]
+    signed: Any = {"text": "a", "thoughtSignature": "c2ln"}
+    native = Native("gemini", json.dumps(signed).encode())
+    said: list[Event] = [native, Text("a"), Text("b", index=1), END]
+    for n in (1, 2, 3):  # what nobody asked for is written, and what nobody said is empty
+        assert whole(*said, n=n)["candidates"] == [
+            content(signed, finishReason="STOP"),
+            content({"text": "b"}, index=1, finishReason="STOP"),
+            *([content(index=2, finishReason="STOP")] if n == 3 else []),
+        ]
+        assert [each["index"] for each in stream(*said, n=n)[-1]["candidates"]] == [0, 1, 2][
+            : max(n, 2)
+        ]
 
 
 def test_half_a_whole_answer_is_half_a_document() -> None:
@@ -381,7 +427,8 @@ def test_half_a_whole_answer_is_half_a_document() -> None:
 def test_half_a_whole_answer_has_only_the_calls_that_are_complete() -> None:
     """Calls of one function may have no id to tell them apart by."""
     responder = asked(WHOLE)
-    for event in (*call(0, "f", '{"a":1}'), *call(1, "f", '{"a":2}', part=1)[:-1]):
+    half = call(0, "f", '{"a":2}')[:-1]
+    for event in (*half, *call(1, "f", '{"a":1}', part=1)):
         responder.send(event)
     [candidate] = json.loads(responder.end() + b"}")["candidates"]
     assert candidate["content"]["parts"] == [{"functionCall": {"name": "f", "args": {"a": 1}}}]
@@ -397,18 +444,30 @@ def test_what_sources_support(stream: bool) -> None:
         *(Citation("u4", start=1, end=2, part=3), Citation("u5", start=0, end=2, part=4)),
         *(Citation("u6", start=0, end=9, part=3), Citation("u7", start=-1, end=1, part=3)),
         *(Citation("u8", start=0, end=1, part=9), Citation("u1", start=0, end=1, part=1)),
-        Citation("u9", start=2, end=1, part=1),
+        *(Citation("u9", start=2, end=1, part=1), Citation("u9", start=1, end=1, part=1)),
         *(STOP, END),
     ]
     path = STREAM if stream else WHOLE
     body = written(*said, path=path).strip().rpartition(b"data: ")[2]
     metadata = json.loads(body)["candidates"][0]["groundingMetadata"]
     urls = [chunk["web"]["uri"] for chunk in metadata["groundingChunks"]]
-    assert urls == ["u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8", "u1", "u9"]
-    assert [
-        (*each["groundingChunkIndices"], *each["segment"].values())
-        for each in metadata["groundingSupports"]
-    ] == [(0, 1, 5, "\u20ac "), (3, 10, 11, "b"), (4, 11, 13, "no"), (8, 0, 1, "h")]
+    assert urls == ["u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8", "u1", "u9", "u9"]
+    supports = [
+        *(
+            (0, 1, 5, "\u20ac "),
+            (3, 10, 11, "b"),
+            (4, 11, 13, "no"),
+            (8, 0, 1, "h"),
+            (10, 1, 1, ""),
+        ),
+    ]
+    assert metadata["groundingSupports"] == [
+        {
+            "segment": {"startIndex": start, "endIndex": end, "text": text},
+            "groundingChunkIndices": [number],
+        }
+        for number, start, end, text in supports
+    ]
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -503,14 +562,15 @@ def test_an_error_amid_the_answer() -> None:
 
 
 def test_a_blocked_prompt_is_an_answer() -> None:
-    for path, begin, end in (
-        (STREAM, b"data: ", b"\r\n\r\n"),
-        (ARRAY, b"[", b"\n]\n"),
-        (WHOLE, b"", b""),
+    for path, kind, begin, end in (
+        (STREAM, b"text/event-stream; charset=utf-8", b"data: ", b"\r\n\r\n"),
+        (ARRAY, b"application/json; charset=UTF-8", b"[", b"\n]\n"),
+        (WHOLE, b"application/json", b"", b""),
     ):
         responder = asked(path)
         body = responder.fail(ContentFiltered("no", code="JAILBREAK"))
-        assert responder.head()[0] == 200
+        status, headers = responder.head()
+        assert (status, dict(headers)[b"content-type"]) == (200, kind)
         said = json.loads(body.removeprefix(begin).removesuffix(end))
         feedback = {"blockReason": "JAILBREAK", "blockReasonMessage": "no"}
         assert said == {"promptFeedback": feedback}
@@ -557,8 +617,13 @@ def test_models() -> None:
     assert status == 200
     assert [each["name"] for each in listed["models"]] == [f"models/{n}" for n in GEMINI.models]
     status, model = answer_to(get("/v1beta/models/gemini-2.5-flash"))
-    assert (model["name"], model["displayName"]) == ("models/gemini-2.5-flash", "gemini-2.5-flash")
-    assert "generateContent" in model["supportedGenerationMethods"]
+    assert model == {
+        "name": "models/gemini-2.5-flash",
+        "displayName": "gemini-2.5-flash",
+        "inputTokenLimit": 1048576,
+        "outputTokenLimit": 65536,
+        "supportedGenerationMethods": ["generateContent", "countTokens"],
+    }
     bare = GEMINI.replace(models=())
     responder = Service(bare).responder()
     assert responder.receive_request(get("/models")) is None
@@ -579,7 +644,8 @@ def test_what_is_not_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "call"), [("POST", "embedContent"), ("GET", "generateContent?x=1")]
+    ("method", "call"),
+    [("POST", "embedContent"), ("GET", "generateContent?x=1"), ("GET", "generateContent?x?y")],
 )
 def test_what_is_not_there_is_told_without_the_key(method: str, call: str) -> None:
     sign = "&" if "?" in call else "?"
@@ -590,6 +656,24 @@ def test_what_is_not_there_is_told_without_the_key(method: str, call: str) -> No
         responder.receive_request(request)
     assert b"secret" not in responder.fail(caught.value)
     assert "secret" not in repr(caught.value)
+    assert "?" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("path", "known"),
+    [
+        (STREAM, Asked("m", True)),
+        (f"{ARRAY}/?x=1&alt=sse", Asked("m", True)),
+        (f"{ARRAY}?x=?alt=sse", Asked("m", True, alike=False)),
+        (ARRAY, Asked("m", True, alike=False)),
+        (WHOLE, Asked("m", False)),
+    ],
+)
+def test_what_a_relay_has_to_know(path: str, known: Asked) -> None:
+    service, request = Service(GEMINI), post(path)
+    assert service.responder().asked(request, service.route(request)[1]) == known
+    with pytest.raises(BadRequest):
+        service.responder().asked(Request("POST", request.url, JSON, b"["), {"model": "m"})
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,7 @@ def test_line_ends_and_blank_lines() -> None:
     expected = receive(say("a"), over()).events
     assert receive(say("a").replace(b"\n", b"\r\n"), b" \n\n", over()).events == expected
     assert receive(say("a"), over().rstrip()).events == expected
+    assert receive(b" " + say("a"), b"\t " + over()).events == expected
     assert receive(b"\xef\xbb\xbf", say("a"), over()).events == expected
 
 
@@ -215,7 +216,10 @@ def test_pictures() -> None:
         Image(b"\xff\xd8\xff", "image/jpeg", part=2),
         Unrecognized(b'["?", 7]', "message.images"),
     ]
-    assert said(say(images=["?"])) == [Unrecognized(b'"?"', "message.images[0]")]
+    assert said(say(images=["?", "AA=="])) == [
+        Unrecognized(b'"?"', "message.images[0]"),
+        Image(b"\0", "application/octet-stream"),
+    ]
     assert said(line(images=["?"])) == [Unrecognized(b'"?"', "images[0]")]
 
 
@@ -274,6 +278,7 @@ def ends(*bodies: bytes) -> list[ToolCallEnd]:
         (b'{ "a" : "\\u20ac" }', None, True),
         (b'"{\\"a\\": 1}"', '{"a": 1}', True),  # as some re-implementations write them
         (b'"{\\"a\\""', '{"a"', False),
+        (b'{"a": "\xe2\x82"}', '{"a": "\ufffd"}', True),
         (b'""', "{}", True),
         (b"null", "{}", True),
         (b"{}", "{}", True),
@@ -503,9 +508,9 @@ def test_a_whole_answer_that_was_cut() -> None:
 
 def test_a_document_that_is_no_answer() -> None:
     whole({"status": "success"}).refused_by(UnexpectedContent, "no answer")
-    other = whole([1]).refused_by(UnexpectedContent, "a JSON document that is no answer").error
+    other = whole([1]).refused_by(UnexpectedContent).error
     assert isinstance(other, UnexpectedContent)
-    assert other.data == b"[1]"
+    assert (other.message, other.data) == ("a JSON document that is no answer", b"[1]")
     whole({"error": "server busy"}).refused_by(Overloaded, "server busy")
     whole({"detail": "no"}).refused_by(Refused, "no")
     whole(b"{]").refused_by(Malformed)
@@ -577,7 +582,24 @@ def test_an_error_that_a_server_passed_on() -> None:
     body = b'{"StatusCode":429,"Status":"429 Too Many Requests","error":"slow"}'
     for outcome in (receive(say("a"), body), alike(ask(), Response(body, 500, JSON))):
         assert "slow" in str(outcome.error)
-    receive(say("a"), body).refused_by(RateLimited, "slow")
+    refused = receive(say("a"), body).refused_by(RateLimited, "slow").error
+    assert isinstance(refused, RateLimited)
+    assert (refused.code, refused.data) == ("429", body)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind"),
+    [
+        (429, "", RateLimited),
+        ("429", "slow", Refused),
+        (429, {"message": "slow"}, Refused),
+        (None, "slow", Refused),
+    ],
+)
+def test_what_a_server_may_pass_on(status: Any, error: Any, kind: Any) -> None:
+    body = {"StatusCode": status, "error": error}
+    receive(say("a"), json.dumps(body).encode()).refused_by(kind)
+    whole(body).refused_by(kind)
 
 
 def test_an_error_of_a_proxy() -> None:
@@ -657,6 +679,8 @@ def test_what_it_accepts(stream: bool, accept: bytes) -> None:
     request = OLLAMA.exchange(as_chat("hi", model="m", stream=stream)).next_request()
     assert request is not None
     assert dict(request.headers)[b"accept"] == accept
+    body = json.loads(request.body)
+    assert (body["model"], body["stream"]) == ("m", stream)
 
 
 def test_the_providers() -> None:

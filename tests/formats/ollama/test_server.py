@@ -35,6 +35,7 @@ from tokenwire.protocols.events import (
     Unrecognized,
     Usage,
 )
+from tokenwire.protocols.reading import Asked
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.service import Responder, Service
 from tokenwire.protocols.toolkit.http import Headers, Request
@@ -131,6 +132,7 @@ def test_the_model_and_the_time() -> None:
     line = json.loads(responder.send(Text("a")))
     assert (line["model"], line["created_at"]) == ("other", "2026-12-31T23:59:59.500000Z")
     assert json.loads(asked().send(Text("a")))["model"] == "m"
+    assert asked().chat.model == "m"
 
 
 def test_nothing_is_no_line() -> None:
@@ -214,6 +216,9 @@ def test_a_call_of_which_only_the_end_is_told() -> None:
 
 def test_calls_without_an_end() -> None:
     """The end of the answer is theirs."""
+    piece = ToolCallDelta(0, '{"a":1}')
+    nameless = written("call_1_0", 0, "", {"a": 1})
+    assert stream(piece, END)[0]["message"] == message(tool_calls=[nameless])
     begun: list[Event] = [ToolCallStart(0, "c", "f"), ToolCallDelta(0, '{"a":1}')]
     says = [*begun, ToolCallStart(1, "d", "g")]
     found = [written("c", 0, "f", {"a": 1}), written("d", 1, "g", {})]
@@ -312,7 +317,8 @@ def test_half_an_answer_is_none_at_the_other_end() -> None:
         body = responder.send(Text("a")) + responder.end()
         exchange = OLLAMA.exchange(as_chat("hi", model="m", stream=how))
         outcome = drive(exchange, Response(body, *responder.head()))
-        assert isinstance(outcome.error, Truncated)
+        unfinished = "a line with done: true" if how else "inside its JSON document"
+        outcome.refused_by(Truncated, unfinished)
 
 
 # Completions
@@ -341,6 +347,7 @@ def test_a_completion() -> None:
         ("/api/chat", {"messages": []}, {"message": message()}, "load"),
         ("/api/chat", {"messages": [], "keep_alive": 0}, {"message": message()}, "unload"),
         ("/api/generate", {}, {"response": ""}, "load"),
+        ("/v/api/generate/?x=/api/chat", {}, {"response": ""}, "load"),
         ("/api/generate", {"prompt": "", "keep_alive": "5m"}, {"response": ""}, "load"),
         ("/api/generate", {"system": "s", "keep_alive": "0s"}, {"response": ""}, "unload"),
         ("/api/generate", {"keep_alive": 0}, {"response": ""}, "unload"),
@@ -416,47 +423,71 @@ def test_the_version(method: str) -> None:
 
 
 def test_the_models() -> None:
-    first, *_ = answered(get("/api/tags"))["models"]
-    assert (first["name"], first["model"]) == (OLLAMA.models[0], OLLAMA.models[0])
-    assert (first["modified_at"], len(first["digest"])) == (NOW, 64)
-    (running,) = answered(get("/api/ps"), Service(OLLAMA.replace(models=())))["models"]
-    assert (running["name"], running["expires_at"]) == ("any", NOW)
+    models = answered(get("/api/tags"))["models"]
+    assert tuple(model["name"] for model in models) == OLLAMA.models
     one = Service(OLLAMA.replace(models=(), default_model="one"))
-    assert answered(get("/api/tags"), one)["models"][0]["name"] == "one"
+    (listed,) = answered(get("/api/tags"), one)["models"]
+    digest, details, able = (listed.pop(key) for key in ("digest", "details", "capabilities"))
+    assert listed == {"name": "one", "model": "one", "modified_at": NOW, "size": 0}
+    assert len(bytes.fromhex(digest)) == 32
+    assert digest != models[0]["digest"]
+    assert details["families"] == []
+    assert {"completion", "tools"} <= set(able)
+    (running,) = answered(get("/api/ps"), Service(OLLAMA.replace(models=())))["models"]
+    more = {key: running[key] for key in running.keys() - models[0].keys()}
+    assert running["name"] == "any"
+    assert more == {"expires_at": NOW, "size_vram": 0, "context_length": 0}
 
 
 @pytest.mark.parametrize("name", ["model", "name"])
 def test_one_model(name: str) -> None:
     fields: dict[str, Any] = {name: "m"}
     shown = answered(post("/api/show", **fields))
-    assert shown["model_info"] == {}
-    assert {"completion", "tools"} <= set(shown["capabilities"])
+    assert {"completion", "tools"} <= set(shown.pop("capabilities"))
+    assert shown.pop("details")["families"] == []
+    empty: Any = {"modelfile": "", "parameters": "", "template": "", "model_info": {}}
+    assert shown == {**empty, "modified_at": NOW}
 
 
 @pytest.mark.parametrize(
-    ("request_", "status"),
+    ("request_", "status", "words"),
     [
-        (post("/api/show"), 400),
-        (post("/api/show", model=7), 400),
-        (post("/api/show", model="none"), 404),
-        (post("/api/chat", model="none", messages=HI), 404),
-        (post("/api/embed"), 404),
-        (post("/api/me"), 404),
-        (get("/api/chat"), 405),
+        (post("/api/show"), 400, "model is required"),
+        (post("/api/show", model=7), 400, "model is required"),
+        (post("/api/show", model="none"), 404, "ollama has no model 'none'"),
+        (post("/api/chat", model="none", messages=HI), 404, "ollama has no model 'none'"),
+        (post("/api/embed"), 404, "there is nothing at /api/embed"),
+        (post("/api/me"), 404, "there is nothing at /api/me"),
+        (get("/api/chat"), 405, "/api/chat takes POST, not GET"),
     ],
 )
-def test_what_is_refused(request_: Request, status: int) -> None:
+def test_what_is_refused(request_: Request, status: int, words: str) -> None:
     responder = Service(OLLAMA.replace(any_model=False)).responder()
     with pytest.raises(BadRequest) as caught:
         responder.receive_request(request_)
-    assert isinstance(json.loads(responder.fail(caught.value))["error"], str)
-    assert responder.head()[0] == status
+    assert json.loads(responder.fail(caught.value))["error"].startswith(words)
+    assert responder.head()[0] == caught.value.status == status
 
 
 def test_a_pull() -> None:
     responder = Service(OLLAMA).responder()
     assert responder.receive_request(post("/api/pull", model="m")) is None
+    assert responder.head() == (200, [(b"content-type", b"application/x-ndjson")])
     assert responder.end() == b'{"status":"success"}\n'
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "known"),
+    [
+        ("/api/chat", {"stream": False}, Asked("m", False)),
+        ("/api/chat/?x=/api/show?", {}, Asked("m", True)),
+        ("/api/generate", {"stream": True}, Asked("m", True, alike=False)),
+    ],
+)
+def test_what_a_relay_has_to_know(path: str, fields: Any, known: Asked) -> None:
+    """Of a request whose body need not be labelled."""
+    request = post(path, model="m", messages=7, **fields)
+    assert Service(OLLAMA).responder().asked(request, {}) == known
 
 
 def test_the_key() -> None:
@@ -469,7 +500,15 @@ def test_the_key() -> None:
 
 
 def test_an_example_for_the_sdk() -> None:
-    example = OLLAMA.dialect.sdk_example
-    compile(example("http://x", "m", "'k'"), "example", "exec")
-    assert "import os" in example("http://x", "m", "os.environ['K']").splitlines()
-    assert "import os" not in example("http://x", "m", "'k'").splitlines()
+    example = OLLAMA.dialect.sdk_example("http://x", "m", "os.environ['K']")
+    assert example.splitlines() == [
+        "# the ollama client, in Python",
+        "import os",
+        "import ollama",
+        "client = ollama.Client('http://x', "
+        "headers={'authorization': 'Bearer ' + os.environ['K']})",
+        "for part in client.chat('m', stream=True, "
+        "messages=[{'role': 'user', 'content': 'Hello'}]):",
+        '    print(part.message.content, end="")',
+    ]
+    assert "import os" not in OLLAMA.dialect.sdk_example("http://x", "m", "'k'")

@@ -1277,7 +1277,7 @@ def test_custom_call() -> None:
 
 
 def test_custom_calls_in_pieces() -> None:
-    begun = [
+    begun: list[Any] = [
         {"index": 0, "id": "c", "custom": {"name": "sh"}},
         {"index": 1, "id": "d", "custom": {}},
     ]

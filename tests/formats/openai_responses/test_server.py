@@ -41,6 +41,7 @@ from tokenwire.protocols.events import (
     Unrecognized,
     Usage,
 )
+from tokenwire.protocols.reading import Asked
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.service import Responder, Service
 from tokenwire.protocols.toolkit.http import Headers, Request
@@ -214,6 +215,29 @@ def test_a_native_form_that_lacks_the_name_of_its_call() -> None:
     values = stream(*call, bare, END)
     [said] = [value for value in values if value["type"].endswith("arguments.done")]
     assert (said["name"], said["arguments"]) == ("", "{}")
+    own = Native(DIALECT, b'{"type":"function_call","call_id":"c","name":"g","arguments":"{ }"}')
+    values = stream(*call, own, END)
+    [said] = [value for value in values if value["type"].endswith("arguments.done")]
+    assert (said["name"], said["arguments"]) == ("g", "{ }")
+
+
+def test_a_native_form_before_the_end_of_its_call() -> None:
+    """Its item is done then."""
+    form = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    native = Native(DIALECT, json.dumps(form).encode())
+    streamed, together = outputs(
+        ToolCallStart(0, "c", "f"), native, ToolCallEnd(0, "c", "f", "{}", True), FINISH
+    )
+    assert streamed == [{"id": "fc_1_0", **form}]
+    assert together == [{"id": "fc_1_0", **form}]
+
+
+def test_what_waits_for_a_call_is_written_when_it_ends() -> None:
+    responder = asked(stream=True)
+    begun: list[Event] = [ToolCallStart(0, "c", "p", True), ToolCallDelta(0, "x"), Text("a", 1)]
+    assert b"output_text" not in b"".join(map(responder.send, begun))
+    end = responder.send(ToolCallEnd(0, "c", "p", "x", True, True))
+    assert b"output_text.delta" in end
 
 
 def test_a_thought_a_call_and_a_refusal() -> None:
@@ -238,19 +262,35 @@ def test_a_thought_a_call_and_a_refusal() -> None:
         *("output_item.added", "custom_tool_call_input.delta", "custom_tool_call_input.done"),
         "output_item.done",
     ]
+    begins = [value["item"] for value in values if value["type"].endswith("item.added")]
+    assert begins[0] == {"id": "rs_1_0", "type": "reasoning", "summary": []}
+    call = {"id": "fc_1_2", "type": "function_call", "call_id": "c", "name": "f"}
+    assert begins[2] == {**call, "arguments": "", "status": "in_progress"}
+    told = {(value["output_index"], value["type"]): value for value in values[2:-1]}
+    pieces: Any = {
+        (0, "reasoning_summary_part.added"): {"part": {"type": "summary_text", "text": ""}},
+        (0, "reasoning_summary_text.delta"): {"delta": "o"},
+        (0, "reasoning_summary_text.done"): {"text": "so"},
+        (1, "content_part.added"): {"part": {"type": "refusal", "refusal": ""}},
+        (1, "refusal.delta"): {"delta": "no"},
+        (1, "refusal.done"): {"refusal": "no"},
+        (2, "function_call_arguments.delta"): {"delta": "1}"},
+        (2, "function_call_arguments.done"): {"name": "f", "arguments": '{"a":1}'},
+        (3, "custom_tool_call_input.delta"): {"delta": "***"},
+        (3, "custom_tool_call_input.done"): {"input": "***"},
+    }
+    parts: Any = {0: {"summary_index": 0}, 1: {"content_index": 0}}
+    for (place, kind), more in pieces.items():
+        value = told[place, f"response.{kind}"]
+        for key in ("type", "sequence_number", "item_id", "output_index"):
+            del value[key]
+        assert value == {**parts.get(place, {}), **more}
     streamed, together = outputs(*events)
     assert streamed == together
-    thought, refusal, call, custom = streamed
+    thought, refusal, called, custom = streamed
     assert thought["summary"] == [{"type": "summary_text", "text": "so"}]
     assert refusal["content"] == [{"type": "refusal", "refusal": "no"}]
-    assert call == {
-        "id": "fc_1_2",
-        "type": "function_call",
-        "call_id": "c",
-        "name": "f",
-        "arguments": '{"a":1}',
-        "status": "completed",
-    }
+    assert called == {**call, "arguments": '{"a":1}', "status": "completed"}
     assert custom["input"] == "***"
     assert custom["call_id"] == "call_1_1"
 
@@ -297,16 +337,23 @@ def test_citations() -> None:
         Citation("v", "w"),
         Citation("", "file", "f", end=2),
         Citation("", "made", "g", start=1, end=2),
+        Citation("", "file", "h"),
+        Citation("w", "both", "i"),
+        Citation("", "neither"),
     ]
     values = stream(*cited, FINISH, END)
     told = [value for value in values if value["type"].endswith("annotation.added")]
-    assert [value["annotation_index"] for value in told] == [0, 1, 2, 3]
+    assert [value["annotation_index"] for value in told] == [0, 1, 2, 3, 4, 5, 6]
+    nowhere = {"start_index": 0, "end_index": 0}
     made = {"type": "container_file_citation", "container_id": "", "file_id": "g"}
     annotations = [
         {"type": "url_citation", "url": "u", "title": "t", "start_index": 0, "end_index": 2},
-        {"type": "url_citation", "url": "v", "title": "w", "start_index": 0, "end_index": 0},
+        {"type": "url_citation", "url": "v", "title": "w", **nowhere},
         {"type": "file_citation", "file_id": "f", "filename": "file", "index": 2},
         {**made, "filename": "made", "start_index": 1, "end_index": 2},
+        {"type": "file_citation", "file_id": "h", "filename": "file", "index": 0},
+        {"type": "url_citation", "url": "w", "title": "both", **nowhere},
+        {"type": "url_citation", "url": "", "title": "neither", **nowhere},
     ]
     assert [value["annotation"] for value in told] == annotations
     streamed, together = outputs(*cited, FINISH)
@@ -332,6 +379,9 @@ def test_log_probabilities() -> None:
     streamed, together = outputs(Text("a"), LogProbs(tokens), LogProbs([]), Text("b"), FINISH)
     assert streamed == together
     assert streamed[0]["content"][0]["logprobs"] == written
+    later, whole_later = outputs(Reasoning("so"), Text("a", 1), LogProbs(tokens), FINISH)
+    assert later == whole_later
+    assert later[1]["content"][0]["logprobs"] == written
     alone, whole_alone = outputs(LogProbs(tokens), FINISH)
     assert alone == whole_alone
     assert alone[0]["content"][0]["text"] == ""
@@ -353,8 +403,13 @@ def test_pictures() -> None:
     assert outputs(*events) == ([item, second], [item, second])
     assert outputs(image, Usage(1, 2), FINISH) == ([item], [item])
     own: Any = {"id": "ig", "type": "image_generation_call", "result": "eA==", "size": "1x1"}
-    native = Native(DIALECT, json.dumps(own).encode())
-    assert outputs(image, native, FINISH) == ([own], [own])
+    for native in (Native(DIALECT, json.dumps(own).encode()), Native("", json.dumps(own).encode())):
+        assert outputs(image, native, FINISH) == ([own], [own])
+    elsewhere = Native(DIALECT, native.raw, 1)
+    assert outputs(image, elsewhere, FINISH) == ([item, own], [item, own])
+    sealing = Service(RESPONSES, sealer=Sealing())
+    for found in outputs(image, Native("anthropic", b"{}", 1), FINISH, service=sealing):
+        assert [each["type"] for each in found] == [item["type"], "reasoning"]
     text = Text("a", part=1)
     assert [i["type"] for i in outputs(image, text, FINISH)[0]] == [item["type"], "message"]
     begun = next(v["item"] for v in stream(image, END) if v["type"].endswith("item.added"))
@@ -377,8 +432,10 @@ def test_native_forms() -> None:
         if value["type"] == "response.output_item.added"
     )
     assert begun == {**message, "content": []}
-    raw = json.dumps({"type": "reasoning", "content": [{"x": 1}]}).encode()
-    assert outputs(Native("", raw))[0][0]["content"] == [{"x": 1}]
+    secret = Native("", b'{"type": "reasoning", "content": [{"x": 1}]}')
+    assert outputs(secret)[0][0]["content"] == [{"x": 1}]
+    [value] = [v for v in stream(secret, END) if v["type"].endswith("item.added")]
+    assert value["item"]["content"] == [{"x": 1}]
     with pytest.raises(LocalProtocolError, match="an item: an object"):
         stream(Native(DIALECT, b"[]"), END)
 
@@ -391,17 +448,23 @@ def test_native_forms_of_others() -> None:
         foreign,
         Text("a", part=1),
         Native("gemini", b"[]", 1),
+        Native("gemini", b"7", 2),
         FINISH,
     ]
     (thought, text), together = outputs(*events)
     assert [thought, text] == together
     assert "encrypted_content" not in thought
     for found in outputs(*events, service=Service(RESPONSES, sealer=Sealing())):
-        sealed, _, hidden = found
-        assert sealed["summary"] == [{"type": "summary_text", "text": "so"}]
-        assert sealed["encrypted_content"] == "sealed:anthropic:{}"
-        assert hidden["summary"] == []
-        assert hidden["encrypted_content"] == "sealed:gemini:[]"
+        shown, _, *hidden = ({k: v for k, v in item.items() if k != "id"} for item in found)
+        assert shown == {
+            "type": "reasoning",
+            "summary": [{"type": "summary_text", "text": "so"}],
+            "encrypted_content": "sealed:anthropic:{}",
+        }
+        assert hidden == [
+            {"type": "reasoning", "summary": [], "encrypted_content": f"sealed:gemini:{raw}"}
+            for raw in ("[]", "7")
+        ]
 
 
 @pytest.mark.parametrize(
@@ -434,6 +497,7 @@ def test_a_finish_that_is_an_error(streamed: bool, finish: Finish) -> None:
     responder = asked(stream=streamed)
     said: list[Event] = [Text("a"), finish, END]
     body = b"".join([*map(responder.send, said), responder.end()])
+    assert b'"error":{"code":"%b","message":"abort"}' % finish.reason.encode() in body
     exchange = RESPONSES.exchange(as_chat("hi", model="m", stream=streamed))
     outcome = drive(exchange, Response(body, *responder.head())).refused_by(Refused, "abort")
     assert outcome.reply.text == "a"
@@ -449,6 +513,7 @@ def test_usage() -> None:
         "total_tokens": 37,
     }
     assert whole(used, END)["usage"] == written
+    assert whole(END)["usage"] == NONE
     raw: Any = {"input_tokens": 30, "output_tokens": 7, "total_tokens": 37, "cost": 0.1}
     kept = Usage(30, 7, 37, raw=raw)
     assert whole(kept, END)["usage"] == {**NONE, **raw}
@@ -467,7 +532,13 @@ def test_what_was_asked_is_told() -> None:
     assert (told["temperature"], told["top_p"]) == (0.5, 0.9)
     assert not told["parallel_tool_calls"]
     assert told["tool_choice"] == tool
-    assert whole(END, tool_choice="none")["tool_choice"] == "none"
+    for choice in ("auto", "none", "required"):
+        assert whole(END, tool_choice=choice)["tool_choice"] == choice
+    assert asked().chat.model == "m"
+    sealed: Any = {"type": "reasoning", "summary": [], "encrypted_content": "sealed:anthropic:{}"}
+    service = Service(RESPONSES, sealer=Sealing())
+    said = asked(service, input=[{"role": "user", "content": "hi"}, sealed]).chat.messages[1]
+    assert said.parts[0].native == Native("anthropic", b"{}")
 
 
 def test_the_time_is_that_of_the_service() -> None:
@@ -572,9 +643,9 @@ def test_places_of_the_key(headers: dict[str, str]) -> None:
 
 def test_counting_tokens() -> None:
     responder = Service(RESPONSES).responder()
-    request = post("/v1/responses/input_tokens", input="x" * 40, instructions="y" * 40)
-    assert responder.receive_request(request) is None
-    counted = {"object": "response.input_tokens", "input_tokens": 20}
+    fields: Any = {"input": "x" * 40, "instructions": "y" * 40, "tools": ["z" * 40]}
+    assert responder.receive_request(post("/v1/responses/input_tokens", **fields)) is None
+    counted = {"object": "response.input_tokens", "input_tokens": 30}
     assert json.loads(responder.end()) == counted
 
 
@@ -594,9 +665,10 @@ def test_models() -> None:
 
 
 def test_a_websocket_is_refused_so_that_codex_goes_on_at_once() -> None:
-    assert refused(get("/v1/responses", [(b"upgrade", b"websocket")])).status == 426
+    upgrade = refused(get("/v1/responses", [(b"upgrade", b"websocket")]))
+    assert (upgrade.status, upgrade.message) == (426, "there is no WebSocket here: use POST")
     error = refused(get("/v1/responses"))
-    assert error.status == 405
+    assert (error.status, error.message) == (405, "/responses takes POST, not GET")
     responder = Service(RESPONSES).responder()
     assert isinstance(error, Refused)
     responder.fail(error)
@@ -633,17 +705,39 @@ def test_what_is_asked_of_what_is_kept(path: str, stream: bool, to: str) -> None
     service, request = Service(RESPONSES), get(f"/v1{path}")
     asked = service.responder().asked(request, service.route(request)[1])
     assert (asked.model, asked.stream, asked.path) == ("", stream, to)
+    further = RESPONSES.kept_exchange("GET", asked.path).next_request()
+    assert further is not None
+    assert (further.method, further.url) == ("GET", f"https://api.openai.com/v1{to}")
 
 
 @pytest.mark.parametrize(
-    ("path", "status"),
-    [("/responses/%2E%2E", 404), ("/responses/a%2Fb", 404), ("/responses/r?x", 400)],
+    ("path", "status", "words"),
+    [
+        ("/responses/%2E%2E", 404, "there is no response '..'"),
+        ("/responses/a%2Fb", 404, "there is no response 'a/b'"),
+        ("/responses/r?x", 400, "unknown parameter 'x' (known: after, before, include, "),
+    ],
 )
-def test_what_can_not_be_asked_of_it(path: str, status: int) -> None:
+def test_what_can_not_be_asked_of_it(path: str, status: int, words: str) -> None:
     service, request = Service(RESPONSES), get(f"/v1{path}")
     with pytest.raises(BadRequest) as caught:
         service.responder().asked(request, service.route(request)[1])
     assert caught.value.status == status
+    assert caught.value.message.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("fields", "known"),
+    [
+        ({}, Asked("m", False)),
+        ({"stream": True}, Asked("m", True)),
+        ({"previous_response_id": "r"}, Asked("m", False, goes_on=True)),
+        ({"conversation": {"id": "c"}}, Asked("m", False, goes_on=True)),
+        ({"background": True}, Asked("m", False, goes_on=True)),
+    ],
+)
+def test_what_a_relay_has_to_know(fields: Any, known: Asked) -> None:
+    assert Service(RESPONSES).responder().asked(post(**fields), {}) == known
 
 
 def test_what_is_not_there() -> None:
@@ -672,8 +766,15 @@ def test_pings() -> None:
 
 def test_the_example() -> None:
     example = RESPONSES.dialect.sdk_example("http://x/v1", "m", "os.environ['K']")
-    assert "import os" in example
-    compile(example, "example", "exec")
+    assert example.splitlines() == [
+        "# the openai SDK, in Python",
+        "import os",
+        "import openai",
+        "client = openai.OpenAI(base_url='http://x/v1', api_key=os.environ['K'])",
+        "for event in client.responses.create(model='m', input=\"Hello\", stream=True):",
+        '    if event.type == "response.output_text.delta":',
+        '        print(event.delta, end="")',
+    ]
     assert "import os" not in RESPONSES.dialect.sdk_example("http://x/v1", "m", "'any'")
 
 

@@ -81,7 +81,7 @@ def _keys(path: str) -> list[_Key]:
     """The steps of a path; none if it is not understood."""
     found: list[_Key] = []
     end = 1
-    for match in _STEP.finditer(path, 1) if path[:1] == "$" else ():
+    for match in _STEP.finditer(path) if path[:1] == "$" else ():
         if match.start() != end or len(found) == _DEEPEST:
             return []
         end = match.end()

@@ -32,7 +32,7 @@ from ...reading import tokens_in
 from ...refusing import refuse
 from ...service import Sealer
 from ...toolkit.json import decode_json, is_list, is_object
-from .candidate import DIALECT
+from .candidate import DIALECT, native_of
 
 __all__ = ["chat_of", "count_of", "decode_request", "sealed"]
 
@@ -98,7 +98,7 @@ def chat_of(body: bytes, model: str, sealer: Sealer | None, *, stream: bool) -> 
     """The chat of a request body. Raises Refused (400) for what a real service refuses."""
     try:
         fields = _camel(decode_json(decode_request, body), _TOP)
-        messages = [*_system(fields.pop("systemInstruction", None), sealer)]
+        messages = [*_system(fields.pop("systemInstruction", None))]
         for content in decode_json(_contents, bytes(fields.pop("contents", b"[]"))):
             messages += _messages(content, sealer)
         extra: dict[str, Any] = {key: decode_json(_any, bytes(raw)) for key, raw in fields.items()}
@@ -149,13 +149,13 @@ def _refuse(message: str) -> Exception:
 # Messages
 
 
-def _system(raw: msgspec.Raw | None, sealer: Sealer | None) -> Iterator[Message]:
+def _system(raw: msgspec.Raw | None) -> Iterator[Message]:
     if raw is None:
         return
     data = bytes(raw)
     if data[:1] == b'"':
         data = b'{"parts":[{"text":%b}]}' % data
-    parts = [_part(bytes(part), sealer) for part in decode_json(_content, data).parts or ()]
+    parts = [_part(bytes(part), None) for part in decode_json(_content, data).parts or ()]
     if parts:
         yield Message("system", _simply(parts))
 
@@ -254,7 +254,7 @@ def _part(raw: bytes, sealer: Sealer | None) -> Part:
                 return part
         case _:
             pass
-    return Opaque(native or Native(DIALECT, raw))
+    return Opaque(native or native_of(raw, 0, 0))
 
 
 def _media(media: dict[str, Any], native: Native | None) -> Part | None:
@@ -293,7 +293,7 @@ def _native(raw: bytes, fields: dict[str, Any], thought: bool, signature: str) -
 
 def _further(raw: bytes, others: object) -> Native | None:
     """The native form of a part that has further keys."""
-    return Native(DIALECT, raw) if others else None
+    return native_of(raw, 0, 0) if others else None
 
 
 def _unsealed(signature: str, sealer: Sealer | None) -> Native | None:

@@ -47,7 +47,7 @@ from .wire import (
     partial_args,
 )
 
-__all__ = ["DIALECT", "CandidateReader"]
+__all__ = ["DIALECT", "CandidateReader", "native_of"]
 
 DIALECT = "gemini"
 
@@ -144,7 +144,7 @@ class CandidateReader:
         )
         if proven:
             kind = finish.kind if self._reason else None
-            if self._open is not None and kind not in ("stop", "tool_call"):
+            if self._open is not None and kind != "tool_call":
                 self._open.call.broken = True  # it was cut inside its arguments
             self._close(events)
             events += [call.end(kind, self._index) for call in self._calls]
@@ -333,7 +333,8 @@ class CandidateReader:
                 found = list(_addresses_of(said))
         for citation in found:
             if citation.url or citation.source or citation.title or citation.quote:
-                self._citations.cite(citation, events)
+                own = msgspec.structs.replace(citation, index=self._index)
+                self._citations.cite(own, events)
         if key == "groundingMetadata" and not _is_plain(said, found):
             # It has what must be shown beside the answer (`searchEntryPoint`), and the queries.
             self._hand_on(raw, key, events)
@@ -348,15 +349,13 @@ class CandidateReader:
             inner = (chunk.get(kind) for kind in _SOURCES)
             known = next(filter(is_object, inner), None)
             sources.append(Citation() if known is None else _source_of(known))
-        used: set[int] = set()
         for support in _objects(said, "groundingSupports"):
             segment, numbers = support.get("segment"), support.get("groundingChunkIndices")
             for number in numbers if is_list(numbers) else ():
                 if isinstance(number, int) and 0 <= number < len(sources):
-                    used.add(number)
                     place = segment if is_object(segment) else {}
                     yield self._cited_at(sources[number], place, place.get("partIndex"))
-        yield from (each for number, each in enumerate(sources) if number not in used)
+        yield from sources  # those that were cited with a place are not cited again
 
     def _cited_at(self, source: Citation, place: dict[str, Any], number: Any) -> Citation:
         """`source` with the place that it supports, if that can be found."""
@@ -370,23 +369,27 @@ class CandidateReader:
                 text if isinstance(text, str) else None,
                 number if isinstance(number, int) else 0,
             )
-        found = msgspec.structs.replace(source, index=self._index)
         if span is None:
-            return found
-        return msgspec.structs.replace(found, part=span.part, start=span.start, end=span.end)
+            return source
+        return msgspec.structs.replace(source, part=span.part, start=span.start, end=span.end)
 
     def _keep(self, raw: bytes, part: int, events: list[Event]) -> None:
         """The native form of a part."""
         self._parts.add()
-        try:
-            msgspec.json.decode(raw)
-        except (ValueError, RecursionError):  # it has half a character
-            raw = msgspec.json.encode(decode_json(_value, raw))
-        events.append(Native(DIALECT, raw, part, self._index))
+        events.append(native_of(raw, part, self._index))
 
     def _hand_on(self, raw: bytes, place: str, events: list[Event]) -> None:
         """A piece that is not understood, as it came."""
         events.append(Unrecognized(raw, f"candidates[{self._index}].{place}"))
+
+
+def native_of(raw: bytes, part: int, index: int) -> Native:
+    """The native form of a part: as it came, if that is strict JSON."""
+    try:
+        msgspec.json.decode(raw)
+    except (ValueError, RecursionError):  # it has half a character
+        raw = msgspec.json.encode(decode_json(_value, raw))
+    return Native(DIALECT, raw, part, index)
 
 
 def _value_of(form: Fields, key: str) -> Any:

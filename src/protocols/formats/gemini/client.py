@@ -173,8 +173,7 @@ class GeminiStep(EventStep):
 
     def document(self, body: bytes, events: list[Event]) -> Step | None:
         value = decode_json(_value, body)
-        known = is_object(value) and ("candidates" in value or "promptFeedback" in value)
-        if not known or value.get("error"):
+        if not is_object(value) or not {"candidates", "promptFeedback"} & value.keys():
             if is_refusal(value, self.errors):
                 raise refusal_of_object(value, self.errors, data=body)
             raise UnexpectedContent("a JSON document without candidates", data=body)

@@ -61,7 +61,7 @@ def encode_chat(chat: Chat, model: str) -> dict[str, Any]:
     system, contents = _Contents(chat.messages).write()
     if system and model.removeprefix("models/").startswith("gemma"):
         # These take no instruction of the system: it is said at the start.
-        if contents[:1] and contents[0]["role"] == "user":
+        if contents and contents[0]["role"] == "user":
             contents[0] = {**contents[0], "parts": [*system, *contents[0]["parts"]]}
         else:
             contents.insert(0, {"role": "user", "parts": system})
@@ -100,7 +100,6 @@ class _Asked(NamedTuple):
     with."""
 
     number: int
-    id: str
     name: str
     wire_id: str
 
@@ -159,7 +158,7 @@ class _Contents:
     def _ask(self, call: ToolCall, value: Any) -> None:
         inner = value.get("functionCall")
         id = inner.get("id") if is_object(inner) else None
-        asked = _Asked(self._number, call.id, call.name, id if isinstance(id, str) else "")
+        asked = _Asked(self._number, call.name, id if isinstance(id, str) else "")
         self._number += 1
         self._waiting[asked.number] = asked
         if call.id:

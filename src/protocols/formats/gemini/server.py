@@ -162,7 +162,7 @@ class GeminiResponder(Responder):
         self._usage = reply.usage
         candidates: list[Any] = []
         for index in sorted({*self._candidates, *reply.choices}):
-            choice = reply.choices.get(index, Choice(index))
+            choice = reply.choices.get(index, Choice())
             candidate = self._candidate(index)
             candidate.finish, candidate.citations = choice.finish, choice.citations
             written = _content(index, list(self._parts(choice, candidate)))
@@ -299,15 +299,15 @@ class GeminiResponder(Responder):
 
     def _ending(self, candidate: _Candidate) -> dict[str, Any]:
         """Why a candidate is over, and its sources."""
-        finish = candidate.finish or Finish("STOP", "stop")
-        reason = finish.reason
-        if reason not in self.service.provider.dialect.finish:
-            reason = _REASONS.get(finish.kind, "STOP")
+        finish = candidate.finish
         ending: dict[str, Any] = {}
-        if candidate.finish is not None or self.complete:
-            ending["finishReason"] = reason
-        if finish.detail:
-            ending["finishMessage"] = finish.detail
+        if finish is not None:
+            known = finish.reason in self.service.provider.dialect.finish
+            ending["finishReason"] = finish.reason if known else _REASONS.get(finish.kind, "STOP")
+            if finish.detail:
+                ending["finishMessage"] = finish.detail
+        elif self.complete:
+            ending["finishReason"] = "STOP"
         if candidate.citations:
             ending["groundingMetadata"] = _grounding(candidate)
         return ending

@@ -42,8 +42,8 @@ class Spoken:
         """The place from byte `start` to `end`, of the whole text, or of the part `number` of it:
         services differ. It holds `text`, if that is told. None: there is no such place."""
         self._encode()
-        said = None if text is None else text.encode(errors="replace")
-        bases = [0, *self._starts[number : number + 1]] if number >= 0 else [0]
+        said = None if text is None else text.encode()
+        bases = [0, *self._starts[max(number, 0) :][:1]]
         for base in bases:
             if 0 <= start <= end and base + end <= len(self._data) and self._parts:
                 there = base + start
@@ -74,7 +74,7 @@ class Spoken:
                     self._parts.append(part)
                     self._starts.append(len(self._data))
                 begin, part = next(borders, (-1, -1))
-            self._data += piece.encode(errors="replace")
+            self._data += piece.encode()
         self.pieces.clear()
         self._borders.clear()
         for place in range((len(self._counts) - 1) * _BLOCK, len(self._data) - _BLOCK + 1, _BLOCK):

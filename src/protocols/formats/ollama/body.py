@@ -196,7 +196,7 @@ def _image(coded: str) -> ImagePart:
 
 
 def _call(call: _Call) -> ToolCall:
-    arguments = bytes(call.function.arguments).decode()
+    arguments = bytes(call.function.arguments).decode(errors="replace")
     if arguments in ("", "null"):
         arguments = "{}"
     if arguments[0] != "{":

@@ -118,7 +118,7 @@ class OllamaStep(LineStep):
         finish = finish_of(reason, self._finishes, bool(self._called))
         if proven:
             # Without a reason a call may lack what it has not: the server's model went away.
-            self._calls.settle(finish.kind if reason else "", events)
+            self._calls.settle(finish.kind, events)
         if reason:
             self.failure = failure_of(finish)
             events.append(finish)

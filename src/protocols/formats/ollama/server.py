@@ -114,13 +114,9 @@ class OllamaResponder(Responder):
     def can_say(self, event: Event) -> bool:
         if getattr(event, "index", 0) or getattr(event, "custom", False):
             return False
-        match event:
-            case ToolCallEnd():
-                return event.complete
-            case Unrecognized():
-                return super().can_say(event) and len(event.raw.splitlines()) == 1
-            case _:
-                return super().can_say(event)
+        if isinstance(event, Unrecognized) and len(event.raw.splitlines()) != 1:
+            return False
+        return super().can_say(event)
 
     def write(self, event: Event) -> bytes:
         match event:
@@ -191,8 +187,7 @@ class OllamaResponder(Responder):
             said["thinking"] = thinking
         if calls:
             said["tool_calls"] = list(map(self._call, calls))
-        done = more.pop("done", False)
-        return _encode({**fields, "done": done, **more}) + b"\n"
+        return _encode({**fields, "done": False, **more}) + b"\n"
 
     def _fields(self, text: str = "") -> dict[str, Any]:
         """What each line has."""
@@ -206,7 +201,9 @@ class OllamaResponder(Responder):
         return {"done": True, "done_reason": self._reason(), **_counts(self._usage)}
 
     def _reason(self) -> str:
-        finish = self._finish or Finish("stop", "stop")
+        finish = self._finish
+        if finish is None:
+            return "stop"
         if finish.reason in self.service.provider.dialect.finish:
             return finish.reason
         return _REASONS.get(finish.kind, finish.reason) or "stop"

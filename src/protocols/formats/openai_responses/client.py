@@ -122,7 +122,7 @@ class ResponsesStep(EventStep):
             return
         kind = DELTAS[piece.__class__]
         number = piece.summary_index if kind == "summary" else piece.content_index
-        item = self._items.of(kind, piece.output_index, piece.item_id, events)
+        item = self._items.of(kind, piece.output_index, None, events)
         if item is None:
             events.append(Unrecognized(data))
         elif piece.delta:
@@ -162,9 +162,8 @@ class ResponsesStep(EventStep):
         failed = group in ("error", *_FAILED) and not told
         if failed or (not type and is_refusal(decode_json(_value, data), self.errors)):
             value = decode_json(_value, data)
-            nested = is_object(value.get("error"))
             # Of a flat one the type says only that it is an error.
-            error = value if nested else {k: v for k, v in value.items() if k != "type"}
+            error = {key: said for key, said in value.items() if key != "type"}
             raise refusal_of_object(error, self.errors, data=data)
         if type in _LIFECYCLE:
             if not told:
@@ -209,7 +208,7 @@ class ResponsesStep(EventStep):
         if not done:
             self._items.say(item, (kind, number), event.delta, out)
         elif kind == "arguments" and key in odd:  # an object, where text is due
-            self._items.tell(item, (kind, number), odd[key].decode(), out)
+            self._items.tell(item, (kind, number), odd[key].decode(errors="replace"), out)
         else:
             self._items.tell(item, (kind, number), getattr(event, key), out)
         if not done or number not in item.logprobs:
@@ -233,7 +232,7 @@ class ResponsesStep(EventStep):
             events.append(Start(id, model))
         if type and type not in _OVER:
             return
-        named = type.rpartition(".")[2].replace("done", "completed")
+        named = type.removeprefix("response.").replace("done", "completed")
         status = response.status or named
         if type and (named in _FAILED or status in ("completed", *_UNDER_WAY)):
             status = named  # it says no less than the name of its event

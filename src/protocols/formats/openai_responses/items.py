@@ -93,11 +93,11 @@ class Item:
         "whole",
     )
 
-    def __init__(self, type: str, id: str, block: Block, raw: bytes) -> None:
+    def __init__(self, type: str, id: str, block: Block) -> None:
         self.type = type
         self.id = id
         self.block = block
-        self.raw = raw
+        self.raw = b"{}"
         self.done = False
         self.thoughts = ""
         self.said: dict[Channel, list[str]] = {}
@@ -142,7 +142,7 @@ class Items:
         if item is None:
             if type == "custom_tool_call":
                 return None  # without its name nobody knows whose call it is
-            item = self._open({"type": type}, b"{}", place, events)
+            item = self._open({"type": type}, place, events)
         return item if item.type == type else None
 
     def say(self, item: Item, channel: Channel, text: str, events: list[Event]) -> None:
@@ -247,7 +247,7 @@ class Items:
         if item is None or item.type != type or item.done:
             if item is not None and done and item.id and item.id == text_of(value, "id"):
                 return  # it is said twice
-            item = self._open(value, raw, place, events)
+            item = self._open(value, place, events)
         if done:
             self._finish(item, value, raw, events)
         else:
@@ -278,9 +278,7 @@ class Items:
         elif self._begun[type] < types[type]:
             self.take(True, raw, None, raw, events)
 
-    def _open(
-        self, value: dict[str, Any], raw: bytes, place: int | None, events: list[Event]
-    ) -> Item:
+    def _open(self, value: dict[str, Any], place: int | None, events: list[Event]) -> Item:
         """An item begins."""
         reader, type = self._reader, text_of(value, "type")
         kind = _KINDS.get(type, Native)
@@ -290,7 +288,7 @@ class Items:
             kind = ToolCallStart
         id = _said(value, "call_id")
         block = reader.open(reader.next, kind, events, id=id, name=name, custom=custom)
-        item = self._last = Item(type, text_of(value, "id"), block, raw)
+        item = self._last = Item(type, text_of(value, "id"), block)
         self._undone[block.number] = item
         self._begun.update((type,))
         self.plain = None  # it may be at the same place

@@ -69,7 +69,7 @@ _WEB = ("http://", "https://")
 def encode_chat(chat: Chat, model: str, provider: Provider) -> dict[str, Any]:
     """The request body of `chat`, without what is not set, with all of `include`. Raises
     LocalProtocolError."""
-    keeps = chat.extra.get("store", provider.fields.get("store", True)) is not False
+    keeps = chat.extra.get("store", provider.fields.get("store")) is not False
     items = _Items(chat.messages, keeps, "input.status" in provider.omits).write()
     body: dict[str, Any] = {"model": model, "input": items, "stream": chat.stream}
     tools, moved = _tools(chat)
@@ -227,7 +227,7 @@ class _Items:
             drop.add("id")
         if self._stateless and kind in ("message", "reasoning"):
             drop.add("status")
-        return {key: value for key, value in item.items() if key not in drop} if drop else item
+        return {key: value for key, value in item.items() if key not in drop}
 
     def _flush(
         self,

@@ -168,7 +168,7 @@ class ResponsesResponder(Responder):
                 self._finish = event
                 return b""
             case End():
-                written = self._begin() + self._acts(self._own(None))
+                written = self._begin() + self._acts(self._image_before(None))
                 return written + self._write(self._writer.end()) + self._over()
             case _:
                 return self._begin() + self._acts(self._own(event))
@@ -178,7 +178,8 @@ class ResponsesResponder(Responder):
         self._usage, self._finish = reply.usage, choice.finish
         self._id, self._model = reply.id or self._id, reply.model or self._model
         self._ends = {number: call.complete for number, call in enumerate(choice.tool_calls)}
-        said = [own for event in (*_told(choice), None) for own in self._own(event)]
+        said = [own for event in _told(choice) for own in self._own(event)]
+        said += self._image_before(None)
         self._output = [self._done(block, streamed=False) for block in blocks_of(said, DIALECT)]
         return msgspec.json.encode(self._ended()[1])
 
@@ -193,21 +194,14 @@ class ResponsesResponder(Responder):
         failed = self._response("failed", error={"code": code, "message": message})
         return reported + self._event("response.failed", response=failed)
 
-    def _own(self, event: Event | None) -> list[Event]:
+    def _own(self, event: Event) -> list[Event]:
         """`event` in what items are made of. A picture becomes a native form, unless its own comes
-        next, with which None is sure that nothing does; another format's native form becomes a
-        hidden thought, if there is a sealer."""
-        image, self._image = self._image, None
-        own: list[Event] = []
-        native = isinstance(event, Native) and event.dialect in ("", DIALECT)
-        if image is not None and not (native and getattr(event, "part", -1) == image.part):
-            own.append(Native(DIALECT, msgspec.json.encode(_image_item(image)), image.part))
+        next; another format's native form becomes a hidden thought, if there is a sealer."""
+        own = self._image_before(event)
         match event:
-            case None:
-                pass
             case Image():
                 self._image = event
-            case Native() if not native:
+            case Native() if event.dialect not in ("", DIALECT):
                 own += self._seal(event)
             case ToolCallEnd():
                 self._ends[event.call] = event.complete
@@ -221,6 +215,20 @@ class ResponsesResponder(Responder):
                     self._told.add(event.call)
                 own.append(event)
         return own
+
+    def _image_before(self, event: Event | None) -> list[Event]:
+        """The picture that waits, as a native form, if `event` is not its own one; None is no
+        event, but the end."""
+        image, self._image = self._image, None
+        if image is None:
+            return []
+        if (
+            isinstance(event, Native)
+            and event.dialect in ("", DIALECT)
+            and event.part == image.part
+        ):
+            return []
+        return [Native(DIALECT, msgspec.json.encode(_image_item(image)), image.part)]
 
     def _seal(self, native: Native) -> Iterator[Native]:
         """Another format's native form: of a thought what is encrypted of it, of anything else a
@@ -283,7 +291,7 @@ class ResponsesResponder(Responder):
 
     def _ended(self) -> tuple[str, dict[str, Any]]:
         """The status at the end, and the response. Without a finish reason it is complete."""
-        finish = self._finish or Finish("completed", "stop")
+        finish = self._finish or Finish("")
         more: dict[str, Any] = {"usage": _usage(self._usage)}
         if finish.kind == "error":
             status = "failed"
@@ -293,10 +301,8 @@ class ResponsesResponder(Responder):
             status = "completed"
         else:
             status, dialect = "incomplete", self.service.provider.dialect
-            known = dialect.finish.get(finish.reason) == finish.kind or not finish.kind
-            more["incomplete_details"] = {
-                "reason": finish.reason if known else dialect.reason(finish.kind)
-            }
+            reason = dialect.reason(finish.kind) if finish.kind else finish.reason
+            more["incomplete_details"] = {"reason": reason}
         return status, self._response(status, **more)
 
     # Its items
@@ -364,14 +370,22 @@ class ResponsesResponder(Responder):
     def _start(self, block: Block) -> _Item:
         """An item as it begins."""
         if block.kind is Native:
-            item = self._done(block, streamed=False)
-            whole = ("result", "content") if item.get("type") != "reasoning" else ("result",)
-            begun = {key: value for key, value in item.items() if key not in whole}
+            item = self._native_item(block)
+            thought = item.get("type") == "reasoning"
+            begun = {
+                key: value
+                for key, value in item.items()
+                if key != "result" and (thought or key != "content")
+            }
             if "content" in item:
                 begun.setdefault("content", [])
             return begun | ({"status": "in_progress"} if "status" in item else {})
         item = self._item(block)
         return item if block.kind is Reasoning else {**item, "status": "in_progress"}
+
+    def _native_item(self, block: Block) -> _Item:
+        """An item that has only a native form."""
+        return {"id": self._id_of(block), **_form(block)}
 
     def _item(self, block: Block) -> _Item:
         """An item of nothing."""
@@ -388,10 +402,9 @@ class ResponsesResponder(Responder):
     def _done(self, block: Block, *, streamed: bool) -> _Item:
         """An item as it is when it is done: its native form, if it has one. If it was `streamed`,
         it keeps the id that it began with, as clients insist on that."""
-        native = _form(block)
         if block.kind is Native:
-            return {"id": self._id_of(block), **native}
-        item = self._item(block)
+            return self._native_item(block)
+        native, item = _form(block), self._item(block)
         if native:
             own = {"id": item["id"]} if streamed else {}
             if block.kind is Reasoning and "summary" not in native:  # it is a sealed one
