@@ -1436,16 +1436,16 @@ def test_an_error_of_a_driver_names_the_address_if_that_may_be_wrong() -> None:
 
 
 def test_who_gave_no_key_is_told_so() -> None:
-    def refused(status: int, keyless: str) -> str:
-        exchange = Exchange(
-            _Polling, owes="body_end", clocks=Clocks(), limits=Limits(), keyless=keyless
-        )
+    def refused(status: int, *keyless: str) -> str:
+        how = dict(zip(("keyless",), keyless, strict=False))
+        exchange = Exchange(_Polling, owes="body_end", clocks=Clocks(), limits=Limits(), **how)
+        assert exchange.question is None
         body = Response(b'{"error": "no"}', status, JSON)
         return str(drive(exchange.fresh(), body).error)
 
     assert refused(401, "no key") == "the service refused: no; no key"
     assert refused(403, "no key") == "the service refused: no; no key"
-    assert refused(401, "") == "the service refused: no"
+    assert refused(401) == "the service refused: no"
     assert "no key" not in refused(407, "no key")
     assert "no key" not in refused(400, "no key")
 
@@ -1477,3 +1477,23 @@ def test_the_bytes_after_an_error_are_not_kept() -> None:
     assert exchange.take_raw() == b"data: {]\n\n"
     exchange.receive_data(b"data: more\n\n")
     assert exchange.take_raw() == b""
+
+
+def test_the_bytes_of_a_refusal_are_not_kept() -> None:
+    """They are no answer, which a relay would pass on with status 200."""
+    exchange = ask("openai")
+    exchange.keep_raw()
+    exchange.next_request()
+    exchange.receive_response(500, JSON)
+    exchange.receive_data(b'{"error": "no"}')
+    exchange.receive_eof()
+    assert exchange.failed
+    assert exchange.take_raw() == b""
+
+
+def test_the_first_byte_may_be_a_whole_unit() -> None:
+    exchange = ask("darkai")
+    exchange.keep_raw()
+    begun(exchange, "identity")
+    exchange.receive_data(b"\n")
+    assert exchange.take_raw() == b"\n"
