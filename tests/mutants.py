@@ -54,6 +54,7 @@ TESTED_BY = {"__init__": "server", "body": "request"}
 
 AT_IMPORT = (
     "tokenwire.protocols.events.x__snake",
+    "tokenwire.protocols.serving.x__observed",
     "tokenwire.protocols.toolkit.json.x__but_none",
     "tokenwire.protocols.toolkit.json.xǁLenientǁ__init__",
     "tokenwire.protocols.toolkit.sse.xǁ_Formǁ__init__",

@@ -45,6 +45,7 @@ from tokenwire.protocols.refusing import refuse
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.reply import Reply
 from tokenwire.protocols.service import Responder, Service, pair
+from tokenwire.protocols.serving import ServiceObserver
 from tokenwire.protocols.toolkit.http import Headers, Request
 from tokenwire.protocols.toolkit.toolcalls import seems_complete
 from tokenwire.testing.recording import responder_to
@@ -618,3 +619,49 @@ def test_the_fake_is_like_the_real_thing() -> None:
     body = b"".join(map(responder.send, SAYS)) + responder.end()
     assert drive(ask(), Response(body)).events == SAYS
     assert drive(ask(), Response(responder.fail(Refused("m1")), 500, JSON)).refused_by(Refused)
+
+
+# Texts that only go on, and observers: test_serving has the rest of these
+
+
+def asked_for(*, stream: bool, **how: Any) -> Responder:
+    """A responder of chat completions that has a question."""
+    request = PROVIDERS["openai"].exchange(as_chat("hi", model="m", stream=stream)).next_request()
+    assert request is not None
+    responder = Service(PROVIDERS["openai"], **how).responder()
+    responder.receive_request(request)
+    return responder
+
+
+def test_texts_go_on_in_a_stream_and_are_kept_for_a_document() -> None:
+    stream, whole = asked_for(stream=True), asked_for(stream=False)
+    said: list[Event] = [
+        Start("c", "m"),
+        Text("a"),
+        Text("b"),
+        Finish("stop", "stop"),
+        End("terminator"),
+    ]
+    written = [stream.send(event) for event in said]
+    assert b'"content":"b"' in written[2]
+    assert b"".join(whole.send(event) for event in said) == b""
+    assert json.loads(whole.end())["choices"][0]["message"]["content"] == "ab"
+
+
+def test_half_a_character_in_a_text_that_goes_on() -> None:
+    stream = asked_for(stream=True)
+    stream.send(Start("c", "m"))
+    stream.send(Text("a"))
+    with pytest.raises(LocalProtocolError, match="surrogate"):
+        stream.send(Text("\ud800"))
+
+
+def test_a_service_tells_its_observers() -> None:
+    told: list[Request] = []
+
+    class Told(ServiceObserver):
+        def requested(self, request: Request) -> None:
+            told.append(request)
+
+    asked_for(stream=True, observers=[Told()])
+    assert [request.method for request in told] == ["POST"]
