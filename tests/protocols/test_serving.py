@@ -1,5 +1,6 @@
 """Observers of a service: what they are told, when, and that they can do no harm."""
 
+import linecache
 from collections.abc import Callable, Iterable
 
 import pytest
@@ -85,6 +86,7 @@ def test_half_an_answer() -> None:
     with pytest.raises(Truncated):
         list(pair(ask(), Service(OPENAI, observers=[log]), lambda chat: SAYS[:2]))
     assert log.told == [*BEGUN, "sent Start", "sent Text", "ended truncated"]
+    assert log.outcome == Outcome("truncated")
 
 
 def test_a_refusal() -> None:
@@ -189,6 +191,13 @@ def test_one_that_raises_is_removed() -> None:
     with pytest.warns(RuntimeWarning, match=said):
         assert list(pair(ask(), Service(OPENAI, observers=[fails, log]), answer)) == SAYS
     assert log.told[-1] == "ended complete"
+
+
+def test_the_warning_of_a_function_is_of_the_line_that_called_the_service() -> None:
+    with pytest.warns(RuntimeWarning) as warned:
+        Service(OPENAI, observers=[fails]).responder()
+    line = linecache.getline(warned[0].filename, warned[0].lineno).strip()
+    assert line == "Service(OPENAI, observers=[fails]).responder()"
 
 
 def test_a_plain_responder_may_be_left() -> None:
