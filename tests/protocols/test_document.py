@@ -7,6 +7,7 @@ from tokenwire.protocols.auth import AwsKey
 from tokenwire.protocols.errors import (
     BadRequest,
     Malformed,
+    Overloaded,
     Refused,
     Truncated,
     UnexpectedContent,
@@ -59,6 +60,15 @@ def test_errors(body: bytes, status: int, error: type[Exception]) -> None:
     exchange = ANTHROPIC.document_exchange(PATH, BODY, key="k")
     found = alike(exchange, Response(body, status)).error
     assert type(found) is error
+
+
+def test_a_refusal_as_the_format_writes_it() -> None:
+    body = b'[{"error": {"code": 503, "message": "on fire", "status": "UNAVAILABLE"}}]'
+    exchange = PROVIDERS["gemini"].document_exchange("/v1beta/x", b"{}", key="k")
+    found = alike(exchange, Response(body)).error
+    assert isinstance(found, Overloaded)
+    assert found.message == "the service refused: on fire"
+    assert found.data == body
 
 
 def test_where_it_is_said() -> None:

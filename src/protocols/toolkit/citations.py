@@ -22,5 +22,5 @@ class Citations:
         if citation.start is None and source in self._cited:
             return
         self._parts.add()
-        self._cited[source] = None
+        self._cited.setdefault(source)
         events.append(citation)
