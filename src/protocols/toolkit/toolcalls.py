@@ -91,6 +91,10 @@ class ToolCalls:
         """The last call at `place`, the service's own number for it."""
         return None if place is None else self._by_place.get(place)
 
+    def __len__(self) -> int:
+        """How many have begun."""
+        return len(self._calls)
+
     def __getitem__(self, number: int) -> Call:
         return self._calls[number]
 

@@ -176,6 +176,7 @@ def ends(answer: list[Event], heard: list[Event]) -> list[Event]:
     finish = next((e for e in answer if isinstance(e, Finish)), None)
     if finish is None:
         finish = Finish("tool_use", "tool_call") if calls else Finish("end_turn", "stop")
+        finish = Finish("refusal", "content_filter") if refusal else finish
     return [
         *([Refusal(refusal, max(parts, default=-1) + 1)] if refusal else []),
         *(msgspec.structs.replace(call, id=starts[call.call].id) for call in calls),

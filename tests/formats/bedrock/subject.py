@@ -167,6 +167,9 @@ def ends(answer: list[Event], heard: list[Event], usage: Usage | None) -> list[E
     finish = next((e for e in answer if isinstance(e, Finish)), None)
     if finish is None:
         finish = Finish("tool_use", "tool_call") if calls else Finish("end_turn", "stop")
+    dialect = BEDROCK.dialect
+    if finish.kind and finish.reason not in dialect.finish:  # as in `end_Turn`
+        finish = msgspec.structs.replace(finish, reason=dialect.reason(finish.kind))
     return [
         counted(usage or Usage()),
         *(msgspec.structs.replace(call, id=starts[call.call].id) for call in calls),

@@ -170,6 +170,7 @@ def test_parts_of_the_user() -> None:
         ImagePart("data:image/gif,abc"),
         ImagePart("https://a.test/1.webp?x=1"),
         ImagePart("https://a.test/1"),
+        ImagePart("https://a.te[t/1.png#x"),
         FilePart.of_bytes(b"\x89", "application/pdf", "a.pdf"),
         FilePart("gs://bucket/a.mp4", "video/webm", "a film"),
         Opaque(form({"videoMetadata": {}, "fileData": {"fileUri": "https://youtu.be/x"}})),
@@ -183,6 +184,7 @@ def test_parts_of_the_user() -> None:
                 {"inlineData": {"mimeType": "image/gif", "data": "YWJj"}},
                 {"fileData": {"mimeType": "image/webp", "fileUri": "https://a.test/1.webp?x=1"}},
                 {"fileData": {"fileUri": "https://a.test/1"}},
+                {"fileData": {"mimeType": "image/png", "fileUri": "https://a.te[t/1.png#x"}},
                 {
                     "inlineData": {
                         "mimeType": "application/pdf",

@@ -289,6 +289,16 @@ def test_quirk_5_pretty_printed_error(behind: bytes) -> None:
     assert outcome.refused_by(RateLimited, "boom").events == [Text("a")]
 
 
+def test_what_is_no_call_does_not_make_the_answer_one() -> None:
+    said = {"content": "a", "tool_calls": [{"fun": 1}]}
+    events = events_of(chunk(choice(said)), stop(), DONE)
+    assert events == [
+        Text("a"),
+        Unrecognized(b'{"fun": 1}', "choices[0].delta.tool_calls"),
+        Finish("stop", "stop"),
+    ]
+
+
 def test_quirk_5_json_that_is_no_error() -> None:
     unknown = b'{\n"cost": {"eur": 1}\n}\n'
     outcome = alike(ask(), sse(say("a")) + unknown + sse(stop(), DONE)).succeeded()

@@ -41,6 +41,14 @@ def test_the_events_of_one_call() -> None:
     ]
 
 
+def test_how_many_have_begun() -> None:
+    calls, events = ToolCalls(0, Parts(9), PartNumbers().new), list[Event]()
+    assert len(calls) == 0
+    for place in (0, 0, 1):
+        calls.fragment(place, f"c{place}", "f", "", events)
+    assert len(calls) == 2
+
+
 def test_each_call_is_a_part() -> None:
     numbers = PartNumbers()
     numbers.of("text")

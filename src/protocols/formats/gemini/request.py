@@ -7,7 +7,7 @@ thought signatures, and what the services refuse.
 import re
 from mimetypes import guess_type
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from ...chat import (
     Chat,
@@ -31,6 +31,7 @@ __all__ = ["encode_chat", "model_path"]
 
 _ASTRAY = re.compile(r"\.\.|[?&#%\s]")
 """What would leave the segment of a path, or the path."""
+_BEHIND_PATH = re.compile(r"[?#]")
 _CONFIG = {
     "temperature": "temperature",
     "top_p": "topP",
@@ -242,7 +243,9 @@ def _media(url: str, media_type: str = "", name: str = "") -> dict[str, Any]:
     named = {"displayName": name} if name else {}
     if data is not None:
         return {"inlineData": {"mimeType": media_type or given, "data": data, **named}}
-    media_type = media_type or guess_type(urlsplit(url).path)[0] or ""
+    # Not by urlsplit, which raises for some; `guess_type` does, too, but not for a mere name.
+    name_there = _BEHIND_PATH.split(url, maxsplit=1)[0].rpartition("/")[2]
+    media_type = media_type or guess_type(name_there)[0] or ""
     typed = {"mimeType": media_type} if media_type else {}
     return {"fileData": {**typed, "fileUri": url, **named}}
 

@@ -194,8 +194,8 @@ class ChoiceReader:
         reason = self.finish_reason
         calls, finish = self._tool_calls, None
         if reason is not None:
-            called = calls is not None
-            finish = finish_of(reason, self._finishes, called, self._detail, self._index)
+            # What was no call may have been handed on instead.
+            finish = finish_of(reason, self._finishes, bool(calls), self._detail, self._index)
             self.failure = self.failure or failure_of(finish)
         if proven:
             if calls is not None:
