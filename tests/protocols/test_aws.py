@@ -22,7 +22,7 @@ from tokenwire.protocols.errors import (
 )
 from tokenwire.protocols.refusing import refuse
 from tokenwire.protocols.toolkit.frames import Frame, Frames
-from tokenwire.protocols.toolkit.http import Headers
+from tokenwire.protocols.toolkit.http import Headers, Request
 from tokenwire.protocols.toolkit.refusals import is_refusal, refusal_of_object, refusal_of_response
 from tokenwire.testing.recording import responder_to
 
@@ -189,3 +189,23 @@ def test_the_head_of_a_stream() -> None:
     status, headers = responder.head()
     assert status == 200
     assert headers[0] == (b"content-type", b"application/vnd.amazon.eventstream")
+
+
+@pytest.mark.parametrize(
+    ("path", "model", "stream"),
+    [
+        ("/model/m/converse", "m", False),
+        ("/model/m/converse-stream", "m", True),
+        ("/model/a%3Ab%2Fc/converse-stream/?x=1", "a:b/c", True),
+    ],
+)
+def test_what_is_asked_for_is_in_the_path(path: str, model: str, stream: bool) -> None:
+    """Some SDKs do not label the body."""
+    request = Request("POST", f"http://x.test{path}", [], b'{"messages":[]}')
+    service = Service(BEDROCK.replace(any_model=True))
+    _, found = service.route(request)
+    asked = service.responder().asked(request, found)
+    assert (asked.model, asked.stream, asked.alike, asked.goes_on) == (model, stream, True, False)
+    broken = Request("POST", f"http://x.test{path}", [], b"{")
+    with pytest.raises(BadRequest):
+        service.responder().asked(broken, found)

@@ -49,8 +49,8 @@ def test_a_list() -> None:
 
 
 def test_a_list_of_ollama() -> None:
-    model = {"name": "a:1b", "model": "a:1b", "size": 7}
-    assert listed({"models": [model, {}]}) == [Model("a:1b", "a:1b", model)]
+    model = {"name": "a", "model": "a:1b", "size": 7}
+    assert listed({"models": [model, {}]}) == [Model("a:1b", "a", model)]
 
 
 def test_a_list_without_an_object_around_it() -> None:

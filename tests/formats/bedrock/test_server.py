@@ -10,7 +10,7 @@ from tests.formats.bedrock.subject import BEDROCK, MODEL
 from tests.formats.bedrock.test_request import Sealer
 from tokenwire import Limits, LocalProtocolError, Service, as_chat
 from tokenwire.protocols.chat import ReasoningPart
-from tokenwire.protocols.errors import AuthenticationFailed, BadRequest, RateLimited
+from tokenwire.protocols.errors import AuthenticationFailed, RateLimited
 from tokenwire.protocols.events import (
     Citation,
     End,
@@ -500,23 +500,3 @@ def test_the_example_of_the_sdk() -> None:
         "    print(event.get('contentBlockDelta', {}).get('delta', {}).get('text', ''), end='')",
     ]
     assert "import os" not in dialect.sdk_example("http://x", "m", '"any"')
-
-
-@pytest.mark.parametrize(
-    ("path", "model", "stream"),
-    [
-        ("/model/m/converse", "m", False),
-        ("/model/m/converse-stream", "m", True),
-        ("/model/a%3Ab%2Fc/converse-stream/?x=1", "a:b/c", True),
-    ],
-)
-def test_what_is_asked_for_is_in_the_path(path: str, model: str, stream: bool) -> None:
-    """Some SDKs do not label the body."""
-    request = Request("POST", f"http://x.test{path}", [], b'{"messages":[]}')
-    service = Service(BEDROCK.replace(any_model=True))
-    _, found = service.route(request)
-    asked = service.responder().asked(request, found)
-    assert (asked.model, asked.stream, asked.alike, asked.goes_on) == (model, stream, True, False)
-    broken = Request("POST", f"http://x.test{path}", [], b"{")
-    with pytest.raises(BadRequest):
-        service.responder().asked(broken, found)
