@@ -5,9 +5,9 @@ import pytest
 from tests.driving import Response, alike
 from tokenwire.protocols.auth import AwsKey
 from tokenwire.protocols.errors import (
+    AuthenticationFailed,
     BadRequest,
     Malformed,
-    Overloaded,
     Refused,
     Truncated,
     UnexpectedContent,
@@ -63,11 +63,12 @@ def test_errors(body: bytes, status: int, error: type[Exception]) -> None:
 
 
 def test_a_refusal_as_the_format_writes_it() -> None:
-    body = b'[{"error": {"code": 503, "message": "on fire", "status": "UNAVAILABLE"}}]'
+    error = b'{"status":"X","message":"no","details":[{"reason":"API_KEY_INVALID"}]}'
+    body = b'[{"error":%b}]' % error
     exchange = PROVIDERS["gemini"].document_exchange("/v1beta/x", b"{}", key="k")
     found = alike(exchange, Response(body)).error
-    assert isinstance(found, Overloaded)
-    assert found.message == "the service refused: on fire"
+    assert isinstance(found, AuthenticationFailed)
+    assert found.message == "the service refused: no"
     assert found.data == body
 
 
