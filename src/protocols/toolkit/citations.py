@@ -8,7 +8,7 @@ __all__ = ["Citations"]
 
 class Citations:
     """The sources of an answer. One that says nothing of the text that it supports is reported once
-    for each address, or id of a document."""
+    for each address, or id of a document; for each title, if it has neither."""
 
     __slots__ = ("_cited", "_parts")
 
@@ -18,7 +18,7 @@ class Citations:
 
     def cite(self, citation: Citation, events: list[Event]) -> None:
         """Report a source, unless it was. Raises LimitExceeded."""
-        source = citation.url or citation.source
+        source = citation.url or citation.source or citation.title
         if citation.start is None and source in self._cited:
             return
         self._parts.add()

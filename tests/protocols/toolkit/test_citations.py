@@ -24,6 +24,11 @@ def test_a_source_is_reported_once() -> None:
     ]
 
 
+def test_a_source_with_nothing_but_a_title_is_told_by_that() -> None:
+    placed, other = Citation(title="a", start=0, end=3), Citation(title="b")
+    assert cited(placed, Citation(title="a"), other, other) == [placed, other]
+
+
 def test_each_place_that_it_supports_is_reported() -> None:
     places = Citation("https://a.test", start=0, end=3), Citation("https://a.test", start=3, end=9)
     assert cited(*places, Citation("https://a.test")) == list(places)
