@@ -411,8 +411,8 @@ def run(
         yield table(number, rows, results[number])
     paced: dict[str, dict[str, Figure]] = {}
     if not only:
-        paced = play_paced(rows * 2, rounds)
-        yield paced_table(rows * 2, paced)
+        paced = play_paced(2 * rows, rounds)
+        yield paced_table(2 * rows, paced)
     if (judged := goals(results, paced)).rows:
         yield judged
 

@@ -23,6 +23,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
+from operator import length_hint
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -150,9 +151,11 @@ class Timetable:
                 event = next(connection.events, None)
                 if event is not None and not connection.closed:
                     connection.send(event)
-                    group.append(connection)
-                else:
+                # At once after the last one: the client may ask again, and join again.
+                if connection.closed or not length_hint(connection.events):
                     self._active -= 1
+                else:
+                    group.append(connection)
             self._number += 1
             self._due += self._slot
 

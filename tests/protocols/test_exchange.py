@@ -1437,7 +1437,7 @@ def test_an_error_of_a_driver_names_the_address_if_that_may_be_wrong() -> None:
 
 def test_who_gave_no_key_is_told_so() -> None:
     def refused(status: int, *keyless: str) -> str:
-        how: Any = dict(zip(("keyless",), keyless, strict=False))
+        how: Any = {"keyless": keyless[0]} if keyless else {}
         exchange = Exchange(_Polling, owes="body_end", clocks=Clocks(), limits=Limits(), **how)
         assert exchange.question is None
         body = Response(b'{"error": "no"}', status, JSON)
