@@ -348,6 +348,13 @@ def test_citations() -> None:
                 "stop_details": {"type": "refusal", "category": "violence", "explanation": None},
             },
         ),
+        (
+            Finish("refusal", "content_filter"),
+            {
+                "stop_reason": "refusal",
+                "stop_details": {"type": "refusal", "category": None, "explanation": None},
+            },
+        ),
         (Finish("something", ""), {"stop_reason": "something"}),
     ],
 )
