@@ -16,7 +16,7 @@ from ..protocols.retry import NO_RETRY
 from ..protocols.toolkit.http import Headers, Request
 from ..transports.anyio import Client
 from .admission import Hosts, Origins
-from .call import Call, Record, Shared
+from .call import Call, Shared
 from .config import Config, ConfigError
 from .delivery import Delivery, Send
 from .fronts import Front, Fronts, addressed
@@ -25,6 +25,7 @@ from .inbox import CallerGone, Inbox, Receive
 from .keys import KeyRing
 from .limits import Limiter
 from .plan import Planner
+from .record import Record
 from .recordings import Recordings
 from .sealing import StateSealer
 from .slots import Slots, Wanted
