@@ -475,7 +475,7 @@ def serve(settings: Settings, /, **options: Any) -> None:
       reset:COUNT            reset the connection
       end:COUNT              end the body as if it were complete
       stall:COUNT            send nothing more
-      keepalives[:COUNT[,S]] send only comments, one every S seconds
+      keepalives[:COUNT[,S]] send only keep-alives, one every S seconds
       linger                 leave out the last chunk, and keep the connection open
       close-idle             answer correctly, then close without notice
       refuse:STATUS[,AFTER]  send an error status, with "Retry-After: AFTER"
