@@ -140,9 +140,9 @@ class StallAfter:
 
 @dataclass(frozen=True)
 class KeepAlives:
-    """After the event with which `count` bytes of body are sent, only keep-alives are sent, one every
-    `interval` seconds, until the client leaves: comments (`: keepalive`), line ends where the format
-    is JSON, and nothing where it is binary. Don't combine it with Gzip."""
+    """After the event with which `count` bytes of body are sent, only keep-alives are sent, one
+    every `interval` seconds, until the client leaves: comments (`: keepalive`), line ends where the
+    format is JSON, and nothing where it is binary. Don't combine it with Gzip."""
 
     count: int = 0
     interval: float = 0.05

@@ -149,9 +149,9 @@ class OpenAIResponder(Responder):
             return finish.reason
         return _REASONS.get(finish.kind, finish.reason)
 
-    def made_id(self, index: int, call: int) -> str:
-        """The id of a call that has none."""
-        return f"call_{self._number}_{index}_{call}"
+    def call_id(self, id: str, index: int, call: int) -> str:
+        """The id of a call, as the format has it; `id` may be empty."""
+        return id or f"call_{self._number}_{index}_{call}"
 
     def head(self) -> tuple[int, Headers]:
         return self.status, [*self.headers, (b"x-request-id", f"req-{self._number}".encode())]
@@ -186,7 +186,7 @@ class OpenAIResponder(Responder):
                 return self._delta(event.index, {"refusal": event.text})
             case ToolCallStart():
                 kind, text = _words(event.custom)
-                id = event.id or self.made_id(event.index, event.call)
+                id = self.call_id(event.id, event.index, event.call)
                 call = {"index": event.call, "id": id, "type": kind}
                 piece = {"tool_calls": [{**call, kind: {"name": event.name, text: ""}}]}
                 # OpenAI's first chunk of a call says null; of an empty text clients make a part.
@@ -287,7 +287,7 @@ class OpenAIResponder(Responder):
         kind, text = _words(call.custom)
         # Of an incomplete call `{}` stands for nothing, and at the other end it would be complete.
         said = call.arguments if call.complete or call.arguments != "{}" else ""
-        id = call.id or self.made_id(index, number)
+        id = self.call_id(call.id, index, number)
         return {"id": id, "type": kind, kind: {"name": call.name, text: said}}
 
     def _delta(
