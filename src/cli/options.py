@@ -43,7 +43,7 @@ def chat_options(pairs: Iterable[str]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     for pair in pairs:
-        name, equals, text = pair.partition("=")
+        name, equals, text = pair.lstrip().partition("=")
         if not (name and equals):
             raise LocalProtocolError(f"-O {pair}: give NAME=VALUE, as in -O temperature=0.2")
         if name in _ELSEWHERE:
@@ -97,7 +97,9 @@ def read_file(path: Path) -> bytes:
 def _read_json(path: Path) -> Any:
     try:
         return msgspec.json.decode(read_file(path).removeprefix(BOM))
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise LocalProtocolError(f"{path} is nested too deeply") from None
+    except ValueError as error:
         raise LocalProtocolError(f"{path} is not JSON: {error}") from None
 
 

@@ -310,10 +310,10 @@ class Answer(Script):
             yield piece
         self.status, self.headers = self._responder.head()
         if first is None:  # no bytes before the end: this is not a stream
-            body = self._whole(self._responder.end())
+            parts = self._whole(self._responder.end())
             if self.failed:
                 self.length = None  # its last chunk never comes: all that some clients look at
-            return body
+            return parts
         self._streams = True
         return encoded(self.plan, chain((first,), said))
 

@@ -85,6 +85,20 @@ def test_a_key_that_is_refused() -> None:
     assert outcome.err.endswith("; the key is read from TOKENWIRE_KEY or OPENAI_API_KEY\n")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("chat", "-m", "m", "--base-url", "a.b", "Hello"), "the base URL 'a.b': give http://"),
+        (("serve", "--public-url", "a.b"), "--public-url 'a.b': give http://"),
+        (("serve", "--cors", "*"), "--cors '*': give http://"),
+    ],
+)
+def test_an_option_is_called_as_it_is(arguments: tuple[str, ...], words: str) -> None:
+    outcome = run(*arguments)
+    assert outcome.code == Exit.USAGE
+    assert outcome.err.startswith(f"tokenwire: {words}")
+
+
 def test_credentials_in_an_address() -> None:
     outcome = run("chat", "-m", "m", "--base-url", "http://user:hidden@a.b/", "Hello")
     assert outcome.code == Exit.USAGE

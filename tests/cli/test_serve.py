@@ -87,6 +87,14 @@ def test_every_fault_can_be_told_and_is_in_the_help() -> None:
         ("refuse:99", "the value is not valid"),
         ("refuse:1000", "the value is not valid"),
         ("gzip:9", "the value is not valid"),
+        *(
+            (text, "the value is not valid")
+            for text in ("close:-1", "stall:-1", "end:-1", "break:-1", "html:99", "html:600")
+        ),
+        *(
+            (f"keepalives:{text}", "the value is not valid")
+            for text in ("-1", "1,-1", "1,nan", "1,x")
+        ),
     ],
 )
 def test_what_is_no_fault(text: str, words: str) -> None:
@@ -99,10 +107,9 @@ def test_cuttings() -> None:
     assert cutting_of("event", 0) == Cutting.per_event()
     assert cutting_of("1", 0) == Cutting.byte_by_byte()
     assert cutting_of("3,7", 0.1) == Cutting.of_sizes(3, 7, pause=0.1)
-    with pytest.raises(LocalProtocolError, match="give whole, event, or sizes"):
-        cutting_of("halves", 0)
-    with pytest.raises(LocalProtocolError, match="sizes above 0"):
-        cutting_of("0", 0)
+    for how in ("halves", "0", "-1", "3,", ""):
+        with pytest.raises(LocalProtocolError, match=r"^--cut .*: give whole, event, or sizes in"):
+            cutting_of(how, 0)
 
 
 @contextmanager
