@@ -46,6 +46,7 @@ class MistralResponder(OpenAIResponder):
     """Answers one request, streamed or not."""
 
     dialect = "mistral"
+    whole = {}
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)

@@ -3,7 +3,7 @@
 Counts of usage that are None come as 0, and their sum as the total.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -96,6 +96,9 @@ class OpenAIResponder(Responder):
 
     dialect = DIALECT
     """The format whose native forms are written as they are."""
+    whole: ClassVar[dict[str, Any]] = {"service_tier": None}
+    """What an answer that is not streamed has beside the rest. litellm fails without, if it asks
+    Groq's service (PyPI litellm 1.110.2)."""
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
@@ -227,6 +230,7 @@ class OpenAIResponder(Responder):
             "choices": [
                 self._whole_choice(i, choice) for i, choice in sorted(reply.choices.items())
             ],
+            **self.whole,
         }
         if reply.usage is not None:
             answer["usage"] = _usage(reply.usage)
