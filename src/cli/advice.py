@@ -24,7 +24,12 @@ PHRASES = {
 }
 """What the library's messages say, and what the command says instead."""
 
-_NAMES = {"base_url": "the base URL", "public_url": "--public-url", "cors": "--cors"}
+_NAMES = {
+    "base_url": "the base URL",
+    "public_url": "--public-url",
+    "cors": "--cors",
+    "upstream": "--upstream",
+}
 """What an argument that a message begins with is to a user of the command."""
 _NAME = re.compile(rf"\A(?:{'|'.join(_NAMES)})\b")
 _KEYLESS = re.compile(r"; no key was given: .*")

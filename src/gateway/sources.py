@@ -13,6 +13,7 @@ from ..protocols.clocks import Clocks
 from ..protocols.errors import TokenwireError
 from ..protocols.provider import Provider
 from ..protocols.registry import PROVIDERS
+from ..protocols.retry import NO_RETRY
 from .config import Config, ConfigError, from_environment, load
 from .fronts import FORMATS
 
@@ -128,9 +129,11 @@ def _model(name: str, provider: str, allow: Collection[str]) -> list[str]:
 def answers(provider: Provider) -> bool:
     """Whether a server on this machine lists its models."""
     from ..highlevel import models
+    from ..transports.sync import Client
 
+    once = Client(retry=NO_RETRY, single_use=True)  # most servers are not there
     try:
-        models(provider, clocks=_PATIENCE)
+        models(provider, client=once, clocks=_PATIENCE)
     except TokenwireError:
         return False
     return True

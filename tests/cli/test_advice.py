@@ -91,6 +91,7 @@ def test_a_key_that_is_refused() -> None:
         (("chat", "-m", "m", "--base-url", "a.b", "Hello"), "the base URL 'a.b': give http://"),
         (("serve", "--public-url", "a.b"), "--public-url 'a.b': give http://"),
         (("serve", "--cors", "*"), "--cors '*': give http://"),
+        (("record", "-o", "x", "--upstream", "a.b"), "--upstream 'a.b': give http://"),
     ],
 )
 def test_an_option_is_called_as_it_is(arguments: tuple[str, ...], words: str) -> None:

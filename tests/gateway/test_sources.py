@@ -13,6 +13,7 @@ from tokenwire.gateway.fronts import FORMATS
 from tokenwire.gateway.sources import EnvironmentSource, FileSource, TextSource, embedded_source
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.server import serve
+from tokenwire.server.faults import RefuseWith
 
 from .driving import FRONTS, ask, exchange_of, for_backs
 
@@ -66,8 +67,10 @@ def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_server_answers_if_it_lists_its_models() -> None:
     provider: Provider = PROVIDERS["ollama"]
-    with serve(provider) as server:
+    with serve(provider, faults=[None, RefuseWith(503)]) as server:
         assert sources.answers(provider.replace(base_url=server.url))
+        assert not sources.answers(provider.replace(base_url=server.url))
+        assert len(server.requests) == 2  # it is not asked again: there are many to ask
     assert not sources.answers(provider.replace(base_url=server.url))
 
 
