@@ -19,6 +19,7 @@ PHRASES = {
     "give it with the chat": "give it with -O",
     "give a schema": "give one with --schema",
     "give AwsKey(..., region=...)": "set AWS_REGION",
+    "(skip broken)": "(--skip-broken)",
     "repeat=True answers it": "--repeat answers it",
     "allow_secrets=...": "--allow-secret",
 }

@@ -22,7 +22,7 @@ from ..batch.tally import Tally
 from ..protocols.errors import LocalProtocolError
 from . import Exit, one_line
 from .asking import AskOptions
-from .options import chat_options, read_file
+from .options import chat_options, read_text
 from .progress import Progress, open_progress
 from .server import embedded_server, key_for
 
@@ -141,7 +141,7 @@ def _ask(questions: str, options: BatchOptions) -> int:
 def _settings(
     options: BatchOptions, key: Any, base_url: str | None, client: dict[str, Any]
 ) -> BatchSettings:
-    template = "" if options.template is None else read_file(options.template).decode()
+    template = "" if options.template is None else read_text(options.template)
     return BatchSettings(
         provider=options.provider,
         model=options.model,

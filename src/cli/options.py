@@ -14,7 +14,7 @@ from ..protocols.mappings import tool_of
 from ..protocols.toolkit.json import is_list, is_object
 from ..protocols.toolkit.lines import BOM
 
-__all__ = ["OPTIONS", "chat_options", "read_file", "read_schema", "read_tools"]
+__all__ = ["OPTIONS", "chat_options", "read_file", "read_schema", "read_text", "read_tools"]
 
 _ELSEWHERE = {
     "messages": "give the question, and --system",
@@ -92,6 +92,14 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise LocalProtocolError(f"{path} can't be read: {error}") from None
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, without a byte order mark. Raises LocalProtocolError."""
+    try:
+        return read_file(path).decode("utf-8-sig")
+    except ValueError:
+        raise LocalProtocolError(f"{path} is not UTF-8") from None
 
 
 def _read_json(path: Path) -> Any:

@@ -53,7 +53,7 @@ class TextSource:
 
     def read(self, path: str) -> str:
         """The text of a file to which it refers."""
-        return Path(path).read_text("utf-8")
+        return Path(path).read_text("utf-8-sig")
 
 
 class FileSource(TextSource):
@@ -72,14 +72,14 @@ class FileSource(TextSource):
 
     def text(self) -> str:
         try:
-            return self._path.read_text("utf-8")
+            return self._path.read_text("utf-8-sig")
         except OSError as error:
             raise ConfigError(f"{self._path} can't be read: {error.strerror}") from None
         except ValueError:
             raise ConfigError(f"{self._path} can't be read: it is not UTF-8") from None
 
     def read(self, path: str) -> str:
-        return (self._path.parent / path).read_text("utf-8")
+        return (self._path.parent / path).read_text("utf-8-sig")
 
 
 class EnvironmentSource:

@@ -134,7 +134,7 @@ def test_budgets_and_failures_stop_it(tmp_path: Path, answers: Path) -> None:
 def test_options_of_the_rows(tmp_path: Path, answers: Path) -> None:
     file = questions(tmp_path, [{"town": "Rome"}])
     template = tmp_path / "template.txt"
-    template.write_text("Where is {town}?")
+    template.write_text("\ufeffWhere is {town}?", "utf-8")
     with serving() as asked:
         options = ("--template", str(template), "-O", "temperature=0", "--plain")
         assert batch(asked, file, "-o", str(answers), *options).code == Exit.OK
@@ -142,6 +142,14 @@ def test_options_of_the_rows(tmp_path: Path, answers: Path) -> None:
     (line,) = lines(answers)
     assert list(line) == ["custom_id", "id", "response", "error"]
     assert line["custom_id"] == "line-000001"
+
+
+def test_a_template_that_is_no_text(tmp_path: Path, answers: Path) -> None:
+    template = tmp_path / "template.txt"
+    template.write_bytes(b"\xff")
+    options = ("-o", str(answers), "--embedded", "--template", str(template))
+    found = run("batch", str(questions(tmp_path, [{"a": "b"}])), *options)
+    assert found == Outcome(Exit.USAGE, "", f"tokenwire: {template} is not UTF-8\n")
 
 
 def test_rows_from_a_pipe_and_an_embedded_server(answers: Path) -> None:

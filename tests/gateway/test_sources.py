@@ -34,6 +34,8 @@ def test_a_file(tmp_path: Path) -> None:
     file.write_text(TEXT + "\n")
     assert source.stamp() != stamp
     assert source.digest() != digest
+    file.write_text("\ufeff" + TEXT, "utf-8")
+    assert source.load().models[0].name == "openai"
     file.write_bytes(b"\xff")
     with pytest.raises(ConfigError, match="it is not UTF-8"):
         source.load()
@@ -41,7 +43,7 @@ def test_a_file(tmp_path: Path) -> None:
 
 def test_a_file_may_refer_to_others(tmp_path: Path) -> None:
     key = tmp_path / "key"
-    key.write_text("secret\n")
+    key.write_text("\ufeffsecret\n", "utf-8")
     text = TEXT.replace("[[models]]", f'key = "file:{key}"\n[[models]]', 1)
     assert TextSource("test", text).load().models[0].targets[0].key == "secret"
 
