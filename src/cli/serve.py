@@ -133,7 +133,7 @@ def examples(service: Service, key: Key | None, name: str = "") -> str:
         [
             "\n# curl",
             _curl(service, key),
-            *_sdk(provider, url, needs_key=key is not None),
+            *_sdk(provider, url, key),
             "\n# tokenwire",
             f"{region}tokenwire chat -p {name}{_model_option(provider)} --base-url {url} Hello",
         ]
@@ -178,9 +178,15 @@ _ESCAPED = r"\\\g<0>"
 """What means something in a shell's double quotes, and how it is written there."""
 
 
-def _sdk(provider: Provider, url: str, *, needs_key: bool) -> list[str]:
-    key = 'os.environ["TOKENWIRE_KEY"]' if needs_key else '"any"'
-    example = provider.dialect.sdk_example(url, provider.default_model or "any", key)
+def _sdk(provider: Provider, url: str, key: Key | None) -> list[str]:
+    if isinstance(key, str) and isinstance(provider.key_place, SigV4):
+        return []  # a bearer key, where the SDK signs
+    model = provider.default_model or "any"
+    for chat in provider.dialect.endpoints[:1]:
+        if provider.path.endswith(chat.path):  # the SDK adds only its own path
+            url += provider.path.removesuffix(chat.path).replace("{model}", model)
+    shown = '"any"' if key is None else 'os.environ["TOKENWIRE_KEY"]'
+    example = provider.dialect.sdk_example(url, model, shown)
     return [f"\n{example}"] if example else []
 
 

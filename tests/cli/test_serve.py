@@ -276,6 +276,7 @@ def test_a_dialect_without_keys() -> None:
     [
         *((name, None) for name in EACH_FORMAT),
         *((name, "sesame") for name in EACH_FORMAT if takes_key(PROVIDERS[name])),
+        ("azure-dated", "sesame"),
     ],
 )
 def test_the_examples_work_as_they_are_pasted(provider: str, key: str | None) -> None:
@@ -299,6 +300,11 @@ def test_the_examples_work_as_they_are_pasted(provider: str, key: str | None) ->
         outputs.append(run(*arguments.split(), environment=settings).out)
     assert all("Hello" in output for output in outputs)
     assert len(outputs) == (3 if PROVIDERS[provider].dialect.sdk_example("", "", "") else 2)
+
+
+def test_there_is_no_example_for_an_sdk_that_signs_if_the_key_is_not_to_sign() -> None:
+    with serve("bedrock", key="sesame") as server:
+        assert "boto3" not in examples(server.service, "sesame")
 
 
 PLACES: dict[str, Auth] = {
