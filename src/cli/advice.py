@@ -1,5 +1,6 @@
 """What to do about an error, for users of the command: the library's advice is for Python code."""
 
+import os
 import re
 
 from ..protocols.auth import SigV4
@@ -49,10 +50,18 @@ def in_command_words(error: TokenwireError, provider: Provider | None) -> str:
     text = _NAME.sub(lambda found: _NAMES[found[0]], str(error))
     for phrase, ours in PHRASES.items():
         text = text.replace(phrase, ours)
+    text = text.replace(_TRUST, _TRUST + _missing_file())
     text = _PARAMS.sub(lambda found: "set" if found[1] else "give the address by --base-url", text)
     text = _KEYLESS.sub("", text)  # the advice has it
     advice = _advice(error, provider)
     return f"{text}; {advice}" if advice else text
+
+
+def _missing_file() -> str:
+    """What is wrong with SSL_CERT_FILE, if it names nothing: OpenSSL then trusts nobody, and does
+    not say so."""
+    path = os.environ.get("SSL_CERT_FILE", "")
+    return f" ({path} is not a file)" if path and not os.path.isfile(path) else ""
 
 
 def _advice(error: TokenwireError, provider: Provider | None) -> str:

@@ -9,6 +9,7 @@ from tests.commanding import run
 from tokenwire import (
     PROVIDERS,
     AuthenticationFailed,
+    ConnectFailed,
     LocalProtocolError,
     Redirected,
     TimedOut,
@@ -118,6 +119,14 @@ def test_the_address_that_was_asked_is_named() -> None:
     outcome = run("chat", "-m", "m", "--base-url", server.url, "Hello")
     assert outcome.code == Exit.NETWORK
     assert outcome.err.endswith(f"; the request was POST {server.url}/chat/completions\n")
+
+
+def test_a_file_of_authorities_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = ConnectFailed("no; give a context that trusts it with ssl_context=")
+    for path, words in (("", ""), (__file__, ""), ("/none.pem", " (/none.pem is not a file)")):
+        monkeypatch.setenv("SSL_CERT_FILE", path)
+        said = in_command_words(error, None)
+        assert said.endswith(f"with --ca-file, or in SSL_CERT_FILE{words}")
 
 
 def test_who_gave_no_key_is_told_once() -> None:
