@@ -298,7 +298,9 @@ class Answer(Script):
             body = replacement.body
             if isinstance(body, Refused):
                 body = self._responder.fail(body)
-                self.headers = [*self._responder.head()[1], *replacement.headers]
+                given = {name for name, _ in replacement.headers}
+                own = (pair for pair in self._responder.head()[1] if pair[0] not in given)
+                self.headers = [*own, *replacement.headers]
             return self._whole(body)
         chat = self._receive()
         said: Iterator[_Said] = filter(None, () if chat is None else self._say(chat))
