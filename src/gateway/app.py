@@ -13,7 +13,7 @@ import msgspec
 from ..protocols.errors import Overloaded, RemoteProtocolError
 from ..protocols.refusing import refuse
 from ..protocols.retry import NO_RETRY
-from ..protocols.toolkit.http import Headers, Request
+from ..protocols.toolkit.http import Headers, Request, get_header
 from ..transports.anyio import Client
 from .admission import Hosts, Origins
 from .call import Call, Shared
@@ -156,7 +156,8 @@ class App:
         except RemoteProtocolError as error:
             await self._turn_away(request, error, Delivery(send, added=added), record)
             return
-        inbox = Inbox(receive, shared.config.max_request)
+        length = get_header(request.headers, b"content-length")
+        inbox = Inbox(receive, shared.config.max_request, length)
         trace = None
         if shared.tracing is not None and front.endpoint.does == "chat":
             trace = shared.tracing.call(request.headers)
