@@ -1,9 +1,9 @@
 """The arguments and the help of the command. The code of each subcommand is imported on demand."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class, shell_complete
@@ -11,15 +11,23 @@ from click.shell_completion import CompletionItem, get_completion_class, shell_c
 from ..protocols import VERSION
 from ..protocols.errors import LocalProtocolError
 from ..protocols.provider import Provider
-from ..protocols.registry import PROVIDERS
 from . import EXIT_CODES, Exit, Settings
-from .named import find_answer, find_provider
-from .options import OPTIONS
+from .named import find_answer
+from .parameters import (
+    FILE,
+    Number,
+    asking_options,
+    complete_option,
+    complete_provider,
+    host_option,
+    port_option,
+    provider_option,
+    traceback_option,
+)
+from .recording import cassette, record, replay, timeline
 from .streams import as_utf8
 
 __all__ = ["run"]
-
-_F = TypeVar("_F", bound=Callable[..., Any])
 
 _COMPLETE = "_TOKENWIRE_COMPLETE"
 """The environment variable with which a shell asks for completions; the name is click's."""
@@ -45,135 +53,14 @@ def run(arguments: Sequence[str], settings: Settings) -> int:
     return Exit.OK
 
 
-def _want_traceback(context: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if wanted:
-        context.ensure_object(Settings).traceback = True
-
-
-_traceback = click.option(
-    "--traceback",
-    is_flag=True,
-    is_eager=True,  # so that it applies to errors in the other options, too
-    expose_value=False,
-    callback=_want_traceback,
-    help="Show the traceback of an error.",
-)
-
-
-def _find_provider(context: click.Context, _: click.Parameter, name: str) -> Provider:
-    settings = context.ensure_object(Settings)
-    settings.provider = provider = find_provider(name)
-    if ":" in name:
-        settings.own_provider = name
-    return provider
-
-
-def _find_answer(_: click.Context, __: click.Parameter, name: str | None) -> Any:
-    return None if name is None else find_answer(name)
-
-
-def _split_headers(
-    _: click.Context, __: click.Parameter, given: tuple[str, ...]
-) -> tuple[tuple[str, str], ...]:
-    pairs = [header.partition(":") for header in given]
-    if any(not (name.strip() and colon) for name, colon, _ in pairs):
-        raise click.UsageError("--header: give NAME:VALUE, as in -H 'x-team: blue'")
-    return tuple((name.strip(), value.strip()) for name, _, value in pairs)
-
-
-def _complete_provider(_: click.Context, __: click.Parameter, part: str) -> list[CompletionItem]:
-    return [CompletionItem(name) for name in PROVIDERS if name.startswith(part)]
-
-
-def _provider_option(*names: str) -> Callable[[_F], _F]:
-    return click.option(
-        *names,
-        "provider",
-        metavar="NAME",
-        default="openai",
-        show_default=True,
-        callback=_find_provider,
-        shell_complete=_complete_provider,
-        help="A provider (see tokenwire providers), or module:NAME for one of your own.",
-    )
-
-
 def _complete_model(context: click.Context, _: click.Parameter, part: str) -> list[CompletionItem]:
     provider: Provider | None = context.params["provider"]  # None: it was not found
     names = (*provider.models, *provider.aliases) if provider else ()
     return [CompletionItem(name) for name in names if name.startswith(part)]
 
 
-def _complete_option(_: click.Context, __: click.Parameter, part: str) -> list[CompletionItem]:
-    return [CompletionItem(f"{name}=") for name in OPTIONS if name.startswith(part)]
-
-
-class _Number(click.FloatRange):
-    """A number in a range, which NaN is not, though it is in each."""
-
-    name = "number"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        number = super().convert(value, param, ctx)
-        return number if number == number else self.fail(f"{value} is not a number", param, ctx)
-
-
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
-def _clock(name: str, what: str) -> Callable[[_F], _F]:
-    return click.option(
-        name,
-        type=_Number(0, min_open=True),
-        metavar="SECONDS",
-        help=f"The time limit for {what}. [default: the provider's]",
-    )
-
-
-_ASKING: tuple[Callable[[Any], Any], ...] = (
-    click.option(
-        "--base-url",
-        metavar="URL",
-        help="The address of the service, to which the key is sent. [default: the provider's]",
-    ),
-    click.option(
-        "-H",
-        "--header",
-        "headers",
-        metavar="NAME:VALUE",
-        multiple=True,
-        type=as_utf8,
-        callback=_split_headers,
-        help="A header to send with each request. May be repeated.",
-    ),
-    click.option(
-        "--proxy",
-        metavar="URL",
-        help="A proxy, as http://host:port. [default: from HTTPS_PROXY, HTTP_PROXY, NO_PROXY]",
-    ),
-    click.option(
-        "--ca-file",
-        type=_FILE,
-        help="The certificates of the authorities to trust, instead of the system's. "
-        "[default: from REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE, SSL_CERT_DIR]",
-    ),
-    _clock("--timeout", "a whole answer, instead of all others"),
-    _clock("--connect", "each connection"),
-    _clock("--first-event", "the beginning of an answer"),
-    _clock("--idle", "each silence inside an answer"),
-    click.option(
-        "--embedded",
-        is_flag=True,
-        help="Ask the provider's embedded server: no network, no key.",
-    ),
-)
-
-
-def _asking(command: _F) -> _F:
-    """The options of a command that asks a service: see `AskOptions`."""
-    for option in reversed(_ASKING):
-        command = option(command)
-    return command
+def _find_answer(_: click.Context, __: click.Parameter, name: str | None) -> Any:
+    return None if name is None else find_answer(name)
 
 
 _CODES = "\n".join(f"  {code:>3}  {words}" for code, words in EXIT_CODES.items())
@@ -185,7 +72,7 @@ _CODES = "\n".join(f"  {code:>3}  {words}" for code, words in EXIT_CODES.items()
     epilog=f"\b\nExit codes:\n{_CODES}",
 )
 @click.version_option(VERSION, message="tokenwire %(version)s")
-@_traceback
+@traceback_option
 @click.pass_context
 def tokenwire(context: click.Context) -> None:
     """Ask LLM services, imitate them, and decode what they send.
@@ -202,9 +89,13 @@ def tokenwire(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
+for _command in (record, replay, timeline, cassette):
+    tokenwire.add_command(_command)
+
+
 @tokenwire.command(short_help="Ask a question, or have a conversation.")
 @click.argument("question", nargs=-1, type=as_utf8)
-@_provider_option("-p", "--provider")
+@provider_option("-p", "--provider")
 @click.option(
     "-m",
     "--model",
@@ -225,7 +116,7 @@ def tokenwire(context: click.Context) -> None:
     "--image",
     "images",
     multiple=True,
-    type=_FILE,
+    type=FILE,
     help="A picture to send with the first question. May be repeated.",
 )
 @click.option(
@@ -243,18 +134,18 @@ def tokenwire(context: click.Context) -> None:
     metavar="NAME=VALUE",
     multiple=True,
     type=as_utf8,
-    shell_complete=_complete_option,
+    shell_complete=complete_option,
     help="An option of the chat, such as temperature=0.2. May be repeated.",
 )
 @click.option(
     "--tool",
     "tools",
     multiple=True,
-    type=_FILE,
+    type=FILE,
     help="A JSON file with a tool, or a list of them, that the model may call. May be repeated.",
 )
-@click.option("--schema", type=_FILE, help="A JSON file with the JSON Schema of the answer.")
-@_asking
+@click.option("--schema", type=FILE, help="A JSON file with the JSON Schema of the answer.")
+@asking_options
 @click.option(
     "--allow-private-addresses",
     is_flag=True,
@@ -268,7 +159,7 @@ def tokenwire(context: click.Context) -> None:
     show_default=True,
     help="The HTTP client to use; the answer is the same with each.",
 )
-@_traceback
+@traceback_option
 @click.pass_obj
 def chat(settings: Settings, /, question: tuple[str, ...], **options: Any) -> None:
     """Ask QUESTION, or the text from a pipe, and print the answer as it arrives.
@@ -298,7 +189,7 @@ def chat(settings: Settings, /, question: tuple[str, ...], **options: Any) -> No
 
 @tokenwire.command(short_help="Ask a file of questions.")
 @click.argument("words", nargs=-1, metavar="FILE | collect JOURNAL | status JOURNAL", type=as_utf8)
-@_provider_option("-p", "--provider")
+@provider_option("-p", "--provider")
 @click.option(
     "-m", "--model", default="", help="The model, in place of the rows' own. [default: theirs]"
 )
@@ -316,8 +207,8 @@ def chat(settings: Settings, /, question: tuple[str, ...], **options: Any) -> No
     metavar="HOW",
     help="How many rows to ask at once: auto (1-256), N, or MIN-MAX.",
 )
-@click.option("--rpm", type=_Number(0, min_open=True), help="The most requests a minute.")
-@click.option("--tpm", type=_Number(0, min_open=True), help="The most tokens a minute.")
+@click.option("--rpm", type=Number(0, min_open=True), help="The most requests a minute.")
+@click.option("--tpm", type=Number(0, min_open=True), help="The most tokens a minute.")
 @click.option(
     "--attempts",
     type=click.IntRange(1),
@@ -337,7 +228,7 @@ def chat(settings: Settings, /, question: tuple[str, ...], **options: Any) -> No
 )
 @click.option(
     "--budget",
-    type=_Number(0, min_open=True),
+    type=Number(0, min_open=True),
     metavar="DOLLARS",
     help="Stop once so much is spent, earlier runs included. Needs --price.",
 )
@@ -371,7 +262,7 @@ def chat(settings: Settings, /, question: tuple[str, ...], **options: Any) -> No
     "--field", default="", metavar="NAME", help="The column that has the question, of any objects."
 )
 @click.option(
-    "--template", type=_FILE, help="A text in which {NAME} stands for a column: the question."
+    "--template", type=FILE, help="A text in which {NAME} stands for a column: the question."
 )
 @click.option(
     "-O",
@@ -380,16 +271,16 @@ def chat(settings: Settings, /, question: tuple[str, ...], **options: Any) -> No
     metavar="NAME=VALUE",
     multiple=True,
     type=as_utf8,
-    shell_complete=_complete_option,
+    shell_complete=complete_option,
     help="An option of each chat, such as temperature=0. May be repeated.",
 )
 @click.option("--plain", is_flag=True, help="Write only what OpenAI's batch files have.")
 @click.option("--skip-broken", is_flag=True, help="Go on without broken lines of the journal.")
-@click.option("--like", type=_FILE, help="For collect: the questions, whose order to keep.")
+@click.option("--like", type=FILE, help="For collect: the questions, whose order to keep.")
 @click.option("--json", "as_json", is_flag=True, help="Tell the progress as lines of JSON.")
 @click.option("--quiet", is_flag=True, help="Tell no progress.")
-@_asking
-@_traceback
+@asking_options
+@traceback_option
 @click.pass_context
 def batch(context: click.Context, /, words: tuple[str, ...], **options: Any) -> None:
     """Ask the questions in FILE, each a line of JSON, and write a line for each answer: complete,
@@ -415,20 +306,15 @@ def batch(context: click.Context, /, words: tuple[str, ...], **options: Any) -> 
 
 
 @tokenwire.command(short_help="Run a server that imitates a provider, faults included.")
-@_provider_option("-p", "--provider")
+@provider_option("-p", "--provider")
 @click.option(
     "--answer",
     metavar="module:NAME",
     callback=_find_answer,
     help="A function of your own that answers a chat. [default: repeat the question]",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=0,
-    help="The port to listen on. [default: a free one]",
-)
+@host_option
+@port_option
 @click.option(
     "--public-url",
     metavar="URL",
@@ -451,7 +337,7 @@ def batch(context: click.Context, /, words: tuple[str, ...], **options: Any) -> 
 )
 @click.option(
     "--pause",
-    type=_Number(0),
+    type=Number(0),
     default=0.0,
     metavar="SECONDS",
     help="The time between two writes. [default: 0]",
@@ -470,7 +356,7 @@ def batch(context: click.Context, /, words: tuple[str, ...], **options: Any) -> 
     metavar="N",
     help="Apply the faults to the first N requests only. [default: all]",
 )
-@_traceback
+@traceback_option
 @click.pass_obj
 def serve(settings: Settings, /, **options: Any) -> None:
     """Run a server that imitates a provider, to test clients against, until Ctrl-C. Its answers
@@ -509,7 +395,7 @@ def serve(settings: Settings, /, **options: Any) -> None:
 
 @tokenwire.command(short_help="Decode a recorded response into events.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True), default="-")
-@_provider_option("-d", "--dialect", "-p", "--provider")
+@provider_option("-d", "--dialect", "-p", "--provider")
 @click.option(
     "-m", "--model", default="", help="The model that was asked, if it matters (aichats: dalle)."
 )
@@ -531,7 +417,7 @@ def serve(settings: Settings, /, **options: Any) -> None:
     show_default=True,
     help="What ended the bytes: the end of the body, or a lost connection.",
 )
-@_traceback
+@traceback_option
 def decode(**options: Any) -> None:
     """Decode the body of a response, from FILE or a pipe, and print its events as they arrive.
 
@@ -548,260 +434,11 @@ def decode(**options: Any) -> None:
     run_decode(DecodeOptions(**options))
 
 
-def _find_any_provider(
-    context: click.Context, parameter: click.Parameter, name: str | None
-) -> Provider | None:
-    return None if name is None else _find_provider(context, parameter, name)
-
-
-_PATH = click.Path(path_type=Path)
-_HOST = click.option(
-    "--host", default="127.0.0.1", show_default=True, help="The address to listen on."
-)
-_PORT = click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=0,
-    help="The port to listen on. [default: a free one]",
-)
-
-
-@tokenwire.command(short_help="Record what a client and a service say, every cut of it.")
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=_PATH,
-    help="A folder, in which each exchange gets a file; or one .jsonl file for all.",
-)
-@click.option(
-    "--upstream",
-    metavar="URL",
-    help="The address of the service. [default: the provider's, or what a path tells]",
-)
-@click.option(
-    "-p",
-    "--provider",
-    metavar="NAME",
-    callback=_find_any_provider,
-    shell_complete=_complete_provider,
-    help="The provider that is asked (see tokenwire providers).",
-)
-@_HOST
-@_PORT
-@click.option(
-    "--redact",
-    multiple=True,
-    metavar="WHAT",
-    help="Leave this out of requests: a JSON pointer, as /metadata/user_id or "
-    "/messages/*/name, or re:PATTERN. May be repeated.",
-)
-@click.option(
-    "--allow-secret",
-    "allow_secrets",
-    multiple=True,
-    metavar="TEXT",
-    help="A text that looks like a key, and is none. May be repeated.",
-)
-@click.option("--title", default="", type=as_utf8, help="A title for the files.")
-@_traceback
-@click.pass_obj
-def record(settings: Settings, /, **options: Any) -> None:
-    """Listen on this machine, pass each request on to the service and the response back, and write
-    both down, until Ctrl-C: each piece with its time, and how the response ended.
-
-    Secrets are left out before a byte is written. A file that would have the shape of a key is not
-    written.
-
-    Requests to a service of AWS are signed anew with the key in the environment.
-
-    \b
-    Examples:
-      tokenwire record -o recordings
-      OPENAI_BASE_URL=http://127.0.0.1:PORT/v1 python my_program.py
-      tokenwire record -o tests/answer.jsonl --upstream http://127.0.0.1:11434
-    """
-    from .cassettes import RecordOptions, run_record
-
-    run_record(RecordOptions(**options), settings)
-
-
-@tokenwire.command(short_help="Answer out of recordings, cut for cut.")
-@click.argument("files", nargs=-1, required=True, type=_FILE)
-@_HOST
-@_PORT
-@click.option(
-    "--speed",
-    type=_Number(0),
-    default=0,
-    metavar="TIMES",
-    help="1 is as recorded, 10 ten times as fast. [default: 0, no pauses]",
-)
-@click.option("--longest-gap", type=_Number(0), metavar="SECONDS", help="The longest pause.")
-@click.option(
-    "--cut", metavar="HOW", help="Other cuts: whole, event, or sizes in bytes (1 or 3,7)."
-)
-@click.option(
-    "-f",
-    "--fault",
-    "faults",
-    multiple=True,
-    metavar="FAULT",
-    help="A fault to add (see tokenwire serve --help). May be repeated.",
-)
-@click.option(
-    "--ignore",
-    multiple=True,
-    metavar="POINTER",
-    help="What may differ in a request: a JSON pointer, as /metadata or /messages/*/id. "
-    "May be repeated.",
-)
-@click.option("--repeat", is_flag=True, help="Answer a request again and again.")
-@_traceback
-@click.pass_obj
-def replay(settings: Settings, /, **options: Any) -> None:
-    """Listen on this machine, and answer as recorded in FILES, until Ctrl-C. The network is never
-    asked.
-
-    A request must be the one that was recorded: method, path, query and body. Each recording
-    answers once. What was not recorded is answered with an error that says what differs, which is
-    printed on stderr, too.
-
-    \b
-    Examples:
-      tokenwire replay answer.jsonl --port 8000
-      tokenwire replay recordings/*.jsonl --speed 1 --longest-gap 2
-      tokenwire replay answer.jsonl --cut 1 --fault close:300
-    """
-    from .cassettes import ReplayOptions, run_replay
-
-    run_replay(ReplayOptions(**options), settings)
-
-
-@tokenwire.command(short_help="Draw a recording as a page.")
-@click.argument("file", type=_FILE)
-@click.option(
-    "-o", "--output", type=_PATH, help="The page; - is stdout. [default: FILE with .html]"
-)
-@_traceback
-def timeline(file: Path, output: Path | None) -> None:
-    """Write a page of HTML that shows a recording: bytes with their cuts, events, text and pauses
-    on one axis, and the fault where it is. It needs no script and no network.
-
-    \b
-    Example:
-      tokenwire timeline answer.jsonl
-    """
-    from .cassettes import run_timeline
-
-    run_timeline(file, output)
-
-
-@tokenwire.group(short_help="Show, check, compare and edit recordings.")
-@_traceback
-def cassette() -> None:
-    """Show, check, compare and edit recordings (cassettes)."""
-
-
-_OUTPUT = click.option("-o", "--output", required=True, type=_PATH, help="The file to write.")
-
-
-@cassette.command("show", short_help="Print the pieces of a recording.")
-@click.argument("file", type=_FILE)
-@_traceback
-def show_cassette(file: Path) -> None:
-    """Print each piece of a recording: its offset, time, gap and size, and what it completed."""
-    from .cassettes import run_show
-
-    run_show(file)
-
-
-@cassette.command("check", short_help="Decode recordings again.")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--fix", is_flag=True, help="Note what they are decoded to now.")
-@click.option("--max-age", metavar="AGE", help="None may be older: 12h, 90d, 8w.")
-@_traceback
-def check_cassettes(paths: tuple[Path, ...], **options: Any) -> None:
-    """Decode the recordings in PATHS (files, or folders of them) again: outcome, evidence and how
-    many events of each kind must be as noted in the file."""
-    from .cassettes import run_check
-
-    run_check(paths, **options)
-
-
-@cassette.command("diff", short_help="Compare two recordings by their events.")
-@click.argument("one", type=_FILE)
-@click.argument("other", type=_FILE)
-@_traceback
-def diff_cassettes(one: Path, other: Path) -> None:
-    """Compare two recordings by their events, not by their bytes."""
-    from .cassettes import run_diff
-
-    run_diff(one, other)
-
-
-@cassette.command("cut", short_help="Make a recording with other cuts, or an early end.")
-@click.argument("file", type=_FILE)
-@click.option("--at", metavar="OFFSETS", help="Cut at these bytes of each body: 1,7,300.")
-@click.option("--per-event", is_flag=True, help="Cut after each event, or line.")
-@click.option("--end", metavar="OFFSET[:HOW]", help="End each body there: 512, or 512:reset.")
-@_OUTPUT
-@_traceback
-def cut_cassette(file: Path, **options: Any) -> None:
-    """Make a new recording of FILE, whose bodies are cut elsewhere, or end early (HOW: eof,
-    disconnect, reset, timeout)."""
-    from .cassettes import run_cut
-
-    run_cut(file, **options)
-
-
-@cassette.command("import", short_help="Make a recording of a body, or a HAR file.")
-@click.argument("file", type=_FILE)
-@click.option("--status", type=click.IntRange(200, 599), default=200, show_default=True)
-@click.option("--content-type", default="text/event-stream", show_default=True)
-@click.option("--url", default="", help="The address that was asked.")
-@_OUTPUT
-@_traceback
-def import_cassette(file: Path, **options: Any) -> None:
-    """Make a recording of FILE: the body of a response, or a HAR file (.har). Where it was cut is
-    not known: each body is one piece."""
-    from .cassettes import run_import
-
-    run_import(file, **options)
-
-
-@cassette.command("export", short_help="Write a HAR file, or the bodies.")
-@click.argument("file", type=_FILE)
-@click.option("--har/--body", default=True, help="A HAR file, or only the bodies.")
-@_OUTPUT
-@_traceback
-def export_cassette(file: Path, **options: Any) -> None:
-    """Write FILE as a HAR file, or the bodies of its responses. The cuts are lost."""
-    from .cassettes import run_export
-
-    run_export(file, **options)
-
-
-@cassette.command("verify", short_help="Ask the service again, and compare.")
-@click.argument("file", type=_FILE)
-@click.option("--upstream", default="", metavar="URL", help="The address of the service.")
-@_traceback
-def verify_cassette(file: Path, **options: Any) -> None:
-    """Send the recorded requests to the service again, and compare the shape of its answers:
-    status, content type, and the JSON paths of each event with their types. Texts are not compared.
-
-    It costs what the requests cost. The key is read as for chat.
-    """
-    from .cassettes import run_verify
-
-    run_verify(file, **options)
-
-
 @tokenwire.command(short_help="List the providers.")
-@click.argument("words", nargs=-1, shell_complete=_complete_provider)
+@click.argument("words", nargs=-1, shell_complete=complete_provider)
 @click.option("-v", "--verbose", is_flag=True, help="Print all that is known of each provider.")
 @click.option("--json", "as_json", is_flag=True, help="Print each provider as a line of JSON.")
-@_traceback
+@traceback_option
 def providers(words: tuple[str, ...], verbose: bool, as_json: bool) -> None:
     """List the providers, by their formats: as a table on a terminal, as tab-separated lines in a
     pipe. With WORDS, only those whose name, format or base URL has all of them.
@@ -817,10 +454,10 @@ def providers(words: tuple[str, ...], verbose: bool, as_json: bool) -> None:
 
 
 @tokenwire.command(short_help="List the models of a service.")
-@_provider_option("-p", "--provider")
+@provider_option("-p", "--provider")
 @click.option("--json", "as_json", is_flag=True, help="Print each model as a line of JSON.")
-@_asking
-@_traceback
+@asking_options
+@traceback_option
 def models(**options: Any) -> None:
     """Ask a service which models it has, and print their ids, one on a line.
 
@@ -848,7 +485,7 @@ def models(**options: Any) -> None:
     metavar="LOSS",
     help="Without FILE: what may be left out, by its name in the refusal. May be repeated.",
 )
-@_traceback
+@traceback_option
 def gateway(words: tuple[str, ...], **options: Any) -> None:
     """Serve the formats of OpenAI, Anthropic, Gemini, Ollama and more, and ask the services that
     FILE describes in theirs; or make a key for one of its callers.
@@ -880,7 +517,7 @@ def gateway(words: tuple[str, ...], **options: Any) -> None:
 
 @tokenwire.command(short_help="Print the completion script for a shell.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-@_traceback
+@traceback_option
 def completion(shell: str) -> None:
     """Print the script that makes a shell complete the arguments of tokenwire.
 
