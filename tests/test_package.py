@@ -23,8 +23,8 @@ NEEDS_AN_EXTRA |= {f"tokenwire.testing.{name}" for name in TESTING}
 SERVER = ("answering", "cassettes", "faults", "origin", "server")
 NEEDS_AN_EXTRA |= {f"tokenwire.testing.llm.{name}" for name in SERVER}
 COMMAND = (
-    *("batch", "cassettes", "chat", "commands", "decode", "gateway", "models", "progress"),
-    *("providers", "show", "terminal"),
+    *("batch", "cassettes", "chat", "commands", "console", "decode", "gateway", "models"),
+    *("parameters", "progress", "providers", "recording", "show", "terminal"),
 )
 NEEDS_AN_EXTRA |= {f"tokenwire.cli.{name}" for name in COMMAND}
 EXTRAS = {"anyio", "click", "hypothesis", "opentelemetry", "pytest", "rich", "trio"}

@@ -61,7 +61,7 @@ class _Calls:
     def over(self, end: ToolCallEnd) -> list[Event]:
         start, number = self._starts[end.index, end.call], self._ended.get(end.index, 0)
         self._ended[end.index] = number + 1
-        id = start.id or f"00001{end.index:02}{end.call:02}"
+        id = nine(start.id) if start.id else f"00001{end.index:02}{end.call:02}"
         changed = msgspec.structs.replace(end, call=number, id=id)
         self.ends.setdefault(end.index, []).append(changed)
         said = end.arguments if end.complete or end.arguments != "{}" else ""
@@ -134,7 +134,7 @@ def hears_whole(chat: Chat, answer: list[Event]) -> list[Event]:
         starts = [e.call for e in answer if isinstance(e, ToolCallStart) and e.index == index]
         for number, call in enumerate(starts):
             end = next(e for e in over if e.call == call)
-            id = end.id or f"00001{index:02}{number:02}"
+            id = nine(end.id) if end.id else f"00001{index:02}{number:02}"
             heard += calls.over(msgspec.structs.replace(end, id=id))
         means: FinishKind = "tool_call" if over else "stop"
         reasons = [e for e in answer if isinstance(e, Finish) and e.index == index]
