@@ -616,7 +616,13 @@ TOLD: dict[str, tuple[dict[bytes, bytes], bytes, str | None]] = {
     "in words": ({}, b'{"error":{"message":"Slow. Please retry in 10h17m5.7s."}}', "10h17m5.7s"),
     "in other words": ({}, b'{"error":{"message":"Limit. Please try again in 2.5s."}}', "2.5s"),
     "odd details": ({}, b'{"error":{"details":{"retryDelay":"2s"},"message":7}}', None),
-    "no object": ({}, b'{"error":"try again in 2s"}', None),
+    "in words of seconds": ({}, b'{"error":{"message":"Please retry after 26 seconds."}}', "26 s"),
+    "in words that are too fine": ({}, b'{"error":"try again in 2 milliseconds"}', None),
+    "no object": ({}, b'{"error":"try again in 2s"}', "2s"),
+    "a message": ({}, b'{"message":"Too many. Try again in 1m2s"}', "1m2s"),
+    "no number": ({b"retry-after-ms": b"soon", b"retry-after": b"2"}, b"{}", "2"),
+    "no number of milliseconds": ({b"retry-after-ms": b"-5", b"retry-after": b"2"}, b"{}", "2"),
+    "half a millisecond": ({b"retry-after-ms": b".5"}, b"{}", ".5ms"),
     "nothing": ({}, b'{"error":{"message":"retry in a while"}}', None),
 }
 
