@@ -82,6 +82,13 @@ _WORDS: dict[str, type[Refused]] = {
 }
 _LASTING = ("insufficient_quota", "exceeded_current_quota", "billing")
 """Parts of `code` and `type` values that mean a used-up budget."""
+_USED_UP = re.compile(
+    r"insufficient[ _](?:balance|credit|fund)|payment[ _]required|credit[ _]balance[ _](?:is )?too[ _]low"
+    r"|used all available credits"  # xAI, with 429
+    r"|reached (?:your|its) \w+ (?:usage|spending) limit"  # Ollama's cloud; xAI
+    r"|limited to [\d,]+ api calls / month"  # Cohere's trial keys
+)
+"""The same in a message, or a code. Words of quotas are none: they may be those of a minute."""
 _ENDED = (402, 412)
 """Statuses of an account without money, or suspended (Fireworks)."""
 _WRONG_KEY = re.compile(r"(?:incorrect|invalid) api key", re.IGNORECASE)
@@ -201,6 +208,7 @@ def refusal_of_object(
         status in _ENDED
         or code in table.lasting_codes
         or any(word in words for word in _LASTING)
+        or _USED_UP.search(f"{words} {message[:2000].lower()}") is not None
         or (table.lasting is not None and table.lasting(value))
     )
     if table.retry_after is None:
