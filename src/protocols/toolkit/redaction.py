@@ -15,7 +15,7 @@ import msgspec
 
 from ..errors import EXCERPT, RemoteProtocolError, TokenwireError
 
-__all__ = ["conceal", "redact"]
+__all__ = ["conceal", "places", "redact"]
 
 RUN = 8
 """Characters of a secret that are never shown together; of a shorter one it is all of them."""
@@ -56,6 +56,28 @@ _Leaf: TypeAlias = Callable[[tuple[str, ...], str], str]
 def redact(text: str, secrets: Iterable[str]) -> str:
     """`text` without the `secrets`, and without what looks like an API key."""
     return _Finder(secrets).without([text])[0]
+
+
+def places(text: str, secrets: Iterable[str]) -> list[Span]:
+    """Where `text` has one of the `secrets`, all of it, in any spelling."""
+    spelled = [
+        reading.text for s in secrets for form, _ in _forms(s) for reading in _readings(form)
+    ]
+    forms = {_folded(form) for form in spelled if len(form) >= SHORTEST}
+    return _merged(
+        reading.origin(*span)
+        for reading in _readings(text)
+        for folded in (_folded(reading.text),)
+        for form in forms
+        for span in _occurrences(form, folded)
+    )
+
+
+def _occurrences(form: str, text: str) -> Iterator[Span]:
+    at = text.find(form)
+    while at >= 0:
+        yield at, at + len(form)
+        at = text.find(form, at + 1)
 
 
 def conceal(error: TokenwireError, secrets: Iterable[str]) -> None:

@@ -83,7 +83,8 @@ _WORDS: dict[str, type[Refused]] = {
 _LASTING = ("insufficient_quota", "exceeded_current_quota", "billing")
 """Parts of `code` and `type` values that mean a used-up budget."""
 _USED_UP = re.compile(
-    r"insufficient[ _](?:balance|credit|fund)|payment[ _]required|credit[ _]balance[ _](?:is )?too[ _]low"
+    r"insufficient[ _](?:balance|credit|fund)|payment[ _]required"
+    r"|credit[ _]balance[ _](?:is )?too[ _]low"
     r"|used all available credits"  # xAI, with 429
     r"|reached (?:your|its) \w+ (?:usage|spending) limit"  # Ollama's cloud; xAI
     r"|limited to [\d,]+ api calls / month"  # Cohere's trial keys
