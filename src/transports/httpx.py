@@ -229,12 +229,15 @@ class _Reading(Reading, Generic[HTTP]):
         return self._begin(self._now())
 
     async def _send(self, course: Course, action: Send) -> None:
+        request: Any = None
         try:
             request, options = self._built(action)
             request.extensions["trace"] = self._trace(course)
             course.secrets = _secrets(request, action.request)
             response = await self._respond(request, options, action.deadline)
         except BaseException as error:
+            if request is not None:
+                course.secrets += _secrets(request, action.request)  # with its auth
             if not self._failed(course, error):
                 raise
             return

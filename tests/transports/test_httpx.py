@@ -839,6 +839,18 @@ def test_the_password_of_a_socks_proxy(module: Any) -> None:
     assert "no: mighty-me, [secret]" in str(caught.value)
 
 
+def test_what_the_auth_of_the_http_client_adds_to_a_request_that_fails() -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError(f"no: {request.headers['authorization']}")
+
+    with (
+        httpx.Client(transport=httpx.MockTransport(handle), auth=("me", "sesame-open")) as http,
+        Client(http, retry=NO_RETRY) as client,
+        pytest.raises(ConnectFailed, match=r"no: Basic \[secret\]"),
+    ):
+        client.read(hello())
+
+
 def test_a_proxy_that_wants_no_password() -> None:
     def handle(request: httpx.Request) -> httpx.Response:
         request.extensions["trace"]("socks.setup_socks5_connection.started", {"auth": None})
