@@ -229,22 +229,22 @@ class _Reading(Reading, Generic[HTTP]):
         return self._begin(self._now())
 
     async def _send(self, course: Course, action: Send) -> None:
-        request: Any = None
         try:
             request, options = self._built(action)
             request.extensions["trace"] = self._trace(course)
             course.secrets = _secrets(request, action.request)
-            response = await self._respond(request, options, action.deadline)
-        except BaseException as error:
-            if request is not None:
+            try:
+                response = await self._respond(request, options, action.deadline)
+            finally:
                 course.secrets += _secrets(request, action.request)  # with its auth
+        except BaseException as error:
             if not self._failed(course, error):
                 raise
             return
         if response is None:
             return
         self._response = response
-        course.secrets += _secrets(response.request, action.request)  # with its auth
+        course.secrets += _secrets(response.request, action.request)  # perhaps another one
         # The body is still encoded, unless a hook has read and decoded it.
         raw = not response.is_stream_consumed
         headers = [h for h in response.headers.raw if raw or h[0].lower() != b"content-encoding"]
