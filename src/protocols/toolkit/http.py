@@ -223,8 +223,9 @@ def _split(url: str, what: str) -> SplitResult:
     if not url.isascii() or " " in url:
         raise LocalProtocolError(f"{shown}: percent-encode spaces and non-ASCII characters")
     parts = _parts(url)
-    if isinstance(parts, str):
-        raise LocalProtocolError(f"{shown}: {advice if '@' in url else parts}")
+    if parts is None:
+        wrong = "the host or the port is not valid (an IPv6 address has brackets)"
+        raise LocalProtocolError(f"{shown}: {advice if '@' in url else wrong}")
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.port == 0:
         raise LocalProtocolError(f"{shown}: give http:// or https://, a host, and a port above 0")
     if "[" not in parts.netloc and not _HOST.issuperset(parts.hostname):
@@ -233,13 +234,13 @@ def _split(url: str, what: str) -> SplitResult:
     return parts
 
 
-def _parts(url: str) -> SplitResult | str:
-    """The parts of `url`, or what is wrong: the error is dropped, as it may quote a password."""
+def _parts(url: str) -> SplitResult | None:
+    """The parts of `url`; None if it is no URL. The error is dropped, as it may quote a password."""
     try:
         parts = urlsplit(url)
         _ = parts.port
-    except ValueError as error:
-        return str(error)
+    except ValueError:
+        return None
     return parts
 
 
