@@ -235,7 +235,7 @@ def _split(url: str, what: str) -> SplitResult:
 
 
 def _parts(url: str) -> SplitResult | None:
-    """The parts of `url`; None if it is no URL. The error is dropped, as it may quote a password."""
+    """The parts of `url`, or None. The error is dropped, as it may quote a password."""
     try:
         parts = urlsplit(url)
         _ = parts.port
