@@ -11,6 +11,7 @@ from .errors import (
     Malformed,
     Overloaded,
     RateLimited,
+    Redirected,
     Refused,
     RemoteProtocolError,
     TimedOut,
@@ -83,10 +84,13 @@ def refuse(kind: type[_R], status: int, message: str, code: str | None = None) -
 
 def refusal_of_upstream(error: RemoteProtocolError | TransportError) -> Refused:
     """The refusal with which a service that asks another one reports that one's `error`: a refusal
-    as it is, a clock that ran out as 504, any other failure as 502."""
-    if isinstance(error, Refused):
+    as it is, a clock that ran out as 504, any other failure as 502, and so a redirect: it is not
+    for the client to follow, and will be there again."""
+    if isinstance(error, Refused) and not isinstance(error, Redirected):
         return error
-    return refuse(Overloaded, 504 if isinstance(error, TimedOut) else 502, error.message)
+    refusal = refuse(Overloaded, 504 if isinstance(error, TimedOut) else 502, error.message)
+    refusal.lasting = isinstance(error, Redirected)
+    return refusal
 
 
 def advice_of(error: Refused) -> Headers:
@@ -103,6 +107,8 @@ def advice_of(error: Refused) -> Headers:
             advice.append(("retry-after", str(ceil(seconds))))
             if seconds % 1:
                 advice.append(("retry-after-ms", str(ceil(seconds * 1000))))
-    if error.should_retry is not None:
-        advice.append(("x-should-retry", str(error.should_retry).lower()))
+    # Not all formats have a code for what is lasting, so that this alone may tell.
+    again = False if error.lasting and error.should_retry is None else error.should_retry
+    if again is not None:
+        advice.append(("x-should-retry", str(again).lower()))
     return [*right, *make_headers(advice)]

@@ -80,10 +80,13 @@ def wait_told(error: TokenwireError, wall_clock: float) -> float | None:
         return None
     seconds = seconds_of(value)
     if seconds is None:
-        from email.utils import parsedate_to_datetime  # imports much, and is rarely needed
+        from datetime import UTC  # they import much, and are rarely needed
+        from email.utils import parsedate_to_datetime
 
         try:
-            seconds = parsedate_to_datetime(value).timestamp() - wall_clock
+            when = parsedate_to_datetime(value)
+            # The oldest form of the three names no zone, but means GMT, too (RFC 9110, 5.6.7).
+            seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - wall_clock
         except (ValueError, OverflowError):
             return None
     return None if isnan(seconds) else max(seconds, 0.0)

@@ -1,9 +1,9 @@
 """Keeps secrets out of cassettes: lists of what may stand there, and a search for the rest.
 
 Headers are kept if they are on a list, so one that nobody thought of is left out. The secrets that
-a request carried are looked for in all that is recorded, also across pieces. In a response each of
-their bytes becomes `x`, so that lengths and cuts stay as they were. At last, before a file is
-written, `check` looks for the shapes of known keys.
+a request carried are looked for in all that is recorded, in any spelling, also across pieces. In a
+response each of their bytes becomes `x`, so that lengths and cuts stay as they were. At last,
+before a file is written, `check` looks for the shapes of known keys.
 """
 
 import re
@@ -17,6 +17,7 @@ from ..protocols.errors import LocalProtocolError, RemoteProtocolError
 from ..protocols.toolkit.coding import content_decoder
 from ..protocols.toolkit.http import Headers, Request, names_secret
 from ..protocols.toolkit.json import is_list, is_object
+from ..protocols.toolkit.redaction import places
 from .cassette import Body, Cassette, Piece, Recording, body_of, encode
 from .pointers import changed
 
@@ -77,19 +78,19 @@ class Redactor:
     def __init__(self, request: Request, redact: Sequence[str] = ()) -> None:
         self._request = request
         self._redact = redact
-        self._secrets = [secret.encode("latin-1", "replace") for secret in _secrets(request)]
+        self._secrets = _secrets(request)
 
     def url(self) -> str:
         """The URL of the request."""
         origin = "/".join(self._request.url.split("/")[:3])
         path, mark, query = self._request.url[len(origin) :].partition("?")
         fields = [_field(field) for field in query.split("&")]
-        return origin + self._without(f"{path}{mark}{'&'.join(fields)}", LEFT_OUT)
+        return origin + self._without(f"{path}{mark}{'&'.join(fields)}")
 
     def headers(self) -> dict[str, str]:
         """The headers of the request: of those that are not listed only the names."""
         return {
-            name.decode("latin-1"): self._without(value.decode("latin-1"), LEFT_OUT)
+            name.decode("latin-1"): self._without(value.decode("latin-1"))
             if name in _REQUEST or _STAINLESS.match(name)
             else LEFT_OUT
             for name, value in self._request.headers
@@ -99,7 +100,7 @@ class Redactor:
         """The body of the request."""
         data = self._request.body
         for secret in self._secrets:
-            data = data.replace(secret, LEFT_OUT.encode())
+            data = data.replace(secret.encode("latin-1", "replace"), LEFT_OUT.encode())
         body = body_of(data)
         for rule in self._redact:
             kind, _, pattern = rule.partition(":")
@@ -111,12 +112,14 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """A text of the response, such as the value of a header."""
-        return self._without(text, None)
+        for start, stop in places(text, self._secrets):
+            text = text[:start] + "x" * (stop - start) + text[stop:]
+        return text
 
     def pieces(self, pieces: Sequence[Piece]) -> tuple[Piece, ...]:
         """The pieces of the response's body: also a secret that is cut is found."""
         body = b"".join(piece.data for piece in pieces)
-        clean = self._blanked(body)
+        clean = self.text(body.decode("latin-1")).encode("latin-1")
         if clean == body:
             return tuple(pieces)
         found: list[Piece] = []
@@ -129,17 +132,11 @@ class Redactor:
 
     def finds(self, data: bytes) -> bool:
         """Whether a secret is in `data`."""
-        return any(secret in data for secret in self._secrets)
+        return bool(places(data.decode("latin-1"), self._secrets))
 
-    def _blanked(self, data: bytes) -> bytes:
+    def _without(self, text: str) -> str:
         for secret in self._secrets:
-            data = data.replace(secret, b"x" * len(secret))
-        return data
-
-    def _without(self, text: str, instead: str | None) -> str:
-        for secret in self._secrets:
-            shown = secret.decode("latin-1")
-            text = text.replace(shown, "x" * len(shown) if instead is None else instead)
+            text = text.replace(secret, LEFT_OUT)
         return text
 
 

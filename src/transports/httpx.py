@@ -19,6 +19,8 @@ for an address that a server chose. Some things can't be as exact as on the othe
   server, or what is in between, give `keep_connections=False`: each request then has a connection
   of its own (it says `connection: close`; HTTP/2 has no such bytes).
 - Of the addresses that a server chooses, only IP addresses are checked, not those of host names.
+- The connections of the HTTP client are those of the process in which it was first asked. One that
+  was forked from that is refused, unless you give `keep_connections=False`: make a client there.
 - A connection is kept only if its response ended before the answer did; `AsyncClient` waits a
   little for that. One that its server closes just as it is used again is not replaced.
 - A request is sent to its end before an early refusal is read. The client limits the size of heads.
@@ -26,6 +28,7 @@ for an address that a server chose. Some things can't be as exact as on the othe
   it is received. A reader that was cancelled or interrupted can't read on.
 """
 
+import os
 import random
 import socket
 import time
@@ -39,7 +42,7 @@ from threading import Event as Flag
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, assert_never
 
 from ..protocols.clocks import Clocks
-from ..protocols.errors import TransportError
+from ..protocols.errors import LocalProtocolError, TransportError
 from ..protocols.events import Event
 from ..protocols.exchange import Exchange
 from ..protocols.retry import Retry
@@ -109,6 +112,7 @@ class _Client(AnyClient, Generic[HTTP]):
         super().__init__(observers)
         self._http = http
         self._keep_connections = keep_connections
+        self._process = 0  # the one that has asked
         self._course = partial(
             Course, clocks=clocks, retry=retry, allow_private_addresses=allow_private_addresses
         )
@@ -119,12 +123,21 @@ class _Client(AnyClient, Generic[HTTP]):
         return self._closed or self._http.is_closed
 
     def _begun(self, exchange: Exchange) -> Callable[[float], Course]:
-        return lambda now: self._course(
-            exchange,
-            now=now,
-            wall_clock=time.time(),
-            jitter=random.random(),  # noqa: S311  no secret
-        )
+        def begin(now: float) -> Course:
+            self._process = self._process or os.getpid()
+            if self._keep_connections and self._process != os.getpid():
+                raise LocalProtocolError(
+                    "the HTTP client has connections of the process that this one was forked from: "
+                    "make a new client for this one"
+                )
+            return self._course(
+                exchange,
+                now=now,
+                wall_clock=time.time(),
+                jitter=random.random(),  # noqa: S311  no secret
+            )
+
+        return begin
 
 
 class Client(_Client[HTTPClient], BlockingClient):
@@ -194,6 +207,8 @@ class _Reading(Reading, Generic[HTTP]):
         answered = self._course is not None and self._course.finished
         answered = answered and not (at_once or self._aborted.is_set())
         self.stop()
+        if self.is_forked():
+            self._response = None  # to close it would be to close it for the other process, too
         await self._leave(answered=answered)
 
     def driver(self) -> Course | None:
@@ -210,6 +225,7 @@ class _Reading(Reading, Generic[HTTP]):
             warn(NOT_CLOSED.format("an answer"), ResourceWarning, source=self)
 
     def _start(self) -> Course:
+        self.begun_here()
         return self._begin(self._now())
 
     async def _send(self, course: Course, action: Send) -> None:
@@ -217,7 +233,10 @@ class _Reading(Reading, Generic[HTTP]):
             request, options = self._built(action)
             request.extensions["trace"] = self._trace(course)
             course.secrets = _secrets(request, action.request)
-            response = await self._respond(request, options, action.deadline)
+            try:
+                response = await self._respond(request, options, action.deadline)
+            finally:
+                course.secrets += _secrets(request, action.request)  # with its auth
         except BaseException as error:
             if not self._failed(course, error):
                 raise
@@ -225,7 +244,7 @@ class _Reading(Reading, Generic[HTTP]):
         if response is None:
             return
         self._response = response
-        course.secrets += _secrets(response.request, action.request)  # with its auth
+        course.secrets += _secrets(response.request, action.request)  # perhaps another one
         # The body is still encoded, unless a hook has read and decoded it.
         raw = not response.is_stream_consumed
         headers = [h for h in response.headers.raw if raw or h[0].lower() != b"content-encoding"]
@@ -323,7 +342,7 @@ class _BlockingReading(_Reading[HTTPClient]):
 
     def abort(self) -> None:
         self._aborted.set()
-        response = self._response
+        response = None if self.is_forked() else self._response
         # An HTTP/2 connection is shared with other requests, and so may be one that was given back.
         if response is None or response.is_closed or response.http_version == "HTTP/2":
             return

@@ -143,6 +143,16 @@ def test_a_failure_tells_whether_to_come_again(advice: bool, value: bytes) -> No
     assert outcome.error.should_retry is advice
 
 
+@pytest.mark.parametrize("name", EACH_FORMAT)
+def test_what_is_lasting_is_so_at_the_other_end(name: str) -> None:
+    """In a format that has a code for it, or not."""
+    error = RateLimited("no credit left")
+    error.lasting = True
+    responder = Service(PROVIDERS[name]).responder()
+    responder.fail(error)
+    assert responder.head()[1].count((b"x-should-retry", b"false")) == 1
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "status"),
     [
@@ -151,12 +161,14 @@ def test_a_failure_tells_whether_to_come_again(advice: bool, value: bytes) -> No
         (Disconnected("it closed"), Overloaded, 502),
         (with_status(Truncated("half"), 200), Overloaded, 502),
         (with_status(Malformed("odd", data=b"{secret}"), 200), Overloaded, 502),
+        (with_status(Redirected("elsewhere"), 302), Overloaded, 502),
     ],
 )
 def test_what_an_upstream_did(error: Any, kind: type[Refused], status: int) -> None:
     refusal = refusal_of_upstream(error)
     assert (type(refusal), refusal.status) == (kind, status)
     assert "secret" not in str(refusal)
+    assert refusal.lasting is isinstance(error, Redirected)
     assert str(error).startswith(refusal.message)
 
 

@@ -1,5 +1,6 @@
 """When a question is asked again."""
 
+import time
 from email.utils import formatdate
 
 import pytest
@@ -160,6 +161,20 @@ def test_a_random_part_of_the_half_is_cut(jitter: float, seconds: float) -> None
 )
 def test_retry_after_takes_the_place_of_the_pause(value: str, seconds: float | None) -> None:
     assert pause(refused(RateLimited, 429, value), jitter=1) == seconds
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="there is one time zone here")
+@pytest.mark.parametrize("value", ["Tue Nov 14 22:13:30 2023", "Tue, 14 Nov 2023 22:13:30 -0000"])
+def test_a_date_without_a_zone_is_in_that_of_greenwich(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        assert pause(refused(RateLimited, 429, value)) == 10
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize(

@@ -380,6 +380,40 @@ def test_a_rest_that_is_too_long_is_not_read(loop: Loop) -> None:
     assert body.given == 2
 
 
+# Another process. test_sync has a real fork.
+
+
+def test_a_forked_process_has_no_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of its parent are neither used nor closed: both would read each other's answers."""
+    bodies: list[Body] = []
+
+    def answered(request: httpx.Request) -> httpx.Response:
+        bodies.append(Body(EVENT, EVENT))
+        return httpx.Response(200, headers=SSE, stream=bodies[-1])
+
+    with (
+        httpx.Client(transport=httpx.MockTransport(answered)) as http,
+        Client(http) as client,
+        Client(http, keep_connections=False) as careful,
+    ):
+        begun, aborted = client.open(hello()), client.open(hello())
+        assert next(begun) == next(aborted) == Text("Hi")
+        monkeypatch.setattr("os.getpid", lambda: -1)
+        for answer in (begun, aborted):
+            with pytest.raises(LocalProtocolError, match="another process"):
+                next(answer)
+        aborted.abort()
+        begun.close()
+        assert [body.closed for body in bodies] == [False, False]
+        with pytest.raises(LocalProtocolError, match="make a new client"):
+            client.read(hello())
+        with careful.open(hello()) as answer:
+            assert next(answer) == Text("Hi")
+        monkeypatch.undo()
+        aborted.close()
+        assert [body.closed for body in bodies] == [False, True, True]
+
+
 # Interruptions
 
 
@@ -416,7 +450,7 @@ def test_what_was_interrupted_is_not_read_on(loop: Loop) -> None:
             assert await anext(answer) == Text("Hi")
             with pytest.raises(ValueError, match="a bug"):
                 await anext(answer)
-            with pytest.raises(TransportError, match="closed"):
+            with pytest.raises(LocalProtocolError, match="interrupted"):
                 await anext(answer)
 
         async def fail(request: httpx.Request) -> None:
@@ -803,6 +837,18 @@ def test_the_password_of_a_socks_proxy(module: Any) -> None:
     ):
         client.read(hello())
     assert "no: mighty-me, [secret]" in str(caught.value)
+
+
+def test_what_the_auth_of_the_http_client_adds_to_a_request_that_fails() -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError(f"no: {request.headers['authorization']}")
+
+    with (
+        httpx.Client(transport=httpx.MockTransport(handle), auth=("me", "sesame-open")) as http,
+        Client(http, retry=NO_RETRY) as client,
+        pytest.raises(ConnectFailed, match=r"no: Basic \[secret\]"),
+    ):
+        client.read(hello())
 
 
 def test_a_proxy_that_wants_no_password() -> None:

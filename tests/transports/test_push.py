@@ -39,6 +39,7 @@ from tokenwire.server.faults import Cutting, KeepAlives
 from tokenwire.transports import httpx as httpx_transport
 from tokenwire.transports import sync
 from tokenwire.transports.asyncio import Stream
+from tokenwire.transports.client.wire import Wire
 
 HI = Text("Hi")
 PIECE = CHUNK[CHUNK.index(b"\r\n") + 2 : -2]
@@ -102,6 +103,38 @@ def test_a_blocking_answer_is_pushed() -> None:
         assert isinstance(pushed[-1], End)
         assert b"".join(raw).endswith(b"data: [DONE]\n\n")
         assert all(data.endswith(b"\n\n") for data in raw[:-1])
+
+
+class Interrupted(Exception):
+    """What a signal's handler raises."""
+
+
+def test_interrupted_while_it_decodes(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By iteration, or by push: which has it from the event loop itself, on asyncio."""
+
+    def received(wire: Wire, data: bytes, now: float) -> None:
+        of_wire(wire, data, now)
+        if data == CHUNK:
+            raise Interrupted
+
+    async def main() -> None:
+        async with loop.client() as client:
+            for pushed in (False, True):
+                async with client.open(hello(url)) as answer:
+                    assert await anext(answer) == HI
+                    go_on.set()
+                    with pytest.raises(Interrupted):
+                        await (answer.push(lambda events: None) if pushed else anext(answer))
+                    with pytest.raises(LocalProtocolError, match="was interrupted"):
+                        await answer.push(lambda events: None)
+                    go_on.clear()
+
+    of_wire = Wire.received
+    monkeypatch.setattr(Wire, "received", received)
+    go_on = threading.Event()
+    script = says(HEAD + CHUNK, go_on, CHUNK)
+    with peer(script, script) as url:
+        loop.run(main)
 
 
 def test_raw_batches_are_pushed(loop: Loop) -> None:

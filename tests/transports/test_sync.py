@@ -442,6 +442,86 @@ with serve("ylokh") as server, Client() as client:
 """
 
 
+FORKED_MEANWHILE = """
+import os
+import sys
+import threading
+import warnings
+
+import httpx
+
+import tokenwire
+from tokenwire.server import serve
+from tokenwire.transports import httpx as by_httpx
+from tokenwire.transports import sync
+
+warnings.simplefilter("ignore", DeprecationWarning)  # of fork, as the server has a thread
+LEAVE = {
+    "with": lambda answer: answer.__exit__(None, None, None),
+    "read": lambda answer: answer.read(),
+    "abort": lambda answer: answer.abort(),
+}
+
+
+def fork_and(leave):
+    if not (child := os.fork()):
+        status = 0
+        try:
+            leave(answer)
+        except tokenwire.LocalProtocolError as error:
+            status = 1 if "another process" in str(error) else 2
+        os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+async def say():
+    yield tokenwire.Text("a")
+    await go_on()
+    yield tokenwire.Text("b")
+    yield tokenwire.End("terminator")
+
+
+async def go_on():
+    import anyio.to_thread
+    await anyio.to_thread.run_sync(more.acquire)
+
+
+more = threading.Semaphore(0)
+client = sync.Client() if sys.argv[1] == "sync" else by_httpx.Client(httpx.Client())
+with serve("openai", lambda chat: say()) as server, client:
+    for how, leave in LEAVE.items():
+        for waits in (False, True):
+            exchange = tokenwire.make_exchange("openai", "Hi", model="m", base_url=server.url)
+            answer = client.open(exchange)
+            events = [next(answer), next(answer)]
+            reader = threading.Thread(target=lambda: events.extend(answer))
+            if waits:
+                reader.start()
+            status = fork_and(leave)
+            assert status == (how == "read"), (how, status)
+            more.release()
+            if not waits:
+                reader.start()
+            reader.join()
+            assert tokenwire.Reply.of(events).text == "ab", (how, waits, events)
+            answer.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.parametrize("transport", ["sync", "httpx"])
+def test_a_child_leaves_the_answers_of_its_parent_alone(transport: str) -> None:
+    """Whatever it does with one, the parent reads on, though a thread may wait for it just now."""
+    ran = subprocess.run(
+        [sys.executable, "-c", FORKED_MEANWHILE, transport],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_parent_and_child_have_connections_of_their_own() -> None:
     ran = subprocess.run(

@@ -214,24 +214,33 @@ def check_plain(text: str, what: str, *, show: bool = True) -> str:
 
 
 def _split(url: str, what: str) -> SplitResult:
+    advice = "give credentials by key= or headers=, not in the URL"
     if "@" in re.split("[/?#]", url.partition("://")[2])[0]:
-        raise LocalProtocolError(f"{what}: give credentials by key= or headers=, not in the URL")
-    shown = f"{what} {url.partition('?')[0]!r}"  # a query may hold a key
+        raise LocalProtocolError(f"{what}: {advice}")
+    # A query may hold a key, and what is before an @ a password, with delimiters in it.
+    shown = what if "@" in url else f"{what} {url.partition('?')[0]!r}"
     check_plain(url, shown, show=False)
     if not url.isascii() or " " in url:
         raise LocalProtocolError(f"{shown}: percent-encode spaces and non-ASCII characters")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise LocalProtocolError(
-            f"{shown}: the host or the port is not valid (an IPv6 address has brackets)"
-        ) from None
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or port == 0:
+    parts = _parts(url)
+    if parts is None:
+        wrong = "the host or the port is not valid (an IPv6 address has brackets)"
+        raise LocalProtocolError(f"{shown}: {advice if '@' in url else wrong}")
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.port == 0:
         raise LocalProtocolError(f"{shown}: give http:// or https://, a host, and a port above 0")
     if "[" not in parts.netloc and not _HOST.issuperset(parts.hostname):
         # Other parsers read such a host differently: it would not be the host that was checked.
         raise LocalProtocolError(f"{shown}: use only letters, digits, hyphens and dots in the host")
+    return parts
+
+
+def _parts(url: str) -> SplitResult | None:
+    """The parts of `url`, or None. The error is dropped, as it may quote a password."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
     return parts
 
 

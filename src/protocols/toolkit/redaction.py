@@ -9,13 +9,14 @@ import re
 from base64 import b64encode, urlsafe_b64encode
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
 from typing import Any, TypeAlias, cast
 
 import msgspec
 
 from ..errors import EXCERPT, RemoteProtocolError, TokenwireError
 
-__all__ = ["conceal", "redact"]
+__all__ = ["conceal", "places", "redact"]
 
 RUN = 8
 """Characters of a secret that are never shown together; of a shorter one it is all of them."""
@@ -58,6 +59,28 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     return _Finder(secrets).without([text])[0]
 
 
+def places(text: str, secrets: Iterable[str]) -> list[Span]:
+    """Where `text` has one of the `secrets`, all of it, in any spelling."""
+    spelled = [
+        reading.text for s in secrets for form, _ in _forms(s) for reading in _readings(form)
+    ]
+    forms = {_folded(form) for form in spelled if len(form) >= SHORTEST}
+    return _merged(
+        reading.origin(*span)
+        for reading in _readings(text)
+        for folded in (_folded(reading.text),)
+        for form in forms
+        for span in _occurrences(form, folded)
+    )
+
+
+def _occurrences(form: str, text: str) -> Iterator[Span]:
+    at = text.find(form)
+    while at >= 0:
+        yield at, at + len(form)
+        at = text.find(form, at + 1)
+
+
 def conceal(error: TokenwireError, secrets: Iterable[str]) -> None:
     """Take `secrets` out of `error`, its notes, its `answer`, its causes and contexts; and
     shorten the `data` of each to `EXCERPT` bytes.
@@ -97,6 +120,8 @@ class _Finder:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._runs: dict[int, set[str]] = {}  # by their size
+        self._short: set[str] = set()  # those too short to have a block, wherever they stand
+        self._blocks: set[int] = set()
         for secret in {*secrets}:
             for form, run in _forms(secret):
                 for reading in _readings(form):
@@ -104,9 +129,13 @@ class _Finder:
 
     def _add(self, form: str, run: int) -> None:
         size = min(run, len(form))
-        if size >= SHORTEST:
+        if SHORTEST <= size < 2 * _BLOCK:
+            self._short.add(form)
+        elif size >= SHORTEST:
             runs = (form[start : start + size] for start in range(len(form) - size + 1))
             self._runs.setdefault(size, set()).update(runs)
+            for start in range(_BLOCK):
+                self._blocks.update(_blocks(form[start:]))
 
     def without(self, pieces: list[str]) -> list[str]:
         """The `pieces` of one text without the secrets in it."""
@@ -124,10 +153,14 @@ class _Finder:
 
     def _spans(self, reading: "_Reading") -> list[Span]:
         text = _folded(reading.text)
-        found: list[Span] = []
+        found = [span for short in self._short for span in _occurrences(short, text)]
+        # Each run has at least one block that is in the text a whole one, too.
+        hits = [at for at, block in enumerate(_blocks(text)) if block in self._blocks]
         for size, runs in self._runs.items():
-            places = range(len(text) - size + 1)
-            found += [(at, at + size) for at in places if text[at : at + size] in runs]
+            for at in hits:
+                stop = (at + 1) * _BLOCK
+                places = range(max(stop - size, 0), min(stop - _BLOCK, len(text) - size) + 1)
+                found += [(at, at + size) for at in places if text[at : at + size] in runs]
         found = _merged(found)
         alike = [
             match.span(1)
@@ -135,6 +168,16 @@ class _Finder:
             if not _within(found, *match.span())  # it would take what follows a secret, too
         ]
         return [reading.origin(*span) for span in (*found, *alike)]
+
+
+_BLOCK = 4
+"""Characters that are compared at once, for speed: an answer may have millions."""
+
+
+def _blocks(text: str) -> memoryview:
+    """The whole blocks of `text`, as numbers. Characters outside of Latin-1 are all the same."""
+    data = text.encode("latin-1", "replace")
+    return memoryview(data)[: len(data) // _BLOCK * _BLOCK].cast("I")
 
 
 def _merged(spans: Iterable[Span]) -> list[Span]:
@@ -165,19 +208,11 @@ def _blanked(piece: str, spans: list[Span]) -> str:
 
 
 class _Reading:
-    """A `text`, and where each part of it stands in the one whose escapes were undone, `outer`:
-    `changes` has the spans there and here of what was escaped."""
+    """A `text`, and where each part of it stands in the one whose escapes were undone, `outer`."""
 
-    def __init__(
-        self,
-        text: str,
-        outer: "_Reading | None" = None,
-        changes: "list[tuple[Span, Span]] | None" = None,
-    ) -> None:
+    def __init__(self, text: str, outer: "_Reading | None" = None) -> None:
         self.text = text
         self._outer = outer
-        self._changes = changes or []
-        self._starts = [here[0] for _, here in self._changes]
 
     def origin(self, start: int, stop: int) -> Span:
         """Where the span from `start` to `stop` stands in the outermost text."""
@@ -190,48 +225,57 @@ class _Reading:
         (start, stop), (_, end) = self._changes[bisect_right(self._starts, place) - 1]
         return (start, stop) if place < end else (stop + place - end, stop + place - end + 1)
 
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [here[0] for _, here in self._changes]
+
+    @cached_property
+    def _changes(self) -> list[tuple[Span, Span]]:
+        """The spans, there and here, of what was escaped. Most texts show nothing, and need none of
+        them."""
+        assert self._outer is not None
+        changes: list[tuple[Span, Span]] = [((0, 0), (0, 0))]  # nothing, before the first escape
+        done = size = 0
+        for match in _ESCAPE.finditer(self._outer.text):
+            character = _undone(match)
+            if character == match[0]:
+                continue
+            size += match.start() - done
+            here = size + len(character)
+            changes.append((match.span(), (size, here)))
+            size, done = here, match.end()
+        return changes
+
 
 def _readings(text: str) -> Iterator[_Reading]:
     """`text`, and what it says with one more layer of escapes undone each time."""
-    reading: _Reading | None = _Reading(text)
+    reading = _Reading(text)
     for _ in range(_LAYERS):
-        if reading is None:
-            return
         yield reading
-        reading = _undone(reading)
+        text = _ESCAPE.sub(_undone, reading.text)
+        if text == reading.text:
+            return
+        reading = _Reading(text, reading)
 
 
-def _undone(outer: _Reading) -> _Reading | None:
-    """What `outer` says with a layer of escapes undone; None if there are none."""
-    pieces: list[str] = []
-    changes: list[tuple[Span, Span]] = [((0, 0), (0, 0))]  # nothing, before the first escape
-    done = size = 0
-    for match in _ESCAPE.finditer(outer.text):
-        character = _character(match)
-        if character == match[0]:
-            continue
-        before = outer.text[done : match.start()]
-        size += len(before)
-        changes.append((match.span(), (size, size + len(character))))
-        size += len(character)
-        pieces += before, character
-        done = match.end()
-    if not pieces:
-        return None
-    return _Reading("".join((*pieces, outer.text[done:])), outer, changes)
+def _undone(escape: "re.Match[str]") -> str:
+    return _character(escape[0])
 
 
-def _character(escape: "re.Match[str]") -> str:
-    kind = escape.lastgroup
+@lru_cache(4096)  # a text may have millions, most of them alike
+def _character(escape: str) -> str:
+    match = _ESCAPE.match(escape)
+    assert match is not None  # it was found by the same pattern
+    kind = match.lastgroup
     if kind is None:
         from html import unescape  # large, and only errors need it
 
-        return unescape(escape[0])
-    said = escape[kind]
+        return unescape(escape)
+    said = match[kind]
     if kind == "plain":
         return said
     code = int(said, 8 if kind == "octal" else 16)
-    return chr(code) if code < 0x110000 else escape[0]
+    return chr(code) if code < 0x110000 else escape
 
 
 def _folded(text: str) -> str:

@@ -82,6 +82,14 @@ _WORDS: dict[str, type[Refused]] = {
 }
 _LASTING = ("insufficient_quota", "exceeded_current_quota", "billing")
 """Parts of `code` and `type` values that mean a used-up budget."""
+_USED_UP = re.compile(
+    r"insufficient[ _](?:balance|credit|fund)|payment[ _]required"
+    r"|credit[ _]balance[ _](?:is )?too[ _]low"
+    r"|used all available credits"  # xAI, with 429
+    r"|reached (?:your|its) \w+ (?:usage|spending) limit"  # Ollama's cloud; xAI
+    r"|limited to [\d,]+ api calls / month"  # Cohere's trial keys
+)
+"""The same in a message, or a code. Words of quotas are none: they may be those of a minute."""
 _ENDED = (402, 412)
 """Statuses of an account without money, or suspended (Fireworks)."""
 _WRONG_KEY = re.compile(r"(?:incorrect|invalid) api key", re.IGNORECASE)
@@ -201,42 +209,47 @@ def refusal_of_object(
         status in _ENDED
         or code in table.lasting_codes
         or any(word in words for word in _LASTING)
+        or _USED_UP.search(f"{words} {message[:2000].lower()}") is not None
         or (table.lasting is not None and table.lasting(value))
     )
-    error.retry_after = _told_wait(value) if table.retry_after is None else table.retry_after(value)
+    if table.retry_after is None:
+        error.retry_after = _told_wait(value, message)
+    else:
+        error.retry_after = table.retry_after(value)
     if is_object(value) and isinstance(id := value.get(table.request_id), str):
         error.request_id = id
     return error
 
 
 _PREFIX = "the service refused: "
-_SAID_WAIT = re.compile(r"(?:retry|try again) in ((?:[0-9.]+ ?(?:h|ms|m|s) ?)+)", re.IGNORECASE)
+_SAID_WAIT = re.compile(
+    r"(?:retry|try again) (?:in|after) ((?:[0-9.]+ ?(?:h|ms|m(?!illi)|s) ?)+)", re.IGNORECASE
+)
+_MILLISECONDS = re.compile(r"([0-9]*\.?[0-9]+)(?:ms)?")
 
 
 def _wait_header(headers: Headers) -> str | None:
     """How long to wait, by a header; a number of milliseconds has its unit. Azure's 0 of them says
-    nothing, beside `retry-after: 1`."""
+    nothing, beside `retry-after: 1`, and nor does what is no number."""
     for name in (b"retry-after-ms", b"x-ms-retry-after-ms"):
-        if (told := get_header(headers, name)) and told.strip("0."):
-            return told if told.endswith("ms") else f"{told}ms"
+        told = _MILLISECONDS.fullmatch(get_header(headers, name) or "")
+        if told is not None and float(told[1]):
+            return f"{told[1]}ms"
     return get_header(headers, b"retry-after")
 
 
-def _told_wait(value: Any) -> str | None:
+def _told_wait(value: Any, message: str) -> str | None:
     """How long to wait, by the body of an error: Google's `retryDelay` (google.rpc.RetryInfo), or
     what its message says."""
     if is_list(value):
         value = next(iter(value), None)
     error = value.get("error") if is_object(value) else None
-    if not is_object(error):
-        return None
-    details = error.get("details")
+    details = error.get("details") if is_object(error) else None
     for detail in details if is_list(details) else ():
         delay = detail.get("retryDelay") if is_object(detail) else None
         if isinstance(delay, str):
             return delay
-    message = error.get("message")
-    found = _SAID_WAIT.search(message[:2000]) if isinstance(message, str) else None
+    found = _SAID_WAIT.search(message[:2000])
     return None if found is None else found[1].strip()
 
 

@@ -4,6 +4,7 @@ A transport supplies a `Reading`, whose coroutines receive the events. `AsyncAns
 `Answer` runs them over blocking calls, so that they never suspend.
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from functools import partial
@@ -49,16 +50,34 @@ def without_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
     raise RuntimeError("the coroutine waits for an event loop, but none is running here")
 
 
+def _is_cancellation(error: BaseException) -> bool:
+    """Whether a reader that waits was cancelled, or dropped."""
+    return isinstance(error, GeneratorExit) or type(error).__name__ in _CANCELLED
+
+
+_CANCELLED = ("CancelledError", "Cancelled")
+"""What asyncio and trio raise: neither need be loaded."""
+
+
 class Reading(ABC):
     """Receives the events of one answer: an iterator over lists of events that arrived together,
     none of them empty. If an error ended the answer, each further step raises it again.
 
     A reader that is cancelled while it waits leaves the answer as it was: it can be read on, or
-    left. One that blocks can be interrupted anywhere (by a signal's handler), and what was received
-    may be lost: after that the answer can't be read on.
+    left. A signal's handler may raise anywhere else, so that what was received is lost: after that
+    the answer can't be read on.
     """
 
-    __slots__ = ("_error", "_filling", "_over", "keeps_raw", "lost", "ready")
+    __slots__ = (
+        "_error",
+        "_filling",
+        "_over",
+        "_process",
+        "_reply",
+        "keeps_raw",
+        "lost",
+        "ready",
+    )
 
     def __init__(self) -> None:
         self.ready: list[Event] = []
@@ -66,56 +85,94 @@ class Reading(ABC):
         self.keeps_raw = False
         """Whether the exchange is to keep the bytes of the body; looked at when reading begins."""
         self.lost = False
-        """Whether a reader that blocks was interrupted on its way from the socket to the caller."""
+        """Whether something is on its way from the socket to the caller; between two calls: whether
+        it was lost there."""
         self._filling = False
         self._over = False
         self._error: TokenwireError | None = None
+        self._process = 0  # the one in which reading began
+        self._reply: Reply | None = None  # what `read` has, which may be cancelled and go on
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> list[Event]:
+        events = await self.next()
+        self.lost = False
+        return events
+
+    async def next(self) -> list[Event]:
+        """The next events. Set `lost` to False once they are where they are kept, and make no call
+        in between: a signal's handler may raise after each. Raises StopAsyncIteration at the
+        end."""
         if not self.is_current():
             raise LocalProtocolError(
-                "the answer belongs to another event loop, in which reading it began: go on there"
+                "the answer belongs to another event loop, or to another process: go on where "
+                "reading it began"
+            )
+        if self._filling:
+            raise LocalProtocolError("the answer is being read already, in another task")
+        if self.lost:
+            raise LocalProtocolError(
+                "the answer was interrupted, and part of it is lost: ask again"
             )
         if self.ready:
             events = self.ready[::-1]
+            self.lost = True
             self.ready.clear()
             return events
         if self._over:
             raise StopAsyncIteration
         if self._error is not None:
             raise self._error
-        if self._filling:
-            raise LocalProtocolError("the answer is being read already, in another task")
-        self._filling = True
+        self._filling = self.lost = True
         try:
             events = await self.fill()
         except TokenwireError as error:
-            self._error = error
+            self._error, self.lost = error, False
+            raise
+        except BaseException as error:
+            self.lost = not _is_cancellation(error)
             raise
         finally:
             self._filling = False
         if not events:
-            self._over = True
+            self._over, self.lost = True, False
             self.stop()
             raise StopAsyncIteration
         return events
 
     async def push(self, take: Take) -> None:
         """Give the rest of the answer to `take`, and return at its end. Raises TokenwireError, and
-        what `take` raises."""
+        what `take` raises: after that the answer can't be read on."""
+        await self._whole(self.pushed(take))
+
+    async def pushed(self, take: Take) -> None:
+        """How that is done."""
         async for events in self:
             if (brake := take(events)) is not None:
                 await brake
 
     async def read(self) -> Reply:
-        """The rest of the answer as a `Reply`. An error has, as `answer`, what was received
-        before."""
+        """The rest of the answer as a `Reply`. An error has, as `answer`, what was received before.
+        If it is cancelled, the next call goes on with what it has."""
+        return await self._whole(self._fold())
+
+    async def _whole(self, call: Awaitable[_T]) -> _T:
+        """The result of `call`, which hands out events or keeps them: if it is interrupted, some of
+        them are lost."""
+        try:
+            return await call
+        except TokenwireError:
+            raise
+        except BaseException as error:
+            self.lost = self.lost or not _is_cancellation(error)
+            raise
+
+    async def _fold(self) -> Reply:
         if self._over:
             raise LocalProtocolError("the answer was read to its end already")
-        reply = Reply()
+        reply = self._reply = self._reply or Reply()
         try:
             async for events in self:
                 for event in events:
@@ -146,8 +203,18 @@ class Reading(ABC):
         return [] if exchange is None else exchange.headers
 
     def is_current(self) -> bool:
-        """Whether the event loop that runs, if any, is the one in which reading began."""
-        return True
+        """Whether the event loop that runs, if any, is the one in which reading began, and so is
+        the process."""
+        return not self.is_forked()
+
+    def is_forked(self) -> bool:
+        """Whether this is a copy of the answer: its connection, and the threads that may read it,
+        are those of the process that this one was forked from."""
+        return self._process not in (0, os.getpid())
+
+    def begun_here(self) -> None:
+        """Note that reading begins in this process."""
+        self._process = os.getpid()
 
     def exchange(self) -> Exchange | None:
         """The exchange of the attempt under way, once reading has begun."""
@@ -190,7 +257,13 @@ class RawBatches:
         return self
 
     async def __anext__(self) -> tuple[bytes, list[Event]]:
-        events = await self.reading.__anext__()
+        batch = await self.next()
+        self.reading.lost = False
+        return batch
+
+    async def next(self) -> tuple[bytes, list[Event]]:
+        """The next batch; see `Reading.next`."""
+        events = await self.reading.next()
         return self._exchange().take_raw(), events
 
     async def push(self, take: TakeRaw) -> None:
@@ -231,12 +304,15 @@ class Answer:
         return self
 
     def __next__(self) -> Event:
-        if not self._ready:
-            self._ready.extend(reversed(_batch(self._reading)))
+        ready = self._ready
+        if not ready:
+            ready.extend(reversed(_batch(self._reading)))
             self._reading.lost = False
-            if not self._ready:
+            if not ready:
                 raise StopIteration
-        return self._ready.pop()
+        event = ready[-1]
+        del ready[-1]  # not by pop(): after that a signal's handler may raise
+        return event
 
     def batches(self) -> Iterator[list[Event]]:
         """The same events, in lists of those that arrived together, as a gateway passes them on."""
@@ -255,8 +331,7 @@ class Answer:
         def taken(events: list[Event]) -> None:
             take(events)
 
-        _uninterrupted(self._reading, lambda: self._reading.push(taken), None)
-        self._reading.lost = False
+        without_loop(self._reading.push(taken))
 
     def push_raw(self, take: Callable[[bytes, list[Event]], object]) -> None:
         """The same with the bytes of the body, as `raw_batches` has them."""
@@ -265,8 +340,7 @@ class Answer:
         def taken(raw: bytes, events: list[Event]) -> None:
             take(raw, events)
 
-        _uninterrupted(self._reading, lambda: batches.push(taken), None)
-        self._reading.lost = False
+        without_loop(batches.push(taken))
 
     @property
     def request_id(self) -> str | None:
@@ -288,9 +362,7 @@ class Answer:
         """The rest of the answer as a `Reply`. An error has, as `answer`, what was received before.
 
         Raises LocalProtocolError if the answer was read to its end already."""
-        reply = _uninterrupted(self._reading, self._reading.read, Reply())
-        self._reading.lost = False
-        return reply
+        return without_loop(self._reading.read())
 
     def close(self) -> None:
         """Stop, and close the connection, unless the answer is complete and its rest is short."""
@@ -324,9 +396,13 @@ class AsyncAnswer:
         return self
 
     async def __anext__(self) -> Event:
-        if not self._ready:
-            self._ready.extend(reversed(await self._reading.__anext__()))
-        return self._ready.pop()
+        ready = self._ready
+        if not ready:
+            ready.extend(reversed(await self._reading.next()))
+            self._reading.lost = False
+        event = ready[-1]
+        del ready[-1]  # not by pop(): after that a signal's handler may raise
+        return event
 
     def batches(self) -> AsyncIterator[list[Event]]:
         """The same events, in lists of those that arrived together, as a gateway passes them on."""
@@ -390,31 +466,20 @@ _NOTHING: tuple[bytes, list[Event]] = (b"", [])
 """What stands for the end of raw batches, each of which has events."""
 
 
-def _raw_batch(batches: RawBatches) -> tuple[bytes, list[Event]]:
-    """The next one of a blocking answer; empty at its end."""
-    return _uninterrupted(batches.reading, batches.__anext__, _NOTHING)
-
-
 def _batch(reading: Reading) -> list[Event]:
-    """The next batch of a blocking answer; empty at its end. `lost` is to be reset once the caller
-    has it."""
-    return _uninterrupted(reading, reading.__anext__, [])
-
-
-def _uninterrupted(reading: Reading, call: Callable[[], Coroutine[Any, Any, _T]], at_end: _T) -> _T:
-    """The result of `call`. An exception of anyone else, out of a signal's handler, may come at any
-    place: what was received by then is lost, so the answer can't be read on."""
-    if reading.lost:
-        raise LocalProtocolError("the answer was interrupted, and part of it is lost: ask again")
-    reading.lost = True
+    """The next batch of a blocking answer; empty at its end. See `Reading.next`."""
     try:
-        return without_loop(call())
+        return without_loop(reading.next())
     except StopAsyncIteration:
-        reading.lost = False
-        return at_end
-    except TokenwireError:
-        reading.lost = False
-        raise
+        return []
+
+
+def _raw_batch(batches: RawBatches) -> tuple[bytes, list[Event]]:
+    """The same with the bytes of the body."""
+    try:
+        return without_loop(batches.next())
+    except StopAsyncIteration:
+        return _NOTHING
 
 
 def _next_batch(reading: Reading) -> list[Event]:

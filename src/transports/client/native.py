@@ -219,7 +219,7 @@ class _WireReading(Reading):
         events, wire.events = wire.events, []
         return events
 
-    async def push(self, take: Take) -> None:
+    async def pushed(self, take: Take) -> None:
         async for events in self:
             if (brake := take(events)) is not None:
                 await brake
@@ -252,7 +252,7 @@ class _WireReading(Reading):
             await handing.brake()
 
     async def leave(self, *, at_once: bool) -> None:
-        at_once = at_once or self._aborted or not self.is_current()
+        at_once = at_once or self.lost or self._aborted or not self.is_current()
         try:
             if self._wire is not None and self._wire.finished and not at_once:
                 self.ready.clear()
@@ -266,7 +266,7 @@ class _WireReading(Reading):
         assert told is not None  # the wire has the exchange, or will have it
         told.leave()
         self._drop()
-        if self._dialer is not None:
+        if self._dialer is not None and not self.is_forked():
             self._dialer.wake()  # another task may still be connecting
         if self._close is not None:
             self._close()
@@ -281,20 +281,22 @@ class _WireReading(Reading):
         thread."""
         link, dialer = self._link, self._dialer
         if link is not None:
-            link.stream.close()
+            link.close()
         assert dialer is not None
-        dialer.wake()
+        if not self.is_forked():
+            dialer.wake()
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
         if self._link is None or self._network is None:
             return
-        if not self._aborted:  # else the event loop ended before it could be closed
+        # Aborted: the event loop ended before it could be closed.
+        if not (self._aborted or self.is_forked()):
             warn(NOT_CLOSED.format("an answer"), ResourceWarning, source=self)
         # The garbage collector runs in any thread.
-        self._network.call_from_thread(self._link.stream.close)
+        self._network.call_from_thread(self._link.close)
 
     def is_current(self) -> bool:
-        return self._network is None or self._network.is_current()
+        return super().is_current() and (self._network is None or self._network.is_current())
 
     def driver(self) -> Wire | None:
         return self._wire
@@ -312,6 +314,7 @@ class _WireReading(Reading):
             jitter=int.from_bytes(os.urandom(4)) / 2**32,  # `random` takes long to import
         )
         self._exchange = None
+        self.begun_here()
 
     async def _send(self, stream: Stream, deadline: float | None) -> None:
         try:
@@ -371,7 +374,7 @@ class _WireReading(Reading):
         self._unsent = b""
         link, self._link = self._link, None
         if link is not None:
-            link.stream.close()
+            link.close()
 
 
 class _Handing:
@@ -397,16 +400,17 @@ class _Handing:
         if not data and self._aborted():
             wire.lost()  # closed by us, not by the peer
             return None
-        wire.received(data, now())
-        if wire.events:
-            events, wire.events = wire.events, []
-            try:
+        try:
+            wire.received(data, now())
+            if wire.events:
+                events, wire.events = wire.events, []
                 self._brake = self._take(events)
-            except BaseException as error:  # noqa: BLE001  for the caller of `push`, not the loop
-                self._thrown = error
-            if self._brake is not None or self._thrown is not None:
-                return None
-        return self.until if wire.listens(now()) else None
+                if self._brake is not None:
+                    return None
+            return self.until if wire.listens(now()) else None
+        except BaseException as error:  # noqa: BLE001  for the caller of `push`, not the loop
+            self._thrown = error
+            return None
 
     async def brake(self) -> None:
         """Wait until `take` wants more. Raises what it raised."""

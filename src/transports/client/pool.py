@@ -20,6 +20,14 @@ class Link(msgspec.Struct, eq=False):
     connection: Connection
     address: str
     since: float = 0
+    process: int = msgspec.field(default_factory=os.getpid)
+
+    def close(self) -> None:
+        """Close the connection, unless another process has made it: its reader goes on there."""
+        if self.process == os.getpid():
+            self.stream.close()
+        else:
+            self.stream.abandon()
 
 
 class Pool:

@@ -17,7 +17,7 @@ report that no action asked for raises LocalProtocolError and changes nothing.
 from collections.abc import Callable
 from enum import Enum, auto
 from math import inf
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -57,6 +57,9 @@ class Transfer(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         # Shortened: the data contains a key and a prompt.
         return f"Transfer({len(self.data)} bytes, deadline={self.deadline})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:  # msgspec's has the data
+        return [("bytes", len(self.data)), ("deadline", self.deadline)]
 
 
 class Release(msgspec.Struct, frozen=True):

@@ -90,12 +90,18 @@ def test_whatever_is_named_like_a_credential_is_a_secret(
         "https://h/v1?key=sesame x",
         "https://h/v1 x?key=sesame?y=1",
         "https://h\n/v1?key=sesame",
+        "https://u:ses/ame@h/v1",
+        "https://u:ses#ame@h/v1",
+        "https://ses/ame@h ö",
+        "u:sesame@h/v1",
+        "//u:ses/ame@h/",
     ],
 )
 def test_what_is_wrong_with_a_url_is_said_without_its_secrets(url: str) -> None:
     with pytest.raises(LocalProtocolError) as caught:
         check_url(url)
     assert "ses" not in str(caught.value).replace("spaces", "")
+    assert "ses" not in str(caught.value.__context__)
 
 
 @pytest.mark.parametrize(

@@ -492,3 +492,20 @@ def test_a_secret_in_two_parts_of_two_objects() -> None:
     assert error.answer is not None
     assert error.answer.text == "[secret]"
     assert [event.raw for event in error.answer.unrecognized] == [b'{"x":"[secret]"}'] * 2
+
+
+@pytest.mark.parametrize("size", [4, 5, 6, 7, 8, 9])
+def test_a_secret_is_found_wherever_it_stands(size: int) -> None:
+    """Texts are compared in blocks."""
+    secret = KEY[:size]
+    for before in range(9):
+        for after in range(9):
+            said = redact(f"{'.' * before}{secret}{'.' * after}", [secret])
+            assert said == f"{'.' * before}[secret]{'.' * after}"
+
+
+def test_a_run_of_a_secret_is_found_wherever_it_stands() -> None:
+    for start in range(len(KEY) - RUN + 1):
+        for before in range(4):
+            said = redact(f"{'é' * before}{KEY[start : start + RUN]}", [KEY])
+            assert said == f"{'é' * before}[secret]"

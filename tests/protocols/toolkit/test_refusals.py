@@ -450,6 +450,32 @@ def test_what_trying_again_cannot_help(status: int | None, code: str | None, las
     assert error.lasting is lasting
 
 
+@pytest.mark.parametrize(
+    ("message", "lasting"),
+    [
+        ("Your team x has either used all available credits or reached its limit.", True),
+        ("Your team x has reached its monthly spending limit.", True),
+        ("you (me) have reached your weekly usage limit", True),
+        ("You are using a Trial key, which is limited to 1,000 API calls / month.", True),
+        ("You are using a Trial key, which is limited to 10 API calls / minute.", False),
+        ("Your credit balance is too low to access the API.", True),
+        ("Insufficient Balance", True),
+        ("You exceeded your current quota, please check your plan and billing details.", False),
+        ("Rate limit reached", False),
+    ],
+)
+def test_words_of_a_used_up_budget(message: str, lasting: bool) -> None:
+    assert refusal_of_object({"message": message}, status=429).lasting is lasting
+    assert refusal_of_object({"error": message}, status=429).lasting is lasting
+
+
+@pytest.mark.parametrize(
+    "code", ["insufficient_balance", "payment_required", "credit_balance_too_low"]
+)
+def test_codes_of_a_used_up_budget(code: str) -> None:
+    assert refusal_of_object({"error": {"code": code}}, status=429).lasting
+
+
 def test_what_a_format_knows_to_last() -> None:
     table = ErrorTable(lasting=lambda value: value == {"error": "forever"})
     assert refusal_of_object({"error": "forever"}, table, status=429).lasting
@@ -616,7 +642,13 @@ TOLD: dict[str, tuple[dict[bytes, bytes], bytes, str | None]] = {
     "in words": ({}, b'{"error":{"message":"Slow. Please retry in 10h17m5.7s."}}', "10h17m5.7s"),
     "in other words": ({}, b'{"error":{"message":"Limit. Please try again in 2.5s."}}', "2.5s"),
     "odd details": ({}, b'{"error":{"details":{"retryDelay":"2s"},"message":7}}', None),
-    "no object": ({}, b'{"error":"try again in 2s"}', None),
+    "in words of seconds": ({}, b'{"error":{"message":"Please retry after 26 seconds."}}', "26 s"),
+    "in words that are too fine": ({}, b'{"error":"try again in 2 milliseconds"}', None),
+    "no object": ({}, b'{"error":"try again in 2s"}', "2s"),
+    "a message": ({}, b'{"message":"Too many. Try again in 1m2s"}', "1m2s"),
+    "no number": ({b"retry-after-ms": b"soon", b"retry-after": b"2"}, b"{}", "2"),
+    "no number of milliseconds": ({b"retry-after-ms": b"-5", b"retry-after": b"2"}, b"{}", "2"),
+    "half a millisecond": ({b"retry-after-ms": b".5"}, b"{}", ".5ms"),
     "nothing": ({}, b'{"error":{"message":"retry in a while"}}', None),
 }
 

@@ -1,13 +1,19 @@
 """An answer as it is read, whatever moves its bytes. See test_transports for real ones."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from types import FrameType
+from typing import Any
 
 import pytest
 
 from tokenwire import End, Event, LocalProtocolError, Text, Truncated
+from tokenwire.transports.client import answer as answer_module
 from tokenwire.transports.client.answer import Answer, AsyncAnswer, Reading, without_loop
 
+OURS = answer_module.__file__
 EVENTS: list[Event] = [Text("a"), Text("b"), End("terminator")]
 
 
@@ -185,6 +191,7 @@ READS: dict[str, Callable[[Answer], object]] = {
     "read": Answer.read,
     "batches": next_batch,
     "raw batches": next_raw_batch,
+    "push": lambda answer: answer.push(lambda events: None),
 }
 
 
@@ -198,16 +205,138 @@ def test_what_was_interrupted_can_not_be_read_on(read: Callable[[Answer], object
             again(answer)
 
 
-class Interrupting(list[Event]):
-    """A batch that can't be handed out."""
-
-    def __reversed__(self) -> Iterator[Event]:
-        raise KeyboardInterrupt
+async def async_next(answer: AsyncAnswer) -> object:
+    return await anext(answer)
 
 
-def test_what_was_interrupted_on_its_way_to_the_caller() -> None:
-    answer = Answer(Said(Interrupting(EVENTS[:1]), EVENTS[1:]))
+async def async_next_batch(answer: AsyncAnswer) -> object:
+    return await anext(answer.batches())
+
+
+async def async_next_raw_batch(answer: AsyncAnswer) -> object:
+    return await anext(answer.raw_batches())
+
+
+ASYNC_READS: dict[str, Callable[[AsyncAnswer], Coroutine[Any, Any, object]]] = {
+    "next": async_next,
+    "read": AsyncAnswer.read,
+    "batches": async_next_batch,
+    "raw batches": async_next_raw_batch,
+    "push": lambda answer: answer.push(lambda events: None),
+}
+
+
+@pytest.mark.parametrize("read", ASYNC_READS.values(), ids=ASYNC_READS)
+def test_what_was_interrupted_can_not_be_read_on_in_async_code(
+    read: Callable[[AsyncAnswer], Coroutine[Any, Any, object]],
+) -> None:
+    answer = AsyncAnswer(Interrupted(EVENTS[:1], EVENTS[1:]))
     with pytest.raises(KeyboardInterrupt):
-        next(answer)
-    with pytest.raises(LocalProtocolError, match="the answer was interrupted"):
-        next(answer)
+        without_loop(read(answer))
+    for again in ASYNC_READS.values():
+        with pytest.raises(LocalProtocolError, match="the answer was interrupted"):
+            without_loop(again(answer))
+
+
+def iterate(answer: Answer, events: list[Event]) -> None:
+    for event in answer:
+        events.append(event)
+
+
+def iterate_batches(answer: Answer, events: list[Event]) -> None:
+    for batch in answer.batches():
+        events.extend(batch)
+
+
+def be_pushed(answer: Answer, events: list[Event]) -> None:
+    answer.push(events.extend)
+
+
+def iterate_async(answer: AsyncAnswer, events: list[Event]) -> None:
+    async def main() -> None:
+        async for event in answer:
+            events.append(event)
+
+    without_loop(main())
+
+
+def iterate_async_batches(answer: AsyncAnswer, events: list[Event]) -> None:
+    async def main() -> None:
+        async for batch in answer.batches():
+            events.extend(batch)
+
+    without_loop(main())
+
+
+def be_pushed_async(answer: AsyncAnswer, events: list[Event]) -> None:
+    without_loop(answer.push(events.extend))
+
+
+DRIVES: list[tuple[type[Answer | AsyncAnswer], Callable[[Any, list[Event]], None]]] = [
+    (Answer, iterate),
+    (Answer, iterate_batches),
+    (Answer, be_pushed),
+    (AsyncAnswer, iterate_async),
+    (AsyncAnswer, iterate_async_batches),
+    (AsyncAnswer, be_pushed_async),
+]
+
+
+@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")  # just before it is awaited
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(("make", "drive"), DRIVES)
+def test_interrupted_anywhere_no_event_is_missing(
+    make: Callable[[Reading], Answer | AsyncAnswer],
+    drive: Callable[[Any, list[Event]], None],
+) -> None:
+    """Python calls the handlers of signals when a function begins, or after one of C returns: at
+    each of these places in turn. Who reads on has all events, or is told that he has not."""
+    place, over = 0, False
+    while not over:
+        place += 1
+        passed = 0
+
+        def interrupt(frame: FrameType, event: str, _: object) -> None:
+            nonlocal passed
+            if frame.f_code.co_filename == OURS and event in ("call", "c_return"):
+                passed += 1
+                if passed == place:  # noqa: B023  it is called in this round only
+                    raise KeyboardInterrupt  # which ends the profile, too
+
+        answer = make(Said(EVENTS[:2], EVENTS[2:]))
+        events: list[Event] = []
+        try:
+            with suppress(KeyboardInterrupt):
+                sys.setprofile(interrupt)
+                drive(answer, events)
+        finally:
+            sys.setprofile(None)
+        over = passed < place
+        try:
+            drive(answer, events)
+        except LocalProtocolError as error:
+            assert "was interrupted" in str(error)  # noqa: PT017  it need not be raised
+        else:
+            assert events == EVENTS
+    assert place > 10
+
+
+class Waiting(Said):
+    """Is cancelled as it waits for its second batch."""
+
+    async def fill(self) -> list[Event]:
+        if self.calls == ["fill"]:
+            self.calls.append("cancelled")
+            raise asyncio.CancelledError
+        return await super().fill()
+
+
+def test_a_cancelled_reader_reads_the_whole_answer_all_the_same() -> None:
+    async def main() -> None:
+        answer = AsyncAnswer(Waiting(EVENTS[:1], EVENTS[1:]))
+        with pytest.raises(asyncio.CancelledError):
+            await answer.read()
+        reply = await answer.read()
+        assert (reply.text, reply.evidence) == ("ab", "terminator")
+
+    asyncio.run(main())

@@ -57,6 +57,49 @@ def test_an_abort_just_before_a_wait_is_not_missed(call: str) -> None:
     assert len(server.requests) == (call == "sleep")
 
 
+def test_a_forked_process_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that may be connecting is in the other process."""
+    woken: list[bool] = []
+
+    class Noted(Dialer):
+        def wake(self) -> None:
+            woken.append(True)
+            super().wake()
+
+    class NotedNetwork(Network):
+        def dialer(self) -> Dialer:
+            return Noted()
+
+    class NotedClient(Client):
+        @classmethod
+        def network(cls) -> Network:
+            return NotedNetwork()
+
+    with (
+        serve("ylokh") as server,
+        NotedClient(trust_env=False) as client,
+        client.open(ask(server)) as answer,
+    ):
+        assert next(answer)
+        monkeypatch.setattr("os.getpid", lambda: -1)
+        answer.abort()
+        answer.close()
+        assert not woken
+        monkeypatch.undo()
+        answer.close()
+        assert woken
+
+
+def test_a_forked_process_drops_an_answer_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve("ylokh") as server, Client(trust_env=False) as client:
+        answer = client.open(ask(server))
+        assert next(answer)
+        monkeypatch.setattr("os.getpid", lambda: -1)
+        del answer
+        gc.collect()  # a warning would be an error
+        monkeypatch.undo()
+
+
 def test_a_connection_that_was_idle_for_long_is_closed_and_replaced() -> None:
     passed = [0.0]
 

@@ -211,6 +211,16 @@ def test_a_forked_process_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert closed() == []
 
 
+def test_who_may_close_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    link = idle(7)
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    link.close()
+    assert (ABANDONED[-1:], closed()) == ([7], [])
+    monkeypatch.undo()
+    link.close()
+    assert closed() == [7]
+
+
 def test_a_pool_that_is_retired_keeps_nothing() -> None:
     pool = Pool()
     pool.put(idle(1), 0)

@@ -124,6 +124,7 @@ def test_what_is_sent_is_not_shown() -> None:
     assert isinstance(transfer, Transfer)
     assert b"sk-secret" in transfer.data
     assert repr(transfer) == f"Transfer({len(transfer.data)} bytes, deadline=120)"
+    assert transfer.__rich_repr__() == [("bytes", len(transfer.data)), ("deadline", 120)]
 
 
 def test_what_can_not_be_written_is_not_sent() -> None:

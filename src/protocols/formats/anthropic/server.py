@@ -20,7 +20,6 @@ from ...errors import (
     Malformed,
     Overloaded,
     RateLimited,
-    Refused,
     RemoteProtocolError,
 )
 from ...events import (
@@ -39,7 +38,7 @@ from ...reading import read_json
 from ...refusing import status_of
 from ...reply import Choice, Reply
 from ...service import Responder, Service
-from ...toolkit.http import Headers, Request
+from ...toolkit.http import Headers, Request, get_header
 from ...toolkit.json import is_list, is_object
 from ...toolkit.sse import encode_sse
 from .body import chat_of, count_of
@@ -154,8 +153,8 @@ class AnthropicResponder(Responder):
         body = super().fail(error)
         if isinstance(error, Overloaded) and error.status is None:
             self.status = 529
-        useless = isinstance(error, _USELESS) or (isinstance(error, Refused) and error.lasting)
-        if useless and getattr(error, "should_retry", None) is None:
+        said = get_header(self.headers, b"x-should-retry")
+        if isinstance(error, _USELESS) and said is None:
             self.headers.append((b"x-should-retry", b"false"))
         return body
 
