@@ -80,7 +80,7 @@ _WORDS: dict[str, type[Refused]] = {
     "context_length": BadRequest,
     "tool_use_failed": BadRequest,
 }
-_LASTING = ("insufficient_quota", "exceeded_current_quota", "billing")
+_LASTING = ("insufficient_quota", "exceeded_current_quota", "billing", "usage_limit_reached")
 """Parts of `code` and `type` values that mean a used-up budget."""
 _USED_UP = re.compile(
     r"insufficient[ _](?:balance|credit|fund)|payment[ _]required"

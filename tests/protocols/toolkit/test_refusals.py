@@ -438,6 +438,7 @@ def test_the_request_id_is_in_a_header_of_its_own() -> None:
         (429, "insufficient_quota", True),
         (429, "exceeded_current_quota_error", True),
         (403, "BILLING_hard_limit", True),
+        (429, "usage_limit_reached", True),
         (None, "insufficient_quota", True),
         (429, "rate_limit_exceeded", False),
         (503, None, False),
