@@ -397,6 +397,8 @@ class FrameStep(_StreamStep):
         headers = frame.headers
         kind = headers.get(":message-type")
         if kind == "event" and isinstance(type := headers.get(":event-type"), str):
+            if type.endswith("Exception"):  # of an emulator that has no other kind of frame
+                raise refusal_of_text(frame.payload, self.errors, code=type)
             if type != "initial-response":  # of protocols that are not HTTP's own
                 self._headers, self._type = headers, type
                 self.event(frame.payload, type, events)

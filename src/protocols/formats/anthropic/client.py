@@ -26,7 +26,12 @@ from ...events import (
 from ...question import Question
 from ...step import EventStep, Step
 from ...toolkit.json import count_in, decode_json, is_list, is_object
-from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object, refusal_of_text
+from ...toolkit.refusals import (
+    ErrorTable,
+    is_refusal,
+    refusal_of_object,
+    refusal_of_text,
+)
 from ...toolkit.toolcalls import is_json_object
 from .request import encode_chat
 from .wire import (
@@ -126,7 +131,10 @@ class AnthropicStep(EventStep):
 
     def document(self, body: bytes, events: list[Event]) -> Step | None:
         value = decode_json(_value, body)
-        if not is_object(value) or not is_list(value.get("content")):
+        told = is_object(value) and (
+            is_list(value.get("content")) or value.get("type") == "message"
+        )
+        if not told:
             if is_refusal(value, self.errors):
                 raise refusal_of_object(value, self.errors, data=body)
             raise UnexpectedContent("a JSON document that is no message", data=body)
@@ -193,9 +201,16 @@ class AnthropicStep(EventStep):
             case "error":
                 raise refusal_of_text(data, self.errors)
             case _:
-                if not event.type and is_refusal(decode_json(_value, data), self.errors):
+                # What has a name of its own is about something else, even if it has a message.
+                nameless = type in (USUAL, "message") and is_refusal(
+                    decode_json(_value, data), self.errors
+                )
+                if not event.type and (event.error or nameless):
                     raise refusal_of_text(data, self.errors)
                 out.append(Unrecognized(data))
+                return
+        if event.error:
+            raise refusal_of_object({"error": event.error}, self.errors, data=data)
 
     # The message
 
@@ -216,8 +231,7 @@ class AnthropicStep(EventStep):
             # As a stream begins, the output is a placeholder.
             self._take_usage(message.usage, bool(message.stop_reason), events)
         self._stop(message.stop_reason, message.stop_sequence, message.stop_details, events)
-        for key, value in unknown:
-            events.append(Unrecognized(value, f"{place}{key}"))
+        self._reader.hand_on(unknown, place, self.errors, events)
 
     def _end_message(self, raw: bytes, usage: dict[str, Any] | None, events: list[Event]) -> None:
         if raw[:1] not in (b"", b"{"):
@@ -229,7 +243,7 @@ class AnthropicStep(EventStep):
         if usage is not None:
             self._take_usage(usage, "output_tokens" in usage, events)
         self._stop(delta.stop_reason, delta.stop_sequence, delta.stop_details, events)
-        events += [Unrecognized(value, f"delta.{key}") for key, value in unknown]
+        self._reader.hand_on(unknown, "delta.", self.errors, events)
 
     def _close_all(self, events: list[Event]) -> None:
         """The message is over: a block that max_tokens cut has no stop of its own."""
@@ -389,7 +403,7 @@ class AnthropicStep(EventStep):
                 said = {"content": delta.content, "encrypted_content": delta.encrypted_content}
                 form.update((key, value) for key, value in said.items() if bytes(value))
         if unknown:
-            events += [Unrecognized(value, f"{place}.{key}") for key, value in unknown]
+            self._reader.hand_on(unknown, f"{place}.", self.errors, events)
             self._spoil(block, events)
 
     def _cite(self, block: Block, raw: bytes, events: list[Event]) -> None:

@@ -63,11 +63,13 @@ class InputDelta(
 class _TextEvent(msgspec.Struct, tag="content_block_delta", tag_field="type", gc=False):
     delta: TextDelta
     index: int | None = None
+    error: None = None
 
 
 class _DeltaEvent(msgspec.Struct, tag="content_block_delta", tag_field="type", gc=False):
     delta: TextDelta | ThinkingDelta | InputDelta
     index: int | None = None
+    error: None = None
 
 
 decode_text_event = msgspec.json.Decoder(_TextEvent).decode
@@ -84,6 +86,7 @@ class _Event(msgspec.Struct):
     content_block: msgspec.Raw = _NOTHING
     delta: msgspec.Raw = _NOTHING
     usage: dict[str, Any] | None = None
+    error: Any = None
 
 
 class _Delta(msgspec.Struct):

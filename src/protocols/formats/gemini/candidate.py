@@ -74,8 +74,8 @@ class _OpenCall:
 class CandidateReader:
     """Makes events of one candidate.
 
-    `finished`: whether its last word is a reason. `failure` is what that means if it is an error.
-    `finishes` are the reasons that are known.
+    `finished`: whether its last word is a reason, or an error. `failure` is the error that it
+    reports, or what its reason means if it is one. `finishes` are the reasons that are known.
     """
 
     def __init__(
@@ -142,14 +142,17 @@ class CandidateReader:
         finish = finish_of(
             self._reason, self._finishes, bool(self._calls), self._detail, self._index
         )
+        if self._reason:
+            self.failure = self.failure or failure_of(finish)
         if proven:
             kind = finish.kind if self._reason else None
+            if self.failure is not None:
+                kind = "error"
             if self._open is not None and kind != "tool_call":
                 self._open.call.broken = True  # it was cut inside its arguments
             self._close(events)
             events += [call.end(kind, self._index) for call in self._calls]
         if self._reason:
-            self.failure = failure_of(finish)
             events.append(finish)
 
     # Its parts

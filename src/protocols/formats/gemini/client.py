@@ -30,7 +30,13 @@ from ...question import Question
 from ...step import EventStep, Step
 from ...toolkit.citations import Citations
 from ...toolkit.json import count_in, decode_json, is_list, is_object
-from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object, refusal_of_text
+from ...toolkit.refusals import (
+    ErrorTable,
+    is_refusal,
+    refusal_beside,
+    refusal_of_object,
+    refusal_of_text,
+)
 from .candidate import CandidateReader
 from .request import encode_chat, model_path
 from .wire import Counts, candidates, chunks, decode_plain, named_chunks, usages
@@ -163,7 +169,7 @@ class GeminiStep(EventStep):
             raise refusal_of_text(data, self.errors)
         if begin == b"{":
             if not self._take_plain(data, events):
-                self._take_chunk(data, events)
+                self._take_chunk(data, type, events)
         elif data.strip() == b"[DONE]":
             pass  # of a gateway: here it means nothing
         elif begin == b"[" and is_refusal(value := decode_json(_value, data), self.errors):
@@ -177,7 +183,7 @@ class GeminiStep(EventStep):
             if is_refusal(value, self.errors):
                 raise refusal_of_object(value, self.errors, data=body)
             raise UnexpectedContent("a JSON document without candidates", data=body)
-        self._take_chunk(body, events)
+        self._take_chunk(body, "message", events)
         self.array_over()
         return None
 
@@ -206,12 +212,13 @@ class GeminiStep(EventStep):
         self._take_usage(chunk.usage_metadata, events)
         return True
 
-    def _take_chunk(self, data: bytes, events: list[Event]) -> None:
+    def _take_chunk(self, data: bytes, type: str, events: list[Event]) -> None:
         chunk, unknown = chunks.decode(data)
         usage, failed = bytes(chunk.usage_metadata), bool(chunk.error)
         id, model = str(chunk.response_id or ""), str(chunk.model_version or "")
         if not (chunk.candidates or chunk.prompt_feedback or usage or id or model or failed):
-            failed = is_refusal(decode_json(_value, data), self.errors)
+            # What has a name of its own is about something else, even if it has a message.
+            failed = type == "message" and is_refusal(decode_json(_value, data), self.errors)
             if chunk.candidates is None and not failed:
                 events.append(Unrecognized(data))
                 return
@@ -233,6 +240,8 @@ class GeminiStep(EventStep):
             index = candidate.index or 0
             reader = self._reader(index)
             reader.take(candidate, unknown, events)
+            if (failure := refusal_beside(unknown, self.errors)) is not None:
+                reader.failure, reader.finished = failure, True
             self._note(index, reader)
 
     def _begin(self, id: str, model: str, events: list[Event]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from ...errors import UnexpectedContent
+from ...errors import Refused, UnexpectedContent
 from ...events import (
     Citation,
     Event,
@@ -28,10 +28,15 @@ from ...question import Question
 from ...step import EventStep
 from ...toolkit.citations import Citations
 from ...toolkit.json import count_in, decode_json, is_list, is_object
-from ...toolkit.refusals import is_refusal, refusal_of_object, refusal_of_text
+from ...toolkit.refusals import (
+    is_refusal,
+    refusal_beside,
+    refusal_of_object,
+    refusal_of_text,
+)
 from .choice import ChoiceReader
 from .request import encode_chat
-from .wire import Chunk, WireChoice, decode_chunk, decode_loosely
+from .wire import Chunk, OddChoice, WireChoice, decode_chunk, decode_loosely
 
 __all__ = ["PATH", "OpenAIStep"]
 
@@ -236,9 +241,10 @@ class OpenAIStep(EventStep):
             self.evidence = None
         before = len(events)
         reader.take(choice, events)
-        if choice.error:
-            reader.failure = refusal_of_object({"error": choice.error}, self.errors)
-        if choice.finish_reason or choice.error:
+        failure = self._failure_of(choice)
+        if failure is not None:
+            reader.failure = failure
+        if choice.finish_reason or failure is not None:
             self._finished.add(index)
         elif index in self._finished and any(isinstance(e, _CONTENT) for e in events[before:]):
             # It goes on after its reason: until the next one it is not finished.
@@ -247,6 +253,13 @@ class OpenAIStep(EventStep):
             return
         if len(self._finished) >= max(self._expected, len(self._choices)):
             self.evidence = "finish"
+
+    def _failure_of(self, choice: WireChoice) -> Refused | None:
+        """The error that a choice reports, or the delta or message in it."""
+        if choice.error:
+            return refusal_of_object({"error": choice.error}, self.errors)
+        odd = choice.unknown if isinstance(choice, OddChoice) else ()
+        return refusal_beside(((place.partition(".")[2], raw) for place, raw in odd), self.errors)
 
     def _cite(self, chunk: Chunk, events: list[Event]) -> None:
         """Perplexity's sources: addresses, and with a title the results of its search."""

@@ -26,7 +26,13 @@ from ...question import Question
 from ...step import EventStep, Step
 from ...toolkit.http import Request
 from ...toolkit.json import count_in, decode_json, is_list, is_object
-from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object, refusal_of_text
+from ...toolkit.refusals import (
+    ErrorTable,
+    is_refusal,
+    refusal_beside,
+    refusal_of_object,
+    refusal_of_text,
+)
 from .items import Items
 from .request import DIALECT, custom_names, encode_chat
 from .wire import (
@@ -182,8 +188,12 @@ class ResponsesStep(EventStep):
             number = event.summary_index if "summary" in group else event.content_index
             where = event.output_index, event.item_id, number
             self._items.take_part(bytes(event.part), *where, out)
-        elif group not in SILENT or verb == "partial_image":
-            out.append(Unrecognized(data))
+        else:
+            if group not in SILENT or verb == "partial_image":
+                out.append(Unrecognized(data))
+            return
+        failure = refusal_beside(unknown, self.errors)
+        self._reader.failure = self._reader.failure or failure
 
     def _take_piece(
         self,
@@ -229,8 +239,9 @@ class ResponsesStep(EventStep):
         id, model = str(response.id or ""), str(response.model or "")
         if not self._started and (id or model):
             self._started = True
-            events.append(Start(id, model))
-        if type and type not in _OVER:
+            if not self._items.begun:  # else it is too late for one
+                events.append(Start(id, model))
+        if type and type not in _OVER and not response.error:
             return
         named = type.removeprefix("response.").replace("done", "completed")
         status = response.status or named
