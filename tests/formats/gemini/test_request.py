@@ -817,7 +817,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({"generationConfig": {"candidateCount": -1}}, "candidateCount must be from 1 to 8"),
     ({"generationConfig": {"candidateCount": 9}}, "candidateCount must be from 1 to 8"),
     (
-        b'{"contents":[{"parts":[{"text":"a"}]}],"labels":{"a":1e999}}',
+        b'{"contents":[{"parts":[{"text":"a"}]}],"labels":{"a":1e}}',
         "Invalid JSON payload received",
     ),
     ({"tools": {}}, "tools is a list"),
