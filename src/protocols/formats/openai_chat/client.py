@@ -27,7 +27,7 @@ from ...limits import Parts
 from ...question import Question
 from ...step import EventStep
 from ...toolkit.citations import Citations
-from ...toolkit.json import count_in, decode_json, is_list, is_object
+from ...toolkit.json import count_in, decode_json, is_list, is_object, text_of
 from ...toolkit.refusals import (
     is_refusal,
     refusal_beside,
@@ -75,12 +75,21 @@ class _PlainChunk(msgspec.Struct, gc=False):
     usage: None = None
     error: None = None
     x_groq: None = None
+    base_resp: None = None
     citations: None = None
     search_results: None = None
+    web_search: None = None
+    images: None = None
+    related_questions: None = None
 
 
 _CONTENT = Text | Reasoning | Refusal | ToolCallStart | ToolCallDelta | Image
 """What an answer itself is made of; sources, for one, may come after its end."""
+
+_SOURCES = ("search_results", "web_search", "citations")
+"""Lists of sources; those that have titles come first."""
+_BESIDE = (*_SOURCES, "images", "related_questions")
+"""The keys of a chunk that hold content, besides the choices. All others are about the answer."""
 
 _decode_plain = msgspec.json.Decoder(_PlainChunk).decode
 _value = msgspec.json.Decoder()
@@ -111,6 +120,7 @@ class OpenAIStep(EventStep):
         self._plain: int | None = None  # the part that the text of a plain chunk belongs to
         self._parts = Parts(question.limits.parts)
         self._citations = Citations(self._parts)
+        self._beside: dict[str, Any] = {}  # the last of what stands beside the choices
 
     def encode(self, question: Question) -> dict[str, Any]:
         """The request body. Raises LocalProtocolError."""
@@ -162,12 +172,13 @@ class OpenAIStep(EventStep):
             chunk = decode_chunk(body)
         except (ValueError, RecursionError):
             chunk = decode_loosely(body)
-        if chunk.choices is None or chunk.error:
+        said = any(map(_says_something, chunk.choices or ()))
+        if not said and (chunk.choices is None or chunk.error):
             value = decode_json(_value, body)
             if is_refusal(value, self.errors):
                 raise refusal_of_object(value, self.errors, data=body)
             raise UnexpectedContent("a JSON object without choices", data=body)
-        if not any(map(_says_something, chunk.choices)):
+        if not said:
             raise UnexpectedContent("a JSON object whose choices hold no answer", data=body)
         self._take_chunk(chunk, body, events)
         # Its closing brace shows that it is whole, as [DONE] does for a stream.
@@ -218,18 +229,22 @@ class OpenAIStep(EventStep):
         for choice in chunk.choices or ():
             self._take_choice(choice, events)
             usage = usage or choice.usage
-        if chunk.citations is not None or chunk.search_results is not None:
-            self._cite(chunk, events)
+        self._take_beside(chunk, events)
         if is_object(chunk.x_groq):
             usage = usage or chunk.x_groq.get("usage")
             if said := chunk.x_groq.get(
                 "error"
             ):  # Groq's stream stopped early, whatever its reason
                 self.failure = refusal_of_object({"error": said}, self.errors)
-        if usage and is_object(usage):
-            events.append(_usage_of(usage))
+        if is_object(usage):
+            if usage:
+                events.append(_usage_of(usage))
+        elif usage:
+            events.append(_unrecognized(usage, "usage"))
         if chunk.error:
             raise refusal_of_object({"error": chunk.error}, self.errors, data=payload)
+        if is_object(chunk.base_resp) and chunk.base_resp.get("status_code"):  # MiniMax's
+            raise refusal_of_object({"base_resp": chunk.base_resp}, self.errors, data=payload)
 
     def _take_choice(self, choice: WireChoice, events: list[Event]) -> None:
         index = choice.index or 0
@@ -261,16 +276,36 @@ class OpenAIStep(EventStep):
         odd = choice.unknown if isinstance(choice, OddChoice) else ()
         return refusal_beside(((place.partition(".")[2], raw) for place, raw in odd), self.errors)
 
-    def _cite(self, chunk: Chunk, events: list[Event]) -> None:
-        """Perplexity's sources: addresses, and with a title the results of its search."""
-        for result in chunk.search_results if is_list(chunk.search_results) else ():
-            url = result.get("url") if is_object(result) else None
-            title = result.get("title") if is_object(result) else None
-            if isinstance(url, str):
-                self._citations.cite(Citation(url, title if isinstance(title, str) else ""), events)
-        for url in chunk.citations if is_list(chunk.citations) else ():
-            if isinstance(url, str):
-                self._citations.cite(Citation(url), events)
+    def _take_beside(self, chunk: Chunk, events: list[Event]) -> None:
+        """What stands beside the choices: sources (of Perplexity, xAI and Z.ai), and Perplexity's
+        pictures and questions. They are said again and again, and heard where they change."""
+        for key in _BESIDE:
+            value = getattr(chunk, key)
+            if value is None or value == self._beside.get(key):
+                continue
+            self._beside[key] = value
+            if key not in _SOURCES:
+                events.append(_unrecognized(value, key))
+                continue
+            for source in value if is_list(value) else [value]:
+                citation = _citation(source)
+                if citation is None:
+                    events.append(_unrecognized(source, key))
+                else:
+                    self._citations.cite(citation, events)
+
+
+def _citation(source: Any) -> Citation | None:
+    """A source: its address, or an object that has it; None if it is neither."""
+    if isinstance(source, str):
+        return Citation(source)
+    url = text_of(source, "url") or text_of(source, "link")
+    quote = text_of(source, "snippet") or text_of(source, "content")
+    return Citation(url, text_of(source, "title"), quote=quote) if url else None
+
+
+def _unrecognized(value: Any, place: str) -> Unrecognized:
+    return Unrecognized(msgspec.json.encode(value), place)
 
 
 def _says_something(choice: WireChoice) -> bool:
