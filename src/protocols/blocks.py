@@ -127,6 +127,11 @@ class BlockReader:
         return block
 
     @property
+    def begun(self) -> bool:
+        """Whether a block has begun."""
+        return self._begun > 0
+
+    @property
     def opened(self) -> list[Block]:
         """The blocks that are open."""
         return list(self._open.values())

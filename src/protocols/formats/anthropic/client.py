@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from ...blocks import Block, BlockKind, BlockReader
+from ...dialect import words
 from ...errors import BadRequest, Malformed, Overloaded, RateLimited, UnexpectedContent
 from ...events import (
     Citation,
@@ -47,6 +48,7 @@ from .wire import (
     events,
     message_deltas,
     messages,
+    stop_details,
 )
 
 __all__ = ["ERRORS", "PATH", "UNSIGNED", "AnthropicStep", "usage_of"]
@@ -184,6 +186,7 @@ class AnthropicStep(EventStep):
         event, _ = events.decode(data)
         match event.type:
             case "content_block_delta" if bytes(event.delta):
+                self._go_on()
                 self._take_odd_delta(event.index, bytes(event.delta), out)
             case "content_block_start" if bytes(event.content_block):
                 self._start(event.index, bytes(event.content_block), out)
@@ -223,14 +226,14 @@ class AnthropicStep(EventStep):
                 raise Malformed("a second message_start, of another message", data=raw)
             return
         self._id = id
-        if id or model:
+        if (id or model) and not self._reader.begun:  # else it is too late for one
             events.append(Start(id, model))
         for block in message.content or ():
             self._start(None, bytes(block), events, whole=True)
         if message.usage is not None:
             # As a stream begins, the output is a placeholder.
             self._take_usage(message.usage, bool(message.stop_reason), events)
-        self._stop(message.stop_reason, message.stop_sequence, message.stop_details, events)
+        self._stop(message, place, events)
         self._reader.hand_on(unknown, place, self.errors, events)
 
     def _end_message(self, raw: bytes, usage: dict[str, Any] | None, events: list[Event]) -> None:
@@ -242,7 +245,7 @@ class AnthropicStep(EventStep):
             self._close_all(events)
         if usage is not None:
             self._take_usage(usage, "output_tokens" in usage, events)
-        self._stop(delta.stop_reason, delta.stop_sequence, delta.stop_details, events)
+        self._stop(delta, "delta.", events)
         self._reader.hand_on(unknown, "delta.", self.errors, events)
 
     def _close_all(self, events: list[Event]) -> None:
@@ -257,17 +260,21 @@ class AnthropicStep(EventStep):
         self._counted = self._counted or final
         events.append(usage_of(self._usage, self._counted))
 
-    def _stop(
-        self, reason: str | None, sequence: str | None, details: Any, events: list[Event]
-    ) -> None:
+    def _stop(self, said: Any, place: str, events: list[Event]) -> None:
+        """Why the message is over, if `said`, the message or a delta of it at `place`, tells."""
         reader = self._reader
-        if reason:
-            reader.finish_reason = reason
+        if said.stop_reason:
+            reader.finish_reason = said.stop_reason
             self.evidence = "finish"
-        if sequence:
-            reader.detail = sequence
-        if details is None:
+        if said.stop_sequence:
+            reader.detail = said.stop_sequence
+        raw = bytes(said.stop_details)
+        if raw[:1] != b"{":
+            if raw:
+                events.append(Unrecognized(raw, f"{place}stop_details"))
             return
+        details, unknown = stop_details.decode(raw)
+        reader.hand_on(unknown, f"{place}stop_details.", self.errors, events)
         if details.category:
             reader.detail = str(details.category)
         if details.explanation and not self._refused:
@@ -275,6 +282,11 @@ class AnthropicStep(EventStep):
             reader.whole(Refusal, self._refused, events)
 
     # Its blocks
+
+    def _go_on(self) -> None:
+        """If there was a stop reason, the message goes on after all."""
+        if self.evidence == "finish":
+            self.evidence = None
 
     def _start(
         self, number: int | None, raw: bytes, events: list[Event], whole: bool = False
@@ -287,8 +299,7 @@ class AnthropicStep(EventStep):
             return None
         if (open := reader.find(number)) is not None:  # it has no stop
             self._close(open, events)
-        if self.evidence == "finish":
-            self.evidence = None  # it goes on after all
+        self._go_on()
         form = decode_json(decode_fields, raw)
         match _text(form, "type"):
             case "text":
@@ -304,11 +315,17 @@ class AnthropicStep(EventStep):
                 reader.piece(block, _text(form, "text"), events)
             case "thinking":
                 block = reader.open(number, Reasoning, events)
-                block.form = {} if self._odd(form, "thinking", number, events) else form
+                if self._odd(form, "thinking", number, events):
+                    _hand_on_rest(form, number, events)
+                    form = {}
+                block.form = form
                 reader.piece(block, _text(form, "thinking"), events)
             case "tool_use":
                 id, name = _text(form, "id"), _text(form, "name")
                 block = reader.open(number, ToolCallStart, events, id=id, name=name)
+                for key, told in (("id", id), ("name", name)):
+                    if not told:
+                        self._odd(form, key, number, events)
                 plain = {"type", "id", "name", "input"}
                 if _value_of(form, "caller") == {"type": "direct"}:  # as most are
                     plain.add("caller")
@@ -348,7 +365,9 @@ class AnthropicStep(EventStep):
     def _spoil(self, block: Block, events: list[Event]) -> None:
         """Something of a block is not understood, so it has no native form: what is known of it by
         nothing else is handed on."""
-        if block.kind is Native and block.form:
+        if block.kind is not Native:
+            _hand_on_rest(block.form, block.number, events)
+        elif block.form:
             place = f"content[{block.number}]"
             events.append(Unrecognized(msgspec.json.encode(block.form), place))
             if block.pieces:
@@ -429,6 +448,9 @@ _STARTS: dict[Any, bytes] = {
 }
 """The blocks that may begin with a piece."""
 
+_TOLD = words("type text thinking id name input")
+"""The keys of a block that other events tell."""
+
 _BLOCKS_OF: dict[str, tuple[BlockKind, ...]] = {
     "text_delta": (Text,),
     "thinking_delta": (Reasoning,),
@@ -438,6 +460,14 @@ _BLOCKS_OF: dict[str, tuple[BlockKind, ...]] = {
     "compaction_delta": (Native,),
 }
 """The blocks that a piece can be of."""
+
+
+def _hand_on_rest(form: dict[str, Any], number: int, events: list[Event]) -> None:
+    """What other events do not tell of the native form of a block, which has none after all."""
+    for key, value in form.items():
+        raw = msgspec.json.encode(value)
+        if key not in _TOLD and raw not in (b"null", b"[]", b'""'):
+            events.append(Unrecognized(raw, f"content[{number}].{key}"))
 
 
 def _takes(block: Block, piece: str) -> bool:

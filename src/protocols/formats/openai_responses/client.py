@@ -239,7 +239,7 @@ class ResponsesStep(EventStep):
         id, model = str(response.id or ""), str(response.model or "")
         if not self._started and (id or model):
             self._started = True
-            if not self._items.begun:  # else it is too late for one
+            if not self._reader.begun:  # else it is too late for one
                 events.append(Start(id, model))
         if type and type not in _OVER and not response.error:
             return

@@ -135,11 +135,6 @@ class Items:
         self._last: Item | None = None
         self._begun = Counter[str]()  # how many of each type
 
-    @property
-    def begun(self) -> bool:
-        """Whether an item has begun."""
-        return bool(self._begun)
-
     # What events tell of an item
 
     def of(self, kind: str, place: int | None, id: str | None, events: list[Event]) -> Item | None:
