@@ -240,6 +240,8 @@ KEEPALIVES = [
     b"retry: 1000\n\n",
     b'data: {"choices": []}\n\n',
     b'data: {"choices": [], "usage": null}\n\n',
+    b'data: {"choices": null, "id": "c"}\n\n',
+    b'data: {"choices": [{"delta": {"content": ""}, "logprobs": {"content": []}}]}\n\n',
     b'data: {"choices": [{"index": 0, "delta": {}}]}\n\n',
     b'data: {"choices": [{"index": 0, "delta": {"content": ""}}]}\n\n',
     b'data: {"choices": [{"index": 0, "delta": {"content": null}}]}\n\n',

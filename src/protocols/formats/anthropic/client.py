@@ -25,7 +25,7 @@ from ...events import (
     Usage,
 )
 from ...question import Question
-from ...step import EventStep, Step
+from ...step import EventStep, Step, type_of
 from ...toolkit.json import count_in, decode_json, is_list, is_object
 from ...toolkit.refusals import (
     ErrorTable,
@@ -96,10 +96,8 @@ class AnthropicStep(EventStep):
         self._plain: Block | None = None  # the open text, if the pieces of it are all it has
 
     def is_ping(self, data: bytes, type: str) -> bool:
-        if type in self.pings:
-            return _type_of(data) in ("", "ping")
-        # Its name may be missing.
-        return type == "message" and b'"ping"' in data[:1000] and _type_of(data) == "ping"
+        # One with such a name may be another one, as its data says.
+        return super().is_ping(data, type) and type_of(data) in (*self.pings, "")
 
     def payloads(self, payloads: list[bytes], events: list[Event]) -> None:
         plain = self._plain
@@ -475,13 +473,6 @@ def _takes(block: Block, piece: str) -> bool:
     block that is not understood has no more."""
     told = bool(block.form) or not (block.kind is Native or piece == "signature_delta")
     return told and block.kind in _BLOCKS_OF.get(piece, ())
-
-
-def _type_of(data: bytes) -> str:
-    try:
-        return events.decode(data)[0].type
-    except Malformed:
-        return ""
 
 
 def _value_of(fields: Mapping[str, Any], key: str) -> Any:

@@ -58,6 +58,11 @@ _EVENTS = words(
 )
 _PICTURE = {"format", "source", "bytes"}
 """The keys of a picture, and of its source."""
+_UNTOLD: tuple[dict[str, Any], ...] = (
+    {"reasoningContent": {"reasoningText": {}}},
+    {"citationsContent": {"content": [], "citations": []}},
+)
+"""Native forms of which nothing has been told yet but what other events say."""
 _ABOUT = ("metrics", "performanceConfig", "serviceTier")
 """What is told beside the usage."""
 
@@ -397,10 +402,10 @@ class ConverseStep(FrameStep):
         """Something of a block is not understood, so it has no native form: what is known of it by
         nothing else is handed on."""
         block = self._reader.find(number)
-        if block is not None and block.kind is Native and block.form:
+        if block is not None and block.form and block.form not in _UNTOLD:
             place = f"content[{number}]"
             events.append(Unrecognized(msgspec.json.encode(block.form), place))
-            if block.pieces:
+            if block.kind is Native and block.pieces:
                 events.append(Unrecognized(block.text.encode(), f"{place}.input"))
         self._reader.spoil(number)
 

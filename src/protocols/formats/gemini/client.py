@@ -205,11 +205,13 @@ class GeminiStep(EventStep):
             chunk = decode_json(named_chunks, data)
         except Malformed:
             return False
+        before = len(events)
         self._begin(chunk.response_id or "", chunk.model_version or "", events)
         reader = self._reader(0)
         reader.say(chunk.candidates[0].content.parts[0].text, events)
         self._note(0, reader)
         self._take_usage(chunk.usage_metadata, events)
+        self._begun = self._begun or len(events) > before
         return True
 
     def _take_chunk(self, data: bytes, type: str, events: list[Event]) -> None:
@@ -220,12 +222,17 @@ class GeminiStep(EventStep):
             # What has a name of its own is about something else, even if it has a message.
             failed = type == "message" and is_refusal(decode_json(_value, data), self.errors)
             if chunk.candidates is None and not failed:
-                events.append(Unrecognized(data))
+                if not self.is_ping(data, type):
+                    events.append(Unrecognized(data))
                 return
+        before = len(events)
         self._begin(id, model, events)
         self._take_candidates(chunk.candidates or [], events)
         events += [Unrecognized(value, key) for key, value in unknown if key in _CONTENT]
+        if usage[:1] not in (b"", b"{"):
+            events.append(Unrecognized(usage, "usageMetadata"))
         self._take_usage(_told_in(chunk.usage_metadata), events)
+        self._begun = self._begun or len(events) > before  # from now on it is too late for a Start
         if failed:
             raise refusal_of_object(decode_json(_value, data), self.errors, data=data)
         if chunk.prompt_feedback:
@@ -247,7 +254,7 @@ class GeminiStep(EventStep):
     def _begin(self, id: str, model: str, events: list[Event]) -> None:
         if not self._begun and (id or model):
             events.append(Start(id, model))
-        self._begun = True
+            self._begun = True
 
     def _reader(self, index: int) -> CandidateReader:
         reader = self._readers.get(index)

@@ -381,7 +381,7 @@ class ChoiceReader:
         self._hand_on_keys("delta.annotations", further + more, events)
 
     def _take_logprobs(self, of: str, raw: bytes, events: list[Event]) -> None:
-        if raw == b"null":
+        if raw in (b"null", b"[]"):
             return
         try:
             tokens = decode_json(_tokens, raw)

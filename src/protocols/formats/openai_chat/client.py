@@ -201,11 +201,14 @@ class OpenAIStep(EventStep):
 
     def _take_other(self, payload: bytes, type: str, events: list[Event]) -> None:
         """An object that is no chunk of an answer."""
+        if self.is_ping(payload, type):
+            return
         value = decode_json(_value, payload)
         # What has a name of its own is about something else, even if it has a message.
         if type == "message" and is_refusal(value, self.errors):
             raise refusal_of_object(value, self.errors, data=payload)
-        events.append(Unrecognized(payload))
+        if "choices" not in value:  # a chunk that says nothing
+            events.append(Unrecognized(payload))
 
     def _take_chunk(self, chunk: Chunk, payload: bytes, events: list[Event]) -> None:
         before = len(events)

@@ -14,7 +14,6 @@ from ...dialect import words
 from ...errors import (
     BadRequest,
     ContentFiltered,
-    Malformed,
     Overloaded,
     RateLimited,
     Refused,
@@ -86,7 +85,6 @@ class ResponsesStep(EventStep):
     unfinished = "the stream ended before response.completed"
     errors = ERRORS
     usual = USUAL
-    pings = frozenset(("ping", "keepalive"))
 
     def __init__(self, question: Question, request: Request | None = None) -> None:
         super().__init__(_asking(question) if request is None else request, question.limits)
@@ -94,12 +92,6 @@ class ResponsesStep(EventStep):
         self._items = Items(self._reader, Parts(question.limits.parts), custom_names(question.chat))
         self._relayed = question.body is not None
         self._started = False
-
-    def is_ping(self, data: bytes, type: str) -> bool:
-        if type in self.pings:
-            return True
-        # Its name may be missing.
-        return type == "message" and b'"keepalive"' in data[:1000] and _type_of(data) == "keepalive"
 
     def payloads(self, payloads: list[bytes], events: list[Event]) -> None:
         plain = self._items.plain
@@ -291,13 +283,6 @@ def _asking(question: Question) -> Request:
     extra = {key: value for key, value in chat.extra.items() if key != "include"}
     asked = msgspec.structs.replace(question, chat=chat.replace(extra=extra))
     return asked.post(PATH, body, {"accept": accept})
-
-
-def _type_of(data: bytes) -> str:
-    try:
-        return events.decode(data)[0].type
-    except Malformed:
-        return ""
 
 
 def usage_of(usage: dict[str, Any]) -> Usage:

@@ -1,5 +1,6 @@
-"""A failure that is told inside an answer, beside its content or by its finish reason, is no
-success in any format: all is delivered, no call is complete, and the service's words are raised."""
+"""What all formats have in common. Above all: a failure that is told inside an answer, beside its
+content or by its finish reason, is no success; all is delivered, no call is complete, and the
+service's words are raised."""
 
 import json
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.driving import JSON, SSE, Outcome, Response, alike
+from tests.driving import JSON, SSE, Outcome, Response, alike, no_sign_of_life
 from tokenwire import PROVIDERS, Finish, Text, ToolCallEnd, Unrecognized, as_chat
 from tokenwire.protocols.errors import Malformed, Refused, Truncated
 from tokenwire.protocols.toolkit.frames import encode_frame
@@ -317,3 +318,12 @@ def test_a_number_that_is_too_large() -> None:
     alike(PROVIDERS["openai"].exchange(as_chat("hi", model="m")), Response(wrong)).refused_by(
         Malformed
     )
+
+
+@pytest.mark.parametrize("provider", ["openai", "mistral", "gemini", "cohere", "openai-responses"])
+@pytest.mark.parametrize("word", ["ping", "keepalive", "keep-alive", "heartbeat"])
+def test_pings_by_any_name_are_no_sign_of_life(provider: str, word: str) -> None:
+    named = f"event: {word}\ndata: {{}}\n\n".encode()
+    for ping in (named, b'data: {"type": "%b", "n": 1}\n\n' % word.encode()):
+        exchange = PROVIDERS[provider].exchange(as_chat("hi", model="m"))
+        no_sign_of_life(exchange, b": begin\n\n", ping)
