@@ -762,6 +762,11 @@ def test_odd_values_are_handed_on() -> None:
         Unrecognized(b"5", "content[0].thinking"),
         Unrecognized(b'"c2ln"', "content[0].signature"),
     ]
+    thought = start(0, type="thinking", thinking="t", signature=[1], new=2)
+    assert said(thought, stop(0)) == [
+        *(Reasoning("t"), Unrecognized(b"[1]", "content[0].signature")),
+        Unrecognized(b"2", "content[0].new"),
+    ]
     details = event("message_delta", delta={"stop_reason": "refusal", "stop_details": {"new": 1}})
     assert said(details) == [Unrecognized(b"1", "delta.stop_details.new")]
     details = event("message_delta", delta={"stop_details": "x"})

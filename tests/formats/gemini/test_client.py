@@ -1002,6 +1002,9 @@ def test_pages_that_were_read() -> None:
         Citation("https://a.test"),
         Unrecognized(json.dumps(context).encode(), place),  # a page could not be read
     ]
+    for odd in ({"urlMetadata": [{"retrievedUrl": "https://a.test"}]}, {"urlMetadata": {"a": 1}}):
+        raw = json.dumps(odd).encode()
+        assert said(chunk(urlContextMetadata=odd)) == [Unrecognized(raw, place)]
     context = {"urlMetadata": pages[:1]}
     plain = {"groundingChunks": [web("https://a.test", "A")]}
     body = chunk(groundingMetadata=plain, urlContextMetadata=context)

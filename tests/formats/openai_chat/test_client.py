@@ -1251,6 +1251,16 @@ def test_what_stands_beside_the_choices() -> None:
     ]
 
 
+@pytest.mark.parametrize("none", [{}, {"choices": None}])
+def test_what_stands_beside_no_choices(none: Any) -> None:
+    beside = {**none, "citations": ["u"], "images": ["i"]}
+    groq = {**none, "x_groq": {"usage": {"total_tokens": 1}}}
+    assert events_of(say("a"), beside, groq, DONE) == [
+        *(Text("a"), Citation("u"), Unrecognized(b'["i"]', "images")),
+        Usage(total_tokens=1, raw={"total_tokens": 1}),
+    ]
+
+
 def test_choices_that_are_no_list() -> None:
     alone = {"choices": {"delta": {"content": "b"}}, "usage": {"total_tokens": 1}}
     assert events_of(say("a"), alone, {"choices": "x", "usage": {"total_tokens": 2}}, DONE) == [

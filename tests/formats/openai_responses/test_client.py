@@ -472,6 +472,10 @@ def test_an_annotation_that_names_no_source() -> None:
     assert said(hear(CREATED, delta(0, "a"), event, over())) == [
         *(Text("a"), Unrecognized(json.dumps(event).encode())),
     ]
+    event["annotation"]["title"] = "t"
+    assert said(hear(CREATED, delta(0, "a"), event, over())) == [
+        *(Text("a"), Citation(title="t", start=1), Unrecognized(json.dumps(event).encode())),
+    ]
 
 
 def test_a_stream_that_goes_on_in_the_middle() -> None:

@@ -352,6 +352,9 @@ class AnthropicStep(EventStep):
         elif form and block.kind is Reasoning:
             form["thinking"] = block.text
             if _text(form, "signature") in ("", UNSIGNED):
+                if not self._odd(form, "signature", block.number, events):
+                    form.pop("signature", None)
+                _hand_on_rest(form, block.number, events)
                 block.form = {}  # it means nothing to the service, which has not signed it
         elif form and block.pieces:  # the input of a tool
             if is_json_object(block.text):

@@ -473,7 +473,7 @@ def _is_address(item: Any) -> bool:
     if not is_object(item):
         return False
     told = {key: value for key, value in item.items() if value}
-    read = told.pop("urlRetrievalStatus", _READ) == _READ
+    read = told.pop("urlRetrievalStatus", None) == _READ or "retrievedUrl" not in told
     return (
         read
         and told.keys() <= _CITED

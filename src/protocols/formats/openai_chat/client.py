@@ -90,6 +90,8 @@ _SOURCES = ("search_results", "web_search", "citations")
 """Lists of sources; those that have titles come first."""
 _BESIDE = (*_SOURCES, "images", "related_questions")
 """The keys of a chunk that hold content, besides the choices. All others are about the answer."""
+_CHUNK = ("usage", "error", "x_groq", *_BESIDE)
+"""The keys by which an object without choices is a chunk of an answer all the same."""
 
 _decode_plain = msgspec.json.Decoder(_PlainChunk).decode
 _value = msgspec.json.Decoder()
@@ -159,7 +161,7 @@ class OpenAIStep(EventStep):
         if type == "error" and not chunk.error:
             raise refusal_of_text(data, self.errors)
         self._plain = None
-        if chunk.choices is None and not (chunk.usage or chunk.error):
+        if chunk.choices is None and not any(getattr(chunk, key) for key in _CHUNK):
             self._take_other(data, type, events)
             return
         self._take_chunk(chunk, data, events)

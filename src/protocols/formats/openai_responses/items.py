@@ -66,6 +66,9 @@ _PLAIN = {
 _CUT = ("incomplete", "failed", "cancelled")
 """The states of a call that is not whole."""
 
+_ODD = (int, float, list, dict)
+"""What is no text, nor null."""
+
 _value = msgspec.json.Decoder()
 _tokens = msgspec.json.Decoder(list[TokenLogProb], strict=False)
 
@@ -214,7 +217,7 @@ class Items:
             events.append(Unrecognized(raw, "logprobs"))
 
     def cite(self, item: Item, number: int, raw: bytes, events: list[Event]) -> bool:
-        """A source of the text number `number`. Returns whether it is one."""
+        """A source of the text number `number`. Returns whether it is one, and understood."""
         said = decode_json(_value, raw or b"null")
         if not is_object(said):
             return False
@@ -233,7 +236,7 @@ class Items:
             return False
         item.cited.add(number)
         self._citations.cite(citation, events)
-        return True
+        return not any(isinstance(said.get(key), _ODD) for key in ("url", "title", "file_id"))
 
     # Items that begin, are done, and are said again
 
