@@ -260,8 +260,8 @@ def test_a_reason_that_is_a_failure(name: str, reason: str) -> None:
 
 
 def test_a_reason_of_another_format() -> None:
-    """Google's service for clients of chat completions passes it on so."""
-    reason = "function_call_filter: MALFORMED_FUNCTION_CALL"
+    """As gateways pass it on."""
+    reason = "MALFORMED_FUNCTION_CALL"
     outcome = hear("openai", chat(reason, {}), b"data: [DONE]\n\n")
     check(outcome, reason)
     assert [e for e in outcome.events if isinstance(e, Finish)] == [Finish(reason, "error")]

@@ -9,12 +9,12 @@ from ..events import Finish, FinishKind
 __all__ = ["failure_of", "finish_of", "kind_of"]
 
 _FAILED = re.compile(
-    "error|abort|cancel|fail|malformed|interrupted|time_?d?_?out|overloaded|unavailable",
+    "error|abort|cancel|fail|malformed|interrupted|expired|time_?d?_?out|overloaded|unavailable",
     re.IGNORECASE,
 )
-"""Parts of a reason by which a service says that it failed, in whatever format: of engines
-(`abort`), and of gateways that pass on the word of another format (`function_call_filter:
-MALFORMED_FUNCTION_CALL`, `cancelled`)."""
+"""Parts of a reason by which a service says that it failed, in whatever format: engines have such
+words of their own, and gateways pass on those of other formats (`MALFORMED_FUNCTION_CALL` in a chat
+completion)."""
 
 
 def kind_of(reason: str, finishes: Mapping[str, FinishKind]) -> FinishKind:
