@@ -281,10 +281,9 @@ class BlockWriter:
         return acts
 
     def going_on(self, part: int) -> Block | None:
-        """The open block, if it is the text of `part`, and nothing waits: then more of that text
-        may be written as another piece of it, instead of by `write`."""
-        key = Text, part
-        return self._open if self._key == self._text == key and not self._held else None
+        """The open block, if it is the last text, and that of `part`: then more of that text may be
+        written as another piece of it, instead of by `write`. Nothing waits behind a text."""
+        return self._open if self._key == self._text == (Text, part) else None
 
     def end(self) -> list[Act]:
         """What to write when the choice is over."""

@@ -224,6 +224,13 @@ def test_a_key_that_is_text_is_compared(auth: Auth) -> None:
     assert not auth.accepts(REQUEST, "k\u00e9y", None)
 
 
+def test_keys_of_no_characters_are_compared() -> None:
+    """As the environment gives bytes that are not UTF-8."""
+    request = Bearer().sign(REQUEST, "key", None)
+    assert not Bearer().accepts(request, "key\udc80", None)
+    assert not Query("key").accepts(Request("GET", "https://x?key=\udc80", []), "key", None)
+
+
 def ask_bedrock(**how: Any) -> Exchange:
     how = {"params": {"region": "eu-west-1"}, **how}
     return PROVIDERS["bedrock"].exchange(as_chat("hi", model="m"), **how)

@@ -221,6 +221,28 @@ def test_kinds_and_parts_begin_blocks() -> None:
     )
 
 
+def test_a_text_that_goes_on() -> None:
+    writer = BlockWriter("x")
+    assert writer.going_on(-1) is None  # nothing is open
+    opened, _ = writer.write(Text("a", 1))
+    assert writer.going_on(1) is opened.block
+    assert writer.going_on(0) is None
+    writer.write(Reasoning("b", 1))
+    assert writer.going_on(1) is None
+
+
+def test_a_text_goes_on_only_if_it_is_the_last() -> None:
+    """Log probabilities that follow would be of another one."""
+    writer = BlockWriter("x")
+    writer.write(Citation("u"))
+    assert writer.going_on(0) is None
+    writer = BlockWriter("x")
+    waiting = [Text("a", 1), Text("b", 2), Text("c", 1)]
+    for event in [*call(0, "{", part=0)[:-1], *waiting, ToolCallEnd(0, "", "", "{", False)]:
+        writer.write(event)
+    assert (writer.going_on(1), writer.going_on(2)) == (None, None)
+
+
 def test_blocks_are_known_by_their_number() -> None:
     blocks, events = reader(), list[Event]()
     assert blocks.find(None) is blocks.find(0) is None
@@ -286,9 +308,13 @@ def test_a_block_of_a_document() -> None:
     blocks.whole(ToolCallStart, "{}", events, id="c", name="f")
     blocks.whole(Native, "", events, form={"seal": "s"})
     blocks.whole(Text, "a", events)
-    assert (blocks.find(None), blocks.next) == (None, 3)
+    blocks.whole(ToolCallStart, "", events)
+    assert (blocks.find(None), blocks.next) == (None, 4)
     seal = msgspec.structs.replace(SEAL, part=1)
-    assert events == [ToolCallStart(0, "c", "f"), ToolCallDelta(0, "{}"), seal, Text("a", 2)]
+    assert events == [
+        *(ToolCallStart(0, "c", "f"), ToolCallDelta(0, "{}"), seal, Text("a", 2)),
+        ToolCallStart(1, "", "", part=3),
+    ]
 
 
 @pytest.mark.parametrize("proven", [False, True])

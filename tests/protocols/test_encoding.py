@@ -304,6 +304,11 @@ def test_a_document_is_no_audio(file: FilePart) -> None:
         (FilePart("data:video/mp4;base64,QQ=="), "a file of type 'video/mp4' has no place here"),
         (FilePart("https://x.test/a", "audio/wav"), "a file of type 'audio/wav' has no place here"),
         (FilePart("data:audio/wav;base64,QQ==", "", "a.wav"), "audio has no name here: leave 'a.w"),
+        (
+            FilePart("gs://a", "audio/" + "x" * 80),
+            f"a file of type 'audio/{'x' * 74}' has no place",
+        ),
+        (FilePart("data:audio/wav,A", "", "a" * 90), f"has no name here: leave '{'a' * 80}' out"),
     ],
 )
 def test_audio_that_has_no_place(file: FilePart, words: str) -> None:

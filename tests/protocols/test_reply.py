@@ -99,6 +99,24 @@ def test_the_end_of_a_call_says_all_of_its_arguments() -> None:
     )
 
 
+def test_a_call_is_of_a_choice_and_plain_unless_that_is_said() -> None:
+    assert not CollectedToolCall("c", "f").custom
+    assert Choice().index == 0
+    choice = Reply.of([ToolCallStart(0, "c", "f", custom=True, index=2)]).choices[2]
+    assert (choice.index, choice.tool_calls[0].custom) == (2, True)
+
+
+def test_the_events_of_a_choice_are_its_own() -> None:
+    events: list[Event] = [
+        Reasoning("r", index=2),
+        Text("t", 1, index=2),
+        Refusal("n", 2, index=2),
+        ToolCallStart(0, "c", "f", True, 3, index=2),
+        ToolCallDelta(0, "{", index=2),
+    ]
+    assert list(Reply.of(events).choices[2].events()) == events
+
+
 def test_a_call_whose_start_is_missing() -> None:
     (call,) = Reply.of([ToolCallDelta(0, "{")]).tool_calls
     assert (call.id, call.name, call.arguments, call.complete) == ("", "", "{", False)

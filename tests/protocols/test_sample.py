@@ -17,6 +17,7 @@ OBJECT = {
     "required": ["a"],
     "additionalProperties": False,
 }
+INTEGERS = {"type": "array", "items": {"type": "integer"}}
 TREE = {
     "$defs": {
         "node": {
@@ -84,6 +85,8 @@ def check(schema: Any, value: Any) -> None:
         ({"prefixItems": [True] * 150, "type": "array"}, ["hi"] * 100),
         ({"$ref": "#/$defs/a~1b", "$defs": {"a/b": {"type": "integer"}}}, 1),
         ({"$ref": "#/$defs/a", "maximum": 0, "$defs": {"a": {"type": "integer"}}}, 0),
+        ({"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [INTEGERS]}}}, [1]),
+        ({"allOf": [{"anyOf": [INTEGERS]}]}, [1]),
     ],
 )  # fmt: skip
 def test_a_value_of_each_kind(schema: Any, value: Any) -> None:
@@ -114,8 +117,21 @@ def test_how_deep_what_is_meant_is_looked_for() -> None:
     assert sample({"$ref": "#/$defs/0", "$defs": chain}, "hi") == 1
 
 
+def test_how_deep_what_is_required_is_given() -> None:
+    objects = within(41, lambda inner: {"properties": {"a": inner}, "required": ["a"]}, True)
+    assert sample(objects, "hi") == within(41, lambda inner: {"a": inner}, None)
+    assert sample(objects["properties"]["a"], "hi") == within(40, lambda inner: {"a": inner}, "hi")
+
+
+def test_how_many_schemas_are_looked_at() -> None:
+    """The outer one is looked at twice: for what it refers to, too."""
+    value = sample({"properties": {f"{n}": True for n in range(2000)}}, "hi")
+    assert list(value.values()) == ["hi"] * 1998 + [None] * 2
+
+
 def test_what_is_demanded_beyond_measure() -> None:
     assert sample({"type": "array", "minItems": 10**9}, "hi") == ["hi"] * 100
+    assert sample({"type": "array", "minItems": 10**9, "maxItems": 10**9}, "hi") == ["hi"] * 100
     assert sample({"type": "string", "minLength": 10**9}, "hi") == "hi".ljust(10_000, ".")
     assert sample({"type": "string"}, "") == ""
     assert sample({"type": "integer", "multipleOf": 0}, "hi") == 1

@@ -123,8 +123,8 @@ class ErrorTable(msgspec.Struct, frozen=True):
 
     def code_in(self, headers: Headers) -> str | None:
         """The code of an error, if a header has it."""
-        value = get_header(headers, self.code_header) if self.code_header else None
-        return (value or "").partition(":")[0].strip() or None
+        value = get_header(headers, self.code_header) or ""
+        return value.partition(":")[0].strip() or None
 
     def kind(self, code: str | None, type_: str | None, status: int | None) -> type[Refused]:
         """The class of the error with this code, type and status."""

@@ -348,6 +348,13 @@ def test_citations() -> None:
                 "stop_details": {"type": "refusal", "category": "violence", "explanation": None},
             },
         ),
+        (
+            Finish("refusal", "content_filter"),
+            {
+                "stop_reason": "refusal",
+                "stop_details": {"type": "refusal", "category": None, "explanation": None},
+            },
+        ),
         (Finish("something", ""), {"stop_reason": "something"}),
     ],
 )
@@ -376,6 +383,17 @@ def test_a_refusal() -> None:
         answer = whole(*said, finish, END)
         assert (answer["content"], answer["stop_reason"]) == ([], finish.reason)
         assert answer["stop_details"] == details
+
+
+def test_the_detail_of_a_word_of_its_own() -> None:
+    """Of a word of another format it is no category: who hears it would show it as one."""
+    for said, explanation in (((), None), ((Refusal("no"),), "no")):
+        details = {"type": "refusal", "category": "c", "explanation": explanation}
+        answer = whole(*said, Finish("odd", "", "c"), END)
+        assert (answer["stop_reason"], answer["stop_details"]) == ("odd", details)
+        answer = whole(*said, Finish("length", "length", "c"), END)
+        assert answer["stop_reason"] == "max_tokens"
+        assert answer.get("stop_details") == ({**details, "category": None} if said else None)
 
 
 # The whole answer
@@ -486,8 +504,10 @@ def test_a_native_form_that_is_no_block() -> None:
     ],
 )
 def test_what_it_cannot_say(event: Event) -> None:
+    responder = asked(stream=True)
+    responder.send(Text("a"))
     with pytest.raises(LocalProtocolError, match="anthropic can't say"):
-        asked(stream=True).send(event)
+        responder.send(event)
 
 
 class Sealer:
@@ -687,6 +707,12 @@ def test_keys() -> None:
         assert service.responder().receive_request(post(headers=[*JSON, *place])) is not None
     status, body = answer_to(get("/v1/models"), key="sesame")
     assert (status, body["error"]["type"]) == (401, "authentication_error")
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+def test_a_body_that_is_not_labelled(path: str) -> None:
+    status, body = answer_to(post(path, [(b"content-type", b"text/plain")]))
+    assert (status, body["error"]["type"]) == (415, "invalid_request_error")
 
 
 def test_an_unknown_model() -> None:

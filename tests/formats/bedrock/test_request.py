@@ -709,8 +709,14 @@ def test_nothing_of_a_request_is_lost() -> None:
 
 @pytest.mark.parametrize("choice", ["required", "f"])
 def test_a_call_that_is_demanded_without_tools(choice: str) -> None:
-    with pytest.raises(LocalProtocolError, match="tool_choice demands a call"):
+    words = "^tool_choice demands a call, and there are no tools$"
+    with pytest.raises(LocalProtocolError, match=words):
         body_of(tool_choice=choice)
+
+
+@pytest.mark.parametrize("choice", [None, "auto", "none"])
+def test_no_call_is_demanded(choice: str | None) -> None:
+    assert "toolConfig" not in body_of(tool_choice=choice)
 
 
 def test_a_schema_that_is_not_understood_stays() -> None:

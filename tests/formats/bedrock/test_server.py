@@ -435,6 +435,12 @@ def test_arguments_that_are_no_object() -> None:
         assert block == {"toolUse": {"toolUseId": "t", "name": "f", "input": said}}
 
 
+def test_a_whole_call_without_arguments() -> None:
+    call = ToolCallStart(0, "t", "f"), ToolCallEnd(0, "t", "f", "", complete=True)
+    (block,) = content(*call, Finish("tool_use", "tool_call"))
+    assert block == {"toolUse": {"toolUseId": "t", "name": "f", "input": {}}}
+
+
 def test_a_picture_can_not_be_said() -> None:
     for event in (Image(b"x", "image/png"), Text("x", index=1), ToolCallStart(0, "t", "f", True)):
         with pytest.raises(LocalProtocolError, match="bedrock can't say"):

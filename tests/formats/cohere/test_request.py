@@ -141,7 +141,7 @@ def test_what_is_given_in_its_words() -> None:
         ({"tools": (TOOL,), "tool_choice": "x" * 100}, f"there is no tool '{'x' * 80}'$"),
         ({"tools": (Tool("1a"),)}, "a tool named '1a'"),
         ({"tools": (TOOL,), "tool_choice": "g"}, "there is no tool 'g'"),
-        ({"tool_choice": "required"}, "tool_choice demands a call, and there are no tools"),
+        ({"tool_choice": "required"}, "^tool_choice demands a call, and there are no tools$"),
         (
             {"tools": (Tool("f", strict=True), Tool("g"))},
             "^a tool's strict: cohere takes it for all tools or for none$",
@@ -187,7 +187,8 @@ def test_the_choice_of_a_tool() -> None:
     assert choice("g") == (["g"], "REQUIRED")
     twice = asked(tools=(TOOL, Tool("f")), tool_choice="f")["tools"]
     assert twice == asked(tools=(TOOL,))["tools"]
-    assert asked(tool_choice="none").keys() == {"model", "messages", "stream"}
+    for word in (None, "auto", "none"):
+        assert asked(tool_choice=word).keys() == {"model", "messages", "stream"}
 
 
 # Messages

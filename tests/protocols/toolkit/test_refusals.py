@@ -747,3 +747,25 @@ def test_the_headers_that_have_the_id_of_a_request() -> None:
     headers = [(name, name[::-1]) for name in names]
     for number, name in enumerate(names):
         assert request_id(headers[number:][::-1]) == name[::-1].decode()
+
+
+CODED = ErrorTable(codes={"Slow": RateLimited}, code_header=b"x-code")
+
+
+@pytest.mark.parametrize("body", [b'{"message": "no"}', b"no", b""])
+def test_a_header_may_have_the_code(body: bytes) -> None:
+    error = refusal_of_response(400, [(b"x-code", b" Slow :http://a/:b")], body, CODED)
+    assert (type(error), error.code) == (RateLimited, "Slow")
+    error = refusal_of_response(400, [(b"x-code", b" : ")], body, CODED)
+    assert (type(error), error.code) == (BadRequest, None)
+
+
+@pytest.mark.parametrize("data", [b'{"message": "no", "code": "own"}', b"no"])
+def test_a_code_beside_the_words(data: bytes) -> None:
+    error = refusal_of_text(data, CODED, code="Slow")
+    assert (type(error), error.code) == (RateLimited, "Slow")
+
+
+def test_an_empty_type_is_none() -> None:
+    error = refusal_of_object({"error_code": "a", "type": "", "message": "no"})
+    assert (error.code, error.type) == ("a", None)

@@ -228,10 +228,12 @@ class AnthropicResponder(Responder):
             elif finish.kind == "stop" and finish.detail:
                 reason = "stop_sequence"
         stopped: dict[str, Any] = {"stop_reason": reason, "stop_sequence": None}
+        category = ""
         if reason == "stop_sequence":
             stopped["stop_sequence"] = finish.detail or None
-        if reason == "refusal" or text:
-            category = finish.detail if reason == "refusal" else ""
+        elif reason in ("refusal", finish.reason):
+            category = finish.detail
+        if reason == "refusal" or text or category:
             stopped["stop_details"] = {
                 "type": "refusal",
                 "category": category or None,
