@@ -20,10 +20,10 @@ completion)."""
 def kind_of(reason: str, finishes: Mapping[str, FinishKind]) -> FinishKind:
     """What a reason means. `finishes` are those that are known, in lower case or as they are
     spelled. One that is not known means nothing, unless it tells of a failure."""
-    kind = finishes.get(reason) or finishes.get(reason.lower())
-    if kind is None:
-        return "error" if _FAILED.search(reason) else ""
-    return kind
+    for word in (reason, reason.lower()):
+        if word in finishes:
+            return finishes[word]
+    return "error" if _FAILED.search(reason) else ""
 
 
 def finish_of(
