@@ -1203,7 +1203,8 @@ def test_citations_once_each() -> None:
     def note(url: str, **more: Any) -> dict[str, Any]:
         return {"type": "url_citation", "url_citation": {"url": url, **more}}
 
-    notes = [note("u1", title="one"), note("u2"), {"type": "file"}]
+    nameless = {"url_citation": {"title": "no address"}}
+    notes = [note("u1", title="one"), note("u2"), {"type": "file"}, nameless]
     assert events_of(
         chunk(choice({"content": "a", "annotations": notes}), citations=["u2", "u3", 4]),
         say("b", citations=["u1", "u3"]),
@@ -1216,6 +1217,7 @@ def test_citations_once_each() -> None:
         Citation("u1", "one"),
         Citation("u2"),
         Unrecognized(b'{"type": "file"}', "choices[0].delta.annotations"),
+        Unrecognized(json.dumps(nameless).encode(), "choices[0].delta.annotations"),
         Citation("u3"),
         Unrecognized(b"4", "citations"),
         Text("b"),

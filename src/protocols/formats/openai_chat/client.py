@@ -241,11 +241,9 @@ class OpenAIStep(EventStep):
                 "error"
             ):  # Groq's stream stopped early, whatever its reason
                 self.failure = refusal_of_object({"error": said}, self.errors)
-        if is_object(usage):
-            if usage:
-                events.append(_usage_of(usage))
-        elif usage:
-            events.append(_unrecognized(usage, "usage"))
+        if usage:
+            known = is_object(usage)
+            events.append(_usage_of(usage) if known else _unrecognized(usage, "usage"))
         if chunk.error:
             raise refusal_of_object({"error": chunk.error}, self.errors, data=payload)
         if is_object(chunk.base_resp) and chunk.base_resp.get("status_code"):  # MiniMax's
