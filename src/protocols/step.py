@@ -242,7 +242,7 @@ class EventStep(_StreamStep):
         the `type` in its data."""
         if type != "message":
             return type in self.pings
-        return _ping.search(data, 0, 1000) is not None and type_of(data) in self.pings
+        return _ping.search(data[:1000]) is not None and type_of(data) in self.pings
 
     def payloads(self, payloads: list[bytes], events: list[Event]) -> None:
         """The data of usual events that arrived together, as most of a stream does. A format may
