@@ -173,7 +173,7 @@ def screen(output: str, width: int = WIDTH) -> list[str]:
 class Terminal:
     """The command on a terminal of its own, which somebody types at."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, **environment: str) -> None:
         self._own, other = pty.openpty()
         ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", HEIGHT, WIDTH, 0, 0))
         self._process = subprocess.Popen(
@@ -181,7 +181,7 @@ class Terminal:
             stdin=other,
             stdout=other,
             stderr=other,
-            env={**CLEAN, "TERM": "xterm"},
+            env={**CLEAN, "TERM": "xterm", **environment},
             start_new_session=True,
         )
         os.close(other)

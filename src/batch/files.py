@@ -124,6 +124,8 @@ class Appender:
 def open_file(path: Path) -> Appender:
     """The journal `path`, for this run alone. A last line without an end is moved to
     `PATH.torn`. Raises LocalProtocolError, also if another run has it."""
+    if path.exists() and not path.is_file():
+        raise LocalProtocolError(f"{path} is not a file that can be read again: give another one")
     lock = Lock(path.with_name(path.name + ".lock"))
     try:
         _mend(path)

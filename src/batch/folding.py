@@ -18,7 +18,7 @@ from .files import lines_of, parts_of
 from .lines import Line, read_line
 from .rows import line_id
 
-__all__ = ["Fold", "Place", "Summary", "collect", "fold_parts", "ids_of", "status"]
+__all__ = ["Fold", "Place", "Summary", "collect", "fold_parts", "ids_of", "rows_of", "status"]
 
 
 class Place(msgspec.Struct, frozen=True, order=True):
@@ -187,7 +187,13 @@ def lines_with_rest(path: Path) -> Iterator[bytes]:
     LocalProtocolError."""
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file):
-                yield (line if number else line.removeprefix(BOM)).strip()
+            yield from rows_of(file)
     except OSError as error:
         raise LocalProtocolError(f"{path} can't be read: {error.strerror or error}") from None
+
+
+def rows_of(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines of questions without the white space around them, and the first one without a byte
+    order mark."""
+    for number, line in enumerate(lines):
+        yield (line if number else line.removeprefix(BOM)).strip()

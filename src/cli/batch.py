@@ -4,7 +4,6 @@ import asyncio
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import click
 
 from ..batch.engine import Engine
 from ..batch.files import is_locked
-from ..batch.folding import Summary, collect, lines_with_rest, status
+from ..batch.folding import Summary, collect, lines_with_rest, rows_of, status
 from ..batch.intake import Intake, Survey
 from ..batch.journal import is_folder
 from ..batch.past import Past, Verdict
@@ -23,7 +22,7 @@ from ..batch.tally import Tally
 from ..protocols.errors import LocalProtocolError
 from . import Exit, one_line
 from .asking import AskOptions
-from .options import chat_options, read_file
+from .options import chat_options, read_text
 from .progress import Progress, open_progress
 from .server import embedded_server, key_for
 
@@ -110,14 +109,18 @@ def _ask(questions: str, options: BatchOptions) -> int:
         settings = _settings(options, key, base_url, client_options)
         settings.asked()  # what is wrong with the address, say before anything is opened
         file = None if questions == "-" else Path(questions)
-        if file is not None:
+        if file is None:
+            _need(sys.stdin is not None, "stdin is closed: give a file")
+        else:
             _need(file.is_file(), f"{file} is not a file")
         journal = settings.open_journal()
         assert journal is not None  # there is an output
         stack.callback(journal.close)
-        lines, total = _stdin(), None
+        total = None
         intake = settings.intake(journal.past)
-        if file is not None:
+        if file is None:
+            lines = rows_of(sys.stdin.buffer)
+        else:
             survey = _survey(file, settings, journal.past, options)
             lines, total = lines_with_rest(file), survey.rows
             if not survey.to_ask:  # no need to look at them again
@@ -138,7 +141,7 @@ def _ask(questions: str, options: BatchOptions) -> int:
 def _settings(
     options: BatchOptions, key: Any, base_url: str | None, client: dict[str, Any]
 ) -> BatchSettings:
-    template = "" if options.template is None else read_file(options.template).decode()
+    template = "" if options.template is None else read_text(options.template)
     return BatchSettings(
         provider=options.provider,
         model=options.model,
@@ -166,10 +169,6 @@ def _settings(
         clocks=options.clocks,
         client=client,
     )
-
-
-def _stdin() -> Iterator[bytes]:
-    return (line.strip() for line in sys.stdin.buffer)
 
 
 def _survey(file: Path, settings: BatchSettings, past: Past, options: BatchOptions) -> Survey:

@@ -133,8 +133,7 @@ class Session:
 
         Partial answers become part of the history; questions without any answer do not.
         """
-        with suppress(ImportError):  # makes input() editable; Windows doesn't have it
-            import_module("readline")
+        _make_editable()
         chat: Chat | None = None
         said = Reply()
         while question := _prompt():
@@ -190,6 +189,15 @@ def _question(words: tuple[str, ...]) -> str | None:
 
 def _read_pipe() -> str:
     return sys.stdin.read().removeprefix("\ufeff").rstrip("\n") if sys.stdin else ""
+
+
+def _make_editable() -> None:
+    """Make `input()` editable. Windows has no readline, and where the locale is not UTF-8, that
+    takes half a character for one of its commands."""
+    with suppress(ImportError, AttributeError):
+        locale = import_module("locale")
+        if locale.nl_langinfo(locale.CODESET) == "UTF-8":
+            import_module("readline")
 
 
 def _prompt() -> str:

@@ -108,13 +108,23 @@ def _complete_option(_: click.Context, __: click.Parameter, part: str) -> list[C
     return [CompletionItem(f"{name}=") for name in OPTIONS if name.startswith(part)]
 
 
+class _Number(click.FloatRange):
+    """A number in a range, which NaN is not, though it is in each."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        return number if number == number else self.fail(f"{value} is not a number", param, ctx)
+
+
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def _clock(name: str, what: str) -> Callable[[_F], _F]:
     return click.option(
         name,
-        type=click.FloatRange(0, min_open=True),
+        type=_Number(0, min_open=True),
         metavar="SECONDS",
         help=f"The time limit for {what}. [default: the provider's]",
     )
@@ -306,8 +316,8 @@ def chat(settings: Settings, /, question: tuple[str, ...], **options: Any) -> No
     metavar="HOW",
     help="How many rows to ask at once: auto (1-256), N, or MIN-MAX.",
 )
-@click.option("--rpm", type=click.FloatRange(0, min_open=True), help="The most requests a minute.")
-@click.option("--tpm", type=click.FloatRange(0, min_open=True), help="The most tokens a minute.")
+@click.option("--rpm", type=_Number(0, min_open=True), help="The most requests a minute.")
+@click.option("--tpm", type=_Number(0, min_open=True), help="The most tokens a minute.")
 @click.option(
     "--attempts",
     type=click.IntRange(1),
@@ -327,7 +337,7 @@ def chat(settings: Settings, /, question: tuple[str, ...], **options: Any) -> No
 )
 @click.option(
     "--budget",
-    type=click.FloatRange(0, min_open=True),
+    type=_Number(0, min_open=True),
     metavar="DOLLARS",
     help="Stop once so much is spent, earlier runs included. Needs --price.",
 )
@@ -441,7 +451,7 @@ def batch(context: click.Context, /, words: tuple[str, ...], **options: Any) -> 
 )
 @click.option(
     "--pause",
-    type=click.FloatRange(0),
+    type=_Number(0),
     default=0.0,
     metavar="SECONDS",
     help="The time between two writes. [default: 0]",
@@ -475,7 +485,7 @@ def serve(settings: Settings, /, **options: Any) -> None:
       reset:COUNT            reset the connection
       end:COUNT              end the body as if it were complete
       stall:COUNT            send nothing more
-      keepalives[:COUNT[,S]] send only comments, one every S seconds
+      keepalives[:COUNT[,S]] send only keep-alives, one every S seconds
       linger                 leave out the last chunk, and keep the connection open
       close-idle             answer correctly, then close without notice
       refuse:STATUS[,AFTER]  send an error status, with "Retry-After: AFTER"
@@ -622,14 +632,12 @@ def record(settings: Settings, /, **options: Any) -> None:
 @_PORT
 @click.option(
     "--speed",
-    type=click.FloatRange(0),
+    type=_Number(0),
     default=0,
     metavar="TIMES",
     help="1 is as recorded, 10 ten times as fast. [default: 0, no pauses]",
 )
-@click.option(
-    "--longest-gap", type=click.FloatRange(0), metavar="SECONDS", help="The longest pause."
-)
+@click.option("--longest-gap", type=_Number(0), metavar="SECONDS", help="The longest pause.")
 @click.option(
     "--cut", metavar="HOW", help="Other cuts: whole, event, or sizes in bytes (1 or 3,7)."
 )

@@ -14,7 +14,7 @@ from ..protocols.mappings import tool_of
 from ..protocols.toolkit.json import is_list, is_object
 from ..protocols.toolkit.lines import BOM
 
-__all__ = ["OPTIONS", "chat_options", "read_file", "read_schema", "read_tools"]
+__all__ = ["OPTIONS", "chat_options", "read_file", "read_schema", "read_text", "read_tools"]
 
 _ELSEWHERE = {
     "messages": "give the question, and --system",
@@ -43,7 +43,7 @@ def chat_options(pairs: Iterable[str]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     for pair in pairs:
-        name, equals, text = pair.partition("=")
+        name, equals, text = pair.lstrip().partition("=")
         if not (name and equals):
             raise LocalProtocolError(f"-O {pair}: give NAME=VALUE, as in -O temperature=0.2")
         if name in _ELSEWHERE:
@@ -94,10 +94,20 @@ def read_file(path: Path) -> bytes:
         raise LocalProtocolError(f"{path} can't be read: {error}") from None
 
 
+def read_text(path: Path) -> str:
+    """The text of a file, without a byte order mark. Raises LocalProtocolError."""
+    try:
+        return read_file(path).decode("utf-8-sig")
+    except ValueError:
+        raise LocalProtocolError(f"{path} is not UTF-8") from None
+
+
 def _read_json(path: Path) -> Any:
     try:
         return msgspec.json.decode(read_file(path).removeprefix(BOM))
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise LocalProtocolError(f"{path} is nested too deeply") from None
+    except ValueError as error:
         raise LocalProtocolError(f"{path} is not JSON: {error}") from None
 
 

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ..batch.tally import Tally
 from . import one_line
+from .console import open_console
 
 __all__ = ["Progress", "duration", "open_progress", "state_line"]
 
@@ -25,7 +26,7 @@ def open_progress(tally: Tally, *, as_json: bool, quiet: bool) -> "Progress":
         return Progress(tally)
     if as_json:
         return JsonProgress(tally)
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     return TerminalProgress(tally, console) if console.is_terminal else LineProgress(tally)
 
 

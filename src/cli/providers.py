@@ -17,6 +17,7 @@ from ..protocols.chat import Effort
 from ..protocols.errors import LocalProtocolError, did_you_mean
 from ..protocols.provider import Provider
 from ..protocols.registry import PROVIDERS
+from .console import open_console
 
 __all__ = ["run_providers"]
 
@@ -75,7 +76,7 @@ def _print_blocks(blocks: Iterable[dict[str, str]], *, terminal: bool) -> None:
 
 
 def _console() -> Console:
-    return Console(force_terminal=True, highlight=False, markup=False)
+    return open_console(force_terminal=True, highlight=False, markup=False)
 
 
 _COLUMNS = ("provider", "dialect", "service", "models", "can", "completed by", "base URL")

@@ -104,7 +104,7 @@ def cutting_of(how: str, pause: float) -> Cutting:
         case "event":
             return Cutting.per_event(pause=pause)
         case _:
-            return Cutting.of_sizes(*map(_number("--cut"), how.split(",")), pause=pause)
+            return Cutting.of_sizes(*map(_size, how.split(",")), pause=pause)
 
 
 def fault_of(text: str) -> Fault:
@@ -133,7 +133,7 @@ def examples(service: Service, key: Key | None, name: str = "") -> str:
         [
             "\n# curl",
             _curl(service, key),
-            *_sdk(provider, url, needs_key=key is not None),
+            *_sdk(provider, url, key),
             "\n# tokenwire",
             f"{region}tokenwire chat -p {name}{_model_option(provider)} --base-url {url} Hello",
         ]
@@ -178,9 +178,15 @@ _ESCAPED = r"\\\g<0>"
 """What means something in a shell's double quotes, and how it is written there."""
 
 
-def _sdk(provider: Provider, url: str, *, needs_key: bool) -> list[str]:
-    key = 'os.environ["TOKENWIRE_KEY"]' if needs_key else '"any"'
-    example = provider.dialect.sdk_example(url, provider.default_model or "any", key)
+def _sdk(provider: Provider, url: str, key: Key | None) -> list[str]:
+    if isinstance(key, str) and isinstance(provider.key_place, SigV4):
+        return []  # a bearer key, where the SDK signs
+    model = provider.default_model or "any"
+    for chat in provider.dialect.endpoints[:1]:
+        if provider.path.endswith(chat.path):  # the SDK adds only its own path
+            url += provider.path.removesuffix(chat.path).replace("{model}", model)
+    shown = '"any"' if key is None else 'os.environ["TOKENWIRE_KEY"]'
+    example = provider.dialect.sdk_example(url, model, shown)
     return [f"\n{example}"] if example else []
 
 
@@ -188,35 +194,41 @@ def _model_option(provider: Provider) -> str:
     return "" if provider.default_model else " -m any"
 
 
-def _number(what: str) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        try:
-            return int(text)
-        except ValueError:
-            raise LocalProtocolError(
-                f"{what} {text}: give whole, event, or sizes in bytes"
-            ) from None
-
-    return number
+def _size(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise LocalProtocolError(f"--cut {text}: give whole, event, or sizes in bytes above 0")
+    return int(text)
 
 
 def _after(
     kind: type[CloseAfter] | type[ResetAfter] | type[StallAfter],
 ) -> Callable[[str], Fault]:
-    return lambda value: kind(0, head=False) if value == "head" else kind(int(value))
+    return lambda value: kind(0, head=False) if value == "head" else kind(_count(value))
 
 
 def _keepalives(value: str) -> Fault:
-    after, _, interval = value.partition(",")
-    default = KeepAlives()
-    return KeepAlives(int(after or 0), float(interval) if interval else default.interval)
+    after, _, given = value.partition(",")
+    interval = float(given) if given else KeepAlives().interval
+    if not interval >= 0:  # or NaN
+        raise ValueError
+    return KeepAlives(_count(after or "0"), interval)
 
 
 def _refuse(value: str) -> Fault:
     status, _, retry_after = value.partition(",")
-    if not 100 <= int(status) <= 599:
+    return RefuseWith(_status(status), retry_after=retry_after or None)
+
+
+def _status(text: str) -> int:
+    if not 100 <= int(text) <= 599:
         raise ValueError
-    return RefuseWith(int(status), retry_after=retry_after or None)
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if int(text) < 0:
+        raise ValueError
+    return int(text)
 
 
 def _plain(fault: Fault) -> Callable[[str], Fault]:
@@ -231,15 +243,15 @@ def _plain(fault: Fault) -> Callable[[str], Fault]:
 _FAULTS: dict[str, Callable[[str], Fault]] = {
     "close": _after(CloseAfter),
     "reset": _after(ResetAfter),
-    "end": lambda value: EndAfter(int(value)),
+    "end": lambda value: EndAfter(_count(value)),
     "stall": _after(StallAfter),
     "keepalives": _keepalives,
     "linger": _plain(Linger()),
     "close-idle": _plain(CloseIdle()),
     "refuse": _refuse,
-    "html": lambda value: HtmlPage(int(value or 200)),
+    "html": lambda value: HtmlPage(_status(value or "200")),
     "error": lambda value: ErrorObject(value) if value else ErrorObject(),
-    "break": lambda value: BreakEvent(int(value or 0)),
+    "break": lambda value: BreakEvent(_count(value or "0")),
     "drop-terminator": _plain(DropTerminator()),
     "gzip": _plain(Gzip()),
     "unframed": _plain(Unframed()),

@@ -14,6 +14,7 @@ from rich.text import Text as Plain
 
 from ..protocols.events import Image
 from . import one_line, visible
+from .console import open_console
 from .show import TextLines
 
 __all__ = ["Block", "Drawing", "OnTerminal", "blocks"]
@@ -32,7 +33,9 @@ class OnTerminal(TextLines):
         super().__init__(save, visible)
         # Forced, because rich detects terminals by more than isatty(). It still respects NO_COLOR
         # and the terminal's width.
-        self._console = Console(force_terminal=True, highlight=False, markup=False, emoji=False)
+        self._console = open_console(
+            force_terminal=True, highlight=False, markup=False, emoji=False
+        )
         self._live = ExitStack()
         self._drawing = False
         self._pending = ""

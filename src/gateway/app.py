@@ -13,10 +13,10 @@ import msgspec
 from ..protocols.errors import Overloaded, RemoteProtocolError
 from ..protocols.refusing import refuse
 from ..protocols.retry import NO_RETRY
-from ..protocols.toolkit.http import Headers, Request
+from ..protocols.toolkit.http import Headers, Request, get_header
 from ..transports.anyio import Client
 from .admission import Hosts, Origins
-from .call import Call, Record, Shared
+from .call import Call, Shared
 from .config import Config, ConfigError
 from .delivery import Delivery, Send
 from .fronts import Front, Fronts, addressed
@@ -25,6 +25,7 @@ from .inbox import CallerGone, Inbox, Receive
 from .keys import KeyRing
 from .limits import Limiter
 from .plan import Planner
+from .record import Record
 from .recordings import Recordings
 from .sealing import StateSealer
 from .slots import Slots, Wanted
@@ -155,7 +156,8 @@ class App:
         except RemoteProtocolError as error:
             await self._turn_away(request, error, Delivery(send, added=added), record)
             return
-        inbox = Inbox(receive, shared.config.max_request)
+        length = get_header(request.headers, b"content-length")
+        inbox = Inbox(receive, shared.config.max_request, length)
         trace = None
         if shared.tracing is not None and front.endpoint.does == "chat":
             trace = shared.tracing.call(request.headers)

@@ -13,34 +13,22 @@ import msgspec
 from ..protocols.errors import (
     AuthenticationFailed,
     BadRequest,
-    Challenged,
     LocalProtocolError,
     Overloaded,
-    Redirected,
     Refused,
     RemoteProtocolError,
     TimedOut,
     TokenwireError,
-    TransportError,
 )
-from ..protocols.events import (
-    End,
-    Event,
-    Finish,
-    Reasoning,
-    Start,
-    Text,
-    Unrecognized,
-    Usage,
-)
+from ..protocols.events import Event, Start, Unrecognized, Usage
 from ..protocols.reading import Asked, decoded
 from ..protocols.refusing import refuse
 from ..protocols.service import STREAMED, Responder
 from ..protocols.toolkit.http import Headers, Request
 from ..transports.client.clients import AsyncClient
-from .config import Config, Key, Limits, Model, Target
+from .config import Config, Key, Model, Target
 from .delivery import BrokenOff, Delivery, Later
-from .fronts import Front, Fronts, unknown_model
+from .fronts import Front, Fronts
 from .headers import from_caller, to_caller
 from .keys import KeyRing
 from .lanes import Lane, NothingAsked, Relay, Translation
@@ -54,6 +42,9 @@ from .limits import (
     scopes_of_call,
 )
 from .plan import Planner, meaning_of, wait_of
+from .public import WORDS, Drained, public_error
+from .reach import Reach, is_alike
+from .record import Record, Try
 from .recordings import Recordings
 from .sealing import StateSealer, may_have_state
 from .session import session_of
@@ -62,16 +53,10 @@ from .splice import replaced
 if TYPE_CHECKING:
     from .trace import CallTrace, Tracing
 
-__all__ = ["Call", "Record", "Shared", "Try"]
+__all__ = ["Call", "Shared"]
 
 _HANDSHAKE = (Start, Usage, Unrecognized)
 """Events that show only that an answer has begun, not that it will have content."""
-
-WORDS = 2000
-"""Characters of an upstream's words that a caller is told."""
-
-_STATUSES = (400, 404, 408, 413, 422, 429, 500, 503, 504)
-"""Statuses of an upstream that its caller gets as they are; others become 502."""
 
 
 class Shared(msgspec.Struct):
@@ -89,57 +74,6 @@ class Shared(msgspec.Struct):
     now: Callable[[], float]
     recordings: Recordings
     tracing: "Tracing | None" = None
-
-
-class Drained(TransportError):
-    """The gateway had to end before the answer did."""
-
-
-class Try(msgspec.Struct, frozen=True):
-    """What became of one attempt: `result` is `complete`, or the kind of the error whose words are
-    in `error`."""
-
-    target: str
-    result: str
-    error: str = ""
-
-
-class Record(msgspec.Struct):
-    """What became of a call: for its log line, the metrics and the traces. Times are seconds of
-    `time.monotonic`; names are those of the configuration. `id` may be the caller's own, `unique`
-    is not. `asked` is when the first target was asked, `answered_by` how the upstream calls the
-    model; `held` counts the events that were held back."""
-
-    id: str
-    began: float
-    unique: str = ""
-    front: str = ""
-    key: str = ""
-    model: str = ""
-    target: str = ""
-    back: str = ""
-    lane: str = ""
-    attempts: int = 0
-    tries: tuple[Try, ...] = ()
-    status: int = 200
-    outcome: str = ""
-    characters: int = 0
-    evidence: str = ""
-    stream: bool = False
-    asked: float = inf
-    first: float = inf
-    ended: float = inf
-    size: int = 0
-    pings: int = 0
-    held: int = 0
-    usage: Usage | None = None
-    estimated: bool = False
-    limit: str = ""
-    finishes: tuple[str, ...] = ()
-    losses: tuple[str, ...] = ()
-    unrecognized: int = 0
-    error: str = ""
-    answered_by: str = ""
 
 
 class Call:
@@ -169,7 +103,6 @@ class Call:
         self._errors: list[TokenwireError] = []
         self._scopes: list[Scope] = []
         self.broken_off = False
-        self._looks_up = False  # whether it asks for what a service has kept
         self._stopped = False
         self._attempting = anyio.CancelScope()
 
@@ -195,10 +128,12 @@ class Call:
                 return
             asked = front.responder().asked(request, front.found)
             record.stream = asked.stream
-            self._looks_up = bool(asked.path)
-            model = self._keeper(key) if self._looks_up else self._model(key, asked.model)
+            record.looks_up = bool(asked.path)
+            reach = self._reach(key)
+            model = reach.keeper(front) if record.looks_up else reach.model(asked.model)
+            record.model = model.name
             scopes = self._scopes = scopes_of_call(key, model)
-            if self._looks_up:
+            if record.looks_up:
                 expected = Usage(input_tokens=0, output_tokens=0)
             else:
                 wanted = self._wanted(request) if any(map(counts_tokens, scopes)) else None
@@ -208,7 +143,7 @@ class Call:
             try:
                 await self._attempts(request, asked, model, expected, delivery)
             finally:
-                await limiter.settle(reservation, self._used(expected))
+                await limiter.settle(reservation, self.record.used(expected))
         except NothingAsked as nothing:
             await self._answer(nothing.responder, delivery)
         except (RemoteProtocolError, LocalProtocolError) as error:
@@ -221,52 +156,14 @@ class Call:
         if self.broken_off:
             raise BrokenOff
 
-    def _model(self, key: Key | None, asked: str) -> Model:
-        """What is asked for. Raises BadRequest (404) for what is not there, or not allowed."""
-        name = self._named or asked
-        model = self._shared.config.model(name)
-        if model is None or not (key is None or key.allows(name)):
-            raise unknown_model(name, self._known(key))
-        self.record.model = model.name
-        return model
-
-    def _keeper(self, key: Key | None) -> Model:
-        """A model with the only target that may have kept what is asked for: one of the model in
-        the path, or else of all that the caller may ask for. Without a name in the path it is no
-        certain model, so none is named, limited or charged. Raises BadRequest (400)."""
-        models = [self._model(key, "")] if self._named else self._reached(key)
-        found: dict[str, Model] = {}  # by the service: its targets differ only in their models
-        for model in models:
-            for target in filter(partial(is_alike, front=self._front), model.targets):
-                alone = msgspec.structs.replace(model, targets=(target,), strategy="ordered")
-                found.setdefault(target.provider.name, alone)
-        if len(found) != 1:
-            raise refuse(BadRequest, 400, _SEVERAL if found else _NOWHERE)
-        (model,) = found.values()
-        if self._named:
-            return model
-        return msgspec.structs.replace(model, name="", limits=Limits(), budget=None)
-
-    def _reached(self, key: Key | None) -> list[Model]:
-        """The models that `key` may ask for by any name."""
-        config = self._shared.config
-        named = () if key is None else key.models or ()
-        mine = [config.model(name) for name in named]
-        return [
-            model
-            for model in config.models
-            if key is None or key.allows(model.name) or any(model is each for each in mine)
-        ]
-
-    def _known(self, key: Key | None) -> list[str]:
-        names = [model.name for model in self._shared.config.models]
-        return [name for name in names if key is None or key.allows(name)]
+    def _reach(self, key: Key | None) -> Reach:
+        return Reach(self._shared.config, key, self._named)
 
     async def _tell(self, request: Request, key: Key | None, delivery: Delivery) -> None:
         """Answer what is no chat: models, token counts, health."""
         if self._front.endpoint.does == "count" and await self._counted(request, key, delivery):
             return
-        responder = self._front.listing(self._known(key)).responder()
+        responder = self._front.listing(self._reach(key).names).responder()
         responder.receive_request(request)
         await self._answer(responder, delivery)
 
@@ -287,7 +184,8 @@ class Call:
         none that can."""
         front, now = self._front, self._shared.now
         asked = front.responder().asked(request, front.found)
-        model = self._model(key, asked.model)
+        model = self._reach(key).model(asked.model)
+        self.record.model = model.name
         able = bool(front.dialect.counts)
         target = next((each for each in model.targets if able and is_alike(each, front)), None)
         if target is None:
@@ -312,7 +210,7 @@ class Call:
             if isinstance(error, BadRequest) and error.status in (404, 405):  # it does not count
                 return False
             self._errors.append(error)
-            raise self._public(error) from None
+            raise public_error(error) from None
         self.record.outcome = "complete"
         content = [(b"content-type", b"application/json")]
         headers = [*content, *self._own(answer.headers)]
@@ -355,7 +253,7 @@ class Call:
                 try:
                     error = await self._attempt(target, lane, delivery)
                 finally:
-                    await limiter.settle(reservation, self._used(expected))
+                    await limiter.settle(reservation, self.record.used(expected))
                 if error is None:
                     return
                 self._errors.append(error)
@@ -363,7 +261,7 @@ class Call:
                     break
         if scope.cancelled_caught:
             self._errors.append(TimedOut("no target answered in time", "total"))
-        raise self._public([*refusals, *self._errors][-1])
+        raise public_error([*refusals, *self._errors][-1])
 
     def _may_go_on(self, error: TokenwireError, attempts: int) -> bool:
         return (
@@ -446,10 +344,7 @@ class Call:
                 begun = True
                 delivery.prepare([*lane.head(answer), *self._own(answer.headers)])
             for event in events:
-                if isinstance(event, Text):  # as most are
-                    record.characters += len(event.text)
-                else:
-                    self._note(event)
+                record.note(event)
             data = lane.take(events)
             brake: Awaitable[None] | None = None
             if delivery.committed:
@@ -486,7 +381,7 @@ class Call:
     def _early_head(self, request: Request) -> Headers:
         """The head of a stream that begins before the upstream's does."""
         responder = self._front.responder()
-        if self._looks_up:
+        if self.record.looks_up:
             return [*responder.head()[1], *STREAMED]
         with suppress(RemoteProtocolError):
             responder.receive_request(request)
@@ -500,28 +395,12 @@ class Call:
             details["target"] = record.target
         return {"tokenwire": details}
 
-    def _note(self, event: Event) -> None:
-        """What the record tells of an answer."""
-        match event:
-            case Reasoning():
-                self.record.characters += len(event.text)
-            case Usage() if not self._looks_up:  # which was used when the answer was made
-                self.record.usage = event
-            case Start():
-                self.record.answered_by = event.model
-            case Finish():
-                self.record.finishes += (event.reason,)
-            case End():
-                self.record.evidence = event.evidence
-            case _:
-                pass
-
     async def _break_off(
         self, error: TokenwireError, lane: Lane, delivery: Delivery, on_cut: str
     ) -> None:
         """Tell `error` inside the body, which then ends properly or not."""
         self.record.outcome, self.record.error = error.outcome, error.message
-        told = self._public(error)
+        told = public_error(error)
         if not isinstance(told, Refused):  # it is about what the caller's format can't say
             told = refuse(Overloaded, 502, told.message)
         told.details = self._details(error.outcome, self.record.characters)
@@ -569,25 +448,6 @@ class Call:
             case _:
                 return "upstream_error"
 
-    def _public(self, error: TokenwireError) -> RemoteProtocolError | LocalProtocolError:
-        """`error` as callers are told: without addresses, and without what is the operator's."""
-        if isinstance(error, LocalProtocolError):
-            return error
-        if isinstance(error, Limited):
-            return error
-        if isinstance(error, Refused) and not isinstance(error, Redirected | Challenged):
-            if meaning_of(error).operators:
-                return refuse(Overloaded, 502, _OPERATORS, "upstream_refused")
-            error.message = error.message[:WORDS]
-            if error.status is not None and error.status >= 400 and error.status not in _STATUSES:
-                error.status = error.status if error.status == 529 else 502
-            return error
-        if isinstance(error, Drained):
-            return refuse(Overloaded, 503, error.message, "shutting_down")
-        status = 504 if isinstance(error, TimedOut) else 502
-        message = _MESSAGES.get(type(error).__name__, "the upstream's answer is not valid")
-        return refuse(Overloaded, status, message, f"upstream_{error.outcome}")
-
     def _wanted(self, request: Request) -> int | None:
         """How many tokens the answer may have, if the request says so."""
         try:
@@ -595,22 +455,6 @@ class Call:
         except RemoteProtocolError:  # which the upstream may take all the same
             return None
         return None if chat is None else chat.max_tokens
-
-    def _used(self, expected: Usage) -> Usage | None:
-        """What the call used; None: nothing. An answer that is yet to be made, in the background,
-        will use what is `expected`, as far as is known."""
-        record = self.record
-        if self._looks_up:
-            return None
-        told = None if record.usage is None else record.usage.output_tokens
-        # What is told at the beginning of an answer that broke off is not all of it.
-        if (record.evidence and told is not None) or not record.characters:
-            later = record.outcome == "complete" and not (record.usage or record.finishes)
-            return expected if later else record.usage
-        record.estimated = True
-        output = max(record.characters // 4, told or 0)
-        record.usage = msgspec.structs.replace(record.usage or Usage(), output_tokens=output)
-        return record.usage
 
     def _session(self, request: Request, model: Model) -> str:
         if model.strategy != "sticky":
@@ -623,18 +467,6 @@ _KEPT = (
     "a request that goes on from what the service has kept (previous_response_id, conversation, "
     "background) needs a model with one target, of the same format: send the whole conversation"
 )
-_SEVERAL = (
-    "a request for a kept response does not say its model, and more than one service may have it: "
-    "put the model into the path (/t/MODEL/v1/responses/...)"
-)
-_NOWHERE = "no model that can be asked for here has a service that keeps responses"
-_OPERATORS = "the upstream does not take the gateway's own key, or its quota is used up"
-_MESSAGES = {
-    "TimedOut": "the upstream did not answer in time",
-    "ConnectFailed": "the upstream can't be reached",
-    "Disconnected": "the upstream closed the connection before it answered",
-    "Truncated": "the upstream's answer broke off before it was whole",
-}
 
 
 async def _raised(error: TokenwireError, after: Awaitable[None] | None) -> None:
@@ -647,14 +479,6 @@ async def _raised(error: TokenwireError, after: Awaitable[None] | None) -> None:
 def has_content(events: list[Event]) -> bool:
     """Whether an answer that has said this goes on: later failures can't be hidden any more."""
     return any(not isinstance(event, _HANDSHAKE) for event in events)
-
-
-def is_alike(target: Target, front: Front) -> bool:
-    """Whether `target` may have the endpoints beside the chat that `front` has: it is of this
-    format, and at the paths of its own vendor."""
-    provider = target.provider
-    own = provider.path or provider.whole_path or target.lane != "auto"
-    return provider.dialect.name == front.dialect.name and not own
 
 
 def _seconds(wait: float) -> str:

@@ -23,10 +23,11 @@ class CallerGone(Exception):
 
 
 class Inbox:
-    """Reads what one caller sends, of which the body has at most `limit` bytes. Reading may be
-    cancelled and go on. `gone`: whether the caller has left."""
+    """Reads what one caller sends, of which the body has at most `limit` bytes; one that is to have
+    more, by its `length`, is not read. Reading may be cancelled and go on. `gone`: whether the
+    caller has left."""
 
-    def __init__(self, receive: Receive, limit: int) -> None:
+    def __init__(self, receive: Receive, limit: int, length: str | None = None) -> None:
         self.gone = False
         self._receive = receive
         self._limit = limit
@@ -34,6 +35,8 @@ class Inbox:
         self._pieces: list[bytes] = []
         self._whole = False
         self._refusal: RemoteProtocolError | None = None
+        if length is not None and length.isdecimal() and int(length[:20]) > limit:
+            self._refusal = _too_large()
 
     async def body(self) -> bytes:
         """The body. Raises BadRequest (413), Overloaded (408) if nothing more of it arrives, and
@@ -71,7 +74,11 @@ class Inbox:
             self._size += len(piece)
             if self._size > self._limit:
                 self._pieces.clear()
-                self._refusal = refuse(BadRequest, 413, "the request body is too large")
+                self._refusal = _too_large()
                 return
             self._pieces.append(piece)
             self._whole = not message.get("more_body")
+
+
+def _too_large() -> BadRequest:
+    return refuse(BadRequest, 413, "the request body is too large")

@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from .call import Record
 from .delivery import BrokenOff
+from .record import Record
 
 Level: TypeAlias = Literal["info", "warning", "error"]
 

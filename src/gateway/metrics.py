@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from ..protocols.events import Usage
-from .call import Record
 from .config import Config, Target
 from .plan import Planner
+from .record import Record
 
 __all__ = ["METRICS", "Metric", "Metrics", "exposition", "targets_of"]
 

@@ -28,13 +28,13 @@ from ..protocols import VERSION
 from ..protocols.errors import LocalProtocolError, Overloaded
 from .admin import Admin
 from .app import App
-from .call import Record
 from .checks import CHECK, check_targets
 from .config import Config, ConfigError, host_and_port
 from .http import HttpProtocol
 from .limits import scopes_of
 from .log import Log, ServerLog
 from .metrics import Metrics, exposition, targets_of
+from .record import Record
 from .sources import Source
 
 __all__ = ["Gateway", "Listener", "listen", "run", "welcome"]

@@ -13,6 +13,7 @@ from ..protocols.clocks import Clocks
 from ..protocols.errors import TokenwireError
 from ..protocols.provider import Provider
 from ..protocols.registry import PROVIDERS
+from ..protocols.retry import NO_RETRY
 from .config import Config, ConfigError, from_environment, load
 from .fronts import FORMATS
 
@@ -52,7 +53,7 @@ class TextSource:
 
     def read(self, path: str) -> str:
         """The text of a file to which it refers."""
-        return Path(path).read_text("utf-8")
+        return Path(path).read_text("utf-8-sig")
 
 
 class FileSource(TextSource):
@@ -71,14 +72,14 @@ class FileSource(TextSource):
 
     def text(self) -> str:
         try:
-            return self._path.read_text("utf-8")
+            return self._path.read_text("utf-8-sig")
         except OSError as error:
             raise ConfigError(f"{self._path} can't be read: {error.strerror}") from None
         except ValueError:
             raise ConfigError(f"{self._path} can't be read: it is not UTF-8") from None
 
     def read(self, path: str) -> str:
-        return (self._path.parent / path).read_text("utf-8")
+        return (self._path.parent / path).read_text("utf-8-sig")
 
 
 class EnvironmentSource:
@@ -128,9 +129,11 @@ def _model(name: str, provider: str, allow: Collection[str]) -> list[str]:
 def answers(provider: Provider) -> bool:
     """Whether a server on this machine lists its models."""
     from ..highlevel import models
+    from ..transports.sync import Client
 
+    once = Client(retry=NO_RETRY, single_use=True)  # most servers are not there
     try:
-        models(provider, clocks=_PATIENCE)
+        models(provider, client=once, clocks=_PATIENCE)
     except TokenwireError:
         return False
     return True

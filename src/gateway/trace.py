@@ -24,8 +24,8 @@ from ..telemetry.asking import Attributes
 from ..telemetry.telemetry import does_nothing
 from ..telemetry.usage import usage_attributes
 from ..telemetry.watch import Watch
-from .call import Record
 from .config import ConfigError, Target
+from .record import Record
 
 __all__ = ["CallTrace", "Tracing", "exporting"]
 

@@ -123,6 +123,8 @@ class Dialect:
     """The required evidence that an answer is complete, unless the provider names another."""
     finish: ClassVar[Mapping[str, FinishKind]] = {}
     """Its finish reasons, and what they mean."""
+    stop_sequence: ClassVar[str] = ""
+    """The finish reason of an answer that a stop sequence ended, if it is a word of its own."""
     ignores: ClassVar[frozenset[str]] = frozenset()
     """Keys of its answers that hold no content."""
     endpoints: ClassVar[tuple[Endpoint, ...]] = ()

@@ -129,7 +129,8 @@ def _completion(
     for index in indexes:
         if tool is not None:
             yield ToolCallEnd(0, f"call_{index}", tool.name, arguments, True, index=index)
-        yield Finish(dialect.reason(kind), kind, detail, index)
+        own = dialect.stop_sequence if detail else ""
+        yield Finish(own or dialect.reason(kind), kind, detail, index)
     yield dialect.end()
 
 

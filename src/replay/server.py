@@ -13,7 +13,7 @@ from ..protocols.service import Service
 from ..protocols.toolkit.http import Request, get_header
 from ..server.embedded import Server
 from ..server.faults import Cutting, Faults
-from ..server.scripts import Action, Ending, Pause, Plan, Script, Write, encoded, script
+from ..server.scripts import Action, Ending, Pause, Plan, Script, Write, encoded
 from .cassette import Ending as End
 from .cassette import Recording
 from .decoding import provider_by_path, provider_of, response_headers
@@ -182,7 +182,7 @@ class Played(Script):
                 yield Write(piece.data, more=more)
         else:
             parts = encoded(self.plan, self._parts())
-            yield from script(self.plan, parts, self._cutting or Cutting.per_event())
+            yield from self.written(parts, self._cutting or Cutting.per_event())
         yield from self._pause(recording.end_after)
 
     def _parts(self) -> Iterator[bytes | Pause]:

@@ -8,6 +8,7 @@ are split into writes, and `faults` what goes wrong. No request and no client ca
 fail. It needs anyio: `pip install tokenwire[server]`. Don't put it on a public address.
 """
 
+import asyncio
 import math
 import ssl
 import struct
@@ -446,7 +447,7 @@ class _Connection:
                 await anyio.sleep(seconds)
             case Wait():
                 self._watch.deadline = math.inf
-                await action.run()
+                await _run(action)
             case _:
                 assert_never(action)
         return True
@@ -559,6 +560,20 @@ class _Watch:
         """Let others read from the client."""
         self._scope.cancel()
         await self._over.wait()
+
+
+async def _run(wait: Wait[Any]) -> None:
+    """Run `wait`. If an answer function awaits a task that was cancelled, that is a failure of its
+    own: on asyncio it looks as if this connection were cancelled, and that would end the server."""
+    try:
+        await wait.run()
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        failure = LocalProtocolError("the answer function was cancelled: catch that in it")
+        failure.__cause__ = error
+        wait.fail(failure)
 
 
 def _too_large() -> BadRequest:

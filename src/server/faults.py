@@ -140,8 +140,9 @@ class StallAfter:
 
 @dataclass(frozen=True)
 class KeepAlives:
-    """After the event with which `count` bytes of body are sent, only comments (`: keepalive`) are
-    sent, one every `interval` seconds, until the client leaves. Don't combine it with Gzip."""
+    """After the event with which `count` bytes of body are sent, only keep-alives are sent, one
+    every `interval` seconds, until the client leaves: comments (`: keepalive`), line ends where the
+    format is JSON, and nothing where it is binary. Don't combine it with Gzip."""
 
     count: int = 0
     interval: float = 0.05
@@ -160,8 +161,8 @@ class CloseIdle:
 
 @dataclass(frozen=True)
 class RefuseWith:
-    """An error status (or a redirect: `headers=(("location", "..."),)`), with an error object in
-    JSON. `retry_after` is the value of that header, in seconds or a date."""
+    """An error status (or a redirect: `headers=(("location", "..."),)`), with an error in the words
+    of the format. `retry_after` is the value of that header, in seconds or a date."""
 
     status: int
     retry_after: str | None = None

@@ -37,7 +37,8 @@ from ..protocols.errors import BadRequest, Malformed, Refused
 from ..protocols.events import End, Event
 from ..protocols.refusing import refuse
 from ..protocols.service import Responder
-from ..protocols.toolkit.http import Headers, Request, make_headers
+from ..protocols.toolkit.http import Headers, Request, content_type, make_headers
+from ..protocols.toolkit.refusals import STANDARD
 from .faults import (
     BreakEvent,
     CloseAfter,
@@ -69,7 +70,6 @@ __all__ = [
     "Write",
     "encoded",
     "plan",
-    "script",
     "wait_for",
 ]
 
@@ -88,11 +88,11 @@ class Ending(Enum):
 
 @dataclass(frozen=True)
 class Replacement:
-    """A whole response, sent instead of an answer."""
+    """A whole response, sent instead of an answer. `body`: an error is sent as the format's own."""
 
     status: int
     headers: Headers
-    body: bytes
+    body: bytes | Refused
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,10 @@ class Wait(Generic[_T]):
             self._results.append(await self._awaitable)
         except Exception as error:  # noqa: BLE001  an answer function may raise anything
             self._error = error
+
+    def fail(self, error: Exception) -> None:
+        """The script goes on with `error`, as `run` did not come to its end."""
+        self._error = error
 
     def result(self) -> _T:
         """What `run` awaited. Raises what that raised."""
@@ -208,8 +212,44 @@ class Script(ABC):
     def actions(self) -> Generator[Action]:
         """What to do, up to the ending."""
 
+    def written(self, pieces: Iterable[Part], cutting: Cutting) -> Iterator[Action]:
+        """What to do for a body that is produced in `pieces`, up to the ending."""
+        left = self.plan.stop_after
+        first = True
+        parts: Iterable[Part] = () if left == 0 else cutting.cut(pieces)
+        for data in parts:
+            if not isinstance(data, bytes):
+                yield data
+                continue
+            if not first and cutting.pause:
+                yield Pause(cutting.pause)
+            first = False
+            yield Write(data[:left])
+            if left is not None:
+                left = max(0, left - len(data))
+                if not left:
+                    break
+        if self.plan.quiet_after is not None:
+            yield from self._keep_alive()
+
+    def _keep_alive(self) -> Iterator[Action]:
+        alive = _KEEP_ALIVES.get(content_type(self.headers), b"\n")
+        if not alive:  # silence, in which the client's leaving is noticed
+            self.plan = replace(self.plan, ending=Ending.WAIT)
+        while alive:
+            yield Write(alive)
+            yield Pause(self.plan.interval)
+
     async def aclose(self) -> None:  # noqa: B027  most have nothing to do
         """Clean up. To be called when the script is left."""
+
+
+_KEEP_ALIVES = {
+    "text/event-stream": b": keepalive\n\n",
+    "application/vnd.amazon.eventstream": b"",  # its frames know none
+}
+"""What a reader must ignore between two events, by the content type. Where JSON is sent, that is
+white space."""
 
 
 class Answer(Script):
@@ -239,11 +279,11 @@ class Answer(Script):
             return
         try:
             pieces = yield from self._open()
-            yield from script(self.plan, pieces, self._cutting)
+            yield from self.written(pieces, self._cutting)
         except Exception as error:  # noqa: BLE001  an answer function may raise anything
             body = self._responder.fail(self._report(error))
             self.status, self.headers = self._responder.head()
-            yield from script(self.plan, self._whole(body), self._cutting)
+            yield from self.written(self._whole(body), self._cutting)
 
     async def aclose(self) -> None:
         close = getattr(self._said, "aclose", None)
@@ -255,7 +295,13 @@ class Answer(Script):
         replacement = self.plan.replacement
         if replacement is not None:
             self.status, self.headers = replacement.status, replacement.headers
-            return self._whole(replacement.body)
+            body = replacement.body
+            if isinstance(body, Refused):
+                body = self._responder.fail(body)
+                given = {name for name, _ in replacement.headers}
+                own = (pair for pair in self._responder.head()[1] if pair[0] not in given)
+                self.headers = [*own, *replacement.headers]
+            return self._whole(body)
         chat = self._receive()
         said: Iterator[_Said] = filter(None, () if chat is None else self._say(chat))
         first = None
@@ -266,7 +312,10 @@ class Answer(Script):
             yield piece
         self.status, self.headers = self._responder.head()
         if first is None:  # no bytes before the end: this is not a stream
-            return self._whole(self._responder.end())
+            parts = self._whole(self._responder.end())
+            if self.failed:
+                self.length = None  # its last chunk never comes: all that some clients look at
+            return parts
         self._streams = True
         return encoded(self.plan, chain((first,), said))
 
@@ -334,28 +383,6 @@ def encoded(plan: Plan, pieces: Iterable[Part]) -> Iterator[Part]:
     return iter(pieces) if plan.end_after is None else _first(pieces, plan.end_after)
 
 
-def script(plan: Plan, pieces: Iterable[Part], cutting: Cutting) -> Iterator[Action]:
-    """What to do for a body that is produced in `pieces`, up to `plan.ending`."""
-    left = plan.stop_after
-    first = True
-    parts: Iterable[Part] = () if left == 0 else cutting.cut(pieces)
-    for data in parts:
-        if not isinstance(data, bytes):
-            yield data
-            continue
-        if not first and cutting.pause:
-            yield Pause(cutting.pause)
-        first = False
-        yield Write(data[:left])
-        if left is not None:
-            left = max(0, left - len(data))
-            if not left:
-                break
-    while plan.quiet_after is not None:
-        yield Write(b": keepalive\n\n")
-        yield Pause(plan.interval)
-
-
 def _add(plan: Plan, fault: Fault) -> Plan:
     match fault:
         case CloseAfter(count, head):
@@ -395,7 +422,11 @@ def _refusal(fault: RefuseWith) -> Replacement:
     pairs = list(fault.headers)
     if fault.retry_after is not None:
         pairs.append(("retry-after", fault.retry_after))
-    return _error(fault.status, make_headers(pairs), fault.message)
+    headers = make_headers(pairs)
+    if fault.status < 400:  # a redirect, which is no format's
+        return _error(fault.status, headers, fault.message)
+    error = refuse(STANDARD.kind(None, None, fault.status), fault.status, fault.message)
+    return Replacement(fault.status, headers, error)
 
 
 def _error(status: int, headers: Headers, message: str) -> Replacement:

@@ -68,7 +68,7 @@ class Site:
                 BadRequest,
                 421,  # Misdirected Request, RFC 9110 section 15.5.20
                 f"this server answers to localhost and its own address, not to {brief(name)!r} "
-                "(public_url adds a name)",
+                "(public_url=, or --public-url, adds a name)",
             )
         return url
 

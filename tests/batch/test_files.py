@@ -169,6 +169,13 @@ def test_a_full_disk_ends_the_writing(tmp_path: Path, monkeypatch: pytest.Monkey
     assert path.read_bytes() == b"7\n"
 
 
+def test_a_device_is_no_journal() -> None:
+    """To read it again may never end."""
+    with pytest.raises(LocalProtocolError, match="/dev/zero is not a file that can be read again"):
+        open_file(Path("/dev/zero"))
+    assert not Path("/dev/zero.lock").exists()
+
+
 def test_what_can_t_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"x")

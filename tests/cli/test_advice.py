@@ -9,6 +9,7 @@ from tests.commanding import run
 from tokenwire import (
     PROVIDERS,
     AuthenticationFailed,
+    ConnectFailed,
     LocalProtocolError,
     Redirected,
     TimedOut,
@@ -85,6 +86,21 @@ def test_a_key_that_is_refused() -> None:
     assert outcome.err.endswith("; the key is read from TOKENWIRE_KEY or OPENAI_API_KEY\n")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("chat", "-m", "m", "--base-url", "a.b", "Hello"), "the base URL 'a.b': give http://"),
+        (("serve", "--public-url", "a.b"), "--public-url 'a.b': give http://"),
+        (("serve", "--cors", "*"), "--cors '*': give http://"),
+        (("record", "-o", "x", "--upstream", "a.b"), "--upstream 'a.b': give http://"),
+    ],
+)
+def test_an_option_is_called_as_it_is(arguments: tuple[str, ...], words: str) -> None:
+    outcome = run(*arguments)
+    assert outcome.code == Exit.USAGE
+    assert outcome.err.startswith(f"tokenwire: {words}")
+
+
 def test_credentials_in_an_address() -> None:
     outcome = run("chat", "-m", "m", "--base-url", "http://user:hidden@a.b/", "Hello")
     assert outcome.code == Exit.USAGE
@@ -103,6 +119,14 @@ def test_the_address_that_was_asked_is_named() -> None:
     outcome = run("chat", "-m", "m", "--base-url", server.url, "Hello")
     assert outcome.code == Exit.NETWORK
     assert outcome.err.endswith(f"; the request was POST {server.url}/chat/completions\n")
+
+
+def test_a_file_of_authorities_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = ConnectFailed("no; give a context that trusts it with ssl_context=")
+    for path, words in (("", ""), (__file__, ""), ("/none.pem", " (/none.pem is not a file)")):
+        monkeypatch.setenv("SSL_CERT_FILE", path)
+        said = in_command_words(error, None)
+        assert said.endswith(f"with --ca-file, or in SSL_CERT_FILE{words}")
 
 
 def test_who_gave_no_key_is_told_once() -> None:

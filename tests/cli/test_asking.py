@@ -58,7 +58,10 @@ def test_clocks_run_out(option: str) -> None:
 def test_a_clock_that_is_no_number() -> None:
     outcome = run("chat", "--embedded", "--idle", "nan", "Hello")
     assert outcome.code == Exit.USAGE
-    assert outcome.err == "tokenwire: clock idle=nan: give seconds above 0, or inf for no limit\n"
+    assert "'--idle': nan is not a number (see " in outcome.err
+    outcome = run("chat", "--embedded", "--idle", "5s", "Hello")
+    assert "'--idle': '5s' is not a valid number. (see " in outcome.err
+    assert run("serve", "--pause", "nan").code == Exit.USAGE
 
 
 def test_headers() -> None:

@@ -134,7 +134,7 @@ def test_budgets_and_failures_stop_it(tmp_path: Path, answers: Path) -> None:
 def test_options_of_the_rows(tmp_path: Path, answers: Path) -> None:
     file = questions(tmp_path, [{"town": "Rome"}])
     template = tmp_path / "template.txt"
-    template.write_text("Where is {town}?")
+    template.write_text("\ufeffWhere is {town}?", "utf-8")
     with serving() as asked:
         options = ("--template", str(template), "-O", "temperature=0", "--plain")
         assert batch(asked, file, "-o", str(answers), *options).code == Exit.OK
@@ -144,14 +144,30 @@ def test_options_of_the_rows(tmp_path: Path, answers: Path) -> None:
     assert line["custom_id"] == "line-000001"
 
 
+def test_a_template_that_is_no_text(tmp_path: Path, answers: Path) -> None:
+    template = tmp_path / "template.txt"
+    template.write_bytes(b"\xff")
+    options = ("-o", str(answers), "--embedded", "--template", str(template))
+    found = run("batch", str(questions(tmp_path, [{"a": "b"}])), *options)
+    assert found == Outcome(Exit.USAGE, "", f"tokenwire: {template} is not UTF-8\n")
+
+
 def test_rows_from_a_pipe_and_an_embedded_server(answers: Path) -> None:
-    asks = b'{"prompt": "a"}\n\n{"prompt": "b"}'
+    asks = b'\xef\xbb\xbf{"prompt": "a"}\r\n\r\n{"prompt": "b"}'
     found = run("batch", "-", "-o", str(answers), "--embedded", "-m", "m", "--json", stdin=asks)
     assert found.code == Exit.OK
     *told, summary = found.err.splitlines()
     assert json.loads(told[-1])["complete"] == 2
     assert summary == "2 complete; 2 tokens in, 10 out"
     assert {line["custom_id"] for line in lines(answers)} == {"line-000001", "line-000003"}
+
+
+def test_stdin_is_closed(tmp_path: Path, answers: Path) -> None:
+    options = ("-o", str(answers), "--embedded", "-m", "m")
+    file = questions(tmp_path, [{"prompt": "a"}])
+    assert run("batch", str(file), *options, stdin=None).code == Exit.OK
+    found = run("batch", "-", *options, stdin=None)
+    assert found == Outcome(Exit.USAGE, "", "tokenwire: stdin is closed: give a file\n")
 
 
 def test_rows_without_ids_that_were_moved_are_an_error(tmp_path: Path, answers: Path) -> None:
@@ -175,7 +191,7 @@ def test_wrong_usage(tmp_path: Path, answers: Path) -> None:
         (["collect", file], "give the file to write with -o"),
         (["status", "none"], "there is no journal"),
         ([file, "-o", str(answers), "--budget", "1"], "needs the price"),
-        ([file, "-o", str(answers), "--base-url", "odd"], "base_url"),
+        ([file, "-o", str(answers), "--base-url", "odd"], "the base URL"),
         ([file, "-o", str(answers), "--embedded", "--concurrency", "x"], "concurrency 'x'"),
     ):
         found = run("batch", *words)

@@ -2,10 +2,11 @@
 
 import base64
 import json
+import locale
 import re
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import call, patch
 
 import msgspec
 import pytest
@@ -390,3 +391,13 @@ def test_ctrl_c_at_the_prompt_ends_its_line() -> None:
 def test_without_readline() -> None:
     with patch.dict("sys.modules", {"readline": None}):
         assert run("chat", "--embedded", typed=b"Hello\n").code == Exit.OK
+
+
+@pytest.mark.parametrize(("codeset", "editable"), [("UTF-8", True), ("ISO-8859-1", False)])
+def test_readline_is_for_utf8(codeset: str, editable: bool) -> None:
+    with (
+        patch("locale.nl_langinfo", return_value=codeset),
+        patch("tokenwire.cli.chat.import_module", return_value=locale) as imported,
+    ):
+        assert run("chat", "--embedded", typed=b"Hello\n").code == Exit.OK
+    assert (call("readline") in imported.call_args_list) is editable

@@ -241,3 +241,11 @@ def test_ctrl_c_at_the_prompt_ends_it() -> None:
         terminal.read_until(lambda shown: shown.endswith("> "))
         assert terminal.interrupt_until_end() == Exit.INTERRUPTED
     assert "Traceback" not in terminal.output
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_what_is_typed_is_utf8_in_any_locale(locale: str) -> None:
+    with Terminal("chat", "--embedded", LC_ALL=locale) as terminal:
+        terminal.read_until(lambda shown: shown.endswith("> "))
+        terminal.type("\u017elu\u0165\n")
+        terminal.read_until(lambda shown: "asked: \u017elu\u0165" in shown)

@@ -39,6 +39,7 @@ def test_an_answer_that_is_not_streamed() -> None:
 
 GIVEN: dict[str, tuple[str, dict[str, Any]]] = {
     "a number": ("temperature=1", {"temperature": 1.0}),
+    "blanks before it": (" top_k=5", {"top_k": 5}),
     "a whole number": ("top_k=5", {"top_k": 5}),
     "a truth": ("parallel=false", {"parallel": False}),
     "null": ("seed=null", {"seed": None}),
@@ -162,7 +163,7 @@ def test_a_schema(tmp_path: Path) -> None:
     ("option", "content", "words"),
     [
         ("--tool", b"{", "file.json is not JSON: "),
-        ("--tool", b"[" * 100_000, "file.json is not JSON: "),
+        ("--tool", b"[" * 100_000, "file.json is nested too deeply"),
         ("--tool", b"", "file.json is not JSON: "),
         ("--tool", b"\xff", "file.json is not JSON: "),
         ("--tool", [PLAIN, 1], "file.json: a tool is a JSON object"),

@@ -87,6 +87,14 @@ def test_every_fault_can_be_told_and_is_in_the_help() -> None:
         ("refuse:99", "the value is not valid"),
         ("refuse:1000", "the value is not valid"),
         ("gzip:9", "the value is not valid"),
+        *(
+            (text, "the value is not valid")
+            for text in ("close:-1", "stall:-1", "end:-1", "break:-1", "html:99", "html:600")
+        ),
+        *(
+            (f"keepalives:{text}", "the value is not valid")
+            for text in ("-1", "1,-1", "1,nan", "1,x")
+        ),
     ],
 )
 def test_what_is_no_fault(text: str, words: str) -> None:
@@ -99,10 +107,9 @@ def test_cuttings() -> None:
     assert cutting_of("event", 0) == Cutting.per_event()
     assert cutting_of("1", 0) == Cutting.byte_by_byte()
     assert cutting_of("3,7", 0.1) == Cutting.of_sizes(3, 7, pause=0.1)
-    with pytest.raises(LocalProtocolError, match="give whole, event, or sizes"):
-        cutting_of("halves", 0)
-    with pytest.raises(LocalProtocolError, match="sizes above 0"):
-        cutting_of("0", 0)
+    for how in ("halves", "0", "-1", "3,", ""):
+        with pytest.raises(LocalProtocolError, match=r"^--cut .*: give whole, event, or sizes in"):
+            cutting_of(how, 0)
 
 
 @contextmanager
@@ -269,6 +276,7 @@ def test_a_dialect_without_keys() -> None:
     [
         *((name, None) for name in EACH_FORMAT),
         *((name, "sesame") for name in EACH_FORMAT if takes_key(PROVIDERS[name])),
+        ("azure-dated", "sesame"),
     ],
 )
 def test_the_examples_work_as_they_are_pasted(provider: str, key: str | None) -> None:
@@ -292,6 +300,11 @@ def test_the_examples_work_as_they_are_pasted(provider: str, key: str | None) ->
         outputs.append(run(*arguments.split(), environment=settings).out)
     assert all("Hello" in output for output in outputs)
     assert len(outputs) == (3 if PROVIDERS[provider].dialect.sdk_example("", "", "") else 2)
+
+
+def test_there_is_no_example_for_an_sdk_that_signs_if_the_key_is_not_to_sign() -> None:
+    with serve("bedrock", key="sesame") as server:
+        assert "boto3" not in examples(server.service, "sesame")
 
 
 PLACES: dict[str, Auth] = {

@@ -10,9 +10,9 @@ import anyio
 from tests.driving import Outcome, Response, drive
 from tokenwire import Chat, Exchange, Provider, as_chat
 from tokenwire.gateway.app import App
-from tokenwire.gateway.call import Record
 from tokenwire.gateway.config import Config, load
 from tokenwire.gateway.delivery import BrokenOff
+from tokenwire.gateway.record import Record
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.toolkit.http import Headers, Request, get_header
 

@@ -30,8 +30,9 @@ from tokenwire import (
     Refused,
     make_exchange,
 )
-from tokenwire.gateway.call import Call, Record
+from tokenwire.gateway.call import Call
 from tokenwire.gateway.delivery import BrokenOff, Delivery
+from tokenwire.gateway.record import Record
 from tokenwire.protocols.toolkit.http import Request
 from tokenwire.server import serve
 from tokenwire.server.faults import (

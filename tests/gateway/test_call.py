@@ -13,7 +13,7 @@ import pytest
 from tests.transports.client.test_async_client import peer, says, until_closed
 from tests.transports.test_sync import CHUNK, EVENT, HEAD
 from tokenwire import AwsKey, Event, LocalProtocolError, Refused, as_chat
-from tokenwire.gateway.call import Record
+from tokenwire.gateway.record import Record
 from tokenwire.protocols.formats.openai_chat.server import OpenAIResponder
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.protocols.service import Responder

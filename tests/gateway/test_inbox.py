@@ -17,7 +17,7 @@ def piece(body: bytes, *, more: bool = False) -> dict[str, Any]:
     return {"type": "http.request", "body": body, "more_body": more}
 
 
-def inbox(*messages: dict[str, Any], limit: int = 10) -> Inbox:
+def inbox(*messages: dict[str, Any], limit: int = 10, length: str | None = None) -> Inbox:
     """One that gets these messages, and then nothing more."""
     left = [*messages]
 
@@ -26,7 +26,7 @@ def inbox(*messages: dict[str, Any], limit: int = 10) -> Inbox:
             await anyio.sleep_forever()
         return left.pop(0)
 
-    return Inbox(receive, limit)
+    return Inbox(receive, limit, length)
 
 
 def run(main: Callable[[], Awaitable[None]]) -> None:
@@ -61,9 +61,21 @@ def test_one_that_is_too_large(cut: int) -> None:
     run(main)
 
 
+@pytest.mark.parametrize("length", ["11", "9" * 5000])
+def test_one_that_says_so_is_not_waited_for(length: str) -> None:
+    async def main() -> None:
+        found = inbox(length=length)
+        with pytest.raises(BadRequest, match="too large") as refused:
+            await found.body()
+        assert refused.value.status == 413
+
+    run(main)
+
+
 def test_one_that_is_as_large_as_it_may_be() -> None:
     async def main() -> None:
-        assert await inbox(piece(b"x" * 10)).body() == b"x" * 10
+        for length in (None, "10", "odd"):
+            assert await inbox(piece(b"x" * 10), length=length).body() == b"x" * 10
 
     run(main)
 

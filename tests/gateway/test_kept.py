@@ -15,7 +15,7 @@ from tests.gateway.driving import Caller, Heard, for_backs, gateway
 from tests.gateway.memory import Said, in_memory
 from tests.gateway.running import ANYWHERE, running
 from tests.waiting import WAIT
-from tokenwire.gateway.call import Record
+from tokenwire.gateway.record import Record
 from tokenwire.protocols.toolkit.http import Headers, Request, get_header
 
 ID = "resp_68ab"

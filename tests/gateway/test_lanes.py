@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.driving import Outcome, Response, drive
 from tokenwire import Chat, Exchange, Message, Tool, ToolCall, as_chat
 from tokenwire.gateway.app import App
-from tokenwire.gateway.call import Record
+from tokenwire.gateway.record import Record
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.testing.recording import responder_to
 from tokenwire.testing.strategies import answers

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from tokenwire import Usage
-from tokenwire.gateway.call import Record, Try
 from tokenwire.gateway.delivery import BrokenOff
 from tokenwire.gateway.log import AGAIN, BOUND, Log, ServerLog, fields_of
+from tokenwire.gateway.record import Record, Try
 
 
 class Written:

@@ -9,9 +9,9 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from tokenwire import Usage
-from tokenwire.gateway.call import Record, Try
 from tokenwire.gateway.metrics import METRICS, Metrics, exposition
 from tokenwire.gateway.plan import Planner
+from tokenwire.gateway.record import Record, Try
 
 from .driving import config_of, for_backs
 

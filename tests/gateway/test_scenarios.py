@@ -15,7 +15,7 @@ from tokenwire import (
     TimedOut,
     TokenwireError,
 )
-from tokenwire.gateway.call import Record
+from tokenwire.gateway.record import Record
 from tokenwire.protocols.toolkit.http import Request
 
 from .driving import Heard, ask, exchange_of, gateway

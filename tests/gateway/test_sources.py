@@ -13,6 +13,7 @@ from tokenwire.gateway.fronts import FORMATS
 from tokenwire.gateway.sources import EnvironmentSource, FileSource, TextSource, embedded_source
 from tokenwire.protocols.registry import PROVIDERS
 from tokenwire.server import serve
+from tokenwire.server.faults import RefuseWith
 
 from .driving import FRONTS, ask, exchange_of, for_backs
 
@@ -33,6 +34,8 @@ def test_a_file(tmp_path: Path) -> None:
     file.write_text(TEXT + "\n")
     assert source.stamp() != stamp
     assert source.digest() != digest
+    file.write_text("\ufeff" + TEXT, "utf-8")
+    assert source.load().models[0].name == "openai"
     file.write_bytes(b"\xff")
     with pytest.raises(ConfigError, match="it is not UTF-8"):
         source.load()
@@ -40,7 +43,7 @@ def test_a_file(tmp_path: Path) -> None:
 
 def test_a_file_may_refer_to_others(tmp_path: Path) -> None:
     key = tmp_path / "key"
-    key.write_text("secret\n")
+    key.write_text("\ufeffsecret\n", "utf-8")
     text = TEXT.replace("[[models]]", f'key = "file:{key}"\n[[models]]', 1)
     assert TextSource("test", text).load().models[0].targets[0].key == "secret"
 
@@ -66,8 +69,10 @@ def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_server_answers_if_it_lists_its_models() -> None:
     provider: Provider = PROVIDERS["ollama"]
-    with serve(provider) as server:
+    with serve(provider, faults=[None, RefuseWith(503)]) as server:
         assert sources.answers(provider.replace(base_url=server.url))
+        assert not sources.answers(provider.replace(base_url=server.url))
+        assert len(server.requests) == 2  # it is not asked again: there are many to ask
     assert not sources.answers(provider.replace(base_url=server.url))
 
 

@@ -192,6 +192,22 @@ def test_stop_sequences_end_the_answer(provider: str) -> None:
     assert nothing.usage.output_tokens == 0
 
 
+@pytest.mark.parametrize(
+    ("provider", "reason"),
+    [
+        ("openai", "stop"),
+        ("anthropic", "stop_sequence"),
+        ("bedrock", "stop_sequence"),
+        ("cohere", "STOP_SEQUENCE"),
+    ],
+)
+def test_a_stop_sequence_is_told_where_the_format_has_a_word(provider: str, reason: str) -> None:
+    for stream in (True, False):
+        chat = as_chat("hi", model="m-1", stop=("asked",), stream=stream)
+        assert heard(provider, chat).finish_reason == reason
+    assert heard(provider, as_chat("hi", model="m-1")).finish_reason != "stop_sequence"
+
+
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
 def test_words_are_counted_as_tokens(provider: str) -> None:
     chat = as_chat("hi", model="m-1", max_tokens=2)

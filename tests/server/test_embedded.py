@@ -1083,6 +1083,47 @@ def test_what_became_of_an_upstream_is_told(error: Exception, status: int, recor
     assert caught.value.should_retry is (False if recorded else None)
 
 
+def test_an_answer_function_whose_task_was_cancelled() -> None:
+    """On asyncio that looks as if the server were cancelled, which it is not."""
+
+    async def answer(chat: Chat) -> str:
+        task = asyncio.create_task(asyncio.sleep(60))
+        task.cancel()
+        await task
+        return "never"
+
+    with serve("openai", answer) as server:
+        for _ in range(2):
+            with pytest.raises(Refused, match="raised LocalProtocolError") as caught:
+                ask(server, "openai", model="m")
+            assert caught.value.status == 500
+        assert "was cancelled" in str(server.errors[0])
+
+
+def test_a_server_that_stops_cancels_its_answers() -> None:
+    async def main() -> None:
+        started, ended = asyncio.Event(), asyncio.Event()
+
+        async def answer(chat: Chat) -> str:
+            started.set()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                ended.set()
+            return "never"
+
+        async with serve("openai", answer) as server, httpx.AsyncClient() as client:
+            url = server.url + "/chat/completions"
+            asked = asyncio.create_task(client.post(url, json=CHAT))
+            await started.wait()
+        assert ended.is_set()
+        with pytest.raises(httpx.TransportError):
+            await asked
+        assert server.errors == []
+
+    asyncio.run(main())
+
+
 # What clients ask beside the chat
 
 

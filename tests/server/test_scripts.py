@@ -50,7 +50,8 @@ def ab(chat: Chat) -> Iterable[Event]:
 
 
 def request_of(provider: str = "darkai", **options: object) -> Request:
-    request = PROVIDERS[provider].exchange(as_chat("hi", **options)).next_request()
+    chat = as_chat("hi", **options)
+    request = PROVIDERS[provider].exchange(chat, base_url="http://localhost").next_request()
     assert request is not None
     return request
 
@@ -181,6 +182,24 @@ def test_keep_alives_fall_between_events(count: int, events: int, cutting: Cutti
     assert answer.length is None
 
 
+def test_keep_alives_are_what_a_reader_of_the_format_ignores() -> None:
+    fault = KeepAlives(1, interval=3)
+
+    def text(chat: Chat) -> list[Event]:
+        return [Text("a"), End("terminator")]
+
+    for provider in ("ollama", "gemini"):
+        request = request_of(provider, model="m")
+        if provider == "gemini":  # one array, instead of server-sent events
+            url = request.url.partition("?")[0]
+            request = Request("POST", url, request.headers, request.body)
+        actions = run(answer_to(request, fault, provider=provider, answer=text))
+        assert [next(actions) for _ in range(3)][1:] == [Write(b"\n"), Pause(3)]
+    answer = answer_to(request_of("bedrock", model="m"), fault, provider="bedrock", answer=text)
+    assert len(list(run(answer))) == 1  # frames know none: silence
+    assert answer.plan.ending is Ending.WAIT
+
+
 def test_the_terminator_is_dropped() -> None:
     assert writes(DropTerminator()) == AB[:2]
 
@@ -210,6 +229,7 @@ def test_gzip_is_cut_behind() -> None:
     [
         (RefuseWith(429), 429, b"application/json", b'"message":"requested by the test"'),
         (RefuseWith(503, message="busy"), 503, b"application/json", b'"message":"busy"'),
+        (RefuseWith(301, message="gone"), 301, b"application/json", b'"message":"gone"'),
         (ErrorObject(), 200, b"application/json", b'{"error":{"message":"requested'),
         (HtmlPage(), 200, b"text/html; charset=utf-8", b"<!doctype html>"),
         (HtmlPage(502, "<p>bad"), 502, b"text/html; charset=utf-8", b"<p>bad"),
@@ -232,6 +252,32 @@ def test_a_refusal_has_its_headers() -> None:
     answer = answer_to(request_of(), fault)
     assert len(list(run(answer))) == 1
     assert answer.headers[1:] == [(b"location", b"/elsewhere"), (b"retry-after", b"1")]
+
+
+@pytest.mark.parametrize(
+    ("provider", "said"),
+    [
+        ("openai", b'"type":"rate_limit_error"'),
+        ("anthropic", b'"type":"rate_limit_error"'),
+        ("gemini", b'"status":"RESOURCE_EXHAUSTED"'),
+        ("mistral", b'"raw_status_code":429'),
+        ("cohere", b'{"id":"trace_1","message":"slow"}'),
+        ("ollama", b'{"error":"slow"}'),
+        ("bedrock", b'{"message":"slow"}'),
+    ],
+)
+def test_a_refusal_is_in_the_words_of_the_format(provider: str, said: bytes) -> None:
+    fault = RefuseWith(429, retry_after="1", message="slow", headers=(("X-Request-Id", "7"),))
+    request = request_of(provider, model="m")
+    answer = answer_to(request, fault, provider=provider)
+    (action,) = run(answer)
+    assert isinstance(action, Write)
+    assert said in action.data
+    assert answer.status == 429
+    assert answer.headers[-2:] == [(b"x-request-id", b"7"), (b"retry-after", b"1")]
+    assert len(dict(answer.headers)) == len(answer.headers)
+    if provider == "bedrock":  # AWS's SDKs read the kind of an error from there
+        assert (b"x-amzn-errortype", b"ThrottlingException") in answer.headers
 
 
 @pytest.mark.parametrize("status", [204, 304])
@@ -558,6 +604,17 @@ def test_the_end_of_a_text_is_a_terminator_to_drop() -> None:
 def test_half_an_answer_is_half_an_answer() -> None:
     answer = answer_to(request_of(), answer=lambda chat: [Text("a"), "b"])
     assert Driver().run(answer) == AB[:2]
+    assert answer.failed
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("said", [[], [Text("a")]])
+def test_half_an_answer_has_no_length(streamed: bool, said: list[Event | str]) -> None:
+    """Some clients look at nothing but the end of the body, and take less JSON for an answer."""
+    request = request_of("openai", model="m", stream=streamed)
+    answer = answer_to(request, provider="openai", answer=partial(give, said))
+    Driver().run(answer)
+    assert answer.length is None
     assert answer.failed
 
 

@@ -223,8 +223,10 @@ def _split(url: str, what: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise LocalProtocolError(f"{shown}: {error}") from None
+    except ValueError:
+        raise LocalProtocolError(
+            f"{shown}: the host or the port is not valid (an IPv6 address has brackets)"
+        ) from None
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or port == 0:
         raise LocalProtocolError(f"{shown}: give http:// or https://, a host, and a port above 0")
     if "[" not in parts.netloc and not _HOST.issuperset(parts.hostname):

@@ -26,7 +26,6 @@ from ...server.scripts import (
     Wait,
     Write,
     encoded,
-    script,
     wait_for,
 )
 from .answers import Function, Raw, Scripted
@@ -335,7 +334,7 @@ class RawAnswer(Tracked):
             pieces = (body[:at], breach.data, body[at:])
         if stop is not None and (at := self._find(stop.place, pieces)) is not None:
             self.plan = stopped(self.plan, stop, at)
-        yield from script(self.plan, encoded(self.plan, pieces), self._scripted.cutting)
+        yield from self.written(encoded(self.plan, pieces), self._scripted.cutting)
 
 
 _ENDINGS = {

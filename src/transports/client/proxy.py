@@ -114,9 +114,11 @@ def proxy_from_environment(origin: Origin, environ: Mapping[str, str]) -> Proxy 
     if url is None:
         url = setting("all_proxy")
     rules = setting("no_proxy") or ""
-    if not url or any(_matches(origin, rule) for rule in rules.replace(",", " ").split()):
+    if not (url and url.strip()) or any(
+        _matches(origin, rule) for rule in rules.replace(",", " ").split()
+    ):
         return None
-    return Proxy.of(url)
+    return Proxy.of(url.strip())
 
 
 def _matches(origin: Origin, rule: str) -> bool:

@@ -32,6 +32,7 @@ from tokenwire import (
     Usage,
     as_chat,
 )
+from tokenwire.protocols.formats.mistral.request import nine
 from tokenwire.protocols.service import Responder, Service, pair
 from tokenwire.protocols.toolkit.http import Request
 from tokenwire.testing import record
@@ -193,6 +194,19 @@ def test_an_id_that_is_missing() -> None:
     chat = as_chat("hi", model="m", stream=False)
     body = json.loads(record(MISTRAL, chat, [START, start, end, END])[-1].body)
     assert body["choices"][0]["message"]["tool_calls"][0]["id"] == "000010000"
+
+
+def test_an_id_of_another_kind_is_told_so_that_it_may_come_back() -> None:
+    id = "toolu_01A09q90qw90lq917835lq9"
+    start, end = ToolCallStart(0, id, "f"), ToolCallEnd(0, id, "f", CALL, True)
+    assert written(START, start, end, END)[1] == (0, call(0, id=nine(id)), None)
+    chat = as_chat("hi", model="m", stream=False)
+    whole = json.loads(record(MISTRAL, chat, [START, start, end, END])[-1].body)
+    message = whole["choices"][0]["message"]
+    assert message["tool_calls"][0]["id"] == nine(id)
+    result = {"role": "tool", "tool_call_id": nine(id), "content": "a result"}
+    said = understood({"messages": [{"role": "user", "content": "hi"}, message, result]})
+    assert said.messages[-1].tool_call_id == nine(id)
 
 
 def test_native_forms() -> None:

@@ -591,6 +591,7 @@ def test_whole_answer() -> None:
         "created": 0,
         "model": "m-2",
         "object": "chat.completion",
+        "service_tier": None,
         "choices": [
             {
                 "index": 0,
@@ -635,6 +636,7 @@ def test_whole_answer_of_nothing() -> None:
         "created": 0,
         "model": "m",
         "object": "chat.completion",
+        "service_tier": None,
         "choices": [{"index": 0, "message": message, **choice}],
     }
 

@@ -132,6 +132,13 @@ def test_the_environment(origin: Origin, environ: dict[str, str], host: str | No
     assert (proxy and proxy.host) == host
 
 
+def test_blanks_are_no_address() -> None:
+    assert proxy_from_environment(HTTP, {"HTTP_PROXY": " ", "ALL_PROXY": "http://p"}) is None
+    proxy = proxy_from_environment(HTTP, {"HTTP_PROXY": " http://p "})
+    assert proxy is not None
+    assert proxy.host == "p"
+
+
 def test_a_wrong_environment_is_not_passed_over() -> None:
     with pytest.raises(LocalProtocolError, match="socks4:// is not supported"):
         proxy_from_environment(HTTP, {"ALL_PROXY": "socks4://p"})

@@ -58,6 +58,7 @@ class Anthropic(Dialect):
     errors = ERRORS
     auth: ClassVar[tuple[Auth, ...]] = (Header("x-api-key"), Bearer())
     finish = _FINISH
+    stop_sequence = "stop_sequence"
     endpoints: ClassVar[tuple[Endpoint, ...]] = (
         Endpoint("chat", "POST", PATH),
         # Without /v1, for clients that expect it in the base URL.

@@ -58,6 +58,7 @@ class Bedrock(Dialect):
     auth = (SigV4("bedrock"),)
     binary = True
     finish = _FINISH
+    stop_sequence = "stop_sequence"
     endpoints = (Endpoint("chat", "POST", STREAM), Endpoint("chat", "POST", WHOLE))
 
     def ask(self, question: Question) -> Step:

@@ -66,6 +66,7 @@ class Cohere(Dialect):
     errors = ERRORS
     evidence = "terminator"
     finish = _FINISH
+    stop_sequence = "STOP_SEQUENCE"
     endpoints = (
         Endpoint("chat", "POST", PATH),
         Endpoint("models", "GET", "/v1/models"),

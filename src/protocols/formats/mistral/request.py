@@ -15,9 +15,9 @@ from ...question import Question
 from ...toolkit.media import data_of
 from ..openai_chat.request import MessageWriter, encode_chat
 
-__all__ = ["encode", "nine"]
+__all__ = ["ID", "encode", "nine"]
 
-_ID = re.compile("[a-zA-Z0-9]{9}")
+ID = re.compile("[a-zA-Z0-9]{9}")
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -76,7 +76,7 @@ class _MessageWriter(MessageWriter):
 def nine(id: str) -> str:
     """`id`, if it has nine letters or digits, as all of Mistral's; else the first nine digits, in
     base 62, of its SHA-256."""
-    if _ID.fullmatch(id):
+    if ID.fullmatch(id):
         return id
     number, digits = int.from_bytes(sha256(id.encode(errors="surrogatepass")).digest()), ""
     while number:

@@ -4,7 +4,6 @@ A tool call is one fragment, which is written when it ends. A finish reason is h
 next event, so that the usage goes along with the last one; the SDK refuses a whole answer without.
 """
 
-import re
 from typing import Any
 
 import msgspec
@@ -35,19 +34,19 @@ from ...toolkit.sse import encode_sse
 from ..openai_chat.server import FINISH as OPENAI_FINISH
 from ..openai_chat.server import OpenAIResponder, further_of
 from .body import message_of_mistral, renamed
+from .request import ID, nine
 
 __all__ = ["FINISH", "MistralResponder"]
 
 FINISH: dict[str, FinishKind] = {**OPENAI_FINISH, "model_length": "length"}
 """The finish reasons, and what they mean."""
 
-_ID = re.compile("[a-zA-Z0-9]{9}")
-
 
 class MistralResponder(OpenAIResponder):
     """Answers one request, streamed or not."""
 
     dialect = "mistral"
+    whole = {}
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
@@ -82,7 +81,7 @@ class MistralResponder(OpenAIResponder):
     def message(self, value: Any) -> Message:
         message = message_of_mistral(value)
         for id in (message.tool_call_id, *(call.id for call in message.tool_calls)):
-            if id and not _ID.fullmatch(id):
+            if id and not ID.fullmatch(id):
                 words = f"Tool call id was {id[:100]} but must be 9 letters or digits"
                 raise _refuse(words, "invalid_function_call", "3280")
         return message
@@ -105,8 +104,9 @@ class MistralResponder(OpenAIResponder):
             model |= {"type": "base", "capabilities": {"completion_chat": True}}
         return msgspec.json.encode(value)
 
-    def made_id(self, index: int, call: int) -> str:
-        return f"{self._number:05}{index:02}{call:02}"[-9:]
+    def call_id(self, id: str, index: int, call: int) -> str:
+        # Clients send it back, and one of another kind is refused.
+        return nine(id) if id else f"{self._number:05}{index:02}{call:02}"[-9:]
 
     def go_on(self, event: Text) -> bytes | None:
         return None  # it may end a thought, or come after the finish
@@ -182,7 +182,7 @@ class MistralResponder(OpenAIResponder):
         start = self._calls.get((index, call), ToolCallStart(call, "", ""))
         value = {
             "index": call,
-            "id": start.id or self.made_id(index, call),
+            "id": self.call_id(start.id, index, call),
             "type": "function",
             "function": {"name": start.name, "arguments": arguments},
         }

@@ -3,7 +3,7 @@
 Counts of usage that are None come as 0, and their sum as the total.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -96,6 +96,9 @@ class OpenAIResponder(Responder):
 
     dialect = DIALECT
     """The format whose native forms are written as they are."""
+    whole: ClassVar[dict[str, Any]] = {"service_tier": None}
+    """What an answer that is not streamed has beside the rest. litellm fails without, if it asks
+    Groq's service (PyPI litellm 1.110.2)."""
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
@@ -149,9 +152,9 @@ class OpenAIResponder(Responder):
             return finish.reason
         return _REASONS.get(finish.kind, finish.reason)
 
-    def made_id(self, index: int, call: int) -> str:
-        """The id of a call that has none."""
-        return f"call_{self._number}_{index}_{call}"
+    def call_id(self, id: str, index: int, call: int) -> str:
+        """The id of a call, as the format has it; `id` may be empty."""
+        return id or f"call_{self._number}_{index}_{call}"
 
     def head(self) -> tuple[int, Headers]:
         return self.status, [*self.headers, (b"x-request-id", f"req-{self._number}".encode())]
@@ -186,7 +189,7 @@ class OpenAIResponder(Responder):
                 return self._delta(event.index, {"refusal": event.text})
             case ToolCallStart():
                 kind, text = _words(event.custom)
-                id = event.id or self.made_id(event.index, event.call)
+                id = self.call_id(event.id, event.index, event.call)
                 call = {"index": event.call, "id": id, "type": kind}
                 piece = {"tool_calls": [{**call, kind: {"name": event.name, text: ""}}]}
                 # OpenAI's first chunk of a call says null; of an empty text clients make a part.
@@ -227,6 +230,7 @@ class OpenAIResponder(Responder):
             "choices": [
                 self._whole_choice(i, choice) for i, choice in sorted(reply.choices.items())
             ],
+            **self.whole,
         }
         if reply.usage is not None:
             answer["usage"] = _usage(reply.usage)
@@ -287,7 +291,7 @@ class OpenAIResponder(Responder):
         kind, text = _words(call.custom)
         # Of an incomplete call `{}` stands for nothing, and at the other end it would be complete.
         said = call.arguments if call.complete or call.arguments != "{}" else ""
-        id = call.id or self.made_id(index, number)
+        id = self.call_id(call.id, index, number)
         return {"id": id, "type": kind, kind: {"name": call.name, text: said}}
 
     def _delta(
