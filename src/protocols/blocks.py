@@ -23,9 +23,11 @@ from .events import (
     ToolCallDelta,
     ToolCallEnd,
     ToolCallStart,
+    Unrecognized,
 )
 from .limits import Limits, Parts
 from .toolkit.finish import failure_of, finish_of
+from .toolkit.refusals import ErrorTable, refusal_beside
 from .toolkit.toolcalls import Call
 
 if TYPE_CHECKING:
@@ -83,8 +85,8 @@ class Block:
 class BlockReader:
     """Makes events of the blocks of one choice; each is a part. Several may be open at once.
 
-    `finishes` are the finish reasons that are known. The format sets `finish_reason` and `detail`;
-    `settle` then makes `failure` of a reason that means an error.
+    `finishes` are the finish reasons that are known. The format sets `finish_reason` and `detail`,
+    and `failure` if the answer reports one; `settle` makes it of a reason that means an error.
     """
 
     def __init__(
@@ -123,6 +125,11 @@ class BlockReader:
             self._calls.append(call)
             events.append(ToolCallStart(call.number, id, name, custom, block.part, self._index))
         return block
+
+    @property
+    def begun(self) -> bool:
+        """Whether a block has begun."""
+        return self._begun > 0
 
     @property
     def opened(self) -> list[Block]:
@@ -195,15 +202,29 @@ class BlockReader:
         block.form = form or {}
         self.close(block, events)
 
+    def hand_on(
+        self,
+        unknown: list[tuple[str, bytes]],
+        place: str,
+        errors: ErrorTable,
+        events: list[Event],
+    ) -> None:
+        """Keys that are not understood, and where they are. An error among them is a failure."""
+        events += [Unrecognized(value, f"{place}{key}") for key, value in unknown]
+        self.failure = self.failure or refusal_beside(unknown, errors)
+
     def settle(self, proven: bool, events: list[Event]) -> None:
         """The answer is over: the ends of the calls, if it is `proven` complete; and the Finish, if
         there was a reason. See `Step.settle`."""
         reason, calls = self.finish_reason, self._calls
         finish = finish_of(reason, self._finishes, bool(calls), self.detail, self._index)
-        if proven:
-            events += [call.end(finish.kind if reason else None, self._index) for call in calls]
         if reason:
-            self.failure = failure_of(finish)
+            self.failure = self.failure or failure_of(finish)
+        if proven:
+            kind = finish.kind if reason else None
+            means = kind if self.failure is None else "error"
+            events += [call.end(means, self._index) for call in calls]
+        if reason:
             events.append(finish)
 
 

@@ -79,6 +79,9 @@ def read_json(
         return decoder.decode(body)
     except RecursionError:
         raise refuse(BadRequest, 400, "the request body is nested too deeply") from None
+    except msgspec.ValidationError as error:
+        words = f"the request body is JSON of an unexpected shape ({error})"
+        raise refuse(BadRequest, 400, words) from None
     except ValueError:
         pass
     if sum(map(body.count, _MARKS)) > _REPAIRED:

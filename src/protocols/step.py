@@ -11,13 +11,16 @@
 If the answer is not streamed it is one JSON document, whatever the base: `document` receives it.
 """
 
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+import re
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+
+import msgspec
 
 from .errors import LimitExceeded, Malformed, RemoteProtocolError, Truncated
 from .events import Event, Evidence, Unrecognized
 from .limits import Limits
 from .toolkit.http import Headers, Request
-from .toolkit.json import is_whole_json
+from .toolkit.json import decode_json, is_whole_json
 from .toolkit.lines import BOM, CR, LF, Lines
 from .toolkit.refusals import (
     STANDARD,
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     from .toolkit.elements import Elements
     from .toolkit.frames import Frame
 
-__all__ = ["EventStep", "FrameStep", "Framing", "LineStep", "Step"]
+__all__ = ["EventStep", "FrameStep", "Framing", "LineStep", "Step", "type_of"]
 
 Framing: TypeAlias = Literal["events", "lines", "frames", "document", "bytes"]
 """What a body is made of. `events`: server-sent events; a body that begins with JSON is a document
@@ -45,6 +48,7 @@ _TEXTUAL = frozenset(
 )
 
 
+_ping = re.compile(rb'"(?:ping|keep-?alive|heartbeat)"')
 _BLANK_LINES = (b"\n\n", b"\r\r", b"\r\n\r\n")
 
 
@@ -110,6 +114,21 @@ class Step:
         """The answer is over: append what was held back. `proven`: it is complete, by the evidence
         that the provider requires. If not, a call or a native form may be truncated: say no end of
         it. Called once, before `failure` is looked at."""
+
+
+class _Typed(msgspec.Struct):
+    type: Any = None
+
+
+_typed = msgspec.json.Decoder(_Typed)
+
+
+def type_of(data: bytes) -> str:
+    """The `type` of an event, as its data says; empty if that says none."""
+    try:
+        return str(decode_json(_typed, data).type or "")
+    except Malformed:
+        return ""
 
 
 class _StreamStep(Step):
@@ -194,7 +213,7 @@ class EventStep(_StreamStep):
     without its blank line. Nothing after the end mark is read.
     """
 
-    pings: ClassVar[frozenset[str]] = frozenset(("ping",))
+    pings: ClassVar[frozenset[str]] = frozenset(("ping", "keepalive", "keep-alive", "heartbeat"))
     """The names of events that only keep the connection alive: they are left out."""
     usual: ClassVar[str] = "message"
     """The name of most events, which are decoded fastest."""
@@ -219,8 +238,11 @@ class EventStep(_StreamStep):
         raise NotImplementedError
 
     def is_ping(self, data: bytes, type: str) -> bool:
-        """Whether an event only keeps the connection alive."""
-        return type in self.pings
+        """Whether an event only keeps the connection alive: its name says so, or, if it has none,
+        the `type` in its data."""
+        if type != "message":
+            return type in self.pings
+        return _ping.search(data[:1000]) is not None and type_of(data) in self.pings
 
     def payloads(self, payloads: list[bytes], events: list[Event]) -> None:
         """The data of usual events that arrived together, as most of a stream does. A format may
@@ -397,6 +419,8 @@ class FrameStep(_StreamStep):
         headers = frame.headers
         kind = headers.get(":message-type")
         if kind == "event" and isinstance(type := headers.get(":event-type"), str):
+            if type.endswith("Exception"):  # of an emulator that has no other kind of frame
+                raise refusal_of_text(frame.payload, self.errors, code=type)
             if type != "initial-response":  # of protocols that are not HTTP's own
                 self._headers, self._type = headers, type
                 self.event(frame.payload, type, events)

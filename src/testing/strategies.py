@@ -305,7 +305,12 @@ def _choices(
             said.append(st.builds(kind, _texts_, index=st.just(index)))
     if LogProbs in kinds:
         said.append(
-            st.builds(LogProbs, st.lists(_tokens, max_size=2), st.sampled_from(_OF), st.just(index))
+            st.builds(
+                LogProbs,
+                st.lists(_tokens, min_size=1, max_size=2),
+                st.sampled_from(_OF),
+                st.just(index),
+            )
         )
     parts: list[list[Event]] = []
     if said:

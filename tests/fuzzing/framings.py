@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable
 from functools import partial
-from math import isfinite
+from math import isfinite, isinf
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -181,8 +181,10 @@ _loads = partial(json.loads, parse_constant=str)  # NaN and infinities are read 
 
 
 def _alike(ours: Any, theirs: Any) -> bool:
-    """Whether they are one value, but for how an integer is read that is too large, and for what is
-    nested too deeply, which is read as its text."""
+    """Whether they are one value, but for how a large integer is read, and for what is read as its
+    text: what is nested too deeply, and a number that is too large."""
+    if isinstance(ours, str) and isinstance(theirs, float):
+        return isinf(theirs) and float(ours) == theirs
     if isinstance(ours, str) and (is_list(theirs) or is_object(theirs)):
         return _alike(_loads(ours), theirs)
     if is_list(ours):

@@ -12,6 +12,7 @@ __all__ = [
     "Lenient",
     "count_in",
     "decode_json",
+    "is_cut_json",
     "is_list",
     "is_object",
     "is_whole_json",
@@ -31,22 +32,17 @@ def decode_json(decoder: "msgspec.json.Decoder[_T]", payload: bytes) -> _T:
     try:
         return decoder.decode(payload)
     except msgspec.ValidationError as error:
-        raise Malformed(f"JSON of an unexpected shape ({error})", data=payload) from error
+        if _TOO_LARGE not in str(error):
+            raise Malformed(f"JSON of an unexpected shape ({error})", data=payload) from error
     except (ValueError, RecursionError):
         pass  # the error below must not refer to this one: a UnicodeDecodeError has the payload
     return _decode_repaired(decoder, payload)
 
 
 def _decode_repaired(decoder: "msgspec.json.Decoder[_T]", payload: bytes) -> _T:
-    """Decodes what msgspec refuses but services send: half a character, split between tokens, and
-    what Python's own `json` writes or some key holds that nobody reads (`_tame`)."""
+    """The same for JSON that needs repair (`_repaired`)."""
     try:
-        if not payload.isascii() or b"\\u" in payload:
-            text = payload.decode(errors="replace").removeprefix("\ufeff")
-            repaired = _ESCAPE.sub(_whole_character, text.encode())
-        else:
-            repaired = payload
-        return decoder.decode(_tame(repaired))
+        return decoder.decode(_repaired(payload))
     except msgspec.ValidationError as error:
         problem = f"JSON of an unexpected shape ({error})"
     except (ValueError, RecursionError):
@@ -55,14 +51,31 @@ def _decode_repaired(decoder: "msgspec.json.Decoder[_T]", payload: bytes) -> _T:
     raise Malformed(problem, data=payload)
 
 
+def _repaired(payload: bytes) -> bytes:
+    """`payload` without what msgspec refuses but services send: half a character, split between
+    tokens, and what Python's own `json` writes or some key holds that nobody reads (`_tame`)."""
+    if not payload.isascii() or b"\\u" in payload:
+        text = payload.decode(errors="replace").removeprefix("\ufeff")
+        payload = _ESCAPE.sub(_whole_character, text.encode())
+    return _tame(payload)
+
+
 _DEEPEST = 64
 """How deep values may be nested in JSON that is nested too deeply for msgspec."""
 
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{}]|-?Infinity|NaN', re.DOTALL)
+_TOO_LARGE = "out of range"
+"""How msgspec says of a number that it has no place for it."""
+
+_TOKEN = re.compile(
+    rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{}]|-?Infinity|NaN'
+    rb"|-?\d++(?:\.\d++)?+(?:[eE][+-]?\d++)?+",
+    re.DOTALL,
+)
 
 
 def _tame(payload: bytes) -> bytes:
-    """`payload` with NaN, infinities and what is nested very deeply as strings of the same text."""
+    """`payload` with NaN, infinities, numbers that are too large, and what is nested very deeply as
+    strings of the same text."""
     pieces: list[bytes] = []
     done = depth = start = 0
     for token in _TOKEN.finditer(payload):
@@ -75,7 +88,7 @@ def _tame(payload: bytes) -> bytes:
             depth -= 1
             if depth != _DEEPEST - 1:
                 continue
-        elif word[:1] == b'"' or depth >= _DEEPEST:
+        elif word[:1] == b'"' or depth >= _DEEPEST or (word[-1:].isdigit() and _fits(word)):
             continue
         else:
             start = token.start()
@@ -83,6 +96,14 @@ def _tame(payload: bytes) -> bytes:
         pieces += payload[done:start], msgspec.json.encode(text)
         done = token.end()
     return b"".join((*pieces, payload[done:]))
+
+
+def _fits(number: bytes) -> bool:
+    try:
+        _any.decode(number)
+    except ValueError as error:  # else it is no number at all: that is for the decoder to say
+        return _TOO_LARGE not in str(error)
+    return True
 
 
 # An escape. Six bytes are half a surrogate pair, twelve are a whole one.
@@ -197,3 +218,19 @@ def is_whole_json(payload: bytes) -> bool:
     except Malformed:
         return False
     return True
+
+
+def is_cut_json(payload: bytes) -> bool:
+    """Whether `payload` is the beginning of a JSON value."""
+    # A number may be cut after its sign, its point or its `e`: then a digit is missing.
+    return any(map(_is_cut, (payload, payload + b"0")))
+
+
+def _is_cut(payload: bytes) -> bool:
+    try:
+        _any.decode(_repaired(payload))
+    except msgspec.DecodeError as error:
+        return "truncated" in str(error)
+    except (ValueError, RecursionError):
+        return False
+    return False

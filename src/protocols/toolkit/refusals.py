@@ -6,7 +6,7 @@ MiniMax's `base_resp`, a gateway's `{fault}`, and a page of HTML.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -27,13 +27,14 @@ from ..errors import (
     brief,
 )
 from .http import Headers, content_type, get_header
-from .json import decode_json, is_list, is_object, is_whole_json
+from .json import decode_json, is_cut_json, is_list, is_object, is_whole_json
 
 __all__ = [
     "STANDARD",
     "ErrorTable",
     "is_refusal",
     "looks_like_html",
+    "refusal_beside",
     "refusal_of_document",
     "refusal_of_object",
     "refusal_of_response",
@@ -264,6 +265,17 @@ def refusal_of_text(
     return refusal_of_object(value, table, data=data, code=code)
 
 
+def refusal_beside(
+    unknown: Iterable[tuple[str, bytes]], table: ErrorTable = STANDARD
+) -> Refused | None:
+    """The error that an object reports beside its content, by a key `error` among those that the
+    format does not know. None: it reports none, or an empty one."""
+    for key, raw in unknown:
+        if key == "error" and (said := _json_value(raw)):
+            return refusal_of_object({"error": said}, table, data=raw)
+    return None
+
+
 def refusal_of_response(
     status: int, headers: Headers, body: bytes, table: ErrorTable = STANDARD
 ) -> Refused:
@@ -337,14 +349,7 @@ def refusal_of_document(body: bytes, table: ErrorTable = STANDARD) -> RemoteProt
 
 def incomplete(body: bytes) -> bool:
     """Whether `body` is the beginning of a JSON document."""
-    try:
-        msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"))
-    except msgspec.DecodeError as error:
-        # msgspec also says so about a lone surrogate at the end of a string.
-        return "truncated" in str(error) and not is_whole_json(body)
-    except (ValueError, RecursionError):
-        return False
-    return False
+    return not is_whole_json(body) and is_cut_json(body)
 
 
 def truncated_document(body: bytes) -> Truncated:

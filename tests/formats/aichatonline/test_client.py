@@ -233,6 +233,11 @@ def test_code_is_a_refusal(said: str, kind: type[Refused]) -> None:
         assert outcome.error.data == said.encode()
 
 
+def test_a_failure_beside_a_text() -> None:
+    said = '{"data": {"message": "a"}, "message": "ok", "error": "it broke"}\n'
+    assert receive(said).refused_by(Refused, "it broke").events == [Text("a")]
+
+
 def test_malformed_line() -> None:
     outcome = receive(line("a"), "data: x\n", line("b")).refused_by(Malformed, "not JSON")
     assert outcome.events == [Text("a")]

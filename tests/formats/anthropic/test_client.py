@@ -758,7 +758,24 @@ def test_odd_values_are_handed_on() -> None:
     odd = said(start(0, type="text", text=["hi"]), text(0, "a"), stop(0))
     assert odd == [Unrecognized(b'["hi"]', "content[0].text"), Text("a")]
     thought = start(0, type="thinking", thinking=5, signature="c2ln")
-    assert said(thought, stop(0)) == [Unrecognized(b"5", "content[0].thinking")]
+    assert said(thought, stop(0)) == [
+        Unrecognized(b"5", "content[0].thinking"),
+        Unrecognized(b'"c2ln"', "content[0].signature"),
+    ]
+    thought = start(0, type="thinking", thinking="t", signature=[1], new=2)
+    assert said(thought, stop(0)) == [
+        *(Reasoning("t"), Unrecognized(b"[1]", "content[0].signature")),
+        Unrecognized(b"2", "content[0].new"),
+    ]
+    details = event("message_delta", delta={"stop_reason": "refusal", "stop_details": {"new": 1}})
+    assert said(details) == [Unrecognized(b"1", "delta.stop_details.new")]
+    details = event("message_delta", delta={"stop_details": "x"})
+    assert said(details) == [Unrecognized(b'"x"', "delta.stop_details")]
+    nameless = said(start(0, type="tool_use", id=[1], name={"a": 1}, input={}), stop(0))
+    assert nameless[:3] == [
+        ToolCallStart(0, "", ""),
+        *(Unrecognized(b"[1]", "content[0].id"), Unrecognized(b'{"a": 1}', "content[0].name")),
+    ]
     end = call("tool_use", input=False).events[-3]
     assert end == ToolCallEnd(0, "t", "f", "false", False)
     bare = event("content_block_delta", index=0)
@@ -785,6 +802,32 @@ def test_pieces_of_what_is_spoiled_are_handed_on() -> None:
     found = said(block, *pieces, last, stop(0))
     assert all(isinstance(event, Unrecognized) for event in found)
     assert b":1}" in b"".join(e.raw for e in found if isinstance(e, Unrecognized))
+
+
+def test_what_else_is_known_of_what_is_spoiled() -> None:
+    """A source, a signature, and further keys of a call."""
+    cited = delta(0, "citations_delta", citation={"url": "u", "encrypted_index": "e"})
+    assert said(CITED, cited, text(0, "a"), delta(0, "new_delta"), stop(0)) == [
+        *(Citation("u"), Text("a"), Unrecognized(b'{"type": "new_delta"}', "content[0].delta")),
+        Unrecognized(b'[{"url":"u","encrypted_index":"e"}]', "content[0].citations"),
+    ]
+    signed = delta(0, "signature_delta", signature="c2ln")
+    assert Unrecognized(b'"c2ln"', "content[0].signature") in said(
+        THINKING, signed, delta(0, "new_delta"), stop(0)
+    )
+
+
+def test_a_start_that_comes_too_late() -> None:
+    outcome = receive(OPEN, text(0, "a"), BEGIN, stop(0), over(), STOP).succeeded()
+    assert outcome.events[0] == Text("a")
+    assert not any(isinstance(e, Start) for e in outcome.events)
+
+
+def test_pieces_after_the_stop_reason() -> None:
+    """They show that the message goes on."""
+    block = start(0, type="tool_use", id="t", name="f", input={})
+    pieces = [delta(0, "input_json_delta", partial_json='{"a":1}')] * 2
+    receive(BEGIN, block, pieces[0], over(), pieces[1]).refused_by(Truncated)
 
 
 def test_half_a_character() -> None:

@@ -495,8 +495,7 @@ def test_a_source_of_a_picture_with_more_than_bytes() -> None:
 def test_something_new(frame: bytes, unknown: Unrecognized) -> None:
     """It is handed on as it came, and the stream goes on."""
     assert said(BEGIN, frame, stop(0), delta(3, text="h"), stop(3), over()) == [
-        *(unknown, Text("h"), STOP),
-        End("terminator" if unknown.place == "metadata.trace" else "finish"),
+        *(unknown, Text("h"), STOP, End("finish")),
     ]
 
 
@@ -640,11 +639,22 @@ def test_a_block_that_begins_again() -> None:
 @pytest.mark.parametrize(
     "type", ["contentBlockDelta", "contentBlockStart", "messageStop", "metadata"]
 )
-@pytest.mark.parametrize("payload", [b"no JSON", b"[]", b""])
-def test_an_event_that_is_no_object(type: str, payload: bytes) -> None:
+@pytest.mark.parametrize("payload", [b"no JSON", b""])
+def test_an_event_that_is_no_json(type: str, payload: bytes) -> None:
     body = BEGIN + delta(0, text="h") + event_frame(type, payload)
     outcome = alike(ask(), Response(body, 200, FRAMES)).refused_by(Malformed)
     assert outcome.events == [START, Text("h")]
+
+
+@pytest.mark.parametrize(
+    "type", ["messageStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata"]
+)
+@pytest.mark.parametrize("payload", [b"[]", b"null", b'"x"', b"1"])
+def test_an_event_that_is_no_object(type: str, payload: bytes) -> None:
+    body = event_frame(type, payload) + delta(0, text="h")
+    assert said(BEGIN, body, over()) == [
+        *(Unrecognized(payload, type), Text("h"), STOP, End("finish"))
+    ]
 
 
 # Usage

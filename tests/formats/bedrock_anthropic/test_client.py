@@ -133,11 +133,16 @@ def test_what_is_not_understood() -> None:
     ]
 
 
-@pytest.mark.parametrize("payload", [b"no JSON", b"{}", b'{"bytes":"?"}', b'{"bytes":1}', b"[]"])
-def test_a_chunk_that_is_none(payload: bytes) -> None:
-    body = chunks(BEGIN, TEXT) + event_frame("chunk", payload)
+def test_a_chunk_that_is_no_json() -> None:
+    body = chunks(BEGIN, TEXT) + event_frame("chunk", b"no JSON")
     outcome = alike(ask(), Response(body, 200, FRAMES)).refused_by(Malformed)
     assert outcome.events == [*START, Text("h")]
+
+
+@pytest.mark.parametrize("payload", [b"{}", b'{"bytes":"?"}', b'{"bytes":1}', b"[]", b"null"])
+def test_a_chunk_that_is_none(payload: bytes) -> None:
+    body = chunks(BEGIN, TEXT) + event_frame("chunk", payload) + chunks(STOP, OVER)
+    assert said(body) == [*START, Text("h"), Unrecognized(payload), *END]
 
 
 def test_a_stream_that_was_cut() -> None:

@@ -414,7 +414,7 @@ def test_what_is_no_json() -> None:
     assert outcome.events == [START, Text("a")]
     assert isinstance(outcome.error, Malformed)
     assert outcome.error.data == b"{nonsense}"
-    receive(begin(), b"data: nonsense\n\n", over()).refused_by(Malformed, "nonsense")
+    assert said(b"data: nonsense\n\n", says("a")) == [Unrecognized(b"nonsense"), Text("a")]
 
 
 def test_further_keys_are_handed_on() -> None:

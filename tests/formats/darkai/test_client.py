@@ -167,6 +167,15 @@ def test_failure_as_an_event(start: bytes, payload: bytes, kind: type[Refused], 
     assert outcome.error.data.strip() == payload
 
 
+def test_a_failure_beside_a_text_and_at_the_end() -> None:
+    end = STREAM_END.replace(b'"stream-end"', b'"stream-end", "error": {"message": "it broke"}')
+    said = b'data: {"event": "text-chunk", "data": {"text": "a"}, "error": %b}\n'
+    for body in (text("a") + end, said % b'"it broke"' + STREAM_END):
+        outcome = receive(body).refused_by(Refused, "it broke")
+        assert outcome.events == [Text("a")]
+    assert receive(said % b"null" + said % b'""' + STREAM_END).succeeded().reply.text == "aa"
+
+
 @pytest.mark.parametrize("ending", ["eof", "close", "disconnect"])
 def test_no_stream_end_is_truncated(ending: Ending) -> None:
     outcome = alike(ask(), Response(text("hel") + text("lo"), ending=ending))

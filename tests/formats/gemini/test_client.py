@@ -238,6 +238,27 @@ def test_several_parts_in_a_chunk() -> None:
     assert said(chunk(*parts)) == [Reasoning("so"), Text("a", part=1), Text("b", part=1)]
 
 
+def test_the_id_may_come_a_chunk_later() -> None:
+    """After a chunk that says nothing; once something is said it is too late."""
+    late = event({"candidates": [candidate(text("b"))], "responseId": "r", "modelVersion": "m"})
+    assert said(event({"candidates": [{"content": {"role": "model"}}]}), late) == [
+        *(Start("r", "m"), Text("b")),
+    ]
+    assert said(chunk(text("")), late) == [Start("r", "m"), Text("b")]
+    assert said(chunk(text("a")), late) == [Text("a"), Text("b")]
+    assert said(chunk(text("a", thought=True)), late) == [Reasoning("a"), Text("b", part=1)]
+
+
+def test_further_keys_of_a_fragment_of_a_call() -> None:
+    first = {"functionCall": {"name": "f", "willContinue": True}}
+    last: Any = {"functionCall": {}, "thoughtSignature": "c2ln", "thought": None}
+    assert said(chunk(first), chunk(last))[1:] == [
+        ToolCallDelta(0, "{}"),
+        Unrecognized(b'"c2ln"', "candidates[0].content.parts.thoughtSignature"),
+        ToolCallEnd(0, "", "f", "{}", complete=True),
+    ]
+
+
 def test_what_is_not_understood_is_handed_on() -> None:
     body = (
         b"data: hello\n\n",
@@ -746,7 +767,9 @@ def test_the_last_count_of_each_kind_counts() -> None:
         *((25, None, 5), (132, 4, 5)),
     ]
     assert usages[-1].raw == {**traffic, "cachedContentTokenCount": 5, **last}
-    assert said(event({"usageMetadata": 1, "responseId": "r"})) == [Start("r", "")]
+    assert said(event({"usageMetadata": 1, "responseId": "r"})) == [
+        *(Start("r", ""), Unrecognized(b"1", "usageMetadata")),
+    ]
     assert said(event({"modelVersion": "m"})) == [Start("", "m")]
     begun = event({"responseId": "r"})
     assert said(begun, begun, chunk(text("a")), begun) == [Start("r", ""), Text("a")]
@@ -946,17 +969,25 @@ def test_places_that_are_all_understood() -> None:
 
 @pytest.mark.parametrize("key", ["citations", "citationSources"])
 def test_recited_sources(key: str) -> None:
-    listed = [
+    listed: list[dict[str, Any]] = [
         {"startIndex": 3, "endIndex": 6, "uri": "https://a.test", "title": "A", "license": "mit"},
         {"uri": "https://b.test"},
         {"endIndex": 3, "uri": "https://c.test"},
     ]
-    body = chunk(text("\u20acabc")), chunk(citationMetadata={key: listed})
-    assert said(*body)[1:] == [
+    told = [
         Citation("https://a.test", "A", start=1, end=4),
         Citation("https://b.test"),
         Citation("https://c.test", start=0, end=1),
     ]
+    place = "candidates[0].citationMetadata"
+    licensed = {key: listed}
+    body = chunk(text("\u20acabc")), chunk(citationMetadata=licensed)
+    assert said(*body)[1:] == [*told, Unrecognized(json.dumps(licensed).encode(), place)]
+    plain = {key: [{k: v for k, v in each.items() if k != "license"} for each in listed]}
+    assert said(body[0], chunk(citationMetadata=plain))[1:] == told
+    for odd in ({key: 5}, {key: ["x"]}, {key: [{"uri": 5}]}, {"new": 1}):
+        raw = json.dumps(odd).encode()
+        assert said(chunk(citationMetadata=odd)) == [Unrecognized(raw, place)]
 
 
 def test_pages_that_were_read() -> None:
@@ -965,8 +996,16 @@ def test_pages_that_were_read() -> None:
         {"retrievedUrl": "https://b.test", "urlRetrievalStatus": "URL_RETRIEVAL_STATUS_ERROR"},
         {"urlRetrievalStatus": "URL_RETRIEVAL_STATUS_SUCCESS"},
     ]
-    context = {"urlMetadata": pages}
-    assert said(chunk(text("a"), urlContextMetadata=context))[1:] == [Citation("https://a.test")]
+    context: Any = {"urlMetadata": pages}
+    place = "candidates[0].urlContextMetadata"
+    assert said(chunk(text("a"), urlContextMetadata=context))[1:] == [
+        Citation("https://a.test"),
+        Unrecognized(json.dumps(context).encode(), place),  # a page could not be read
+    ]
+    for odd in ({"urlMetadata": [{"retrievedUrl": "https://a.test"}]}, {"urlMetadata": {"a": 1}}):
+        raw = json.dumps(odd).encode()
+        assert said(chunk(urlContextMetadata=odd)) == [Unrecognized(raw, place)]
+    context = {"urlMetadata": pages[:1]}
     plain = {"groundingChunks": [web("https://a.test", "A")]}
     body = chunk(groundingMetadata=plain, urlContextMetadata=context)
     assert said(body) == [Citation("https://a.test", "A")]

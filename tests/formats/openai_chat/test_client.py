@@ -240,6 +240,8 @@ KEEPALIVES = [
     b"retry: 1000\n\n",
     b'data: {"choices": []}\n\n',
     b'data: {"choices": [], "usage": null}\n\n',
+    b'data: {"choices": null, "id": "c"}\n\n',
+    b'data: {"choices": [{"delta": {"content": ""}, "logprobs": {"content": []}}]}\n\n',
     b'data: {"choices": [{"index": 0, "delta": {}}]}\n\n',
     b'data: {"choices": [{"index": 0, "delta": {"content": ""}}]}\n\n',
     b'data: {"choices": [{"index": 0, "delta": {"content": null}}]}\n\n',
@@ -602,6 +604,7 @@ def test_usage_without_choices() -> None:
     assert events_of(say("a"), {"usage": {"total_tokens": 1}}, {"usage": 5}, DONE) == [
         Text("a"),
         Usage(total_tokens=1, raw={"total_tokens": 1}),
+        Unrecognized(b"5", "usage"),
     ]
 
 
@@ -1200,7 +1203,8 @@ def test_citations_once_each() -> None:
     def note(url: str, **more: Any) -> dict[str, Any]:
         return {"type": "url_citation", "url_citation": {"url": url, **more}}
 
-    notes = [note("u1", title="one"), note("u2"), {"type": "file"}]
+    nameless = {"url_citation": {"title": "no address"}}
+    notes = [note("u1", title="one"), note("u2"), {"type": "file"}, nameless]
     assert events_of(
         chunk(choice({"content": "a", "annotations": notes}), citations=["u2", "u3", 4]),
         say("b", citations=["u1", "u3"]),
@@ -1213,14 +1217,106 @@ def test_citations_once_each() -> None:
         Citation("u1", "one"),
         Citation("u2"),
         Unrecognized(b'{"type": "file"}', "choices[0].delta.annotations"),
+        Unrecognized(json.dumps(nameless).encode(), "choices[0].delta.annotations"),
         Citation("u3"),
+        Unrecognized(b"4", "citations"),
         Text("b"),
         Text("c"),
+        Citation("u5"),
+        Citation("u4"),
         Text("d"),
         Citation("u6", "six"),
         Citation("u7"),
         Text("e"),
+        Unrecognized(b'{"title":"no address"}', "search_results"),
+        Citation("u8"),
     ]
+
+
+def test_what_stands_beside_the_choices() -> None:
+    """Perplexity says it again and again; Z.ai has addresses by another name."""
+    images = [{"image_url": "https://i"}]
+    beside: Any = {"images": images, "related_questions": ["why?"], "citations": {"x": 1}}
+    found = {"url": "u", "title": "t", "snippet": "s", "date": "2026"}
+    linked = {"link": "l", "title": "m", "content": "c", "media": "web"}
+    assert events_of(
+        say("a", search_results=[found], **beside),
+        say("b", web_search=[linked], **beside),
+        chunk(choice({"content": "c"}), **{**beside, "related_questions": []}),
+        say("d"),
+        DONE,
+    ) == [
+        *(Text("a"), Citation("u", "t", quote="s"), Unrecognized(b'{"x":1}', "citations")),
+        Unrecognized(b'[{"image_url":"https://i"}]', "images"),
+        *(Unrecognized(b'["why?"]', "related_questions"), Text("b"), Citation("l", "m", quote="c")),
+        *(Text("c"), Unrecognized(b"[]", "related_questions"), Text("d")),
+    ]
+
+
+@pytest.mark.parametrize("none", [{}, {"choices": None}])
+def test_what_stands_beside_no_choices(none: Any) -> None:
+    beside = {**none, "citations": ["u"], "images": ["i"]}
+    groq = {**none, "x_groq": {"usage": {"total_tokens": 1}}}
+    assert events_of(say("a"), beside, groq, DONE) == [
+        *(Text("a"), Citation("u"), Unrecognized(b'["i"]', "images")),
+        Usage(total_tokens=1, raw={"total_tokens": 1}),
+    ]
+
+
+def test_choices_that_are_no_list() -> None:
+    alone = {"choices": {"delta": {"content": "b"}}, "usage": {"total_tokens": 1}}
+    assert events_of(say("a"), alone, {"choices": "x", "usage": {"total_tokens": 2}}, DONE) == [
+        *(Text("a"), Text("b"), Usage(total_tokens=1, raw={"total_tokens": 1})),
+        Unrecognized(b'"x"', "choices[0]"),
+        Usage(total_tokens=2, raw={"total_tokens": 2}),
+    ]
+
+
+def test_a_failure_of_minimax_beside_the_choices() -> None:
+    def told(code: int) -> Any:
+        base = {"status_code": code, "status_msg": "output is sensitive"}
+        return {**say("b"), "base_resp": base}
+
+    assert events_of(say("a"), told(0), DONE) == [Text("a"), Text("b")]
+    outcome = receive(say("a"), told(1027), DONE)
+    outcome.refused_by(Refused, "output is sensitive")
+    assert outcome.events == [Text("a"), Text("b")]
+
+
+def test_a_whole_answer_with_an_error_beside_it() -> None:
+    body = {"choices": [{"message": {"content": "a"}}], "error": {"message": "it broke"}}
+    outcome = receive_whole(body, stream=False).refused_by(Refused, "it broke")
+    assert outcome.events == [Text("a")]
+
+
+def test_further_keys_of_sources_pictures_and_thoughts() -> None:
+    note = {"type": "url_citation", "new": 1, "url_citation": {"url": "u", "title": 7, "more": [2]}}
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,eA==", "x": 3}}
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "t", "y": 4}]}
+    place = "choices[0].delta"
+    assert events_of(
+        chunk(choice({"annotations": [note], "images": [picture], "content": [thought]})), DONE
+    ) == [
+        Unrecognized(json.dumps(thought).encode(), f"{place}.content"),
+        Image(b"x", "image/png"),
+        Unrecognized(b"3", f"{place}.images.x"),
+        Citation("u", "7"),
+        Unrecognized(b"1", f"{place}.annotations.new"),
+        Unrecognized(b"[2]", f"{place}.annotations.more"),
+    ]
+
+
+def test_further_keys_of_a_reasoning_detail() -> None:
+    detail = {"type": "reasoning.text", "text": "t", "new": 1}
+    assert events_of(chunk(choice({"reasoning_details": [detail]})), DONE) == [
+        Reasoning("t"),
+        Native("openai_chat", msgspec.json.encode({"reasoning_details": [detail]})),
+    ]
+
+
+def test_quirk_50_thoughts_that_differ() -> None:
+    both = {"reasoning": "a", "reasoning_content": "b"}
+    assert events_of(chunk(choice(both)), DONE) == [Reasoning("b"), Reasoning("a")]
 
 
 def test_citations_of_a_place_in_the_text() -> None:
@@ -1558,7 +1654,7 @@ def test_malformed_chunks(payload: str) -> None:
 @pytest.mark.parametrize(
     ("payload", "events"),
     [
-        ('{"choices": 1}', [Unrecognized(b'{"choices": 1}')]),
+        ('{"choices": 1}', [Unrecognized(b"1", "choices[0]")]),
         ('{"choices": [1]}', [Unrecognized(b"1", "choices[0]")]),
         ('{"choices": [{"index": "0"}]}', []),
         ('{"choices": [{"index": [], "delta": {"content": "a"}}]}',

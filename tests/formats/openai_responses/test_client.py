@@ -436,8 +436,51 @@ def test_an_item_at_the_place_of_another() -> None:
     assert Unrecognized(json.dumps(delta(0, "c")).encode()) in outcome.events
 
 
+@pytest.mark.parametrize(
+    "cut", [{"status": "failed"}, {"status": "cancelled"}, {"error": {"message": "no"}}]
+)
+def test_a_call_that_failed(cut: Any) -> None:
+    outcome = hear(CREATED, done(0, call('{"x":1}', **cut)), over()).succeeded()
+    assert ToolCallEnd(0, "c", "f", '{"x":1}', complete=False) in outcome.events
+
+
+def test_an_item_that_is_done_as_another_type() -> None:
+    """Both have the same id, and both are told."""
+    search = {"type": "web_search_call", "id": "m1", "action": {"query": "q"}}
+    first = {"type": ["message"], "id": "m1"}
+    outcome = hear(CREATED, added(0, first), done(0, search), over()).succeeded()
+    assert outcome.events == [
+        *(Start("r", "m"), Native(DIALECT, json.dumps(search).encode(), part=1)),
+        *(Unrecognized(json.dumps(first).encode(), "output[0]"), *COMPLETED),
+    ]
+
+
+@pytest.mark.parametrize("key", ["name", "call_id"])
+def test_a_call_whose_name_or_id_is_no_text(key: str) -> None:
+    odd = call("{}", **{key: {"a": 1}})
+    for events in ([done(0, odd), over()], [added(0, odd), over()], [over(output=[odd])]):
+        found = said(hear(CREATED, *events).succeeded())
+        assert Unrecognized(b'{"a":1}', f"output[0].{key}") in found
+
+
+def test_an_annotation_that_names_no_source() -> None:
+    event: Any = {
+        "type": "response.output_text.annotation.added",
+        "output_index": 0,
+        "annotation": {"url": 5, "start_index": 1},
+    }
+    assert said(hear(CREATED, delta(0, "a"), event, over())) == [
+        *(Text("a"), Unrecognized(json.dumps(event).encode())),
+    ]
+    event["annotation"]["title"] = "t"
+    assert said(hear(CREATED, delta(0, "a"), event, over())) == [
+        *(Text("a"), Citation(title="t", start=1), Unrecognized(json.dumps(event).encode())),
+    ]
+
+
 def test_a_stream_that_goes_on_in_the_middle() -> None:
-    """A resumed one begins at any number; of what came before it knows what the items say."""
+    """A resumed one begins at any number; of what came before it knows what the items say. Its id
+    comes too late for a Start."""
     outcome = hear(
         delta(0, "b", sequence_number=7),
         done(0, message(written("ab"))),
@@ -449,7 +492,7 @@ def test_a_stream_that_goes_on_in_the_middle() -> None:
         *(Text("b"), Unrecognized(b"ab", "output[0].text")),
         *(ToolCallStart(0, "", "", part=1), ToolCallDelta(0, '":1}')),
         Unrecognized(b'{"x":1}', "output[1].arguments"),
-        *(Start("r", "m"), ToolCallEnd(0, "c", "f", '":1}', False)),
+        ToolCallEnd(0, "c", "f", '":1}', False),
         *(Finish("completed", "tool_call"), End("terminator")),
     ]
 
@@ -858,7 +901,6 @@ def test_a_custom_call_that_nobody_asked_for() -> None:
     ).succeeded()
     assert outcome.events == [
         Native(DIALECT, json.dumps(item).encode()),
-        Start("r", "m"),
         *COMPLETED,
     ]
 

@@ -10,7 +10,14 @@ FINISHES: dict[str, FinishKind] = {
     "tokens": "length",
     "broken": "error",
     "Own": "stop",
+    "ERROR_LIMIT": "length",  # its own meaning counts
+    "ABORT_OR_NOT": "",
 }
+FAILURES = (
+    *("error", "ABORT", "aborted", "cancelled", "canceled", "failed", "failure", "engine_error"),
+    *("timeout", "timed_out", "TIME_OUT", "MALFORMED_FUNCTION_CALL", "interrupted", "expired"),
+    *("overloaded", "service_unavailable"),
+)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +30,10 @@ FINISHES: dict[str, FinishKind] = {
         ("whim", True, ""),
         ("Own", False, "stop"),
         ("own", False, ""),
+        ("", False, ""),
+        ("ERROR_LIMIT", False, "length"),
+        ("ABORT_OR_NOT", False, ""),
+        *((word, True, "error") for word in FAILURES),
     ],
 )
 def test_the_kind(reason: str, called: bool, kind: FinishKind) -> None:

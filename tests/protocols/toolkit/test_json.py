@@ -14,6 +14,7 @@ from tokenwire.protocols.toolkit.json import (
     Lenient,
     count_in,
     decode_json,
+    is_cut_json,
     is_list,
     is_object,
     is_whole_json,
@@ -52,6 +53,29 @@ ANY = msgspec.json.Decoder()
 def test_decode_json(payload: bytes, value: Any) -> None:
     assert decode_json(ANY, payload) == value
     assert is_whole_json(payload)
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"{", b"[1", b"[1.", b"[-", b"[2e", b'["a', b"[NaN", b"tr"]
+)
+def test_the_beginning_of_json(payload: bytes) -> None:
+    assert is_cut_json(payload)
+
+
+@pytest.mark.parametrize("payload", [b"{}", b"1", b"-", b"nope", b"[1}", b"[" * 100_000])
+def test_what_is_no_beginning_of_json(payload: bytes) -> None:
+    assert not is_cut_json(payload)
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "1" * 5000, "1" * 400 + ".5"])
+def test_a_number_that_is_too_large_becomes_text(number: str) -> None:
+    payload = f'{{"a": {number}, "b": [1, -2.5e3, "{number}"]}}'.encode()
+    assert decode_json(ANY, payload) == {"a": number, "b": [1, -2500.0, number]}
+
+
+def test_a_number_that_is_none() -> None:
+    with pytest.raises(Malformed):
+        decode_json(ANY, b"[NaN, 007]")
 
 
 NOT_JSON = (b"", b"{", b'{"x": 1', b'{"x": 1}}', b"data", b"[NaN", b"'x'", b"\xff", b'"a\nb"')

@@ -521,7 +521,14 @@ def test_a_document_that_is_no_json() -> None:
     assert str(error) == "not JSON: b'{]'"
 
 
-@pytest.mark.parametrize("body", [b"{", b'{"a', b'{"a": "\xe2\x80', b"[1,", b"[" * 9, b"", b"tru"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"{", b'{"a', b'{"a": "\xe2\x80', b"[1,", b"[" * 9, b"", b"tru"),
+        *(b"[-", b"[1.", b"[1e", b"[1e-", b"[NaN, ", rb'["\ud83d", "a'),
+        b"[" + b"[" * 99 + b"]" * 99,
+    ],
+)
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 def test_incomplete(body: bytes, mark: bytes) -> None:
     assert incomplete(mark + body)

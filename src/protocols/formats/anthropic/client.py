@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from ...blocks import Block, BlockKind, BlockReader
+from ...dialect import words
 from ...errors import BadRequest, Malformed, Overloaded, RateLimited, UnexpectedContent
 from ...events import (
     Citation,
@@ -24,9 +25,14 @@ from ...events import (
     Usage,
 )
 from ...question import Question
-from ...step import EventStep, Step
+from ...step import EventStep, Step, type_of
 from ...toolkit.json import count_in, decode_json, is_list, is_object
-from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object, refusal_of_text
+from ...toolkit.refusals import (
+    ErrorTable,
+    is_refusal,
+    refusal_of_object,
+    refusal_of_text,
+)
 from ...toolkit.toolcalls import is_json_object
 from .request import encode_chat
 from .wire import (
@@ -42,6 +48,7 @@ from .wire import (
     events,
     message_deltas,
     messages,
+    stop_details,
 )
 
 __all__ = ["ERRORS", "PATH", "UNSIGNED", "AnthropicStep", "usage_of"]
@@ -89,10 +96,8 @@ class AnthropicStep(EventStep):
         self._plain: Block | None = None  # the open text, if the pieces of it are all it has
 
     def is_ping(self, data: bytes, type: str) -> bool:
-        if type in self.pings:
-            return _type_of(data) in ("", "ping")
-        # Its name may be missing.
-        return type == "message" and b'"ping"' in data[:1000] and _type_of(data) == "ping"
+        # One with such a name may be another one, as its data says.
+        return super().is_ping(data, type) and type_of(data) in (*self.pings, "")
 
     def payloads(self, payloads: list[bytes], events: list[Event]) -> None:
         plain = self._plain
@@ -126,7 +131,10 @@ class AnthropicStep(EventStep):
 
     def document(self, body: bytes, events: list[Event]) -> Step | None:
         value = decode_json(_value, body)
-        if not is_object(value) or not is_list(value.get("content")):
+        told = is_object(value) and (
+            is_list(value.get("content")) or value.get("type") == "message"
+        )
+        if not told:
             if is_refusal(value, self.errors):
                 raise refusal_of_object(value, self.errors, data=body)
             raise UnexpectedContent("a JSON document that is no message", data=body)
@@ -176,6 +184,7 @@ class AnthropicStep(EventStep):
         event, _ = events.decode(data)
         match event.type:
             case "content_block_delta" if bytes(event.delta):
+                self._go_on()
                 self._take_odd_delta(event.index, bytes(event.delta), out)
             case "content_block_start" if bytes(event.content_block):
                 self._start(event.index, bytes(event.content_block), out)
@@ -193,9 +202,16 @@ class AnthropicStep(EventStep):
             case "error":
                 raise refusal_of_text(data, self.errors)
             case _:
-                if not event.type and is_refusal(decode_json(_value, data), self.errors):
+                # What has a name of its own is about something else, even if it has a message.
+                nameless = type in (USUAL, "message") and is_refusal(
+                    decode_json(_value, data), self.errors
+                )
+                if not event.type and (event.error or nameless):
                     raise refusal_of_text(data, self.errors)
                 out.append(Unrecognized(data))
+                return
+        if event.error:
+            raise refusal_of_object({"error": event.error}, self.errors, data=data)
 
     # The message
 
@@ -208,16 +224,15 @@ class AnthropicStep(EventStep):
                 raise Malformed("a second message_start, of another message", data=raw)
             return
         self._id = id
-        if id or model:
+        if (id or model) and not self._reader.begun:  # else it is too late for one
             events.append(Start(id, model))
         for block in message.content or ():
             self._start(None, bytes(block), events, whole=True)
         if message.usage is not None:
             # As a stream begins, the output is a placeholder.
             self._take_usage(message.usage, bool(message.stop_reason), events)
-        self._stop(message.stop_reason, message.stop_sequence, message.stop_details, events)
-        for key, value in unknown:
-            events.append(Unrecognized(value, f"{place}{key}"))
+        self._stop(message, place, events)
+        self._reader.hand_on(unknown, place, self.errors, events)
 
     def _end_message(self, raw: bytes, usage: dict[str, Any] | None, events: list[Event]) -> None:
         if raw[:1] not in (b"", b"{"):
@@ -228,8 +243,8 @@ class AnthropicStep(EventStep):
             self._close_all(events)
         if usage is not None:
             self._take_usage(usage, "output_tokens" in usage, events)
-        self._stop(delta.stop_reason, delta.stop_sequence, delta.stop_details, events)
-        events += [Unrecognized(value, f"delta.{key}") for key, value in unknown]
+        self._stop(delta, "delta.", events)
+        self._reader.hand_on(unknown, "delta.", self.errors, events)
 
     def _close_all(self, events: list[Event]) -> None:
         """The message is over: a block that max_tokens cut has no stop of its own."""
@@ -243,17 +258,21 @@ class AnthropicStep(EventStep):
         self._counted = self._counted or final
         events.append(usage_of(self._usage, self._counted))
 
-    def _stop(
-        self, reason: str | None, sequence: str | None, details: Any, events: list[Event]
-    ) -> None:
+    def _stop(self, said: Any, place: str, events: list[Event]) -> None:
+        """Why the message is over, if `said`, the message or a delta of it at `place`, tells."""
         reader = self._reader
-        if reason:
-            reader.finish_reason = reason
+        if said.stop_reason:
+            reader.finish_reason = said.stop_reason
             self.evidence = "finish"
-        if sequence:
-            reader.detail = sequence
-        if details is None:
+        if said.stop_sequence:
+            reader.detail = said.stop_sequence
+        raw = bytes(said.stop_details)
+        if raw[:1] != b"{":
+            if raw:
+                events.append(Unrecognized(raw, f"{place}stop_details"))
             return
+        details, unknown = stop_details.decode(raw)
+        reader.hand_on(unknown, f"{place}stop_details.", self.errors, events)
         if details.category:
             reader.detail = str(details.category)
         if details.explanation and not self._refused:
@@ -261,6 +280,11 @@ class AnthropicStep(EventStep):
             reader.whole(Refusal, self._refused, events)
 
     # Its blocks
+
+    def _go_on(self) -> None:
+        """If there was a stop reason, the message goes on after all."""
+        if self.evidence == "finish":
+            self.evidence = None
 
     def _start(
         self, number: int | None, raw: bytes, events: list[Event], whole: bool = False
@@ -273,8 +297,7 @@ class AnthropicStep(EventStep):
             return None
         if (open := reader.find(number)) is not None:  # it has no stop
             self._close(open, events)
-        if self.evidence == "finish":
-            self.evidence = None  # it goes on after all
+        self._go_on()
         form = decode_json(decode_fields, raw)
         match _text(form, "type"):
             case "text":
@@ -290,11 +313,17 @@ class AnthropicStep(EventStep):
                 reader.piece(block, _text(form, "text"), events)
             case "thinking":
                 block = reader.open(number, Reasoning, events)
-                block.form = {} if self._odd(form, "thinking", number, events) else form
+                if self._odd(form, "thinking", number, events):
+                    _hand_on_rest(form, number, events)
+                    form = {}
+                block.form = form
                 reader.piece(block, _text(form, "thinking"), events)
             case "tool_use":
                 id, name = _text(form, "id"), _text(form, "name")
                 block = reader.open(number, ToolCallStart, events, id=id, name=name)
+                for key, told in (("id", id), ("name", name)):
+                    if not told:
+                        self._odd(form, key, number, events)
                 plain = {"type", "id", "name", "input"}
                 if _value_of(form, "caller") == {"type": "direct"}:  # as most are
                     plain.add("caller")
@@ -323,6 +352,9 @@ class AnthropicStep(EventStep):
         elif form and block.kind is Reasoning:
             form["thinking"] = block.text
             if _text(form, "signature") in ("", UNSIGNED):
+                if not self._odd(form, "signature", block.number, events):
+                    form.pop("signature", None)
+                _hand_on_rest(form, block.number, events)
                 block.form = {}  # it means nothing to the service, which has not signed it
         elif form and block.pieces:  # the input of a tool
             if is_json_object(block.text):
@@ -334,7 +366,9 @@ class AnthropicStep(EventStep):
     def _spoil(self, block: Block, events: list[Event]) -> None:
         """Something of a block is not understood, so it has no native form: what is known of it by
         nothing else is handed on."""
-        if block.kind is Native and block.form:
+        if block.kind is not Native:
+            _hand_on_rest(block.form, block.number, events)
+        elif block.form:
             place = f"content[{block.number}]"
             events.append(Unrecognized(msgspec.json.encode(block.form), place))
             if block.pieces:
@@ -389,7 +423,7 @@ class AnthropicStep(EventStep):
                 said = {"content": delta.content, "encrypted_content": delta.encrypted_content}
                 form.update((key, value) for key, value in said.items() if bytes(value))
         if unknown:
-            events += [Unrecognized(value, f"{place}.{key}") for key, value in unknown]
+            self._reader.hand_on(unknown, f"{place}.", self.errors, events)
             self._spoil(block, events)
 
     def _cite(self, block: Block, raw: bytes, events: list[Event]) -> None:
@@ -415,6 +449,9 @@ _STARTS: dict[Any, bytes] = {
 }
 """The blocks that may begin with a piece."""
 
+_TOLD = words("type text thinking id name input")
+"""The keys of a block that other events tell."""
+
 _BLOCKS_OF: dict[str, tuple[BlockKind, ...]] = {
     "text_delta": (Text,),
     "thinking_delta": (Reasoning,),
@@ -426,18 +463,19 @@ _BLOCKS_OF: dict[str, tuple[BlockKind, ...]] = {
 """The blocks that a piece can be of."""
 
 
+def _hand_on_rest(form: dict[str, Any], number: int, events: list[Event]) -> None:
+    """What other events do not tell of the native form of a block, which has none after all."""
+    for key, value in form.items():
+        raw = msgspec.json.encode(value)
+        if key not in _TOLD and raw not in (b"null", b"[]", b'""'):
+            events.append(Unrecognized(raw, f"content[{number}].{key}"))
+
+
 def _takes(block: Block, piece: str) -> bool:
     """Whether a block can have a piece of this type: of some only the native form has it, which a
     block that is not understood has no more."""
     told = bool(block.form) or not (block.kind is Native or piece == "signature_delta")
     return told and block.kind in _BLOCKS_OF.get(piece, ())
-
-
-def _type_of(data: bytes) -> str:
-    try:
-        return events.decode(data)[0].type
-    except Malformed:
-        return ""
 
 
 def _value_of(fields: Mapping[str, Any], key: str) -> Any:

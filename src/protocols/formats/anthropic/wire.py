@@ -24,6 +24,7 @@ __all__ = [
     "events",
     "message_deltas",
     "messages",
+    "stop_details",
 ]
 
 USUAL = "content_block_delta"
@@ -63,11 +64,13 @@ class InputDelta(
 class _TextEvent(msgspec.Struct, tag="content_block_delta", tag_field="type", gc=False):
     delta: TextDelta
     index: int | None = None
+    error: None = None
 
 
 class _DeltaEvent(msgspec.Struct, tag="content_block_delta", tag_field="type", gc=False):
     delta: TextDelta | ThinkingDelta | InputDelta
     index: int | None = None
+    error: None = None
 
 
 decode_text_event = msgspec.json.Decoder(_TextEvent).decode
@@ -84,6 +87,7 @@ class _Event(msgspec.Struct):
     content_block: msgspec.Raw = _NOTHING
     delta: msgspec.Raw = _NOTHING
     usage: dict[str, Any] | None = None
+    error: Any = None
 
 
 class _Delta(msgspec.Struct):
@@ -102,6 +106,7 @@ class _Delta(msgspec.Struct):
 class _StopDetails(msgspec.Struct):
     """Why the model declined."""
 
+    type: Any = None
     category: Any = None
     explanation: Any = None
 
@@ -111,7 +116,7 @@ class _MessageDelta(msgspec.Struct):
 
     stop_reason: str | None = None
     stop_sequence: str | None = None
-    stop_details: _StopDetails | None = None
+    stop_details: msgspec.Raw = _NOTHING
 
 
 class _Message(msgspec.Struct):
@@ -122,13 +127,14 @@ class _Message(msgspec.Struct):
     content: list[msgspec.Raw] | None = None
     stop_reason: str | None = None
     stop_sequence: str | None = None
-    stop_details: _StopDetails | None = None
+    stop_details: msgspec.Raw = _NOTHING
     usage: dict[str, Any] | None = None
 
 
 events = Lenient(_Event)
 deltas = Lenient(_Delta, words("estimated_tokens"))
 message_deltas = Lenient(_MessageDelta)
+stop_details = Lenient(_StopDetails)
 messages = Lenient(
     _Message,
     words("type role context_management diagnostics input_transformations service_tier"),

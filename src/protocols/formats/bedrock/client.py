@@ -12,6 +12,7 @@ import msgspec
 
 from ...aws import ERRORS, REQUEST_ID
 from ...blocks import Block, BlockKind, BlockReader
+from ...dialect import words
 from ...errors import Malformed
 from ...events import (
     Citation,
@@ -39,10 +40,10 @@ from .wire import (
     calls,
     decode_fields,
     decode_text,
-    decode_usual,
     events,
     messages,
     metadata,
+    usuals,
     wholes,
 )
 
@@ -52,8 +53,16 @@ STREAM, WHOLE = "/model/{model}/converse-stream", "/model/{model}/converse"
 """Where chats are asked, streamed or not."""
 
 _value = msgspec.json.Decoder()
+_EVENTS = words(
+    "messageStart contentBlockStart contentBlockDelta contentBlockStop messageStop metadata"
+)
 _PICTURE = {"format", "source", "bytes"}
 """The keys of a picture, and of its source."""
+_UNTOLD: tuple[dict[str, Any], ...] = (
+    {"reasoningContent": {"reasoningText": {}}},
+    {"citationsContent": {"content": [], "citations": []}},
+)
+"""Native forms of which nothing has been told yet but what other events say."""
 _ABOUT = ("metrics", "performanceConfig", "serviceTier")
 """What is told beside the usage."""
 
@@ -92,43 +101,43 @@ class ConverseStep(FrameStep):
                     if text := piece.delta.text:
                         events.append(Text(text, plain.part))
                     return
+        if type not in _EVENTS or not _holds_object(data):
+            events.append(Unrecognized(data, type))
+            return
         match type:
             case "contentBlockDelta":
                 try:
-                    usual = decode_usual(data)
+                    usual = usuals.decode(data)
                 except (ValueError, RecursionError):
                     usual = None
                 if usual is None or not self._take_usual(usual, events):
                     self._take_event(data, type, events)
             case "metadata":
-                self._count(data, events)
+                self._counted = self._count(data, events)
                 if self.evidence is not None:
                     self.evidence = "terminator"
-                self._counted = True
-            case "contentBlockStart" | "contentBlockStop" | "messageStop":
-                self._take_event(data, type, events)
-            case "messageStart":
-                pass
             case _:
-                events.append(Unrecognized(data, type))
+                self._take_event(data, type, events)
 
     def document(self, body: bytes, events: list[Event]) -> Step | None:
         value = decode_json(_value, body)
         output = value.get("output") if is_object(value) else None
-        if not is_object(output) or not is_object(output.get("message")):
+        told = is_object(output) and is_object(output.get("message"))
+        if not told and not (is_object(value) and "stopReason" in value):
             if is_refusal(value, self.errors):
                 raise refusal_of_object(value, self.errors, data=body)
             raise Malformed("a JSON document without an output", data=body)
         if self._id:
             self._begin(events)
-        fields = decode_json(decode_fields, body)
-        told = decode_json(decode_fields, bytes(fields["output"]))
-        message, unknown = messages.decode(bytes(told.pop("message")))
-        for number, block in enumerate(message.content or ()):
-            self._take_block(number, bytes(block), events)
-        events += [Unrecognized(value, f"output.message.{key}") for key, value in unknown]
-        events += [Unrecognized(bytes(value), f"output.{key}") for key, value in told.items()]
-        whole, _ = wholes.decode(body)
+        whole, unknown = wholes.decode(body)
+        for key, raw in _members(bytes(whole.output), "output", events):
+            if key == "message" and raw[:1] == b"{":
+                self._take_message(raw, events)
+            else:
+                events.append(Unrecognized(raw, f"output.{key}"))
+        self._reader.hand_on(
+            [(key, raw) for key, raw in unknown if key == "stopReason"], "", self.errors, events
+        )
         self._count(body, events, ignored=("output", "stopReason", "additionalModelResponseFields"))
         self._stop(whole.stopReason, bytes(whole.additionalModelResponseFields), events)
         if self.evidence is not None:
@@ -146,9 +155,17 @@ class ConverseStep(FrameStep):
         events.append(Start(self._id, self._model))
         self._id = ""
 
+    def _take_message(self, raw: bytes, events: list[Event]) -> None:
+        """The message of a whole answer."""
+        message, unknown = messages.decode(raw)
+        for number, block in enumerate(message.content or ()):
+            self._take_block(number, bytes(block), events)
+        self._reader.hand_on(unknown, "output.message.", self.errors, events)
+
     def _take_event(self, data: bytes, type: str, out: list[Event]) -> None:
         """An event that is not one of the usual ones."""
-        event, _ = events.decode(data)
+        event, unknown = events.decode(data)
+        self._reader.hand_on(unknown, f"{type}.", self.errors, out)
         reader = self._reader
         block = reader.find(event.contentBlockIndex)
         number = event.contentBlockIndex
@@ -162,10 +179,12 @@ class ConverseStep(FrameStep):
             case "contentBlockStop":
                 if block is not None:
                     self._close(block, out)
-            case _:
+            case "messageStop":
                 for each in reader.opened:
                     self._close(each, out)
                 self._stop(event.stopReason, bytes(event.additionalModelResponseFields), out)
+            case _:
+                pass
 
     def _stop(self, reason: str, fields: bytes, events: list[Event]) -> None:
         """The message is over. `fields` are those of the model's own that the caller asked for."""
@@ -178,15 +197,15 @@ class ConverseStep(FrameStep):
             self._reader.finish_reason = reason
             self.evidence = "terminator" if self._counted else "finish"
 
-    def _count(self, data: bytes, events: list[Event], ignored: tuple[str, ...] = ()) -> None:
-        """The metadata, of an event or of a whole answer."""
+    def _count(self, data: bytes, events: list[Event], ignored: tuple[str, ...] = ()) -> bool:
+        """The metadata, of an event or of a whole answer. Returns whether the usage is there."""
         told, unknown = metadata.decode(data)
         about = {key: value for key in _ABOUT if (value := getattr(told, key)) is not None}
         if told.usage is not None or about:
             events.append(_usage_of({**(told.usage or {}), **about}))
-        for key, value in unknown:
-            if key not in ignored:
-                events.append(Unrecognized(value, f"metadata.{key}"))
+        further = [(key, value) for key, value in unknown if key not in ignored]
+        self._reader.hand_on(further, "metadata.", self.errors, events)
+        return told.usage is not None
 
     # Its blocks
 
@@ -257,9 +276,12 @@ class ConverseStep(FrameStep):
     def _take_delta(self, number: int, raw: bytes, events: list[Event]) -> None:
         """A piece that is rare, or has something that is not understood, or no block."""
         place = f"content[{number}].delta"
-        for kind, inner in _members(raw, place, events):
+        members = _members(raw, place, events)
+        if len(members) == 1 and self._take_alone(number, *members[0], events):
+            return
+        for kind, inner in members:
             if not self._take_member(number, kind, inner, events):
-                events.append(Unrecognized(inner, f"{place}.{kind}"))
+                self._reader.hand_on([(kind, inner)], f"{place}.", self.errors, events)
                 self._spoil(number, events)
 
     def _take_member(self, number: int, kind: str, raw: bytes, events: list[Event]) -> bool:
@@ -282,6 +304,15 @@ class ConverseStep(FrameStep):
                 return self._draw(block, value, len(raw))
             case _:  # the usual ones, of which something is not
                 return False
+
+    def _take_alone(self, number: int, kind: str, raw: bytes, events: list[Event]) -> bool:
+        """The only member of a piece that is not null. Returns whether it is a usual one."""
+        piece = b'{"contentBlockIndex":%d,"delta":{"%b":%b}}' % (number, kind.encode(), raw)
+        try:
+            usual = decode_json(usuals, piece)
+        except Malformed:
+            return False
+        return self._take_usual(usual, events)
 
     def _think(self, number: int, value: Any, events: list[Event]) -> bool:
         """What a block of thoughts has beside them: a signature, or nothing but a hidden thought
@@ -371,10 +402,10 @@ class ConverseStep(FrameStep):
         """Something of a block is not understood, so it has no native form: what is known of it by
         nothing else is handed on."""
         block = self._reader.find(number)
-        if block is not None and block.kind is Native and block.form:
+        if block is not None and block.form and block.form not in _UNTOLD:
             place = f"content[{number}]"
             events.append(Unrecognized(msgspec.json.encode(block.form), place))
-            if block.pieces:
+            if block.kind is Native and block.pieces:
                 events.append(Unrecognized(block.text.encode(), f"{place}.input"))
         self._reader.spoil(number)
 
@@ -432,6 +463,11 @@ class ConverseStep(FrameStep):
                 reader.whole(Native, "", events, form=value)
             case _:
                 events.append(Unrecognized(raw, f"content[{number}]"))
+
+
+def _holds_object(data: bytes) -> bool:
+    """Whether a payload is an object. Raises Malformed if it is no JSON."""
+    return data.lstrip()[:1] == b"{" or is_object(decode_json(_value, data))
 
 
 def _members(raw: bytes, place: str, events: list[Event]) -> list[tuple[str, bytes]]:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from ...dialect import words
 from ...toolkit.json import Lenient
 
 __all__ = [
@@ -19,10 +20,10 @@ __all__ = [
     "calls",
     "decode_fields",
     "decode_text",
-    "decode_usual",
     "events",
     "messages",
     "metadata",
+    "usuals",
     "wholes",
 ]
 
@@ -56,28 +57,31 @@ class _TextDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     text: str
 
 
-class _TextEvent(msgspec.Struct, gc=False):
-    """A piece of a text."""
+class _TextEvent(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """A piece of a text. `p` is padding."""
 
     delta: _TextDelta
     contentBlockIndex: int | None = None  # noqa: N815
+    p: Any = None
 
 
-class Usual(msgspec.Struct, gc=False):
-    """A usual `contentBlockDelta`. Its further keys are padding."""
+class Usual(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """A usual `contentBlockDelta`. `p` is padding."""
 
     delta: _Delta
     contentBlockIndex: int | None = None  # noqa: N815
+    p: Any = None
 
 
 decode_text = msgspec.json.Decoder(_TextEvent).decode
-decode_usual = msgspec.json.Decoder(Usual).decode
+usuals = msgspec.json.Decoder(Usual)
 decode_fields = msgspec.json.Decoder(Fields)
 
 
 class _Event(msgspec.Struct):
-    """An event of any type but `metadata`. Its further keys are about the event (`p`, padding)."""
+    """An event of any type but `metadata`."""
 
+    role: Any = None
     contentBlockIndex: int | None = None  # noqa: N815
     start: msgspec.Raw = _NOTHING
     delta: msgspec.Raw = _NOTHING
@@ -105,9 +109,9 @@ class _Metadata(msgspec.Struct):
 
 
 class _Whole(_Metadata):
-    """A whole answer, but for its message."""
+    """A whole answer."""
 
-    output: Any = None
+    output: msgspec.Raw = _NOTHING
     stopReason: str = ""  # noqa: N815
     additionalModelResponseFields: msgspec.Raw = _NOTHING  # noqa: N815
 
@@ -118,7 +122,7 @@ class _Output(msgspec.Struct):
 
 
 calls = Lenient(Call)
-events = Lenient(_Event)
+events = Lenient(_Event, words("p"))
 metadata = Lenient(_Metadata)
 wholes = Lenient(_Whole)
 messages = Lenient(_Output)

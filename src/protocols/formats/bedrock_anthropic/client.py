@@ -11,7 +11,7 @@ from ...errors import Malformed
 from ...events import Event, Unrecognized
 from ...question import Question
 from ...step import FrameStep, Step
-from ...toolkit.json import decode_json
+from ...toolkit.json import decode_json, is_object
 from ..anthropic.client import AnthropicStep
 
 __all__ = ["InvokeStep"]
@@ -24,6 +24,7 @@ class _Chunk(msgspec.Struct):
 
 
 _chunk = msgspec.json.Decoder(_Chunk)
+_value = msgspec.json.Decoder()
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _OWN = b'"amazon-bedrock-'
 """How the keys begin that Bedrock adds to the vendor's events."""
@@ -45,8 +46,8 @@ class InvokeStep(FrameStep):
             events.append(Unrecognized(data, type))
             return
         payload = _payload_of(data)
-        if payload[:1] != b"{":  # the text of an agent
-            events.append(Unrecognized(payload))
+        if payload is None or payload[:1] != b"{":  # an agent's is text
+            events.append(Unrecognized(data if payload is None else payload))
             return
         if _OWN in payload:
             for key, value in decode_json(_fields, payload).items():
@@ -66,11 +67,11 @@ class InvokeStep(FrameStep):
         self.failure = self._inner.failure
 
 
-def _payload_of(data: bytes) -> bytes:
-    """What is in a chunk. Some emulators put the event there as it is."""
+def _payload_of(data: bytes) -> bytes | None:
+    """What is in a chunk: an event, as a rule. Some emulators put that there as it is. None: it is
+    neither."""
     try:
         return decode_json(_chunk, data).bytes
     except Malformed:
-        if "type" in decode_json(_fields, data):
-            return data
-        raise
+        value = decode_json(_value, data)
+    return data if is_object(value) and "type" in value else None

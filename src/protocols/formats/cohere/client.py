@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from ...blocks import Block, BlockKind, BlockReader
-from ...errors import ContentFiltered, Malformed, Refused, UnexpectedContent
+from ...errors import ContentFiltered, Malformed, UnexpectedContent
 from ...events import (
     Citation,
     Event,
@@ -27,6 +27,7 @@ from ...limits import Parts
 from ...question import Question
 from ...step import EventStep, Step
 from ...toolkit.citations import Citations
+from ...toolkit.finish import kind_of
 from ...toolkit.json import count_in, decode_json, is_object, objects_of, text_of
 from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object
 from .request import DIALECT, encode_chat
@@ -114,7 +115,6 @@ class CohereStep(EventStep):
         self._plan: Block | None = None  # while it goes on
         self._planned = 0  # the part of the plan
         self._citations: Block | None = None
-        self._refused: Refused | None = None
 
     def payloads(self, payloads: list[bytes], events: list[Event]) -> None:
         block = self._text
@@ -142,14 +142,14 @@ class CohereStep(EventStep):
         if data.lstrip()[:1] != b"{":
             # `[DONE]` comes after the end, or too early, and says nothing (quirk 8).
             if data.strip() != b"[DONE]":
-                decode_json(_value, data)
                 events.append(Unrecognized(data))
         else:
             self._take_event(data, "" if type == "message" else type, events)
 
     def document(self, body: bytes, events: list[Event]) -> Step | None:
         value = decode_json(_value, body)
-        if not is_object(value) or not is_object(value.get("message")):
+        told = is_object(value) and (is_object(value.get("message")) or "finish_reason" in value)
+        if not told:
             if is_refusal(value):
                 raise refusal_of_object(value, self.errors, data=body)
             raise UnexpectedContent("a JSON document that is no answer", data=body)
@@ -162,11 +162,8 @@ class CohereStep(EventStep):
 
     def settle(self, proven: bool, events: list[Event]) -> None:
         super().settle(proven, events)
-        reader, refused = self._reader, self._refused
-        if refused is not None and self._finishes.get(reader.finish_reason) != "error":
-            proven = False  # whatever the reason says, no call is whole
-        reader.settle(proven, events)
-        self.failure = refused or reader.failure
+        self._reader.settle(proven, events)
+        self.failure = self._reader.failure
 
     def _take_piece(self, data: bytes, events: list[Event]) -> bool:
         """An event of nothing but some text or thought, which may be large: whether it is one, and
@@ -206,9 +203,9 @@ class CohereStep(EventStep):
             delta, more = deltas.decode(self._object(bytes(said.delta), "delta", out))
             begins = type.endswith("-start")
             self._take_message(bytes(delta.message), "delta.message", said.index, begins, out)
-            out += [Unrecognized(value, f"delta.{key}") for key, value in more]
+            self._reader.hand_on(more, "delta.", self.errors, out)
         self._take_logprobs(bytes(said.logprobs), out)
-        out += [Unrecognized(value, key) for key, value in unknown]
+        self._reader.hand_on(unknown, "", self.errors, out)
 
     def _begin(self, id: Any, events: list[Event]) -> None:
         """The answer begins; nothing in it says which model answers."""
@@ -227,12 +224,12 @@ class CohereStep(EventStep):
         events += [Unrecognized(value, f"{place}{key}") for key, value in unknown]
         reason = said.finish_reason
         words = said.error if isinstance(said.error, str) else ""
-        if said.error or said.error_type or self._finishes.get(reason) == "error":
+        if said.error or said.error_type or kind_of(reason, self._finishes) == "error":
             reason = reason or "ERROR"
             value = {"message": words, "error_type": said.error_type or reason}
             if said.error and not words:
                 value = {"error": said.error}
-            self._refused = refusal_of_object(value, self.errors)
+            self._reader.failure = refusal_of_object(value, self.errors)
         self._reader.finish_reason, self._reader.detail = reason, words
         self.evidence = "terminator"
 
@@ -262,7 +259,7 @@ class CohereStep(EventStep):
             self._take_call(call, where, None if whole else index, begins or whole, out)
         for citation, where, _ in _each(bytes(message.citations), f"{place}.citations"):
             self._cite(citation, where, out)
-        out += [Unrecognized(value, f"{place}.{key}") for key, value in unknown]
+        self._reader.hand_on(unknown, f"{place}.", self.errors, out)
 
     def _index(self, kind: int, index: int | None, begins: bool) -> int:
         """The index of a block; one that is missing is that of the last, or of the next."""

@@ -57,6 +57,10 @@ _NUMBERS = {"1": "STOP", "2": "MAX_TOKENS", "3": "SAFETY", "4": "RECITATION", "5
 _STREAMED = ("partialArgs", "willContinue")
 """Keys of a call whose arguments come in pieces. Its native form has none of them."""
 _PAGE = words("uri title domain")
+_LISTS = words("citations citationSources urlMetadata")
+_TEXTS = words("uri sourceUri title retrievedUrl")
+_CITED = _TEXTS | words("startIndex endIndex")
+_READ = "URL_RETRIEVAL_STATUS_SUCCESS"
 _SOURCES = ("web", "retrievedContext", "maps", "image")
 _value = msgspec.json.Decoder()
 
@@ -74,8 +78,8 @@ class _OpenCall:
 class CandidateReader:
     """Makes events of one candidate.
 
-    `finished`: whether its last word is a reason. `failure` is what that means if it is an error.
-    `finishes` are the reasons that are known.
+    `finished`: whether its last word is a reason, or an error. `failure` is the error that it
+    reports, or what its reason means if it is one. `finishes` are the reasons that are known.
     """
 
     def __init__(
@@ -142,14 +146,17 @@ class CandidateReader:
         finish = finish_of(
             self._reason, self._finishes, bool(self._calls), self._detail, self._index
         )
+        if self._reason:
+            self.failure = self.failure or failure_of(finish)
         if proven:
             kind = finish.kind if self._reason else None
+            if self.failure is not None:
+                kind = "error"
             if self._open is not None and kind != "tool_call":
                 self._open.call.broken = True  # it was cut inside its arguments
             self._close(events)
             events += [call.end(kind, self._index) for call in self._calls]
         if self._reason:
-            self.failure = failure_of(finish)
             events.append(finish)
 
     # Its parts
@@ -231,6 +238,9 @@ class CandidateReader:
         if not said.name:
             if self._open is not None:
                 self._add_fragment(inner, events)
+                for key, value in form.items():
+                    if key != "functionCall" and bytes(value) != b"null":
+                        self._hand_on(bytes(value), f"content.parts.{key}", events)
             elif plain and said == WireCall() and not unknown:
                 return False  # the end of a call that is over
             else:
@@ -335,8 +345,10 @@ class CandidateReader:
             if citation.url or citation.source or citation.title or citation.quote:
                 own = msgspec.structs.replace(citation, index=self._index)
                 self._citations.cite(own, events)
-        if key == "groundingMetadata" and not _is_plain(said, found):
-            # It has what must be shown beside the answer (`searchEntryPoint`), and the queries.
+        plain = _is_plain(said, found) if key == "groundingMetadata" else _is_listed(said)
+        if not plain:
+            # It has what must be shown beside the answer (`searchEntryPoint`), the queries, a
+            # license, or a page that could not be read.
             self._hand_on(raw, key, events)
 
     def _citations_of(self, said: dict[str, Any]) -> Iterator[Citation]:
@@ -448,9 +460,30 @@ def _is_plain(said: dict[str, Any], found: list[Citation]) -> bool:
     )
 
 
+def _is_listed(said: dict[str, Any]) -> bool:
+    """Whether metadata of other kinds is nothing but a list of addresses, which were all told."""
+    lists = [value for value in said.values() if value]
+    return said.keys() <= _LISTS and all(
+        is_list(value) and all(map(_is_address, value)) for value in lists
+    )
+
+
+def _is_address(item: Any) -> bool:
+    """Whether an item is an address with its title and place, or a page that was read."""
+    if not is_object(item):
+        return False
+    told = {key: value for key, value in item.items() if value}
+    read = told.pop("urlRetrievalStatus", None) == _READ or "retrievedUrl" not in told
+    return (
+        read
+        and told.keys() <= _CITED
+        and all(isinstance(told[k], str) for k in _TEXTS & told.keys())
+    )
+
+
 def _addresses_of(said: dict[str, Any]) -> Iterator[Citation]:
     """The pages that were read."""
     for each in _objects(said, "urlMetadata"):
         url, status = each.get("retrievedUrl"), each.get("urlRetrievalStatus")
-        if isinstance(url, str) and status == "URL_RETRIEVAL_STATUS_SUCCESS":
+        if isinstance(url, str) and status == _READ:
             yield Citation(url)

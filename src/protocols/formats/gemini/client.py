@@ -30,7 +30,13 @@ from ...question import Question
 from ...step import EventStep, Step
 from ...toolkit.citations import Citations
 from ...toolkit.json import count_in, decode_json, is_list, is_object
-from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object, refusal_of_text
+from ...toolkit.refusals import (
+    ErrorTable,
+    is_refusal,
+    refusal_beside,
+    refusal_of_object,
+    refusal_of_text,
+)
 from .candidate import CandidateReader
 from .request import encode_chat, model_path
 from .wire import Counts, candidates, chunks, decode_plain, named_chunks, usages
@@ -163,7 +169,7 @@ class GeminiStep(EventStep):
             raise refusal_of_text(data, self.errors)
         if begin == b"{":
             if not self._take_plain(data, events):
-                self._take_chunk(data, events)
+                self._take_chunk(data, type, events)
         elif data.strip() == b"[DONE]":
             pass  # of a gateway: here it means nothing
         elif begin == b"[" and is_refusal(value := decode_json(_value, data), self.errors):
@@ -177,7 +183,7 @@ class GeminiStep(EventStep):
             if is_refusal(value, self.errors):
                 raise refusal_of_object(value, self.errors, data=body)
             raise UnexpectedContent("a JSON document without candidates", data=body)
-        self._take_chunk(body, events)
+        self._take_chunk(body, "message", events)
         self.array_over()
         return None
 
@@ -199,26 +205,34 @@ class GeminiStep(EventStep):
             chunk = decode_json(named_chunks, data)
         except Malformed:
             return False
+        before = len(events)
         self._begin(chunk.response_id or "", chunk.model_version or "", events)
         reader = self._reader(0)
         reader.say(chunk.candidates[0].content.parts[0].text, events)
         self._note(0, reader)
         self._take_usage(chunk.usage_metadata, events)
+        self._begun = self._begun or len(events) > before
         return True
 
-    def _take_chunk(self, data: bytes, events: list[Event]) -> None:
+    def _take_chunk(self, data: bytes, type: str, events: list[Event]) -> None:
         chunk, unknown = chunks.decode(data)
         usage, failed = bytes(chunk.usage_metadata), bool(chunk.error)
         id, model = str(chunk.response_id or ""), str(chunk.model_version or "")
         if not (chunk.candidates or chunk.prompt_feedback or usage or id or model or failed):
-            failed = is_refusal(decode_json(_value, data), self.errors)
+            # What has a name of its own is about something else, even if it has a message.
+            failed = type == "message" and is_refusal(decode_json(_value, data), self.errors)
             if chunk.candidates is None and not failed:
-                events.append(Unrecognized(data))
+                if not self.is_ping(data, type):
+                    events.append(Unrecognized(data))
                 return
+        before = len(events)
         self._begin(id, model, events)
         self._take_candidates(chunk.candidates or [], events)
         events += [Unrecognized(value, key) for key, value in unknown if key in _CONTENT]
+        if usage[:1] not in (b"", b"{"):
+            events.append(Unrecognized(usage, "usageMetadata"))
         self._take_usage(_told_in(chunk.usage_metadata), events)
+        self._begun = self._begun or len(events) > before  # from now on it is too late for a Start
         if failed:
             raise refusal_of_object(decode_json(_value, data), self.errors, data=data)
         if chunk.prompt_feedback:
@@ -233,12 +247,14 @@ class GeminiStep(EventStep):
             index = candidate.index or 0
             reader = self._reader(index)
             reader.take(candidate, unknown, events)
+            if (failure := refusal_beside(unknown, self.errors)) is not None:
+                reader.failure, reader.finished = failure, True
             self._note(index, reader)
 
     def _begin(self, id: str, model: str, events: list[Event]) -> None:
         if not self._begun and (id or model):
             events.append(Start(id, model))
-        self._begun = True
+            self._begun = True
 
     def _reader(self, index: int) -> CandidateReader:
         reader = self._readers.get(index)

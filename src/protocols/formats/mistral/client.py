@@ -66,10 +66,10 @@ class MistralReader(ChoiceReader):
         if part.type == "text" and part.text is not None:
             if part.text:
                 events.append(Text(part.text, self.numbers.of("text"), self._index))
-            self._hand_on_keys(raw, part.type, events)
+            self._hand_on_others(raw, part.type, events)
         elif part.type == "thinking" and part.thinking is not None:
             self._take_thoughts(part.thinking, part.signature, events)
-            self._hand_on_keys(raw, part.type, events)
+            self._hand_on_others(raw, part.type, events)
         elif part.type == "reference" and part.reference_ids is not None:
             self._keep(len(raw))
             place = max(self.numbers.last, 0)
@@ -80,7 +80,7 @@ class MistralReader(ChoiceReader):
         else:
             self._hand_on(raw, "delta.content", events)
 
-    def _hand_on_keys(self, raw: bytes, type: str, events: list[Event]) -> None:
+    def _hand_on_others(self, raw: bytes, type: str, events: list[Event]) -> None:
         for key, value in decode_json(_fields, raw).items():
             if key not in _KEYS[type] and bytes(value) != b"null":
                 self._hand_on(bytes(value), f"delta.content.{key}", events)

@@ -28,7 +28,7 @@ from ...toolkit.finish import failure_of, finish_of
 from ...toolkit.json import count_in, decode_json, is_object
 from ...toolkit.media import media_type_of
 from ...toolkit.parts import PartNumbers
-from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object
+from ...toolkit.refusals import ErrorTable, is_refusal, refusal_beside, refusal_of_object
 from ...toolkit.toolcalls import ToolCalls
 from .request import encode_chat
 from .wire import DURATIONS, PlainLine, calls, decode_text, functions, lines, messages, plain
@@ -118,9 +118,9 @@ class OllamaStep(LineStep):
         finish = finish_of(reason, self._finishes, bool(self._called))
         if proven:
             # Without a reason a call may lack what it has not: the server's model went away.
-            self._calls.settle(finish.kind, events)
+            self._calls.settle("error" if self.failure is not None else finish.kind, events)
         if reason:
-            self.failure = failure_of(finish)
+            self.failure = self.failure or failure_of(finish)
             events.append(finish)
 
     def _take(self, line: bytes, events: list[Event]) -> None:
@@ -161,6 +161,7 @@ class OllamaStep(LineStep):
             self._call(message.tool_calls, "message.", events)
             self._show(message.images, "message.", events)
             events += [Unrecognized(value, f"message.{key}") for key, value in unknown]
+            self.failure = self.failure or refusal_beside(unknown, self.errors)
         elif raw:
             events.append(Unrecognized(raw, "message"))
         self._say(said.thinking, said.response, events)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from ...dialect import words
 from ...encoding import merge
 from ...errors import LimitExceeded, Malformed, RemoteProtocolError
 from ...events import (
@@ -45,8 +46,12 @@ from .wire import (
 __all__ = ["ChoiceReader"]
 
 
-class _ThinkingText(msgspec.Struct):
+_NOTHING = msgspec.Raw()
+
+
+class _ThinkingText(msgspec.Struct, forbid_unknown_fields=True):
     text: str
+    type: Any = None
 
 
 class _Part(msgspec.Struct):
@@ -57,18 +62,21 @@ class _Part(msgspec.Struct):
     thinking: list[_ThinkingText] | None = None
 
 
-class _Detail(msgspec.Struct, gc=False):
-    """A piece of `reasoning_details`, as far as it is read at once."""
+class _Detail(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """A piece of `reasoning_details`."""
 
+    type: Any = None
     text: Any = None
     summary: Any = None
     signature: Any = None
     data: Any = None
     id: Any = None
+    format: Any = None
+    index: Any = None
 
 
 class _UrlCitation(msgspec.Struct):
-    url: str
+    url: str = ""
     title: str = ""
     content: str = ""  # OpenRouter's
     start_index: int | None = None
@@ -76,21 +84,24 @@ class _UrlCitation(msgspec.Struct):
 
 
 class _Annotation(msgspec.Struct):
-    url_citation: _UrlCitation
+    url_citation: msgspec.Raw = _NOTHING
 
 
 class _ImageUrl(msgspec.Struct):
-    url: str
+    url: str = ""
 
 
 class _Image(msgspec.Struct):
-    image_url: _ImageUrl
+    image_url: msgspec.Raw = _NOTHING
 
 
 _part = Lenient(_Part)
 _detail = msgspec.json.Decoder(_Detail)
-_annotation = msgspec.json.Decoder(_Annotation)
-_image = msgspec.json.Decoder(_Image)
+_odd_detail = Lenient(_Detail)
+_annotation = Lenient(_Annotation, words("type"))
+_url_citation = Lenient(_UrlCitation)
+_image = Lenient(_Image, words("type index"))
+_image_url = Lenient(_ImageUrl)
 _tokens = msgspec.json.Decoder(list[TokenLogProb], strict=False)  # "-Infinity" is a number
 _any = msgspec.json.Decoder()
 
@@ -208,11 +219,14 @@ class ChoiceReader:
             events.append(finish)
 
     def _take_delta(self, delta: Delta, events: list[Event], whole: bool = False) -> None:
-        # At most one of the names for the same thought counts (OpenRouter sends two at once).
         reasoning = delta.reasoning_content or delta.reasoning or delta.reasoning_text
         if reasoning:
             self._named = True
             self._think(reasoning, events)
+            # OpenRouter sends the same thought by two names; if they differ both count (quirk 50).
+            other = delta.reasoning or delta.reasoning_text
+            if other and other != reasoning:
+                self._think(other, events)
         if delta.reasoning_text or delta.reasoning_opaque:
             self._take_opaque(delta.reasoning_text or "", delta.reasoning_opaque or "")
         for raw in delta.reasoning_details or ():
@@ -303,21 +317,22 @@ class ChoiceReader:
         else:
             self._hand_on(raw, "delta.content", events)
             return
-        for key, value in unknown:
-            self._hand_on(value, f"delta.content.{key}", events)
+        self._hand_on_keys("delta.content", unknown, events)
 
     def _take_reasoning_detail(self, raw: bytes, events: list[Event]) -> None:
         try:
-            detail = decode_json(_detail, raw)
+            detail, odd = _detail_of(raw)
         except Malformed:
             self._hand_on(raw, "delta.reasoning_details", events)
             return
         text = detail.text or detail.summary
-        if detail.signature or detail.data or detail.id:
+        if not (detail.signature or detail.data or detail.id):
+            if type(text) is not str and detail.text != "":
+                self._hand_on(raw, "delta.reasoning_details", events)
+                return
+            self._signed = self._signed or odd
+        else:
             self._signed = True
-        elif type(text) is not str and detail.text != "":
-            self._hand_on(raw, "delta.reasoning_details", events)
-            return
         if text and not self._named and isinstance(text, str):
             self._think(text, events)
         self._keep(len(raw))
@@ -330,7 +345,9 @@ class ChoiceReader:
 
     def _take_image(self, raw: bytes, events: list[Event]) -> None:
         try:
-            head, comma, data = decode_json(_image, raw).image_url.url.partition(";base64,")
+            image, further = _image.decode(raw)
+            address, more = _image_url.decode(bytes(image.image_url))
+            head, comma, data = address.url.partition(";base64,")
             if not comma or not head.startswith("data:"):
                 raise ValueError
             content = b64decode(data, validate=True)
@@ -340,11 +357,15 @@ class ChoiceReader:
         self._parts.add()
         media_type = head.removeprefix("data:")
         events.append(Image(content, media_type, part=self.numbers.new(), index=self._index))
+        self._hand_on_keys("delta.images", further + more, events)
 
     def _take_annotation(self, raw: bytes, events: list[Event]) -> None:
         try:
-            said = decode_json(_annotation, raw).url_citation
-        except Malformed:
+            annotation, further = _annotation.decode(raw)
+            said, more = _url_citation.decode(bytes(annotation.url_citation))
+            if not said.url:
+                raise ValueError
+        except (Malformed, ValueError):
             self._hand_on(raw, "delta.annotations", events)
             return
         citation = Citation(
@@ -357,9 +378,10 @@ class ChoiceReader:
             index=self._index,
         )
         self._citations.cite(citation, events)
+        self._hand_on_keys("delta.annotations", further + more, events)
 
     def _take_logprobs(self, of: str, raw: bytes, events: list[Event]) -> None:
-        if raw == b"null":
+        if raw in (b"null", b"[]"):
             return
         try:
             tokens = decode_json(_tokens, raw)
@@ -371,6 +393,12 @@ class ChoiceReader:
         """A piece that is not understood, as it came."""
         below = f".{place}" if place else ""
         events.append(Unrecognized(raw, f"choices[{self._index}]{below}"))
+
+    def _hand_on_keys(
+        self, place: str, unknown: list[tuple[str, bytes]], events: list[Event]
+    ) -> None:
+        for key, value in unknown:
+            self._hand_on(value, f"{place}.{key}", events)
 
     def _keep(self, size: int) -> None:
         self._kept += size
@@ -397,6 +425,15 @@ class ChoiceReader:
     def _add_native(self, value: dict[str, Any], part: int, events: list[Event]) -> None:
         self._parts.add()
         events.append(Native(self.dialect, msgspec.json.encode(value), part, self._index))
+
+
+def _detail_of(raw: bytes) -> tuple[_Detail, bool]:
+    """A piece of `reasoning_details`, and whether it has more than is understood. Raises Malformed
+    if it is no object."""
+    try:
+        return decode_json(_detail, raw), False
+    except Malformed:
+        return _odd_detail.decode(raw)[0], True
 
 
 def _joined(details: list[bytes]) -> list[dict[str, Any]]:

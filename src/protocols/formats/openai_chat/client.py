@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from ...errors import UnexpectedContent
+from ...errors import Refused, UnexpectedContent
 from ...events import (
     Citation,
     Event,
@@ -27,11 +27,16 @@ from ...limits import Parts
 from ...question import Question
 from ...step import EventStep
 from ...toolkit.citations import Citations
-from ...toolkit.json import count_in, decode_json, is_list, is_object
-from ...toolkit.refusals import is_refusal, refusal_of_object, refusal_of_text
+from ...toolkit.json import count_in, decode_json, is_list, is_object, text_of
+from ...toolkit.refusals import (
+    is_refusal,
+    refusal_beside,
+    refusal_of_object,
+    refusal_of_text,
+)
 from .choice import ChoiceReader
 from .request import encode_chat
-from .wire import Chunk, WireChoice, decode_chunk, decode_loosely
+from .wire import Chunk, OddChoice, WireChoice, decode_chunk, decode_loosely
 
 __all__ = ["PATH", "OpenAIStep"]
 
@@ -70,12 +75,23 @@ class _PlainChunk(msgspec.Struct, gc=False):
     usage: None = None
     error: None = None
     x_groq: None = None
+    base_resp: None = None
     citations: None = None
     search_results: None = None
+    web_search: None = None
+    images: None = None
+    related_questions: None = None
 
 
 _CONTENT = Text | Reasoning | Refusal | ToolCallStart | ToolCallDelta | Image
 """What an answer itself is made of; sources, for one, may come after its end."""
+
+_SOURCES = ("search_results", "web_search", "citations")
+"""Lists of sources; those that have titles come first."""
+_BESIDE = (*_SOURCES, "images", "related_questions")
+"""The keys of a chunk that hold content, besides the choices. All others are about the answer."""
+_CHUNK = ("usage", "error", "x_groq", *_BESIDE)
+"""The keys by which an object without choices is a chunk of an answer all the same."""
 
 _decode_plain = msgspec.json.Decoder(_PlainChunk).decode
 _value = msgspec.json.Decoder()
@@ -106,6 +122,7 @@ class OpenAIStep(EventStep):
         self._plain: int | None = None  # the part that the text of a plain chunk belongs to
         self._parts = Parts(question.limits.parts)
         self._citations = Citations(self._parts)
+        self._beside: dict[str, Any] = {}  # the last of what stands beside the choices
 
     def encode(self, question: Question) -> dict[str, Any]:
         """The request body. Raises LocalProtocolError."""
@@ -144,7 +161,7 @@ class OpenAIStep(EventStep):
         if type == "error" and not chunk.error:
             raise refusal_of_text(data, self.errors)
         self._plain = None
-        if chunk.choices is None and not (chunk.usage or chunk.error):
+        if chunk.choices is None and not any(getattr(chunk, key) for key in _CHUNK):
             self._take_other(data, type, events)
             return
         self._take_chunk(chunk, data, events)
@@ -157,12 +174,13 @@ class OpenAIStep(EventStep):
             chunk = decode_chunk(body)
         except (ValueError, RecursionError):
             chunk = decode_loosely(body)
-        if chunk.choices is None or chunk.error:
+        said = any(map(_says_something, chunk.choices or ()))
+        if not said and (chunk.choices is None or chunk.error):
             value = decode_json(_value, body)
             if is_refusal(value, self.errors):
                 raise refusal_of_object(value, self.errors, data=body)
             raise UnexpectedContent("a JSON object without choices", data=body)
-        if not any(map(_says_something, chunk.choices)):
+        if not said:
             raise UnexpectedContent("a JSON object whose choices hold no answer", data=body)
         self._take_chunk(chunk, body, events)
         # Its closing brace shows that it is whole, as [DONE] does for a stream.
@@ -185,11 +203,14 @@ class OpenAIStep(EventStep):
 
     def _take_other(self, payload: bytes, type: str, events: list[Event]) -> None:
         """An object that is no chunk of an answer."""
+        if self.is_ping(payload, type):
+            return
         value = decode_json(_value, payload)
         # What has a name of its own is about something else, even if it has a message.
         if type == "message" and is_refusal(value, self.errors):
             raise refusal_of_object(value, self.errors, data=payload)
-        events.append(Unrecognized(payload))
+        if "choices" not in value:  # a chunk that says nothing
+            events.append(Unrecognized(payload))
 
     def _take_chunk(self, chunk: Chunk, payload: bytes, events: list[Event]) -> None:
         before = len(events)
@@ -213,18 +234,20 @@ class OpenAIStep(EventStep):
         for choice in chunk.choices or ():
             self._take_choice(choice, events)
             usage = usage or choice.usage
-        if chunk.citations is not None or chunk.search_results is not None:
-            self._cite(chunk, events)
+        self._take_beside(chunk, events)
         if is_object(chunk.x_groq):
             usage = usage or chunk.x_groq.get("usage")
             if said := chunk.x_groq.get(
                 "error"
             ):  # Groq's stream stopped early, whatever its reason
                 self.failure = refusal_of_object({"error": said}, self.errors)
-        if usage and is_object(usage):
-            events.append(_usage_of(usage))
+        if usage:
+            known = is_object(usage)
+            events.append(_usage_of(usage) if known else _unrecognized(usage, "usage"))
         if chunk.error:
             raise refusal_of_object({"error": chunk.error}, self.errors, data=payload)
+        if is_object(chunk.base_resp) and chunk.base_resp.get("status_code"):  # MiniMax's
+            raise refusal_of_object({"base_resp": chunk.base_resp}, self.errors, data=payload)
 
     def _take_choice(self, choice: WireChoice, events: list[Event]) -> None:
         index = choice.index or 0
@@ -236,9 +259,10 @@ class OpenAIStep(EventStep):
             self.evidence = None
         before = len(events)
         reader.take(choice, events)
-        if choice.error:
-            reader.failure = refusal_of_object({"error": choice.error}, self.errors)
-        if choice.finish_reason or choice.error:
+        failure = self._failure_of(choice)
+        if failure is not None:
+            reader.failure = failure
+        if choice.finish_reason or failure is not None:
             self._finished.add(index)
         elif index in self._finished and any(isinstance(e, _CONTENT) for e in events[before:]):
             # It goes on after its reason: until the next one it is not finished.
@@ -248,16 +272,43 @@ class OpenAIStep(EventStep):
         if len(self._finished) >= max(self._expected, len(self._choices)):
             self.evidence = "finish"
 
-    def _cite(self, chunk: Chunk, events: list[Event]) -> None:
-        """Perplexity's sources: addresses, and with a title the results of its search."""
-        for result in chunk.search_results if is_list(chunk.search_results) else ():
-            url = result.get("url") if is_object(result) else None
-            title = result.get("title") if is_object(result) else None
-            if isinstance(url, str):
-                self._citations.cite(Citation(url, title if isinstance(title, str) else ""), events)
-        for url in chunk.citations if is_list(chunk.citations) else ():
-            if isinstance(url, str):
-                self._citations.cite(Citation(url), events)
+    def _failure_of(self, choice: WireChoice) -> Refused | None:
+        """The error that a choice reports, or the delta or message in it."""
+        if choice.error:
+            return refusal_of_object({"error": choice.error}, self.errors)
+        odd = choice.unknown if isinstance(choice, OddChoice) else ()
+        return refusal_beside(((place.partition(".")[2], raw) for place, raw in odd), self.errors)
+
+    def _take_beside(self, chunk: Chunk, events: list[Event]) -> None:
+        """What stands beside the choices: sources (of Perplexity, xAI and Z.ai), and Perplexity's
+        pictures and questions. They are said again and again, and heard where they change."""
+        for key in _BESIDE:
+            value = getattr(chunk, key)
+            if value is None or value == self._beside.get(key):
+                continue
+            self._beside[key] = value
+            if key not in _SOURCES:
+                events.append(_unrecognized(value, key))
+                continue
+            for source in value if is_list(value) else [value]:
+                citation = _citation(source)
+                if citation is None:
+                    events.append(_unrecognized(source, key))
+                else:
+                    self._citations.cite(citation, events)
+
+
+def _citation(source: Any) -> Citation | None:
+    """A source: its address, or an object that has it; None if it is neither."""
+    if isinstance(source, str):
+        return Citation(source)
+    url = text_of(source, "url") or text_of(source, "link")
+    quote = text_of(source, "snippet") or text_of(source, "content")
+    return Citation(url, text_of(source, "title"), quote=quote) if url else None
+
+
+def _unrecognized(value: Any, place: str) -> Unrecognized:
+    return Unrecognized(msgspec.json.encode(value), place)
 
 
 def _says_something(choice: WireChoice) -> bool:

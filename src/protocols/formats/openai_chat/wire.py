@@ -115,8 +115,12 @@ class Chunk(msgspec.Struct, gc=False):
     usage: Any = None
     error: Any = None
     x_groq: Any = None
+    base_resp: Any = None
     citations: Any = None
     search_results: Any = None
+    web_search: Any = None
+    images: Any = None
+    related_questions: Any = None
 
 
 class _LooseChunk(msgspec.Struct, gc=False):
@@ -126,8 +130,12 @@ class _LooseChunk(msgspec.Struct, gc=False):
     usage: Any = None
     error: Any = None
     x_groq: Any = None
+    base_resp: Any = None
     citations: Any = None
     search_results: Any = None
+    web_search: Any = None
+    images: Any = None
+    related_questions: Any = None
 
 
 class _LooseChoice(msgspec.Struct, gc=False):
@@ -174,17 +182,12 @@ def decode_loosely(payload: bytes) -> Chunk:
         return decode_json(_chunk, payload)
     except Malformed:
         pass
-    loose, _ = _loose_chunk.decode(payload)
-    return Chunk(
-        loose.id,
-        loose.model,
-        None if loose.choices is None else [_choice(bytes(raw)) for raw in loose.choices],
-        loose.usage,
-        loose.error,
-        loose.x_groq,
-        loose.citations,
-        loose.search_results,
-    )
+    loose, unknown = _loose_chunk.decode(payload)
+    choices = None if loose.choices is None else [_choice(bytes(raw)) for raw in loose.choices]
+    if (alone := dict(unknown).get("choices")) is not None:  # where a list is due
+        choices = [_choice(alone)]
+    fields = {key: getattr(loose, key) for key in loose.__struct_fields__}
+    return Chunk(**{**fields, "choices": choices})
 
 
 def _choice(payload: bytes) -> WireChoice:

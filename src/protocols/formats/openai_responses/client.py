@@ -14,7 +14,6 @@ from ...dialect import words
 from ...errors import (
     BadRequest,
     ContentFiltered,
-    Malformed,
     Overloaded,
     RateLimited,
     Refused,
@@ -26,7 +25,13 @@ from ...question import Question
 from ...step import EventStep, Step
 from ...toolkit.http import Request
 from ...toolkit.json import count_in, decode_json, is_list, is_object
-from ...toolkit.refusals import ErrorTable, is_refusal, refusal_of_object, refusal_of_text
+from ...toolkit.refusals import (
+    ErrorTable,
+    is_refusal,
+    refusal_beside,
+    refusal_of_object,
+    refusal_of_text,
+)
 from .items import Items
 from .request import DIALECT, custom_names, encode_chat
 from .wire import (
@@ -80,7 +85,6 @@ class ResponsesStep(EventStep):
     unfinished = "the stream ended before response.completed"
     errors = ERRORS
     usual = USUAL
-    pings = frozenset(("ping", "keepalive"))
 
     def __init__(self, question: Question, request: Request | None = None) -> None:
         super().__init__(_asking(question) if request is None else request, question.limits)
@@ -88,12 +92,6 @@ class ResponsesStep(EventStep):
         self._items = Items(self._reader, Parts(question.limits.parts), custom_names(question.chat))
         self._relayed = question.body is not None
         self._started = False
-
-    def is_ping(self, data: bytes, type: str) -> bool:
-        if type in self.pings:
-            return True
-        # Its name may be missing.
-        return type == "message" and b'"keepalive"' in data[:1000] and _type_of(data) == "keepalive"
 
     def payloads(self, payloads: list[bytes], events: list[Event]) -> None:
         plain = self._items.plain
@@ -182,8 +180,12 @@ class ResponsesStep(EventStep):
             number = event.summary_index if "summary" in group else event.content_index
             where = event.output_index, event.item_id, number
             self._items.take_part(bytes(event.part), *where, out)
-        elif group not in SILENT or verb == "partial_image":
-            out.append(Unrecognized(data))
+        else:
+            if group not in SILENT or verb == "partial_image":
+                out.append(Unrecognized(data))
+            return
+        failure = refusal_beside(unknown, self.errors)
+        self._reader.failure = self._reader.failure or failure
 
     def _take_piece(
         self,
@@ -229,8 +231,9 @@ class ResponsesStep(EventStep):
         id, model = str(response.id or ""), str(response.model or "")
         if not self._started and (id or model):
             self._started = True
-            events.append(Start(id, model))
-        if type and type not in _OVER:
+            if not self._reader.begun:  # else it is too late for one
+                events.append(Start(id, model))
+        if type and type not in _OVER and not response.error:
             return
         named = type.removeprefix("response.").replace("done", "completed")
         status = response.status or named
@@ -280,13 +283,6 @@ def _asking(question: Question) -> Request:
     extra = {key: value for key, value in chat.extra.items() if key != "include"}
     asked = msgspec.structs.replace(question, chat=chat.replace(extra=extra))
     return asked.post(PATH, body, {"accept": accept})
-
-
-def _type_of(data: bytes) -> str:
-    try:
-        return events.decode(data)[0].type
-    except Malformed:
-        return ""
 
 
 def usage_of(usage: dict[str, Any]) -> Usage:

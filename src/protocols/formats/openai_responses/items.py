@@ -63,6 +63,12 @@ _PLAIN = {
 }
 """The keys of the items that their other events say."""
 
+_CUT = ("incomplete", "failed", "cancelled")
+"""The states of a call that is not whole."""
+
+_ODD = (int, float, list, dict)
+"""What is no text, nor null."""
+
 _value = msgspec.json.Decoder()
 _tokens = msgspec.json.Decoder(list[TokenLogProb], strict=False)
 
@@ -211,11 +217,10 @@ class Items:
             events.append(Unrecognized(raw, "logprobs"))
 
     def cite(self, item: Item, number: int, raw: bytes, events: list[Event]) -> bool:
-        """A source of the text number `number`. Returns whether it is one."""
+        """A source of the text number `number`. Returns whether it is one, and understood."""
         said = decode_json(_value, raw or b"null")
         if not is_object(said):
             return False
-        item.cited.add(number)
         start, end = said.get("start_index"), said.get("end_index")
         if start == end == 0:
             start = end = None  # of nothing: it is demanded, and there was none to tell
@@ -227,8 +232,11 @@ class Items:
             end=end if isinstance(end, int) else None,
             part=item.block.part,
         )
+        if not (citation.url or citation.title or citation.source):
+            return False
+        item.cited.add(number)
         self._citations.cite(citation, events)
-        return True
+        return not any(isinstance(said.get(key), _ODD) for key in ("url", "title", "file_id"))
 
     # Items that begin, are done, and are said again
 
@@ -245,7 +253,8 @@ class Items:
         if place is None and done:
             item = self._find(text_of(value, "id"), type)
         if item is None or item.type != type or item.done:
-            if item is not None and done and item.id and item.id == text_of(value, "id"):
+            last = None if item is None or not item.done else item.id
+            if done and last and last == text_of(value, "id"):
                 return  # it is said twice
             item = self._open(value, place, events)
         if done:
@@ -318,9 +327,10 @@ class Items:
         item.whole.update(item.said)
         item.said.clear()
         self._reader.close(block, events)
-        if value.get("status") == "incomplete":  # it was cut, so it can't go back
-            if block.call is not None:
-                block.call.broken = True
+        status = value.get("status")
+        if block.call is not None:
+            block.call.broken |= status in _CUT or bool(value.get("error"))
+        if status == "incomplete":  # it was cut, so it can't go back
             if block.kind is Native:
                 events.append(Unrecognized(raw, f"output[{block.number}]"))
         elif not is_plain(value) or block.kind is Native:
@@ -355,6 +365,10 @@ class Items:
                 call, kind = block.call, "input" if block.call.custom else "arguments"
                 call.id = call.id or _said(value, "call_id")
                 call.name = call.name or _said(value, "name")
+                for key in ("call_id", "name"):
+                    if value.get(key) and not _said(value, key):  # it is no text
+                        odd = msgspec.json.encode(value[key])
+                        events.append(Unrecognized(odd, f"output[{block.number}].{key}"))
                 self.tell(item, (kind, 0), _said(value, kind), events)
             case _:
                 pass

@@ -73,8 +73,11 @@ class _ChatStep(LineStep):
         if not isinstance(text, str):
             _check_refusal(value, line)
             events.append(Unrecognized(line))
-        elif text:
+            return
+        if text:
             events.append(Text(text))
+        if value.get("error"):
+            raise refusal_of_object({"error": value["error"]}, data=line)
 
 
 def _check_code(value: Any, data: bytes) -> None:

@@ -18,6 +18,7 @@ __all__ = ["DarkAIStep"]
 class _Line(msgspec.Struct):
     event: str
     data: Any = None
+    error: Any = None
 
 
 class _Said(msgspec.Struct, gc=False):
@@ -29,6 +30,7 @@ class _TextChunk(msgspec.Struct, gc=False):
 
     event: Literal["text-chunk"]
     data: _Said
+    error: None = None
 
 
 _decode_text_chunk = msgspec.json.Decoder(_TextChunk).decode
@@ -81,6 +83,9 @@ class DarkAIStep(LineStep):
                 events.append(Text(text))
         else:
             events.append(Unrecognized(line))
+            return
+        if said.error:
+            raise refusal_of_object({"error": said.error}, data=payload)
 
 
 def _failure(payload: bytes) -> Any:
