@@ -80,13 +80,14 @@ def wait_told(error: TokenwireError, wall_clock: float) -> float | None:
         return None
     seconds = seconds_of(value)
     if seconds is None:
-        from datetime import UTC  # they import much, and are rarely needed
-        from email.utils import parsedate_to_datetime
+        from email.utils import mktime_tz, parsedate_tz  # imports much, and is rarely needed
 
+        # The oldest form of the three names no zone, but means GMT, too (RFC 9110, 5.6.7).
+        when = parsedate_tz(value)
+        if when is None:
+            return None
         try:
-            when = parsedate_to_datetime(value)
-            # The oldest form of the three names no zone, but means GMT, too (RFC 9110, 5.6.7).
-            seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - wall_clock
+            seconds = mktime_tz(when) - wall_clock
         except (ValueError, OverflowError):
             return None
     return None if isnan(seconds) else max(seconds, 0.0)

@@ -244,7 +244,8 @@ def counts(usage: Usage) -> dict[str, Any]:
 
 def understands(provider: Provider, chat: Chat) -> Chat:
     """System messages as one; neighbours of one role as one message, results apart, with the names
-    of their functions and in the order of the calls."""
+    of their functions and in the order of the calls. A null is what protobuf takes it for:
+    nothing."""
     system: list[Part] = []
     turns: list[tuple[Role, list[Part]]] = []
     messages: list[Message] = []
@@ -283,7 +284,8 @@ def understands(provider: Provider, chat: Chat) -> Chat:
     close()
     if system:
         messages.insert(0, Message("system", simply(system)))
-    return chat.replace(model=provider.model(chat.model), messages=tuple(messages))
+    extra = {key: value for key, value in chat.extra.items() if value is not None}
+    return chat.replace(model=provider.model(chat.model), messages=tuple(messages), extra=extra)
 
 
 def as_written(part: Part) -> Part:
