@@ -129,13 +129,13 @@ class _Finder:
 
     def _add(self, form: str, run: int) -> None:
         size = min(run, len(form))
-        if SHORTEST <= size < 2 * _BLOCK:
-            self._short.add(form)
-        elif size >= SHORTEST:
+        if size >= 2 * _BLOCK:
             runs = (form[start : start + size] for start in range(len(form) - size + 1))
             self._runs.setdefault(size, set()).update(runs)
             for start in range(_BLOCK):
                 self._blocks.update(_blocks(form[start:]))
+        elif size >= SHORTEST:
+            self._short.add(form)
 
     def without(self, pieces: list[str]) -> list[str]:
         """The `pieces` of one text without the secrets in it."""

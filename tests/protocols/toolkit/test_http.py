@@ -282,7 +282,7 @@ BAD_URLS = [
     ("http://", "give http:// or https://, a host, and a port above 0"),
     ("http://a:0/", "give http:// or https://, a host, and a port above 0"),
     ("http://:80/", "give http:// or https://, a host, and a port above 0"),
-    ("http://a.b:x/", "the host or the port is not valid"),
+    ("http://a.b:x/", r": the host or the port is not valid \(an IPv6 address has brackets\)$"),
     ("http://a.b:99999/", "the host or the port is not valid"),
     ("http://[::1", "an IPv6 address has brackets"),
     ("http://::1:80", "an IPv6 address has brackets"),
@@ -292,7 +292,8 @@ BAD_URLS = [
     ("http://a.b/\n", "control character"),
     ("http://a.b\r\nx: y/", "control character"),
     ("https://user:hidden@a.b/", "give credentials by key= or headers="),
-    ("https://user@a.b/", "give credentials by key= or headers="),
+    ("https://user@a.b/", ": give credentials by key= or headers=, not in the URL$"),
+    ("https://user:pa/hidden@a.b/", ": give credentials by key= or headers=, not in the URL$"),
     ("https://@a.b/", "give credentials by key= or headers="),
     ("https://user@a.b/?to=http://c.d/", "give credentials by key= or headers="),
 ]

@@ -43,7 +43,7 @@ from tokenwire.protocols.events import (
 )
 from tokenwire.protocols.reply import Reply
 from tokenwire.protocols.toolkit.http import Request
-from tokenwire.protocols.toolkit.redaction import conceal, redact
+from tokenwire.protocols.toolkit.redaction import conceal, places, redact
 
 KEY = "Xy7+top/secret_Key.=12345"
 RUN = 8
@@ -509,3 +509,21 @@ def test_a_run_of_a_secret_is_found_wherever_it_stands() -> None:
         for before in range(4):
             said = redact(f"{'é' * before}{KEY[start : start + RUN]}", [KEY])
             assert said == f"{'é' * before}[secret]"
+
+
+@pytest.mark.parametrize(
+    ("text", "secret", "found"),
+    [
+        ("", "abcd", []),
+        ("an abc", "abc", []),  # too short to tell
+        ("an abcd", "abcd", [(3, 7)]),
+        ("ABCD abcd", "aBcD", [(0, 4), (5, 9)]),
+        ("aaaaa", "aaaa", [(0, 5)]),
+        ("x a%2Bb\\u0063d", "a+bcd", [(2, 14)]),
+        ("a+bc", "a%2Bbc", [(0, 4)]),  # the secret may be written with escapes, too
+        ("no part: abcdefgh", "abcdefghi", []),
+        ("YWJjZGVmZ2hpamts", "abcdefghijkl", [(0, 16)]),
+    ],
+)
+def test_the_places_of_a_whole_secret(text: str, secret: str, found: list[tuple[int, int]]) -> None:
+    assert places(text, [secret, "none"]) == found

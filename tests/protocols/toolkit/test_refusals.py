@@ -30,6 +30,7 @@ from tokenwire.protocols.toolkit.refusals import (
     incomplete,
     is_refusal,
     looks_like_html,
+    refusal_beside,
     refusal_of_document,
     refusal_of_object,
     refusal_of_response,
@@ -802,3 +803,22 @@ def test_a_code_beside_the_words(data: bytes) -> None:
 def test_an_empty_type_is_none() -> None:
     error = refusal_of_object({"error_code": "a", "type": "", "message": "no"})
     assert (error.code, error.type) == ("a", None)
+
+
+def test_an_error_beside_the_content() -> None:
+    unknown = [("note", b"7"), ("error", b'{"message": "no", "code": "Slow"}'), ("error", b'"b"')]
+    error = refusal_beside(unknown, CODED)
+    assert isinstance(error, RateLimited)
+    assert (error.message, error.code) == ("the service refused: no", "Slow")
+    assert error.data == unknown[1][1]
+
+
+@pytest.mark.parametrize("raw", [b"null", b"{}", b'""', b"false", b"0"])
+def test_an_empty_error_is_none(raw: bytes) -> None:
+    assert refusal_beside([("error", raw), ("note", b'"text"')]) is None
+
+
+@pytest.mark.parametrize(("before", "lasting"), [(1984, True), (1985, False)])
+def test_how_far_in_its_words_a_used_up_budget_is_looked_for(before: int, lasting: bool) -> None:
+    words = "x" * before + "payment required"
+    assert refusal_of_object({"error": words}).lasting is lasting
