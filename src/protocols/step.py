@@ -248,7 +248,8 @@ class EventStep(_StreamStep):
         """The data of usual events that arrived together, as most of a stream does. A format may
         override this to be faster."""
         for payload in payloads:
-            self.event(payload, self.usual, events)
+            if not self.is_ping(payload, self.usual):
+                self.event(payload, self.usual, events)
             if self.evidence == "terminator":
                 return
 

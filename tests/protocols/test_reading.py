@@ -108,6 +108,15 @@ def test_a_body_that_is_not_json(request_: Request, status: int, message: str) -
     assert (caught.value.status, caught.value.message) == (status, message)
 
 
+def test_a_body_of_another_shape() -> None:
+    words = (
+        "the request body is JSON of an unexpected shape (Expected `int`, got `str` - at `$[0]`)"
+    )
+    with pytest.raises(BadRequest) as caught:
+        read_json(post(b'["a"]'), msgspec.json.Decoder(list[int]))
+    assert (caught.value.status, caught.value.message) == (400, words)
+
+
 def test_a_body_that_need_not_be_labelled() -> None:
     for kind in (None, "application/x-www-form-urlencoded"):
         assert read_json(post(b"{}", kind), _any, labelled=False) == {}

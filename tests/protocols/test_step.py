@@ -24,7 +24,7 @@ from tokenwire.protocols.errors import (
 from tokenwire.protocols.events import End, Event, Evidence, Text, Unrecognized
 from tokenwire.protocols.exchange import Exchange
 from tokenwire.protocols.limits import Limits
-from tokenwire.protocols.step import EventStep, FrameStep, LineStep, Step
+from tokenwire.protocols.step import EventStep, FrameStep, LineStep, Step, type_of
 from tokenwire.protocols.toolkit.frames import HeaderValue, encode_frame
 from tokenwire.protocols.toolkit.http import Headers, Request
 from tokenwire.protocols.toolkit.refusals import ErrorTable
@@ -524,6 +524,10 @@ SLOW = b'{"message":"slow"}'
             *(Refused, "the service refused: no JSON", "newException", b"no JSON"),
         ),
         (
+            frame("event", {":event-type": "throttlingException"}, SLOW),
+            *(RateLimited, "the service refused: slow", "throttlingException", SLOW),
+        ),
+        (
             frame("error", {":error-code": "InternalError", ":error-message": "boom"}, b""),
             *(Refused, "the service refused: boom", "InternalError", b""),
         ),
@@ -640,7 +644,7 @@ def test_the_last_element_and_the_last_frame_that_are_complete() -> None:
 class Touchy(Step):
     """A step whose service has errors of its own."""
 
-    errors = ErrorTable(codes={"busy": Overloaded})
+    errors = ErrorTable(codes={"busy": Overloaded, "busyException": Overloaded})
 
 
 def test_a_document_that_is_no_answer() -> None:
@@ -695,6 +699,53 @@ def test_named_events_that_are_keep_alives(data: bytes, said: list[str], partial
     assert step.partial == partial
     step.data(b"x", events)
     assert step.partial == partial + 1
+
+
+class Plain(EventStep):
+    """Notes its events."""
+
+    def event(self, data: bytes, type: str, events: list[Event]) -> None:
+        events.append(Text(f"{type} {data[:9].decode()}"))
+
+
+@pytest.mark.parametrize("name", ["ping", "keepalive", "keep-alive", "heartbeat"])
+def test_keep_alives_by_their_usual_names(name: str) -> None:
+    step, events = Plain(REQUEST, Limits()), list[Event]()
+    data = json.dumps({"a": 1, "type": name}).encode()
+    for unit in (b"data: %b\n\n" % data, b"event: %b\ndata: {}\n\n" % name.encode()):
+        step.data(unit, events)
+    assert events == []
+    assert type_of(data) == name
+
+
+@pytest.mark.parametrize(
+    ("unit", "said"),
+    [
+        (b'data: {"a":"ping"}\n\n', 'message {"a":"pin'),
+        (b'data: {"type":"pong","a":"ping"}\n\n', 'message {"type":"'),
+        (b'data: ["ping"]\n\n', 'message ["ping"]'),
+        (b'data: "ping"\n\n', 'message "ping"'),
+        (b'event: note\ndata: {"type":"ping"}\n\n', 'note {"type":"'),
+    ],
+)
+def test_what_only_has_such_a_word(unit: bytes, said: str) -> None:
+    step, events = Plain(REQUEST, Limits()), list[Event]()
+    step.data(unit, events)
+    assert events == [Text(said)]
+
+
+@pytest.mark.parametrize("size", [1000, 1001])
+def test_how_far_in_such_a_word_is_looked_for(size: int) -> None:
+    step, events = Plain(REQUEST, Limits()), list[Event]()
+    rest = '","type":"ping"'
+    data = '{"a":"' + "x" * (size - 6 - len(rest)) + rest
+    step.data(f"data: {data}}}\n\n".encode(), events)
+    assert len(events) == size - 1000
+
+
+@pytest.mark.parametrize("data", [b"{}", b'{"type":null}', b"[]", b"no", b'{"type":""}'])
+def test_an_event_without_a_type(data: bytes) -> None:
+    assert type_of(data) == ""
 
 
 @pytest.mark.parametrize(
@@ -764,6 +815,7 @@ class TouchyFrames(Framed):
     [
         {":message-type": "exception", ":exception-type": "busy"},
         {":message-type": "error", ":error-code": "busy", ":error-message": "no"},
+        {":message-type": "event", ":event-type": "busyException"},
     ],
 )
 def test_a_frame_that_reports_an_error_of_the_service(headers: dict[str, HeaderValue]) -> None:
