@@ -14,7 +14,7 @@ from tokenwire.protocols.blocks import (
     blocks_of,
     with_citations,
 )
-from tokenwire.protocols.errors import LimitExceeded, LocalProtocolError
+from tokenwire.protocols.errors import LimitExceeded, LocalProtocolError, RateLimited
 from tokenwire.protocols.events import (
     Citation,
     Event,
@@ -30,10 +30,12 @@ from tokenwire.protocols.events import (
     ToolCallDelta,
     ToolCallEnd,
     ToolCallStart,
+    Unrecognized,
     Usage,
 )
 from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.reply import Reply
+from tokenwire.protocols.toolkit.refusals import ErrorTable
 
 FINISHES: dict[str, FinishKind] = {"done": "stop", "broken": "error"}
 KINDS: list[BlockKind] = [Text, Reasoning, Refusal, ToolCallStart, Native]
@@ -332,6 +334,49 @@ def test_calls_end_if_that_is_proven(proven: bool, reason: str) -> None:
         expected.append(Finish(reason, "error" if reason == "broken" else "tool_call"))
     assert events == expected
     assert (blocks.failure is not None) == (reason == "broken")
+
+
+ERRORS = ErrorTable(codes={"slow": RateLimited})
+SLOW = ("error", b'{"code":"slow","message":"no"}')
+
+
+def test_keys_that_are_not_understood_are_handed_on() -> None:
+    blocks, events = reader(), [Text("a")]
+    said: list[Event] = [*events]
+    blocks.hand_on([("x", b"1"), ("y", b"2")], "delta.", ERRORS, said)
+    assert said == [Text("a"), Unrecognized(b"1", "delta.x"), Unrecognized(b"2", "delta.y")]
+    assert blocks.failure is None
+    blocks.hand_on([SLOW], "", ERRORS, said)
+    assert said[3:] == [Unrecognized(SLOW[1], "error")]
+    first = blocks.failure
+    assert isinstance(first, RateLimited)
+    blocks.hand_on([("x", b"1"), ("error", b'"later"')], "", ERRORS, said)
+    assert blocks.failure is first
+
+
+@pytest.mark.parametrize("reason", ["", "done"])
+def test_a_call_that_a_failure_cut_is_not_complete(reason: str) -> None:
+    blocks, events = reader(), list[Event]()
+    blocks.open(0, ToolCallStart, events, id="c", name="f")
+    blocks.hand_on([SLOW], "", ERRORS, events)
+    del events[:]
+    blocks.finish_reason = reason
+    blocks.settle(True, events)
+    assert events[0] == ToolCallEnd(0, "c", "f", "{}", complete=False)
+    assert isinstance(blocks.failure, RateLimited)
+
+
+@pytest.mark.parametrize(("pieces", "complete"), [(["{", "}"], True), (["{"], False), ([], True)])
+def test_a_call_without_a_reason_is_complete_by_its_arguments(
+    pieces: list[str], complete: bool
+) -> None:
+    blocks, events = reader(), list[Event]()
+    block = blocks.open(0, ToolCallStart, events, id="c", name="f")
+    for piece in pieces:
+        blocks.piece(block, piece, events)
+    blocks.settle(True, events)
+    assert isinstance(events[-1], ToolCallEnd)
+    assert events[-1].complete is complete
 
 
 def test_limits() -> None:

@@ -712,7 +712,8 @@ class Plain(EventStep):
 def test_keep_alives_by_their_usual_names(name: str) -> None:
     step, events = Plain(REQUEST, Limits()), list[Event]()
     data = json.dumps({"a": 1, "type": name}).encode()
-    for unit in (b"data: %b\n\n" % data, b"event: %b\ndata: {}\n\n" % name.encode()):
+    named = b"event: %b\ndata: {}\n\n" % name.encode()
+    for unit in (b"data: %b\n\n" % data, b": comment\ndata: %b\n\n" % data, named):
         step.data(unit, events)
     assert events == []
     assert type_of(data) == name

@@ -105,12 +105,15 @@ def hears_whole(chat: Chat, answer: list[Event]) -> list[Event]:
             events += [c for c in rest if c.part == event.part]
             rest = [c for c in rest if c.part != event.part]
     heard: list[Event] = [Start(REQUEST_ID, chat.model)]
+    complete = [call.complete for call in choice.tool_calls] if choice is not None else []
     for block in blocks_of([*events, *rest], "bedrock"):
         heard += opening(block)
         if block.citations:
             heard += whole_text(block)
         elif block.call is not None:
-            heard += piece(block, block.text or "{}")
+            # Of a call without arguments that was cut, nothing but the end is told.
+            cut = not complete[block.call.number] and block.text in ("", "{}")
+            heard += piece(block, "" if cut else block.text or "{}")
         else:
             heard += piece(block, block.text)
     return [*heard, *ends(answer, heard, said.usage)]
