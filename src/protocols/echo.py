@@ -32,6 +32,7 @@ from .events import (
 from .provider import Provider
 from .refusing import refuse
 from .sample import sample
+from .toolkit.json import is_object
 
 __all__ = ["echo", "picture"]
 
@@ -112,7 +113,7 @@ def _completion(
             text += f" (the tool said: {chat.messages[-1].text})"
         words, kind, detail = _ended(text, chat)
     else:
-        arguments, kind = _json(tool.parameters, question), "tool_call"
+        arguments, kind = _json(tool.parameters, question, arguments=True), "tool_call"
     for index in indexes:
         for word in words:
             yield Text(word, index=index)
@@ -134,9 +135,12 @@ def _completion(
     yield dialect.end()
 
 
-def _json(schema: dict[str, Any], question: str) -> str:
-    """JSON that fits `schema`; an object that may have any keys has the question."""
+def _json(schema: dict[str, Any], question: str, *, arguments: bool = False) -> str:
+    """JSON that fits `schema`; an object that may have any keys has the question. The `arguments`
+    of a tool are always an object, whatever its schema says."""
     value: Any = sample(schema, question) if schema else {}
+    if arguments and not is_object(value):
+        value = {}
     if value == {} and schema.get("additionalProperties") is not False:
         value = {"question": question}
     return msgspec.json.encode(value).decode()

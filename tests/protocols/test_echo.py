@@ -163,6 +163,13 @@ def test_arguments_fit_the_tools_schema() -> None:
     assert msgspec.json.decode(call.arguments) == {"city": "hi", "days": 2}
 
 
+@pytest.mark.parametrize("schema", [{"type": "string"}, {"type": "odd"}, {"enum": [1]}])
+def test_arguments_are_an_object_whatever_the_schema_says(schema: Any) -> None:
+    chat = as_chat("hi", model="m-1", tools=(Tool("f", parameters=schema),), tool_choice="f")
+    (call,) = heard("openai", chat).tool_calls
+    assert (msgspec.json.decode(call.arguments), call.complete) == ({"question": "hi"}, True)
+
+
 @pytest.mark.parametrize(
     ("schema", "value"),
     [
