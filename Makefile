@@ -18,7 +18,7 @@ demo: $(VENV)/ready
 	$(BIN)/python demo.py
 
 test: $(VENV)/ready
-	@echo 'The whole test run takes thirteen minutes or more on 2 cores; `make quick` leaves out what takes long.'
+	@echo 'The whole test run takes ten minutes on 2 cores; `make quick` leaves out what takes long.'
 	@# Else each of the processes below compiles all tests.
 	find tests -name 'test_*.py' | xargs -P 2 -n 150 $(BIN)/python -m pytest --collect-only -qq >/dev/null || true
 	$(BIN)/python -m pytest --numprocesses $(TESTERS) $(COVERAGE)
