@@ -11,7 +11,6 @@
 If the answer is not streamed it is one JSON document, whatever the base: `document` receives it.
 """
 
-import re
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import msgspec
@@ -48,7 +47,6 @@ _TEXTUAL = frozenset(
 )
 
 
-_ping = re.compile(rb'"(?:ping|keep-?alive|heartbeat)"')
 _BLANK_LINES = (b"\n\n", b"\r\r", b"\r\n\r\n")
 
 
@@ -242,7 +240,9 @@ class EventStep(_StreamStep):
         the `type` in its data."""
         if type != "message":
             return type in self.pings
-        return _ping.search(data[:1000]) is not None and type_of(data) in self.pings
+        head = data[:1000]
+        may_be = any(b'"%b"' % name.encode() in head for name in self.pings)
+        return may_be and type_of(data) in self.pings
 
     def payloads(self, payloads: list[bytes], events: list[Event]) -> None:
         """The data of usual events that arrived together, as most of a stream does. A format may

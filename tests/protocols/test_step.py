@@ -690,6 +690,8 @@ class Ticking(EventStep):
         (b"event: tick\ndata: {}\n\nevent: a\ndata: b", [], 7),
         (b"event: tick\ndata: {}\n\n{\n", [], 2),  # an error object, perhaps
         (b"data: b\n\n", ["message b"], 0),
+        (b'data: {"type": "tick"}\n\n', [], 0),
+        (b'data: {"type": "ping"}\n\n', ['message {"type": "ping"}'], 0),
     ],
 )
 def test_named_events_that_are_keep_alives(data: bytes, said: list[str], partial: int) -> None:
