@@ -162,7 +162,7 @@ def run(module: str, jobs: int, again: bool) -> None:
     # Given a pattern, mutmut tries first whether pytest finds each test by its id: a mutant whose
     # tests are not found would count as killed.
     patterns = ["tokenwire.*"]
-    if again:
+    if again and meta_path(module).exists():
         patterns = []
         forget_survivors(module)
     else:

@@ -37,7 +37,7 @@ from tokenwire.protocols.limits import Limits
 from tokenwire.protocols.reply import Reply
 from tokenwire.protocols.toolkit.refusals import ErrorTable
 
-FINISHES: dict[str, FinishKind] = {"done": "stop", "broken": "error"}
+FINISHES: dict[str, FinishKind] = {"done": "stop", "full": "length", "broken": "error"}
 KINDS: list[BlockKind] = [Text, Reasoning, Refusal, ToolCallStart, Native]
 SEAL = Native("x", b'{"seal":"s"}')
 
@@ -320,8 +320,18 @@ def test_a_block_of_a_document() -> None:
 
 
 @pytest.mark.parametrize("proven", [False, True])
-@pytest.mark.parametrize("reason", ["", "done", "broken"])
-def test_calls_end_if_that_is_proven(proven: bool, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("reason", "kind", "complete"),
+    [
+        ("", "tool_call", True),
+        ("done", "tool_call", True),
+        ("full", "length", False),
+        ("broken", "error", False),
+    ],
+)
+def test_calls_end_if_that_is_proven(
+    proven: bool, reason: str, kind: FinishKind, complete: bool
+) -> None:
     blocks, events = reader(), list[Event]()
     blocks.open(0, ToolCallStart, events, id="c", name="f")
     del events[:]
@@ -329,11 +339,11 @@ def test_calls_end_if_that_is_proven(proven: bool, reason: str) -> None:
     blocks.settle(proven, events)
     expected: list[Event] = []
     if proven:
-        expected.append(ToolCallEnd(0, "c", "f", "{}", reason != "broken"))
+        expected.append(ToolCallEnd(0, "c", "f", "{}", complete))
     if reason:
-        expected.append(Finish(reason, "error" if reason == "broken" else "tool_call"))
+        expected.append(Finish(reason, kind))
     assert events == expected
-    assert (blocks.failure is not None) == (reason == "broken")
+    assert (blocks.failure is not None) == (kind == "error")
 
 
 ERRORS = ErrorTable(codes={"slow": RateLimited})
@@ -355,9 +365,11 @@ def test_keys_that_are_not_understood_are_handed_on() -> None:
 
 
 @pytest.mark.parametrize("reason", ["", "done"])
-def test_a_call_that_a_failure_cut_is_not_complete(reason: str) -> None:
+@pytest.mark.parametrize("arguments", ["", "{}"])
+def test_a_call_that_a_failure_cut_is_not_complete(reason: str, arguments: str) -> None:
     blocks, events = reader(), list[Event]()
-    blocks.open(0, ToolCallStart, events, id="c", name="f")
+    block = blocks.open(0, ToolCallStart, events, id="c", name="f")
+    blocks.piece(block, arguments, events)
     blocks.hand_on([SLOW], "", ERRORS, events)
     del events[:]
     blocks.finish_reason = reason
