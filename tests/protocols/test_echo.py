@@ -177,6 +177,8 @@ def test_arguments_are_an_object_whatever_the_schema_says(schema: Any) -> None:
         ({}, {"question": "hi"}),
         ({"type": "object"}, {"question": "hi"}),
         ({"type": "object", "additionalProperties": False}, {}),
+        ({"type": "string"}, "hi"),
+        ({"enum": [1]}, 1),
     ],
 )
 def test_json_is_answered_where_it_is_demanded(schema: Any, value: Any) -> None:

@@ -233,7 +233,7 @@ def test_a_server_that_refuses_a_key_never_shows_it(run: Run) -> None:
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_retry(run: Run, status: int, after: str) -> None:
     with serve("ylokh", faults=[RefuseWith(status, after), RefuseWith(status, after)]) as server:
-        (outcome,) = run(ask(server))
+        (outcome,) = run(ask(server), retry=Retry(first_pause=0.01))
     assert outcome.error is None
     assert len(server.requests) == 3
     assert server.connections == 1
@@ -241,7 +241,7 @@ def test_retry(run: Run, status: int, after: str) -> None:
 
 def test_retry_gives_up(run: Run) -> None:
     with serve("ylokh", fault=RefuseWith(429, "0")) as server:
-        (outcome,) = run(ask(server), retry=Retry(attempts=2))
+        (outcome,) = run(ask(server), retry=Retry(attempts=2, first_pause=0.01))
     assert isinstance(outcome.error, RateLimited)
     assert outcome.error.retry_after == "0"
     assert len(server.requests) == 2

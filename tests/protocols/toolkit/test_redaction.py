@@ -67,7 +67,7 @@ def shows(text: str, secret: str = KEY) -> bool:
         ("sk-short, bearer short", "sk-short, bearer short"),
         ("task-abcdefghijk", "task-abcdefghijk"),
         ("the hidden word", "the [secret] word"),
-        ("hidden hidden", "[secret] [secret]"),
+        ("hidden hidden, hidden", "[secret] [secret], [secret]"),
         ("hiddenhidden", "[secret]"),
         ("hidde", "hidde"),
         ("cut: quite-a-long-secre", "cut: [secret]"),
@@ -517,7 +517,7 @@ def test_a_run_of_a_secret_is_found_wherever_it_stands() -> None:
         ("", "abcd", []),
         ("an abc", "abc", []),  # too short to tell
         ("an abcd", "abcd", [(3, 7)]),
-        ("ABCD abcd", "aBcD", [(0, 4), (5, 9)]),
+        ("ABCD abcd abcD", "aBcD", [(0, 4), (5, 9), (10, 14)]),
         ("aaaaa", "aaaa", [(0, 5)]),
         ("x a%2Bb\\u0063d", "a+bcd", [(2, 14)]),
         ("a+bc", "a%2Bbc", [(0, 4)]),  # the secret may be written with escapes, too
