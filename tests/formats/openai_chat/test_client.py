@@ -235,6 +235,7 @@ KEEPALIVES = [
     b"\n",
     b": ping\n",
     b"event: ping\ndata: {}\n\n",
+    b'data: {"type": "ping"}\n\n',
     b"event: message\n\n",
     b"id: 7\n\n",
     b"retry: 1000\n\n",
@@ -1278,9 +1279,21 @@ def test_a_failure_of_minimax_beside_the_choices() -> None:
         return {**say("b"), "base_resp": base}
 
     assert events_of(say("a"), told(0), DONE) == [Text("a"), Text("b")]
-    outcome = receive(say("a"), told(1027), DONE)
-    outcome.refused_by(Refused, "output is sensitive")
+    outcome = alike(PROVIDERS["minimax"].exchange(CHAT), sse(say("a"), told(1026), DONE))
+    error = outcome.refused_by(ContentFiltered, "output is sensitive").error
     assert outcome.events == [Text("a"), Text("b")]
+    assert isinstance(error, Refused)
+    assert json.loads(error.data) == told(1026)
+
+
+@pytest.mark.parametrize("key", ["delta", "message"])
+def test_an_error_in_the_delta_or_the_message(key: str) -> None:
+    error = {"code": "rate_limit_exceeded", "message": "slow down"}
+    said = chunk({"index": 0, key: {"content": "a", "error": error}})
+    outcome = receive(said, stop(), DONE).refused_by(RateLimited, "slow down")
+    assert Text("a") in outcome.events
+    dotted = chunk({"index": 0, key: {"content": "a", "an.error": error}})
+    receive(dotted, stop(), DONE).succeeded()
 
 
 def test_a_whole_answer_with_an_error_beside_it() -> None:
