@@ -53,6 +53,8 @@ settings.register_profile("quick", settings.get_profile("tokenwire"), max_exampl
 settings.load_profile("tokenwire")
 
 CROSSWISE = {
+    "test_aimock",  # a server of others
+    "test_batch_soak",
     "test_benchmarks",
     "test_cancellation",  # each transport at each point of an answer
     "test_corpus",  # recorded answers, split and truncated everywhere
@@ -66,9 +68,15 @@ CROSSWISE = {
     "test_package",  # the wheel
     "test_properties",  # each format
     "test_pytest_plugin",  # a pytest in each test
+    "test_robustness",  # what hostile clients do to the embedded server
+    "test_sdk",  # clients of others
+    "test_sdks",
     "test_security",
     "test_soak",
+    "test_tables",  # the seeds of each fuzzer
+    "test_workers",  # processes that come and go
     "testing/test_dialect",  # each check and a format that fails it: needs many examples
+    "testing/test_testing",
 }
 """Test modules that `--quick` leaves out, by the end of their path: they try many modules with each
 other, or against others. Each module's own tests stay, but those marked `crosswise`."""
@@ -84,7 +92,7 @@ UNMEASURED = {
 """Test modules that run without coverage, with which they take three times as long: each line and
 branch has a test beside them."""
 
-VARIANTS = ("uvloop", "anyio on trio", "httpx2")
+VARIANTS = ("uvloop", " on trio", "httpx2")
 """Of the tests that run on each transport, `--quick` leaves out those on a library that takes the
 same path through our code as another one."""
 
