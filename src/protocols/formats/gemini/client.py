@@ -175,7 +175,7 @@ class GeminiStep(EventStep):
         elif begin == b"[" and is_refusal(value := decode_json(_value, data), self.errors):
             raise refusal_of_object(value, self.errors, data=data)
         else:
-            events.append(Unrecognized(data))
+            self.no_json(data, events)
 
     def document(self, body: bytes, events: list[Event]) -> Step | None:
         value = decode_json(_value, body)
