@@ -392,8 +392,24 @@ def _read(value: Any, depth: int = _DEPTH) -> tuple[str | None, str | None, str]
     code, type_ = next(filter(None, codes), None), _word(value.get("type"))
     for key in _MESSAGES:
         if message := _text(value.get(key)):
-            return code, type_, message
-    return code, type_, ""
+            return code, type_, ": ".join(filter(None, (message, _relayed(value, depth))))
+    if not depth:
+        return code, type_, ""
+    # A gateway may put the service's whole error under a key of its own (quirk 89).
+    inside = (each for key, each in value.items() if is_object(each) and key not in _MESSAGES)
+    return code, type_, next(filter(None, (_read(each, depth - 1)[2] for each in inside)), "")
+
+
+def _relayed(value: dict[str, Any], depth: int) -> str:
+    """What OpenRouter relays of a service's own error, as text or JSON. Its message only says that
+    there was one (quirk 89)."""
+    metadata = value.get("metadata")
+    raw = metadata.get("raw") if is_object(metadata) and depth else None
+    try:
+        told = _json_value(raw.encode()) if isinstance(raw, str) else raw
+    except (Malformed, UnicodeEncodeError):
+        return _text(raw)
+    return _read(told, depth - 1)[2]
 
 
 def _wrapped(value: dict[str, Any]) -> Any:

@@ -123,6 +123,44 @@ def test_how_deep_a_reason_may_lie(lists: bool) -> None:
         assert error.message == f"the service refused: {reason}"
 
 
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ({"raw": '{"error": {"message": "too long", "code": 1}}'}, "it failed: too long"),
+        ({"raw": {"detail": "too long"}}, "it failed: too long"),
+        ({"raw": "upstream is busy"}, "it failed: upstream is busy"),
+        ({"raw": '["a", "b"]'}, "it failed: a"),
+        *(({"raw": raw}, "it failed") for raw in ("", "{}", "5", None, 5, "[]")),
+        ({"raw": "\ud800"}, "it failed: \ud800"),
+        *((metadata, "it failed") for metadata in ({}, {"provider_name": "x"}, "raw", None)),
+    ],
+)
+def test_what_a_gateway_relays(metadata: Any, said: str) -> None:
+    """Quirk 89."""
+    value = {"error": {"message": "it failed", "code": 429, "metadata": metadata}}
+    error = refusal_of_object(value)
+    assert (type(error), error.message) == (RateLimited, f"the service refused: {said}")
+
+
+def test_how_deep_a_gateway_is_heard() -> None:
+    value = '{"message": "m"}'
+    for _ in range(12):
+        value = json.dumps({"message": "m", "metadata": {"raw": value}})
+    assert refusal_of_text(value.encode()).message == "the service refused: " + ": ".join("m" * 9)
+
+
+def test_an_error_under_a_key_of_another_name() -> None:
+    inner = {"type": "error", "error": {"type": "invalid", "message": "no"}}
+    value: Any = {"error": {"type": "failed", "headers": {}, "upstream_error": inner}}
+    error = refusal_of_object(value)
+    assert (error.message, error.type) == ("the service refused: no", "failed")
+    for depth, reason in ((8, "no"), (9, "no reason given")):
+        value = {"message": "no"}
+        for _ in range(depth):
+            value = {"other": value}
+        assert refusal_of_object(value).message == f"the service refused: {reason}"
+
+
 @pytest.mark.parametrize("value", [{}, [], [[]], None, 5, True, {"error": {}}, {"error": None}, ""])
 def test_no_reason_given(value: Any) -> None:
     body = json.dumps(value).encode()
