@@ -38,10 +38,10 @@ class Endpoint(msgspec.Struct, frozen=True):
     """One kind of request, and how it is recognized.
 
     `path` is the end of the URL's path, or `/`, the root. A placeholder in braces (`{id}`) matches
-    any text without a slash; one with a plus in the last segment (`{+model}`) takes slashes, too, as
-    clients leave those of a model's name as they are. `does` is the purpose of the request: `chat`, `models`, `model`,
-    `count`, `kept` (what the service has kept, whose placeholder is `{id}`), or another word that
-    the format chooses.
+    any text without a slash; one with a plus, in the last segment (`{+model}`), takes slashes, too,
+    as clients leave those of a model's name as they are. `does` is the purpose of the request:
+    `chat`, `models`, `model`, `count`, `kept` (what the service has kept, whose placeholder is
+    `{id}`), or another word that the format chooses.
     """
 
     does: str
