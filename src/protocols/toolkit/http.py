@@ -44,7 +44,7 @@ _SIGNATURE = re.compile(r"AWS4-HMAC-SHA256 .*\bSignature=(\w+)")
 _TOKEN = re.compile("[-!#$%&'*+.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 _HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-_~")  # RFC 3986's unreserved ones
-_PLACEHOLDER = re.compile(r"\{\w+\}")
+_PLACEHOLDER = re.compile(r"\{\+?\w+\}")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 

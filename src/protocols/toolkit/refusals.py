@@ -315,7 +315,8 @@ def words_of(body: bytes) -> str:
     try:
         return STANDARD.said(_decode_error(body))[2]
     except Malformed:
-        return "an HTML page" if looks_like_html(body) else _one_line(body)
+        page = looks_like_html(body) and b"<?xml" not in body[:20]
+        return "an HTML page" if page else _one_line(body)
 
 
 def request_id(headers: Headers, table: ErrorTable = STANDARD) -> str | None:
@@ -373,7 +374,13 @@ def _decode_error(body: bytes) -> Any:
         raise
 
 
-_MESSAGES = ("message", "detail", "error", "msg", "reason", "data", "status_msg", "faultstring")
+_MESSAGES = (
+    *("message", "detail", "error_description", "error", "msg", "reason", "data", "status_msg"),
+    *("faultstring", "error_msg", "errorMessage", "Message", "OriginalMessage", "description"),
+    *("messages", "errors", "title"),
+)
+_SAID = ("msg", "message", "detail", "title")
+_CODES = ("code", "status_code", "error_code", "errorCode", "Code", "errorType")
 # How deep a reason is searched for: a hostile body may be nested deeper than Python's stack.
 _DEPTH = 8
 
@@ -388,7 +395,7 @@ def _read(value: Any, depth: int = _DEPTH) -> tuple[str | None, str | None, str]
     if is_object(inner) and depth:
         code, type_, message = _read(inner, depth - 1)
         return code or _word(value.get("code")), type_, message
-    codes = (_word(value.get(key)) for key in ("code", "status_code", "error_code"))
+    codes = (_word(value.get(key)) for key in _CODES)
     code, type_ = next(filter(None, codes), None), _word(value.get("type"))
     for key in _MESSAGES:
         if message := _text(value.get(key)):
@@ -428,8 +435,7 @@ def _text(value: Any, depth: int = _DEPTH) -> str:
     if is_list(value) and depth:
         return "; ".join(filter(None, (_text(item, depth - 1) for item in value)))
     if is_object(value) and depth:
-        said = value.get("msg") or value.get("message") or value.get("detail")
-        return _text(said, depth - 1)
+        return _text(next(filter(None, map(value.get, _SAID)), None), depth - 1)
     return ""
 
 

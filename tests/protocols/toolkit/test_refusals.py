@@ -149,6 +149,35 @@ def test_how_deep_a_gateway_is_heard() -> None:
     assert refusal_of_text(value.encode()).message == "the service refused: " + ": ".join("m" * 9)
 
 
+@pytest.mark.parametrize(
+    ("value", "said", "code"),
+    [
+        ({"messages": [{"errorCode": "auth-1", "message": "no key"}]}, "no key", None),
+        ({"errors": [{"code": "c", "message": "no"}], "status_code": 404}, "no", "404"),
+        ({"errors": [{"title": "Invalid", "detail": "too long"}]}, "too long", None),
+        ({"errors": ["a", "b"]}, "a; b", None),
+        ({"error": "invalid_token", "error_description": "it expired"}, "it expired", None),
+        ({"type": "about:blank", "title": "Too Many", "status": 429}, "Too Many", None),
+        ({"title": "Bad", "detail": "too long"}, "too long", None),
+        ({"errorMessage": "timed out", "errorType": "Sandbox"}, "timed out", "Sandbox"),
+        ({"Message": "not authorized"}, "not authorized", None),
+        ({"error_code": 336003, "error_msg": "too long"}, "too long", "336003"),
+        ({"Response": {"Error": {"Code": "Auth", "Message": "bad key"}}}, "bad key", None),
+        ({"ErrorCode": "C", "OriginalMessage": "too long"}, "too long", None),
+        ({"ok": False, "description": "no"}, "no", None),
+    ],
+)
+def test_words_of_gateways_and_clouds(value: Any, said: str, code: str | None) -> None:
+    """Quirk 93."""
+    error = refusal_of_response(400, JSON, json.dumps(value).encode())
+    assert (error.message, error.code) == (f"the service refused: {said}", code)
+
+
+def test_an_xml_document_is_no_page() -> None:
+    body = b'<?xml version="1.0"?><Error><Message>Access Denied</Message></Error>'
+    assert "Access Denied" in str(refusal_of_response(403, HTML, body))
+
+
 def test_an_error_under_a_key_of_another_name() -> None:
     inner = {"type": "error", "error": {"type": "invalid", "message": "no"}}
     value: Any = {"error": {"type": "failed", "headers": {}, "upstream_error": inner}}
