@@ -27,7 +27,7 @@ from ..errors import (
     brief,
 )
 from .http import Headers, content_type, get_header
-from .json import decode_json, is_cut_json, is_list, is_object, is_whole_json
+from .json import count_in, decode_json, is_cut_json, is_list, is_object, is_whole_json
 
 __all__ = [
     "STANDARD",
@@ -240,8 +240,9 @@ def _wait_header(headers: Headers) -> str | None:
 
 
 def _told_wait(value: Any, message: str) -> str | None:
-    """How long to wait, by the body of an error: Google's `retryDelay` (google.rpc.RetryInfo), or
-    what its message says."""
+    """How long to wait, by the body of an error: Google's `retryDelay` (google.rpc.RetryInfo), the
+    time until which OpenRouter's limit holds, in milliseconds since 1970 (quirk 95), or what its
+    message says."""
     if is_list(value):
         value = next(iter(value), None)
     error = value.get("error") if is_object(value) else None
@@ -250,6 +251,13 @@ def _told_wait(value: Any, message: str) -> str | None:
         delay = detail.get("retryDelay") if is_object(detail) else None
         if isinstance(delay, str):
             return delay
+    metadata = error.get("metadata") if is_object(error) else None
+    headers = metadata.get("headers") if is_object(metadata) else None
+    reset = count_in(headers, "X-RateLimit-Reset")
+    if reset is not None and 10**12 <= reset < 10**14:
+        from email.utils import formatdate  # imports much, and is rarely needed
+
+        return formatdate(reset / 1000, usegmt=True)
     found = _SAID_WAIT.search(message[:2000])
     return None if found is None else found[1].strip()
 

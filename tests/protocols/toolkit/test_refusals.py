@@ -726,6 +726,20 @@ TOLD: dict[str, tuple[dict[bytes, bytes], bytes, str | None]] = {
     "no number of milliseconds": ({b"retry-after-ms": b"-5", b"retry-after": b"2"}, b"{}", "2"),
     "half a millisecond": ({b"retry-after-ms": b".5"}, b"{}", ".5ms"),
     "nothing": ({}, b'{"error":{"message":"retry in a while"}}', None),
+    **{
+        f"a limit that holds until {told}": (
+            {},
+            b'{"error":{"metadata":{"headers":{"X-RateLimit-Reset":%b}}}}' % told.encode(),
+            wait,
+        )
+        for told, wait in {
+            '"1790000000000"': "Mon, 21 Sep 2026 14:13:20 GMT",
+            "1790000000000": "Mon, 21 Sep 2026 14:13:20 GMT",
+            '"1790000000"': None,  # it may be seconds, and from whenever
+            '"99999999999999999"': None,
+            '"soon"': None,
+        }.items()
+    },
 }
 
 
