@@ -201,8 +201,12 @@ def get_header(headers: Headers, name: bytes) -> str | None:
 
 
 def content_type(headers: Headers) -> str:
-    """The media type in lower case without parameters; empty if there is none."""
-    return (get_header(headers, b"content-type") or "").partition(";")[0].strip().lower()
+    """The media type in lower case without parameters; empty if there is none. Of several, as a
+    proxy joins the headers of two, the first."""
+    return _AFTER.split(get_header(headers, b"content-type") or "")[0].strip().lower()
+
+
+_AFTER = re.compile("[;,]")
 
 
 def check_plain(text: str, what: str, *, show: bool = True) -> str:

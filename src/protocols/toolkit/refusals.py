@@ -91,6 +91,8 @@ _USED_UP = re.compile(
     r"|limited to [\d,]+ api calls / month"  # Cohere's trial keys
 )
 """The same in a message, or a code. Words of quotas are none: they may be those of a minute."""
+_OF_A_DAY = re.compile(r"(?:tokens|requests|models|calls)[ -]per[ -]day")
+"""Words of a limit that lasts too long to wait for, unless the service says how long to wait."""
 _ENDED = (402, 412)
 """Statuses of an account without money, or suspended (Fireworks)."""
 _WRONG_KEY = re.compile(r"(?:incorrect|invalid) api key", re.IGNORECASE)
@@ -217,6 +219,8 @@ def refusal_of_object(
         error.retry_after = _told_wait(value, message)
     else:
         error.retry_after = table.retry_after(value)
+    if error.retry_after is None and kind is RateLimited and not error.lasting:
+        error.lasting = _OF_A_DAY.search(message[:2000].lower()) is not None
     if is_object(value) and isinstance(id := value.get(table.request_id), str):
         error.request_id = id
     return error

@@ -527,6 +527,9 @@ def test_what_trying_again_cannot_help(status: int | None, code: str | None, las
         ("you (me) have reached your weekly usage limit", True),
         ("You are using a Trial key, which is limited to 1,000 API calls / month.", True),
         ("You are using a Trial key, which is limited to 10 API calls / minute.", False),
+        ("Too many tokens per day, please wait before trying again.", True),  # Bedrock
+        ("Rate limit exceeded: free-models-per-day.", True),  # OpenRouter
+        ("On tokens per day (TPD): Limit 9. Please try again in 7m12.48s.", False),  # Groq
         ("Your credit balance is too low to access the API.", True),
         ("Insufficient Balance", True),
         ("You exceeded your current quota, please check your plan and billing details.", False),
