@@ -402,9 +402,10 @@ def prefixed(body: bytes) -> bytes:
 @pytest.mark.parametrize("named", [False, True])
 def test_an_event_inside_an_event(name: str, named: bool) -> None:
     """Quirk 86."""
-    events = [*CALLS[name][0], {"type": "unknown", "choices": []}]
+    unknown: dict[str, Any] = {"type": "unknown", "choices": []}
+    events = [*CALLS[name][0], unknown]
     body = b"".join(
-        b"event: %b\n" % event.get("type", "message").encode() * named
+        b"event: %b\n" % str(event.get("type", "message")).encode() * named
         + b"data: %b\n\n" % json.dumps(event).encode()
         for event in events
     )

@@ -247,7 +247,12 @@ class ResponsesStep(EventStep):
         under_way = not type and status in _UNDER_WAY
         if under_way and not self._relayed:  # whose caller knows what was asked
             raise UnexpectedContent(f"the answer {id} is {status}: it was asked in the background")
-        self._items.settle(list(map(bytes, response.output or ())), events)
+        output = list(map(bytes, response.output or ()))
+        if response.output_text and not (output or self._reader.begun):
+            # What SDKs derive from the items, some gateways send instead of them.
+            part = {"type": "output_text", "text": response.output_text}
+            output = [msgspec.json.encode({"type": "message", "content": [part]})]
+        self._items.settle(output, events)
         for key, value in unknown:
             events.append(Unrecognized(value, f"response.{key}" if type else key))
         if response.usage is not None:
