@@ -417,6 +417,15 @@ def test_a_reason_that_is_an_error() -> None:
     assert outcome.error.code == "MALFORMED_FUNCTION_CALL"
 
 
+@pytest.mark.parametrize("args", [None, {"a": 1}])
+def test_a_call_beside_an_error_is_not_complete(args: Any) -> None:
+    error = {"message": "slow down", "status": "RESOURCE_EXHAUSTED"}
+    outcome = receive(chunk(call("f", args), error=error), OVER)
+    outcome.refused_by(RateLimited, "slow down")
+    (end,) = [each for each in outcome.events if isinstance(each, ToolCallEnd)]
+    assert not end.complete
+
+
 def test_a_blocked_prompt() -> None:
     rated = [{"category": "HARM_CATEGORY_HATE_SPEECH", "probability": "HIGH"}]
     body = event({"promptFeedback": {"blockReason": "SAFETY", "safetyRatings": rated}})
@@ -985,6 +994,14 @@ def test_recited_sources(key: str) -> None:
     assert said(*body)[1:] == [*told, Unrecognized(json.dumps(licensed).encode(), place)]
     plain = {key: [{k: v for k, v in each.items() if k != "license"} for each in listed]}
     assert said(body[0], chunk(citationMetadata=plain))[1:] == told
+    empty = dict.fromkeys(("citations", "citationSources", "urlMetadata"), [])
+    assert said(body[0], chunk(citationMetadata={**empty, **plain}))[1:] == told
+    address = dict.fromkeys(("uri", "sourceUri", "retrievedUrl", "title"), "https://d.test")
+    each = {**address, "startIndex": 3, "endIndex": 6}
+    each["urlRetrievalStatus"] = "URL_RETRIEVAL_STATUS_SUCCESS"
+    assert said(body[0], chunk(citationMetadata={key: [each]}))[1:] == [
+        Citation("https://d.test", "https://d.test", start=1, end=4)
+    ]
     for odd in ({key: 5}, {key: ["x"]}, {key: [{"uri": 5}]}, {"new": 1}):
         raw = json.dumps(odd).encode()
         assert said(chunk(citationMetadata=odd)) == [Unrecognized(raw, place)]
