@@ -93,9 +93,8 @@ class Answering:
         self._finishes: list[Finish] = []  # that wait for the end
         self._held: dict[tuple[int, int], list[Event]] = {}  # calls that are not whole yet
         self._called: dict[tuple[int, int], str] = {}  # the names of those that are open
-        self._bare: dict[
-            tuple[int, int], ToolCallDelta | None
-        ] = {}  # what they begin with, if `{}`
+        # What these begin with, if that is an empty object.
+        self._bare: dict[tuple[int, int], ToolCallDelta | None] = {}
         self._begun = self._counted = self._guessed = False
         self._flows = False  # something was said after the start
         self._plain = frozenset(
