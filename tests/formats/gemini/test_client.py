@@ -1024,7 +1024,7 @@ def test_recited_sources(key: str) -> None:
     assert said(*body)[1:] == [*told, Unrecognized(json.dumps(licensed).encode(), place)]
     plain = {key: [{k: v for k, v in each.items() if k != "license"} for each in listed]}
     assert said(body[0], chunk(citationMetadata=plain))[1:] == told
-    empty: Any = {each: [] for each in ("citations", "citationSources", "urlMetadata")}
+    empty: dict[str, Any] = {each: [] for each in ("citations", "citationSources", "urlMetadata")}
     assert said(body[0], chunk(citationMetadata={**empty, **plain}))[1:] == told
     address = dict.fromkeys(("uri", "sourceUri", "retrievedUrl", "title"), "https://d.test")
     each = {**address, "startIndex": 3, "endIndex": 6}
