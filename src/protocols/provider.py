@@ -30,6 +30,8 @@ installed: "list[Callable[[], Observer | None]]" = []
 
 _LIMITS = Limits()
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_BLANK = " \t\r\n"
+"""What pasting and files leave around a base URL."""
 _NO_WORD = re.compile(r"[/?#\\@%\s\x00-\x1f\x7f]")
 """What would make more of an address than the value of a placeholder."""
 
@@ -360,7 +362,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
             model="",
             limits=_LIMITS,
             key=key,
-            base_url=self._base_url(params or {}) if base_url is None else base_url.strip(),
+            base_url=self._base_url(params or {}) if base_url is None else base_url.strip(_BLANK),
             headers=dict(headers or {}),
         )
 
