@@ -41,6 +41,7 @@ __all__ = [
     "refusal_of_text",
     "request_id",
     "unexpected",
+    "without_prefix",
     "words_of",
 ]
 
@@ -202,8 +203,7 @@ def refusal_of_object(
     said = (
         message or f"no reason given (status {status})" if status else message or "no reason given"
     )
-    while said.startswith(_PREFIX):  # of each hop on the way
-        said = said.removeprefix(_PREFIX)
+    said = without_prefix(said)
     error = kind(f"{_PREFIX}{said[:2000]}", data=data, code=code, type=type_)
     words = _words(code, type_)
     error.lasting = (
@@ -220,6 +220,13 @@ def refusal_of_object(
     if is_object(value) and isinstance(id := value.get(table.request_id), str):
         error.request_id = id
     return error
+
+
+def without_prefix(message: str) -> str:
+    """The words of a service, without what each hop on the way has put before them."""
+    while message.startswith(_PREFIX):
+        message = message.removeprefix(_PREFIX)
+    return message
 
 
 _PREFIX = "the service refused: "
