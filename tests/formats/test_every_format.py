@@ -321,9 +321,28 @@ def test_a_number_that_is_too_large() -> None:
 
 
 @pytest.mark.parametrize("provider", ["openai", "mistral", "gemini", "cohere", "openai-responses"])
-@pytest.mark.parametrize("word", ["ping", "keepalive", "keep-alive", "heartbeat"])
+@pytest.mark.parametrize(
+    "word", ["ping", "keepalive", "keep-alive", "keep_alive", "heartbeat", "heart-beat"]
+)
 def test_pings_by_any_name_are_no_sign_of_life(provider: str, word: str) -> None:
     named = f"event: {word}\ndata: {{}}\n\n".encode()
     for ping in (named, b'data: {"type": "%b", "n": 1}\n\n' % word.encode()):
         exchange = PROVIDERS[provider].exchange(as_chat("hi", model="m"))
         no_sign_of_life(exchange, b": begin\n\n", ping)
+
+
+@pytest.mark.parametrize(
+    ("provider", "pings"),
+    [
+        *(
+            (name, [b"data:\n\n", b"data: {}\n\n", b"data: null\n\n", b"data: \r\n\r\n"])
+            for name in ("openai", "mistral", "anthropic", "gemini", "cohere", "openai-responses")
+        ),
+        ("openai", [b'data: {"id":"i","object":"chat.completion.chunk"}\n\n']),
+        ("ollama", [b"{}\n", b'{"model":"m","created_at":"t"}\n', b'{"message":null}\n']),
+    ],
+)
+def test_what_says_nothing_is_no_sign_of_life(provider: str, pings: list[bytes]) -> None:
+    for ping in pings:
+        exchange = PROVIDERS[provider].exchange(as_chat("hi", model="m"))
+        no_sign_of_life(exchange, b"\n", ping)

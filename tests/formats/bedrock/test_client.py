@@ -755,6 +755,13 @@ def test_a_whole_answer(asked: bool) -> None:
     ]
 
 
+def test_a_further_key_of_a_thought_in_a_whole_answer() -> None:
+    block = {"reasoningContent": {"reasoningText": {"text": "so"}, "new": 1}}
+    output = {"message": {"role": "assistant", "content": [block]}}
+    outcome = alike(ask(stream=False), whole(output=output)).succeeded()
+    assert outcome.events[1:3] == [Reasoning("so"), native(0, **block)]
+
+
 def test_blocks_of_a_whole_answer() -> None:
     call = {"toolUseId": "t", "name": "f", "type": "tool_use"}
     odd: list[dict[str, Any]] = [

@@ -440,10 +440,11 @@ class ConverseStep(FrameStep):
                 id, name, own = call.toolUseId, call.name, reader.next
                 reader.whole(ToolCallStart, _input_of(call), events, id=id, name=name)
                 self._judge(own, call, further, f"content[{number}].toolUse", events)
-            case {"reasoningContent": {"reasoningText": {"text": str(text), **said}}, **others} if (
-                not others
-            ):
-                reader.whole(Reasoning, text, events, form=value if said else None)
+            case {
+                "reasoningContent": {"reasoningText": {"text": str(text), **said}, **further},
+                **others,
+            } if not others:
+                reader.whole(Reasoning, text, events, form=value if said or further else None)
             case {"citationsContent": cited, **others} if is_object(cited) and not others:
                 block = reader.open(number, Text, events)
                 block.form = value

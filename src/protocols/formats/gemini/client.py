@@ -175,7 +175,7 @@ class GeminiStep(EventStep):
             pass  # of a gateway: here it means nothing
         elif begin == b"[" and is_refusal(value := decode_json(_value, data), self.errors):
             raise refusal_of_object(value, self.errors, data=data)
-        else:
+        elif not self.is_ping(data, type):
             events.append(Unrecognized(data))
 
     def document(self, body: bytes, events: list[Event]) -> Step | None:

@@ -76,6 +76,11 @@ class _ChatStep(LineStep):
             return
         if text:
             events.append(Text(text))
+        events += [
+            Unrecognized(msgspec.json.encode(said), f"data.{key}")
+            for key, said in inner.items()
+            if key != "message" and said is not None
+        ]
         if value.get("error"):
             raise refusal_of_object({"error": value["error"]}, data=line)
 
