@@ -3,16 +3,38 @@ content or by its finish reason, is no success; all is delivered, no call is com
 service's words are raised."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.driving import JSON, SSE, Outcome, Response, alike, no_sign_of_life
-from tokenwire import PROVIDERS, Finish, Text, ToolCallEnd, Unrecognized, as_chat
-from tokenwire.protocols.errors import Malformed, Refused, Truncated
+from tokenwire import (
+    PROVIDERS,
+    Chat,
+    Finish,
+    ImagePart,
+    Message,
+    Text,
+    TextPart,
+    Tool,
+    ToolCall,
+    ToolCallEnd,
+    Unrecognized,
+    as_chat,
+)
+from tokenwire.protocols.errors import (
+    BadRequest,
+    LocalProtocolError,
+    Malformed,
+    Refused,
+    Truncated,
+)
+from tokenwire.protocols.service import Service
 from tokenwire.protocols.toolkit.frames import encode_frame
 from tokenwire.protocols.toolkit.http import Headers
+from tokenwire.testing.recording import asking
 
 LINES: Headers = [(b"content-type", b"application/x-ndjson")]
 FRAMES: Headers = [(b"content-type", b"application/vnd.amazon.eventstream")]
@@ -346,3 +368,68 @@ def test_what_says_nothing_is_no_sign_of_life(provider: str, pings: list[bytes])
     for ping in pings:
         exchange = PROVIDERS[provider].exchange(as_chat("hi", model="m"))
         no_sign_of_life(exchange, b"\n", ping)
+
+
+# Requests: what of a message, a tool or an option is not known is sent, or refused by name, by both
+# halves.
+
+RICH = Chat(
+    messages=(
+        Message("system", "be brief"),
+        Message("user", (TextPart("look"), ImagePart.of_bytes(b"\x89PNG", "image/png"))),
+        Message("assistant", (TextPart("so"), ToolCall("call_1", "f", '{"a":1}'))),
+        Message("tool", "1", tool_call_id="call_1"),
+        Message("user", "go on"),
+    ),
+    model="m",
+    tools=(Tool("f", "does", {"type": "object", "properties": {"a": {"type": "integer"}}}),),
+    max_tokens=9,
+)
+FORCED: dict[str, Any] = {"tool_choice": "f", "schema": {"type": "object"}}
+ASKED: dict[str, list[Chat]] = {
+    **{
+        name: [RICH, RICH.replace(**FORCED)]
+        for name in ("openai", "mistral", "anthropic", "openai-responses", "gemini", "bedrock")
+    },
+    "ollama": [RICH],
+    "cohere": [RICH],
+}
+
+
+def places_of(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where the objects in a JSON value are."""
+    if isinstance(value, dict):
+        yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, each in inner:
+        if isinstance(each, dict | list):
+            yield from places_of(each, (*path, key))
+
+
+def with_a_further_key(body: bytes, path: tuple[Any, ...]) -> bytes:
+    place = value = json.loads(body)
+    for key in path:
+        place = place[key]
+    place["zznew"] = ["zzsaid"]
+    return json.dumps(value).encode()
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_further_keys_anywhere_in_a_request(name: str) -> None:
+    provider = PROVIDERS[name]
+    for chat in ASKED[name]:
+        request = asking(provider, chat).next_request()
+        assert request is not None
+        for path in places_of(json.loads(request.body)):
+            body = with_a_further_key(request.body, path)
+            try:
+                said = Service(provider).responder().receive_request(
+                    msgspec.structs.replace(request, body=body)
+                )
+                assert said is not None
+                again = asking(provider, said).next_request()
+            except (BadRequest, LocalProtocolError) as error:
+                assert "zznew" in str(error), path
+            else:
+                assert again is not None
+                assert b"zzsaid" in again.body, path
