@@ -15,8 +15,8 @@ import pytest
 
 from tests.commanding import CLEAN, INTERRUPTIBLE, Outcome, Terminal, run, screen, spawn
 from tokenwire import (
-    BadRequest,
     AuthenticationFailed,
+    BadRequest,
     ConnectFailed,
     Disconnected,
     LimitExceeded,

@@ -1645,7 +1645,9 @@ def test_done_alone() -> None:
         assert error.data == b"[DONE]"
 
 
-@pytest.mark.parametrize("payload", ["1", "[]", '"text"', "ping", '{"type":"new"}', '{"id":"i","new":1}'])
+@pytest.mark.parametrize(
+    "payload", ["1", "[]", '"text"', "ping", '{"type":"new"}', '{"id":"i","new":1}']
+)
 def test_what_is_no_object_is_handed_on(payload: str) -> None:
     outcome = receive(say("a"), payload, DONE).succeeded()
     assert outcome.events == [Text("a"), Unrecognized(payload.encode()), END]

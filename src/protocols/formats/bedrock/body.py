@@ -154,7 +154,9 @@ class _Reader:
                 yield Message(role, tuple(self.parts(parts, place)), extra=extra)
                 parts, extra = [], {}
             mark = _mark(blocks[number + 1]) if number + 1 < len(blocks) else ""
-            yield self._result(_member(block, place)["toolResult"], mark, place).replace(extra=extra)
+            yield self._result(_member(block, place)["toolResult"], mark, place).replace(
+                extra=extra
+            )
             extra = {}
         if parts:
             yield Message(role, tuple(self.parts(parts, place)), extra=extra)
@@ -333,9 +335,9 @@ def _tools(value: Any) -> Iterator[Tool | Opaque]:
 
 def _tool(tool: dict[str, Any]) -> Tool | None:
     match tool:
-        case {"toolSpec": {"name": str(name), "inputSchema": {"json": schema, **more}, **others}} if (
-            is_object(schema) and len(tool) == 1
-        ):
+        case {
+            "toolSpec": {"name": str(name), "inputSchema": {"json": schema, **more}, **others}
+        } if is_object(schema) and len(tool) == 1:
             strict = others.pop("strict", None)
             described = others.pop("description", "")
             return Tool(

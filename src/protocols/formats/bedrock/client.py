@@ -444,10 +444,10 @@ class ConverseStep(FrameStep):
                 reader.whole(ToolCallStart, _input_of(call), events, id=id, name=name)
                 self._judge(own, call, further, f"content[{number}].toolUse", events)
             case {
-                "reasoningContent": {"reasoningText": {"text": str(text), **said}, **further},
+                "reasoningContent": {"reasoningText": {"text": str(text), **said}, **more},
                 **others,
             } if not others:
-                reader.whole(Reasoning, text, events, form=value if said or further else None)
+                reader.whole(Reasoning, text, events, form=value if said or more else None)
             case {"citationsContent": cited, **others} if is_object(cited) and not others:
                 block = reader.open(number, Text, events)
                 block.form = value

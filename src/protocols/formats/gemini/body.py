@@ -170,9 +170,7 @@ def _further_keys(fields: dict[str, msgspec.Raw]) -> dict[str, Any]:
     return {k: value for k, raw in further if (value := decode_json(_any, bytes(raw))) is not None}
 
 
-def _messages(
-    content: _Content, extra: dict[str, Any], sealer: Sealer | None
-) -> Iterator[Message]:
+def _messages(content: _Content, extra: dict[str, Any], sealer: Sealer | None) -> Iterator[Message]:
     """The messages of a content, the first one with its further keys (`extra`): each result of a
     tool is one of its own."""
     role = content.role or "user"
@@ -261,11 +259,11 @@ def _part(raw: bytes, sealer: Sealer | None) -> Part:
             return ToolCall(id if isinstance(id, str) else "", name, _args(raw), native=native)
         case {"inlineData": blob, **others} | {"fileData": blob, **others} if is_object(blob):
             media = _camel(blob, _MEDIA)
-            further = media.keys() - {"mimeType", "data", "fileUri", "displayName"}
+            more = media.keys() - {"mimeType", "data", "fileUri", "displayName"}
             # A picture has no name, so only its native form can keep one.
             picture = str(media.get("mimeType")).startswith("image/")
             named = picture and "displayName" in media
-            part = _media(media, native or _further(raw, others or named or further))
+            part = _media(media, native or _further(raw, others or named or more))
             if part is not None:
                 return part
         case _:

@@ -11,7 +11,6 @@ from ...chat import (
     ImagePart,
     Message,
     Opaque,
-    Part,
     ReasoningPart,
     RefusalPart,
     TextPart,

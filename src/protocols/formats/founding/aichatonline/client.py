@@ -69,7 +69,8 @@ class _ChatStep(LineStep):
         value = decode_json(_value, line)
         _check_code(value, line)
         inner = value.get("data") if is_object(value) else None
-        text = inner.get("message") if is_object(inner) else None
+        inner = inner if is_object(inner) else {}
+        text = inner.get("message")
         if not isinstance(text, str):
             _check_refusal(value, line)
             events.append(Unrecognized(line))
