@@ -240,7 +240,10 @@ def test_code_is_a_refusal(said: str, kind: type[Refused]) -> None:
 
 def test_a_failure_beside_a_text() -> None:
     said = '{"data": {"message": "a"}, "message": "ok", "error": "it broke"}\n'
-    assert receive(said).refused_by(Refused, "it broke").events == [Text("a")]
+    outcome = receive(said).refused_by(Refused, "it broke")
+    assert outcome.events == [Text("a")]
+    assert isinstance(outcome.error, Refused)
+    assert outcome.error.data == said.strip().encode()
 
 
 def test_malformed_line() -> None:

@@ -772,7 +772,7 @@ def test_odd_values_are_handed_on() -> None:
         Unrecognized(b"5", "content[0].thinking"),
         Unrecognized(b'"c2ln"', "content[0].signature"),
     ]
-    thought = start(0, type="thinking", thinking="t", signature=[1], new=2)
+    thought = start(0, type="thinking", thinking="t", signature=[1], new=2, more=None)
     assert said(thought, stop(0)) == [
         *(Reasoning("t"), Unrecognized(b"[1]", "content[0].signature")),
         Unrecognized(b"2", "content[0].new"),
@@ -781,6 +781,8 @@ def test_odd_values_are_handed_on() -> None:
     assert said(details) == [Unrecognized(b"1", "delta.stop_details.new")]
     details = event("message_delta", delta={"stop_details": "x"})
     assert said(details) == [Unrecognized(b'"x"', "delta.stop_details")]
+    begin = receive(message(stop_details="x"), over(), STOP).succeeded().events
+    assert begin[1] == Unrecognized(b'"x"', "message.stop_details")
     nameless = said(start(0, type="tool_use", id=[1], name={"a": 1}, input={}), stop(0))
     assert nameless[:3] == [
         ToolCallStart(0, "", ""),
@@ -908,6 +910,37 @@ def test_an_error_without_a_name_or_a_type() -> None:
         assert isinstance(receive(body).error, Refused)
 
 
+SLOW = {"type": "timeout_error", "message": "slow"}
+
+
+@pytest.mark.parametrize(
+    ("said", "place"),
+    [
+        (message(error=SLOW), "message.error"),
+        (over(error=SLOW), "delta.error"),
+        (over(stop_details={"error": SLOW}), "delta.stop_details.error"),
+        (OPEN + delta(0, "text_delta", text="a", error=SLOW), "content[0].delta.error"),
+    ],
+)
+def test_an_error_beside_what_an_event_says(said: bytes, place: str) -> None:
+    begin = b"" if place.startswith("message") else BEGIN
+    outcome = receive(begin, said, over(), STOP).refused_by(Overloaded, "slow")
+    assert Unrecognized(json.dumps(SLOW).encode(), place) in outcome.events
+    assert FINISH in outcome.events
+
+
+def test_an_error_of_an_event() -> None:
+    piece = event("content_block_delta", index=0, delta={"type": "text_delta"}, error=SLOW)
+    named = b"event: odd\ndata: " + json.dumps({"error": SLOW}).encode() + b"\n\n"
+    bare = b'data: {"message":"slow"}\n\n'
+    for last, kind in ((piece, Overloaded), (named, Overloaded), (bare, Refused)):
+        outcome = receive(BEGIN, OPEN, text(0, "a"), last).refused_by(kind, "slow")
+        assert outcome.events == [Start("msg_1", "m"), Text("a")]
+        assert isinstance(outcome.error, Refused)
+        assert outcome.error.data == last.partition(b"data: ")[2].strip()
+    assert said(b"event: odd\n" + bare) == [Unrecognized(b'{"message":"slow"}')]
+
+
 STATUSES: dict[str, tuple[int, str, type[Refused], bool]] = {
     "invalid": (400, "invalid_request_error", BadRequest, False),
     "key": (401, "authentication_error", AuthenticationFailed, False),
@@ -996,6 +1029,10 @@ def test_half_a_whole_answer() -> None:
     outcome = whole(content=[{"type": "text", "text": "a"}], stop_reason=None)
     assert isinstance(outcome.error, Truncated)
     assert outcome.reply.text == "a"
+
+
+def test_a_whole_answer_without_content() -> None:
+    assert whole(content=None).succeeded().events == [Start("msg_1", "m"), FINISH, END]
 
 
 def test_a_stream_that_was_answered_whole() -> None:

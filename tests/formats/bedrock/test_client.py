@@ -499,6 +499,13 @@ def test_something_new(frame: bytes, unknown: Unrecognized) -> None:
     ]
 
 
+def test_a_piece_that_has_what_is_null() -> None:
+    pieces = delta(0, text="h", toolUse=None), delta(1, reasoningContent={"text": "t"}, text=None)
+    assert said(BEGIN, *pieces, over()) == [
+        *(Text("h"), Reasoning("t", 1), STOP, End("finish")),
+    ]
+
+
 @pytest.mark.parametrize("kind", [{}, {"text": None}, {"text": ""}])
 def test_a_piece_of_nothing(kind: Any) -> None:
     empty = event("contentBlockStart", contentBlockIndex=0, start={})
@@ -806,6 +813,50 @@ def test_what_stands_beside_a_whole_answer() -> None:
 def test_a_whole_answer_without_a_reason() -> None:
     response = whole(stopReason=None)
     alike(ask(stream=False), response).refused_by(Truncated)
+    bare = Response(json.dumps({"output": WHOLE["output"]}).encode(), 200, HEADERS)
+    outcome = alike(ask(stream=False), bare).refused_by(Truncated)
+    assert Text("h\u20ac", 2) in outcome.events
+
+
+def test_a_whole_answer_without_an_output() -> None:
+    bare = {"stopReason": "end_turn"}
+    for odd, unknown in (
+        ({}, []),
+        ({"output": [1]}, [Unrecognized(b"[1]", "output")]),
+        ({"output": {"message": 5}}, [Unrecognized(b"5", "output.message")]),
+    ):
+        response = Response(json.dumps({**bare, **odd}).encode(), 200, HEADERS)
+        events = alike(ask(stream=False), response).succeeded().events
+        assert events == [START, *unknown, STOP, End("terminator")]
+
+
+def test_an_odd_reason_of_a_whole_answer() -> None:
+    outcome = alike(ask(stream=False), whole(stopReason=[1])).refused_by(Truncated)
+    assert Unrecognized(b"[\n  1\n ]", "stopReason") in outcome.events
+
+
+SLOW = {"code": "ThrottlingException", "message": "slow"}
+
+
+@pytest.mark.parametrize(
+    ("frame", "place"),
+    [
+        (event("messageStart", role="assistant", error=SLOW), "messageStart.error"),
+        (event("metadata", error=SLOW), "metadata.error"),
+        (delta(0, text="a", error=SLOW), "content[0].delta.error"),
+    ],
+)
+def test_an_error_beside_what_an_event_says(frame: bytes, place: str) -> None:
+    body = BEGIN + frame + over() + META
+    outcome = alike(ask(), Response(body, 200, FRAMES)).refused_by(RateLimited, "slow")
+    assert Unrecognized(json.dumps(SLOW).encode(), place) in outcome.events
+    assert outcome.events[-1] == STOP
+
+
+def test_an_error_in_a_whole_message() -> None:
+    response = whole(output={"message": {"content": [{"text": "a"}], "error": SLOW}})
+    outcome = alike(ask(stream=False), response).refused_by(RateLimited, "slow")
+    assert outcome.events[1] == Text("a")
 
 
 @pytest.mark.parametrize(

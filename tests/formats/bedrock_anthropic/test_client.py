@@ -139,7 +139,10 @@ def test_a_chunk_that_is_no_json() -> None:
     assert outcome.events == [*START, Text("h")]
 
 
-@pytest.mark.parametrize("payload", [b"{}", b'{"bytes":"?"}', b'{"bytes":1}', b"[]", b"null"])
+@pytest.mark.parametrize(
+    "payload",
+    [b"{}", b'{"bytes":"?"}', b'{"bytes":1}', b'{"message":"no"}', b"[]", b"null"],
+)
 def test_a_chunk_that_is_none(payload: bytes) -> None:
     body = chunks(BEGIN, TEXT) + event_frame("chunk", payload) + chunks(STOP, OVER)
     assert said(body) == [*START, Text("h"), Unrecognized(payload), *END]

@@ -823,6 +823,31 @@ def test_an_error_in_a_whole_answer() -> None:
     assert outcome.events == [START, Finish("ERROR", "error", "it broke")]
 
 
+def test_the_least_of_a_whole_answer() -> None:
+    body = b'{"id":"i","message":{"content":[{"type":"text","text":"a"}]}}'
+    events = alike(ask(stream=False), Response(body, headers=JSON)).succeeded().events
+    assert events == [START, Text("a"), END]
+    body = b'{"id":"i","finish_reason":"COMPLETE"}'
+    events = alike(ask(stream=False), Response(body, headers=JSON)).succeeded().events
+    assert events == [START, Finish("COMPLETE", "stop"), END]
+
+
+SLOW = {"message": "slow", "type": "rate_limit_error"}
+
+
+@pytest.mark.parametrize("place", ["error", "delta.error", "delta.message.error"])
+def test_an_error_beside_what_an_event_says(place: str) -> None:
+    said: dict[str, Any] = {"content": {"text": "a"}}
+    delta: dict[str, Any] = {"message": said}
+    more: dict[str, Any] = {"index": 0, "delta": delta}
+    {"error": more, "delta.error": delta, "delta.message.error": said}[place]["error"] = SLOW
+    outcome = receive(begin(), opens(), event("content-delta", **more), over())
+    outcome.refused_by(RateLimited, "slow")
+    assert outcome.events[1] == Text("a")
+    assert isinstance(outcome.events[2], Unrecognized)
+    assert outcome.events[2].place == place
+
+
 def test_a_start_may_hold_the_beginning() -> None:
     call = {"id": "c", "function": {"name": "f", "arguments": "{}"}}
     first = begin(content=[{"type": "text", "text": "a"}], tool_calls=[call], tool_plan="p")

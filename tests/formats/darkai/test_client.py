@@ -184,6 +184,8 @@ def test_a_failure_beside_a_text_and_at_the_end() -> None:
     for body in (text("a") + end, said % b'"it broke"' + STREAM_END):
         outcome = receive(body).refused_by(Refused, "it broke")
         assert outcome.events == [Text("a")]
+        assert isinstance(outcome.error, Refused)
+        assert b"it broke" in outcome.error.data
     assert receive(said % b"null" + said % b'""' + STREAM_END).succeeded().reply.text == "aa"
 
 

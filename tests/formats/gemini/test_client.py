@@ -225,6 +225,7 @@ def test_empty_chunks_say_nothing() -> None:
         {"candidates": [{"finishReason": None, "safetyRatings": [], "avgLogprobs": 0.1}]},
         {"promptFeedback": {"safetyRatings": []}},
         {"promptFeedback": {"blockReason": "BLOCK_REASON_UNSPECIFIED"}},
+        {"type": "ping"},
     )
     for end in (b"\r\n", b"\n"):
         body = b"".join(map(event, nothing)) + b"data: [DONE]\n\n" + chunk(text("a"))
@@ -414,6 +415,16 @@ def test_a_reason_that_is_an_error() -> None:
     ]
     assert isinstance(outcome.error, Refused)
     assert outcome.error.code == "MALFORMED_FUNCTION_CALL"
+
+
+@pytest.mark.parametrize("args", [None, {"a": 1}])
+def test_a_call_beside_an_error_is_not_complete(args: Any) -> None:
+    error = {"message": "slow down", "status": "RESOURCE_EXHAUSTED"}
+    outcome = receive(chunk(call("f", args), error=error), OVER)
+    outcome.refused_by(RateLimited, "slow down")
+    (end,) = [each for each in outcome.events if isinstance(each, ToolCallEnd)]
+    assert not end.complete
+    receive(chunk(call("f", args), error=error)).refused_by(RateLimited, "slow down")
 
 
 def test_a_blocked_prompt() -> None:
@@ -998,6 +1009,14 @@ def test_recited_sources(key: str) -> None:
     assert said(*body)[1:] == [*told, Unrecognized(json.dumps(licensed).encode(), place)]
     plain = {key: [{k: v for k, v in each.items() if k != "license"} for each in listed]}
     assert said(body[0], chunk(citationMetadata=plain))[1:] == told
+    empty: Any = {each: [] for each in ("citations", "citationSources", "urlMetadata")}
+    assert said(body[0], chunk(citationMetadata={**empty, **plain}))[1:] == told
+    address = dict.fromkeys(("uri", "sourceUri", "retrievedUrl", "title"), "https://d.test")
+    each = {**address, "startIndex": 3, "endIndex": 6}
+    each["urlRetrievalStatus"] = "URL_RETRIEVAL_STATUS_SUCCESS"
+    assert said(body[0], chunk(citationMetadata={key: [each]}))[1:] == [
+        Citation("https://d.test", "https://d.test", start=1, end=4)
+    ]
     for odd in ({key: 5}, {key: ["x"]}, {key: [{"uri": 5}]}, {"new": 1}):
         raw = json.dumps(odd).encode()
         assert said(chunk(citationMetadata=odd)) == [Unrecognized(raw, place)]
@@ -1140,6 +1159,7 @@ def test_documents_that_are_no_success() -> None:
         error = whole(value).refused_by(RateLimited, "slow down").error
         assert isinstance(error, RateLimited)
         assert json.loads(error.data) in (value, told)
+    whole({"candidates": [], "message": "slow down"}).refused_by(Refused, "slow down")
 
 
 # Errors

@@ -578,6 +578,16 @@ def test_an_error_wins_over_done() -> None:
     assert outcome.events == [START, Text("a"), Text("b")]
 
 
+@pytest.mark.parametrize("arguments", [{}, {"a": 1}])
+def test_an_error_in_a_message(arguments: Any) -> None:
+    body = say("a", error="server busy", tool_calls=[call(arguments=arguments)])
+    outcome = receive(body, say("b", error="unauthorized"), over())
+    outcome.refused_by(Overloaded, "server busy")
+    assert [e.text for e in outcome.events if isinstance(e, Text)] == ["a", "b"]
+    assert [e.complete for e in outcome.events if isinstance(e, ToolCallEnd)] == [False]
+    assert receive(say("a", error=""), over()).succeeded().reply.text == "a"
+
+
 def test_an_error_that_a_server_passed_on() -> None:
     body = b'{"StatusCode":429,"Status":"429 Too Many Requests","error":"slow"}'
     for outcome in (receive(say("a"), body), alike(ask(), Response(body, 500, JSON))):

@@ -244,7 +244,7 @@ def test_a_picture_in_a_result() -> None:
         (as_chat([Message("user", (ImagePart("https://x/1"),))]), "ollama takes a picture by its"),
         (
             as_chat([Message("user", (ImagePart("data:image/png"),))]),
-            "a picture is given by its bytes",
+            "a picture is given by its bytes: a data: URL",
         ),
         (as_chat([Message("system", (ImagePart(PNG),))]), "ImagePart has no place in system"),
         (

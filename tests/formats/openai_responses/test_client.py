@@ -463,6 +463,13 @@ def test_a_call_whose_name_or_id_is_no_text(key: str) -> None:
         assert Unrecognized(b'{"a":1}', f"output[0].{key}") in found
 
 
+def test_an_error_beside_what_an_event_says() -> None:
+    slow = {"message": "slow", "code": "slow_down"}
+    events = delta(0, "a", error=slow), delta(0, "b", error={"message": "later"}), over()
+    outcome = hear(CREATED, *events).refused_by(Overloaded, "slow")
+    assert [e for e in said(outcome) if isinstance(e, Text)] == [Text("a"), Text("b")]
+
+
 def test_an_annotation_that_names_no_source() -> None:
     event: Any = {
         "type": "response.output_text.annotation.added",
@@ -476,6 +483,11 @@ def test_an_annotation_that_names_no_source() -> None:
     assert said(hear(CREATED, delta(0, "a"), event, over())) == [
         *(Text("a"), Citation(title="t", start=1), Unrecognized(json.dumps(event).encode())),
     ]
+    for odd in ("title", "file_id"):
+        event["annotation"] = {"url": "u", odd: 5}
+        assert said(hear(CREATED, delta(0, "a"), event, over())) == [
+            *(Text("a"), Citation("u"), Unrecognized(json.dumps(event).encode())),
+        ]
 
 
 def test_a_stream_that_goes_on_in_the_middle() -> None:
@@ -1007,6 +1019,12 @@ def test_citations() -> None:
     first, second = added(0, message()), added(1, {**message(), "id": "m2"})
     by_id: Any = {"type": annotation["type"], "item_id": "m1", "annotation": url}
     assert said(hear(first, second, by_id, over())) == [cited[0]]
+    by_place: Any = {**annotation, "output_index": 1, "annotation": url}
+    later = hear(delta(0, "a"), delta(1, "b"), by_place, over())
+    assert said(later)[2:] == [Citation("u", "t", part=1, start=0, end=2)]
+    by_place["output_index"] = 0
+    earlier = hear(delta(0, "a"), delta(1, "b"), by_place, over())
+    assert said(earlier)[2:] == [cited[0]]
     odds: Any = (
         *({**annotation, "annotation": "?"}, annotation),
         {**annotation, "type": "response.refusal.annotation.added", "annotation": url},

@@ -255,7 +255,6 @@ class GeminiStep(EventStep):
     def _begin(self, id: str, model: str, events: list[Event]) -> None:
         if not self._begun and (id or model):
             events.append(Start(id, model))
-            self._begun = True
 
     def _reader(self, index: int) -> CandidateReader:
         reader = self._readers.get(index)

@@ -6,6 +6,7 @@ thought signatures, and what the services refuse.
 
 import re
 from mimetypes import guess_type
+from posixpath import basename
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -244,7 +245,7 @@ def _media(url: str, media_type: str = "", name: str = "") -> dict[str, Any]:
     if data is not None:
         return {"inlineData": {"mimeType": media_type or given, "data": data, **named}}
     # Not by urlsplit, which raises for some; `guess_type` does, too, but not for a mere name.
-    name_there = _BEHIND_PATH.split(url, maxsplit=1)[0].rpartition("/")[2]
+    name_there = basename(_BEHIND_PATH.split(url)[0])
     media_type = media_type or guess_type(name_there)[0] or ""
     typed = {"mimeType": media_type} if media_type else {}
     return {"fileData": {**typed, "fileUri": url, **named}}

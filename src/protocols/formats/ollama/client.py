@@ -162,7 +162,8 @@ class OllamaStep(LineStep):
             self._call(message.tool_calls, "message.", events)
             self._show(message.images, "message.", events)
             events += [Unrecognized(value, f"message.{key}") for key, value in unknown]
-            self.failure = self.failure or refusal_beside(unknown, self.errors)
+            if self.failure is None and refusal_beside(unknown) is not None:
+                self.failure = _refusal(raw)
         elif raw:
             events.append(Unrecognized(raw, "message"))
         self._say(said.thinking, said.response, events)
@@ -246,7 +247,7 @@ def _plain(line: bytes) -> PlainLine | None:
 
 
 def _refusal(data: bytes) -> Refused:
-    """The error that a line reports."""
+    """The error that a line reports, or the message in it."""
     value = decode_json(_value, data)
     words = str(value.get("error")).lower()
     status = next((status for word, status in _STATUSES.items() if word in words), None)
