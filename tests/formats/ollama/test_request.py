@@ -548,7 +548,7 @@ def test_a_completion() -> None:
 
 
 def test_further_keys_of_a_call() -> None:
-    function = {"index": 0, "name": "f", "arguments": {}}
+    function: dict[str, Any] = {"index": 0, "name": "f", "arguments": {}}
     plain, odd, inner = (
         {"id": "c", "type": "function", "function": function},
         {"function": function, "new": 1},
