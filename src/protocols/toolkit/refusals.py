@@ -85,7 +85,9 @@ _WORDS: dict[str, type[Refused]] = {
 _LASTING = ("insufficient_quota", "exceeded_current_quota", "billing", "usage_limit_reached")
 """Parts of `code` and `type` values that mean a used-up budget."""
 _USED_UP = re.compile(
-    r"insufficient[ _](?:balance|credit|fund)|payment[ _]required"
+    r"insufficient[ _](?:account[ _])?(?:balance|credit|fund)|payment[ _]required"
+    r"|balance is insufficient"  # SiliconFlow, with 403 or 429
+    r"|too many tokens per day"  # Bedrock, with 429: as Gemini's quotas of a day
     r"|credit[ _]balance[ _](?:is )?too[ _]low"
     r"|used all available credits"  # xAI, with 429
     r"|reached (?:your|its) \w+ (?:usage|spending) limit"  # Ollama's cloud; xAI
