@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import assert_never
 
 import msgspec
 
@@ -91,6 +92,9 @@ class Answering:
         self._refused: set[int] = set()  # choices that are refusals
         self._finishes: list[Finish] = []  # that wait for the end
         self._held: dict[tuple[int, int], list[Event]] = {}  # calls that are not whole yet
+        self._called: dict[tuple[int, int], str] = {}  # the names of those that are open
+        # What these begin with, if that is an empty object.
+        self._bare: dict[tuple[int, int], ToolCallDelta | None] = {}
         self._begun = self._counted = self._guessed = False
         self._flows = False  # something was said after the start
         self._plain = frozenset(
@@ -224,12 +228,39 @@ class Answering:
         if not isinstance(event, ToolCallDelta):
             event = msgspec.structs.replace(event, id=self._ids.get(key, event.id))
         if not self._front.whole_calls:
-            yield event
+            yield from self._piece(key, event)
         elif isinstance(event, ToolCallEnd):
             yield from self._held.pop(key, ())
             yield event
         else:
             self._held.setdefault(key, []).append(event)
+
+    def _piece(
+        self, key: tuple[int, int], event: ToolCallStart | ToolCallDelta | ToolCallEnd
+    ) -> Iterator[Event]:
+        """The same where pieces are written. What they can't take back, its end may: an empty
+        object before the arguments, which waits for them, and half a name (quirks 83, 84)."""
+        match event:
+            case ToolCallStart():
+                self._called[key] = event.name
+            case ToolCallDelta() if key not in self._bare:
+                self._bare[key] = event if event.arguments == "{}" else None
+                if event.arguments == "{}":
+                    return
+            case ToolCallDelta():
+                if (bare := self._bare[key]) is not None and event.arguments[:1] != "{":
+                    yield bare
+                self._bare[key] = None
+            case ToolCallEnd():
+                if (bare := self._bare.pop(key, None)) is not None:
+                    yield bare
+                if self._chat.stream and event.name != self._called.pop(key, event.name):
+                    said = "the name of a tool call came in pieces, which can't be sent on"
+                    self.failure = Refused(said, code="split_name")
+                    return
+            case _:
+                assert_never(event)
+        yield event
 
     def _held_part(self, native: Native) -> list[Event] | None:
         """The events of the call that a native form is of, if that is held back."""

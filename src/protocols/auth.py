@@ -67,7 +67,10 @@ class Header(msgspec.Struct, frozen=True):
             raise LocalProtocolError(f"there is a key in {other}, too: give one of both")
         if get_header(request.headers, name) is not None:
             return request
-        added = make_headers(((self.name, self.prefix + key_text(key)),))
+        text = key_text(key)
+        if self.prefix and text.lower().startswith(self.prefix.lower()):
+            text = text[len(self.prefix) :].lstrip()  # pasted with it (quirk 94)
+        added = make_headers(((self.name, self.prefix + text),))
         return msgspec.structs.replace(request, headers=[*request.headers, *added])
 
     def found(self, request: Request) -> str | None:
@@ -143,14 +146,18 @@ def _is_same(found: str | None, key: Key) -> bool:
     return compare_digest(found.encode(errors="replace"), key.encode(errors="replace"))
 
 
+_NO_WIDTH = "\ufeff\u200b\u200c\u200d\u2060"
+
+
 def key_text(key: Key) -> str:
-    """A key that is text, without the white space around it that pasting and files add.
+    """A key that is text, without the white space around it that pasting and files add, also that
+    of no width.
 
     Raises LocalProtocolError, which does not show it, for one that a header can't hold.
     """
     if not isinstance(key, str):
         raise LocalProtocolError("this service takes a key as text: don't give an AwsKey")
-    key = check_plain(key.strip(), "key", show=False)
+    key = check_plain(key.strip().strip(_NO_WIDTH).strip(), "key", show=False)
     if not key.isascii() and max(key) > "\xff":
         raise LocalProtocolError("key: use only Latin-1 characters")
     return key

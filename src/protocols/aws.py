@@ -63,9 +63,9 @@ def _read(value: Any) -> tuple[str | None, str | None, str] | None:
     an error of the model's has its words as well."""
     message = text_of(value, "message") or text_of(value, "Message")
     name = text_of(value, "__type").rpartition("#")[2]
-    if not (message or name):
-        return None
     original = text_of(value, "originalMessage")
+    if not (message or name or original):
+        return None
     return name or None, None, ": ".join(filter(None, (message, original)))
 
 

@@ -156,6 +156,8 @@ class BlockReader:
     def piece(self, block: Block, text: str, events: list[Event]) -> None:
         """The next piece of a block. It is kept for a native form, except that of a Text without a
         `form`. Raises LimitExceeded."""
+        if block.call is not None:
+            text = block.call.new_in(text)
         if not text:
             return
         if block.kind is not Text or block.form:

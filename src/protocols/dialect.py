@@ -38,9 +38,10 @@ class Endpoint(msgspec.Struct, frozen=True):
     """One kind of request, and how it is recognized.
 
     `path` is the end of the URL's path, or `/`, the root. A placeholder in braces (`{id}`) matches
-    any text without a slash. `does` is the purpose of the request: `chat`, `models`, `model`,
-    `count`, `kept` (what the service has kept, whose placeholder is `{id}`), or another word that
-    the format chooses.
+    any text without a slash; one with a plus, in the last segment (`{+model}`), takes slashes, too,
+    as clients leave those of a model's name as they are. `does` is the purpose of the request:
+    `chat`, `models`, `model`, `count`, `kept` (what the service has kept, whose placeholder is
+    `{id}`), or another word that the format chooses.
     """
 
     does: str
@@ -54,14 +55,24 @@ class Endpoint(msgspec.Struct, frozen=True):
         start = len(given) - len(wanted)
         if start < 1 or (start > 1 and not wanted):  # the first item is empty, or of another path
             return None
+        if wanted and "{+" in wanted[-1]:
+            *fixed, _ = wanted
+            starts = [n for n in range(1, start + 1) if given[n : n + len(fixed)] == fixed]
+            if not starts:
+                return None
+            start = starts[-1]
+            rest = start + len(fixed)
+            given[rest:] = ["/".join(given[rest:])]
         found: dict[str, str] = {}
         for want, have in zip(wanted, given[start:], strict=True):
-            before, brace, rest = want.partition("{")
+            before, brace, label = want.partition("{")
             if not brace:
                 if want != have:
                     return None
                 continue
-            name, _, after = rest.partition("}")
+            name, _, after = label.removeprefix("+").partition("}")
+            if "%" in have and not have.endswith(after):
+                have = unquote(have)  # some write the colon before a method as %3A
             if not (have.startswith(before) and have.endswith(after)):
                 return None
             value = have[len(before) : len(have) - len(after)]

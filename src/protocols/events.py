@@ -109,7 +109,8 @@ class ToolCallStart(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="
 
     `call` numbers the calls of a choice from 0 in the order in which they begin, whatever number
     the service gives them. `id` is empty if the service sends none. The arguments of a `custom`
-    call are free text.
+    call are free text. `id` and `name` are as far as they have been received: `ToolCallEnd` has the
+    whole.
     """
 
     call: int
@@ -121,7 +122,9 @@ class ToolCallStart(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="
 
 
 class ToolCallDelta(msgspec.Struct, frozen=True, gc=False, tag=_tag, tag_field="event"):
-    """A piece of a tool call's arguments, which are JSON only when joined."""
+    """A piece of a tool call's arguments, which are JSON only when joined. What a service says
+    again is left out; an empty object before the arguments is not: `ToolCallEnd` has them without
+    it."""
 
     call: int
     arguments: str

@@ -360,7 +360,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
             model="",
             limits=_LIMITS,
             key=key,
-            base_url=self._base_url(params or {}) if base_url is None else base_url,
+            base_url=self._base_url(params or {}) if base_url is None else base_url.strip(),
             headers=dict(headers or {}),
         )
 

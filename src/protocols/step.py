@@ -11,6 +11,7 @@
 If the answer is not streamed it is one JSON document, whatever the base: `document` receives it.
 """
 
+import re
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import msgspec
@@ -49,6 +50,7 @@ _TEXTUAL = frozenset(
 
 _NOTHING = (b"", b"{}", b"null")
 """Data that says nothing."""
+_EVENT = re.compile(rb"(?:event:[^\r\n]*\r?\n)?data:")
 _BLANK_LINES = (b"\n\n", b"\r\r", b"\r\n\r\n")
 
 
@@ -228,6 +230,7 @@ class EventStep(_StreamStep):
         self._sse = SSEDecoder(limits.event, self.usual, apart=True)
         self._unknown = UnknownLines(limits.error_body, self.errors)
         self._elements: Elements | None = None
+        self._inside = False
         self._head = self._sse.head
         self._before = len(self._head)
 
@@ -249,6 +252,24 @@ class EventStep(_StreamStep):
             return True
         may_be = any(b'"%b"' % name.encode() in head for name in self.pings)
         return may_be and type_of(data) in self.pings
+
+    def no_json(self, data: bytes, events: list[Event]) -> None:
+        """The data of an event is not JSON. If it is an event itself, that is taken: a server has
+        put the prefix before it once more (quirk 86). Anything else is handed on, as a keep-alive
+        in words of its own (quirk 11), unless it says nothing."""
+        if data.strip() in _NOTHING:
+            return
+        if self._inside or _EVENT.match(data) is None:
+            events.append(Unrecognized(data))
+            return
+        items: list[SSEItem] = []
+        inner = SSEDecoder(self._sse.lines.limit, self.usual, apart=True)
+        inner.take([*data.splitlines(), b""], items)
+        self._inside = True  # and not within that one again
+        try:
+            self._take_items(items, events)
+        finally:
+            self._inside = False
 
     def payloads(self, payloads: list[bytes], events: list[Event]) -> None:
         """The data of usual events that arrived together, as most of a stream does. A format may

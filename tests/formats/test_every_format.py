@@ -21,6 +21,7 @@ from tokenwire import (
     TextPart,
     Tool,
     ToolCall,
+    ToolCallDelta,
     ToolCallEnd,
     Unrecognized,
     as_chat,
@@ -353,6 +354,100 @@ def test_pings_by_any_name_are_no_sign_of_life(provider: str, word: str) -> None
     for ping in (named, b'data: {"type": "%b", "n": 1}\n\n' % word.encode()):
         exchange = PROVIDERS[provider].exchange(as_chat("hi", model="m"))
         no_sign_of_life(exchange, b": begin\n\n", ping)
+
+
+def of_choice(text: str) -> dict[str, Any]:
+    call = {"index": 0, "function": {"arguments": text}}
+    return {"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}
+
+
+def of_block(text: str) -> dict[str, Any]:
+    delta = {"type": "input_json_delta", "partial_json": text}
+    return {"type": "content_block_delta", "index": 1, "delta": delta}
+
+
+def of_item(text: str) -> dict[str, Any]:
+    return {"type": "response.function_call_arguments.delta", "output_index": 1, "delta": text}
+
+
+def of_message(text: str) -> dict[str, Any]:
+    call = {"function": {"arguments": text}}
+    delta = {"message": {"tool_calls": call}}
+    return {"type": "tool-call-delta", "index": 0, "delta": delta}
+
+
+def of_frame(text: str) -> dict[str, Any]:
+    delta = {"toolUse": {"input": text}}
+    return {"contentBlockDelta": {"contentBlockIndex": 1, "delta": delta}}
+
+
+BEGUN: dict[str, Any] = {"type": "function_call", "id": "2", "call_id": "c", "name": "f"}
+ADDED = {"type": "response.output_item.added", "output_index": 1, "item": BEGUN}
+CALLS: dict[str, tuple[list[dict[str, Any]], int, Callable[[str], dict[str, Any]]]] = {
+    "openai": (chat("tool_calls", {}), 2, of_choice),
+    "mistral": (chat("tool_calls", {}), 2, of_choice),
+    "anthropic": (anthropic("tool_use"), 4, of_block),
+    "openai-responses": ([*(said := responses("completed"))[:3], ADDED, *said[3:]], 4, of_item),
+    "cohere": (cohere("TOOL_CALL"), 3, of_message),
+    "bedrock": (bedrock("tool_use"), 5, of_frame),
+}
+"""An answer that calls a tool, where pieces of the arguments may stand, and what these are."""
+
+
+@pytest.mark.parametrize("provider", CALLS)
+@pytest.mark.parametrize("pieces", [['{"a":1}'], ['{"a', '{"a":1}', '{"a":1}']])
+def test_arguments_that_are_said_again(provider: str, pieces: list[str]) -> None:
+    """Quirk 83."""
+    events, place, piece = CALLS[provider]
+    if provider not in ("anthropic", "openai-responses"):  # there they are told with the call
+        pieces = pieces[-1:]
+    outcome = hear(provider, [*events[:place], *map(piece, pieces), *events[place:]]).succeeded()
+    (call,) = outcome.reply.tool_calls
+    assert (call.arguments.replace(" ", ""), call.complete) == ('{"a":1}', True)
+    told = "".join(e.arguments for e in outcome.events if isinstance(e, ToolCallDelta))
+    assert told == call.arguments
+
+
+def prefixed(body: bytes) -> bytes:
+    """Each event put into another, as a framework does that writes the prefixes itself."""
+    events = body.removesuffix(b"\n\n").split(b"\n\n")
+    return b"".join(
+        b"".join(b"data: %b\n" % line for line in event.split(b"\n")) + b"data: \n\n"
+        for event in events
+    )
+
+
+@pytest.mark.parametrize("name", ["openai", "mistral", "anthropic", "cohere", "openai-responses"])
+@pytest.mark.parametrize("named", [False, True])
+def test_an_event_inside_an_event(name: str, named: bool) -> None:
+    """Quirk 86."""
+    unknown: dict[str, Any] = {"type": "unknown", "choices": []}
+    events = [*CALLS[name][0], unknown]
+    body = b"".join(
+        b"event: %b\n" % str(event.get("type", "message")).encode() * named
+        + b"data: %b\n\n" % json.dumps(event).encode()
+        for event in events
+    )
+    asked = as_chat("hi", model="m")
+    exchange = PROVIDERS[name].exchange(asked, key="k", base_url="https://s.example")
+    plain = alike(exchange.fresh(), Response(body)).succeeded()
+    assert alike(exchange.fresh(), Response(prefixed(body))).what == plain.what
+    twice = body.replace(b"data: ", b"data: data: ")
+    assert alike(exchange.fresh(), Response(twice)).what == plain.what
+
+
+def test_an_event_inside_an_event_of_gemini() -> None:
+    body = b"".join(b"data: %b\n\n" % json.dumps(each).encode() for each in gemini("STOP", {}))
+    exchange = PROVIDERS["gemini"].exchange(as_chat("hi", model="m"))
+    plain = alike(exchange.fresh(), Response(body)).succeeded()
+    assert alike(exchange, Response(prefixed(body))).what == plain.what
+
+
+def test_an_event_inside_an_event_inside_an_event() -> None:
+    """So deep it is handed on, as often as it may be repeated."""
+    body = b"data: " * 9999 + b"\n\n" + b"data: [DONE]\n\n"
+    outcome = alike(PROVIDERS["openai"].exchange(as_chat("hi", model="m")), Response(body))
+    assert outcome.events == [Unrecognized(b"data: " * 9997)]
 
 
 @pytest.mark.parametrize(

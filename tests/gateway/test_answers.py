@@ -11,7 +11,7 @@ from tests.gateway.formats import FORMATS, WRITTEN, dialect
 from tokenwire.gateway.answers import Answering
 from tokenwire.gateway.sealing import StateSealer, restored
 from tokenwire.protocols.chat import Chat, Message, ReasoningPart, ToolCall
-from tokenwire.protocols.errors import ContentFiltered, LocalProtocolError
+from tokenwire.protocols.errors import ContentFiltered, LocalProtocolError, Refused
 from tokenwire.protocols.events import (
     Citation,
     End,
@@ -81,6 +81,48 @@ def test_an_answer_without_a_start_gets_one() -> None:
     answer = answering("anthropic", unique="u1")
     assert answer.events([Unrecognized(b"?")]) == []
     assert answer.events([Text("a"), END]) == [Start("msg_u1", "ours"), Text("a"), END]
+
+
+# Calls whose end takes back what their beginning said
+
+
+IN_PIECES = [front for front in WRITTEN if not dialect(front).whole_calls]
+
+
+@pytest.mark.parametrize("front", IN_PIECES)
+@pytest.mark.parametrize(
+    ("pieces", "whole", "written"),
+    [
+        (["{}", '{"a"', ":1}"], '{"a":1}', ['{"a"', ":1}"]),
+        (["{}"], "{}", ["{}"]),
+        (["{}", " "], "{} ", ["{}", " "]),
+        (['{"a":', "{}", "}"], '{"a":{}}', ['{"a":', "{}", "}"]),
+        (["{", "}"], "{}", ["{", "}"]),
+    ],
+)
+def test_an_empty_object_before_the_arguments(
+    front: str, pieces: list[str], whole: str, written: list[str]
+) -> None:
+    """It is written if they are no more than that (quirk 83)."""
+    start, end = ToolCallStart(0, "c1", "f"), ToolCallEnd(0, "c1", "f", whole, True)
+    deltas = (ToolCallDelta(0, piece) for piece in pieces)
+    events = told(front, start, *deltas, end)
+    assert events == [start, *(ToolCallDelta(0, piece) for piece in written), end]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("front", WRITTEN)
+def test_a_name_in_pieces(front: str, stream: bool) -> None:
+    """A caller would be told of another tool (quirk 84), unless the call is told whole."""
+    answer = Answering(dialect(front), CHAT.replace(stream=stream), "ours")
+    start, delta = ToolCallStart(0, "c1", "get_"), ToolCallDelta(0, "{}")
+    end = ToolCallEnd(0, "c1", "get_it", "{}", True)
+    answer.events([START, start, delta, end])
+    if stream and front in IN_PIECES:
+        assert isinstance(answer.failure, Refused)
+        assert answer.failure.code == "split_name"
+    else:
+        assert answer.failure is None
 
 
 # What can't be said

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tokenwire.protocols.auth import (
@@ -114,6 +114,17 @@ def test_a_key_that_cannot_be_sent(auth: Auth, key: Key, words: str) -> None:
 def test_the_text_of_a_key() -> None:
     assert key_text("\t na\u00efve key \n") == "na\u00efve key"
     assert key_text("") == key_text(" \r\n") == ""
+    assert key_text("\ufeffk \u200b\n") == key_text(" \u2060\u200dk\u200c") == "k"
+
+
+@pytest.mark.parametrize("key", ["Bearer k", "bearer  k\n", "BEARER k"])
+def test_a_key_that_has_its_scheme(key: str) -> None:
+    """Quirk 94."""
+    for auth in (Bearer(), SigV4("bedrock")):
+        assert Bearer().found(auth.sign(REQUEST, key, None)) == "k"
+    assert Header("x-key").found(Header("x-key").sign(REQUEST, key, None)) == key.strip()
+    for word in ("Bearer", "bearerk"):
+        assert Bearer().found(Bearer().sign(REQUEST, word, None)) == word
 
 
 def test_the_credentials_of_aws_are_not_shown() -> None:
@@ -123,6 +134,7 @@ def test_the_credentials_of_aws_are_not_shown() -> None:
 
 @given(st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]), min_size=1))
 def test_every_key_that_is_sent_is_found(key: str) -> None:
+    assume(not key.strip().lower().startswith("bearer "))
     for auth in (Bearer(), Header("x-key"), Query("key")):
         found = auth.found(auth.sign(REQUEST, key, None))
         assert (found or "") == key.strip()

@@ -82,6 +82,7 @@ def test_an_error_by_its_name(name: str, status: int, kind: type[Refused]) -> No
         ({"Message": "no"}, "no"),
         ({"message": "no", "originalMessage": "why"}, "no: why"),
         ({"originalMessage": "why", "__type": "x"}, "why"),
+        ({"originalMessage": "too long"}, "too long"),
         ({"__type": "a#B"}, "no reason given (status 400)"),
         ({"detail": "no"}, "no"),  # a gateway's own form
     ],

@@ -1,6 +1,7 @@
 """Providers as data: what they take, and the exchange that asks one."""
 
 import json
+import re
 from collections.abc import Callable
 from functools import partial
 from random import Random
@@ -144,12 +145,14 @@ def test_what_no_exchange_can_be_made_of(given: dict[str, Any], words: str) -> N
 def test_a_base_url_that_ends_in_the_endpoint(name: str) -> None:
     provider = PROVIDERS[name]
     chat = as_chat("hi", model=provider.default_model or "any")
-    path = (provider.path or provider.dialect.endpoints[0].path).replace("{model}", "another")
+    path = provider.path or provider.dialect.endpoints[0].path
+    path = re.sub(r"\{\+?model\}", "another", path)
 
     def url(base_url: str) -> str:
         return provider.exchange(chat, base_url=base_url, random=Random(1)).request.url
 
     assert url(f"https://a.test/x{path}?y=1") == url("https://a.test/x?y=1")
+    assert url(" https://a.test/x\r\n") == url("https://a.test/x")  # pasted (quirk 94)
 
 
 class Remembering(OpenAIChat):

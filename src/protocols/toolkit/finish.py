@@ -9,7 +9,8 @@ from ..events import Finish, FinishKind
 __all__ = ["failure_of", "finish_of", "kind_of"]
 
 _FAILED = re.compile(
-    "error|abort|cancel|fail|malformed|interrupted|expired|time_?d?_?out|overloaded|unavailable",
+    "error|abort|cancel|fail|malformed|interrupted|expired|time_?d?_?out|overloaded|unavailable"
+    "|unexpected|too_many|missing",
     re.IGNORECASE,
 )
 """Parts of a reason by which a service says that it failed, in whatever format: engines have such

@@ -44,7 +44,7 @@ _SIGNATURE = re.compile(r"AWS4-HMAC-SHA256 .*\bSignature=(\w+)")
 _TOKEN = re.compile("[-!#$%&'*+.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 _HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-_~")  # RFC 3986's unreserved ones
-_PLACEHOLDER = re.compile(r"\{\w+\}")
+_PLACEHOLDER = re.compile(r"\{\+?\w+\}")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -201,8 +201,12 @@ def get_header(headers: Headers, name: bytes) -> str | None:
 
 
 def content_type(headers: Headers) -> str:
-    """The media type in lower case without parameters; empty if there is none."""
-    return (get_header(headers, b"content-type") or "").partition(";")[0].strip().lower()
+    """The media type in lower case without parameters; empty if there is none. Of several, as a
+    proxy joins the headers of two, the first."""
+    return _AFTER.split(get_header(headers, b"content-type") or "")[0].strip().lower()
+
+
+_AFTER = re.compile("[;,]")
 
 
 def check_plain(text: str, what: str, *, show: bool = True) -> str:

@@ -75,7 +75,7 @@ _TOKEN = re.compile(
 
 def _tame(payload: bytes) -> bytes:
     """`payload` with NaN, infinities, numbers that are too large, and what is nested very deeply as
-    strings of the same text."""
+    strings of the same text, and with the control characters in its strings escaped (quirk 87)."""
     pieces: list[bytes] = []
     done = depth = start = 0
     for token in _TOKEN.finditer(payload):
@@ -88,6 +88,10 @@ def _tame(payload: bytes) -> bytes:
             depth -= 1
             if depth != _DEEPEST - 1:
                 continue
+        elif word[:1] == b'"' and depth < _DEEPEST and _CONTROL.search(word):
+            pieces += payload[done : token.start()], _ESCAPE_OR_CONTROL.sub(_escaped, word)
+            done = token.end()
+            continue
         elif word[:1] == b'"' or depth >= _DEEPEST or (word[-1:].isdigit() and _fits(word)):
             continue
         else:
@@ -96,6 +100,14 @@ def _tame(payload: bytes) -> bytes:
         pieces += payload[done:start], msgspec.json.encode(text)
         done = token.end()
     return b"".join((*pieces, payload[done:]))
+
+
+_CONTROL = re.compile(rb"[\x00-\x1f]")
+_ESCAPE_OR_CONTROL = re.compile(rb"\\.|[\x00-\x1f]", re.DOTALL)
+
+
+def _escaped(found: "re.Match[bytes]") -> bytes:
+    return found[0] if len(found[0]) == 2 else b"\\u%04x" % found[0][0]
 
 
 def _fits(number: bytes) -> bool:
@@ -124,16 +136,21 @@ def is_object(value: object) -> TypeGuard[dict[str, Any]]:
 
 
 def count_in(fields: object, *names: str) -> int | None:
-    """The first of these `names` that is a count in `fields`; `1.0` is one, too."""
+    """The first of these `names` that is a count in `fields`; `1.0` and `"1"` are ones, too."""
     if not is_object(fields):
         return None
     for name in names:
         value = fields.get(name)
+        if isinstance(value, str) and _DIGITS.fullmatch(value):
+            value = int(value)
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return value
     return None
+
+
+_DIGITS = re.compile("[0-9]{1,18}")
 
 
 def is_list(value: object) -> TypeGuard[list[Any]]:

@@ -27,7 +27,7 @@ from ..errors import (
     brief,
 )
 from .http import Headers, content_type, get_header
-from .json import decode_json, is_cut_json, is_list, is_object, is_whole_json
+from .json import count_in, decode_json, is_cut_json, is_list, is_object, is_whole_json
 
 __all__ = [
     "STANDARD",
@@ -87,13 +87,14 @@ _LASTING = ("insufficient_quota", "exceeded_current_quota", "billing", "usage_li
 _USED_UP = re.compile(
     r"insufficient[ _](?:account[ _])?(?:balance|credit|fund)|payment[ _]required"
     r"|balance is insufficient"  # SiliconFlow, with 403 or 429
-    r"|too many tokens per day"  # Bedrock, with 429: as Gemini's quotas of a day
     r"|credit[ _]balance[ _](?:is )?too[ _]low"
     r"|used all available credits"  # xAI, with 429
     r"|reached (?:your|its) \w+ (?:usage|spending) limit"  # Ollama's cloud; xAI
     r"|limited to [\d,]+ api calls / month"  # Cohere's trial keys
 )
 """The same in a message, or a code. Words of quotas are none: they may be those of a minute."""
+_OF_A_DAY = re.compile(r"(?:tokens|requests|models|calls)[ -]per[ -]day")
+"""Words of a limit that lasts too long to wait for, unless the service says how long to wait."""
 _ENDED = (402, 412)
 """Statuses of an account without money, or suspended (Fireworks)."""
 _WRONG_KEY = re.compile(r"(?:incorrect|invalid) api key", re.IGNORECASE)
@@ -219,6 +220,8 @@ def refusal_of_object(
         error.retry_after = _told_wait(value, message)
     else:
         error.retry_after = table.retry_after(value)
+    if error.retry_after is None and kind is RateLimited and not error.lasting:
+        error.lasting = _OF_A_DAY.search(message[:2000].lower()) is not None
     if is_object(value) and isinstance(id := value.get(table.request_id), str):
         error.request_id = id
     return error
@@ -249,8 +252,9 @@ def _wait_header(headers: Headers) -> str | None:
 
 
 def _told_wait(value: Any, message: str) -> str | None:
-    """How long to wait, by the body of an error: Google's `retryDelay` (google.rpc.RetryInfo), or
-    what its message says."""
+    """How long to wait, by the body of an error: Google's `retryDelay` (google.rpc.RetryInfo), the
+    time until which OpenRouter's limit holds, in milliseconds since 1970 (quirk 95), or what its
+    message says."""
     if is_list(value):
         value = next(iter(value), None)
     error = value.get("error") if is_object(value) else None
@@ -259,6 +263,13 @@ def _told_wait(value: Any, message: str) -> str | None:
         delay = detail.get("retryDelay") if is_object(detail) else None
         if isinstance(delay, str):
             return delay
+    metadata = error.get("metadata") if is_object(error) else None
+    headers = metadata.get("headers") if is_object(metadata) else None
+    reset = count_in(headers, "X-RateLimit-Reset")
+    if reset is not None and 10**12 <= reset < 10**14:
+        from email.utils import formatdate  # imports much, and is rarely needed
+
+        return formatdate(reset / 1000, usegmt=True)
     found = _SAID_WAIT.search(message[:2000])
     return None if found is None else found[1].strip()
 
@@ -324,7 +335,8 @@ def words_of(body: bytes) -> str:
     try:
         return STANDARD.said(_decode_error(body))[2]
     except Malformed:
-        return "an HTML page" if looks_like_html(body) else _one_line(body)
+        page = looks_like_html(body) and b"<?xml" not in body[:20]
+        return "an HTML page" if page else _one_line(body)
 
 
 def request_id(headers: Headers, table: ErrorTable = STANDARD) -> str | None:
@@ -382,7 +394,13 @@ def _decode_error(body: bytes) -> Any:
         raise
 
 
-_MESSAGES = ("message", "detail", "error", "msg", "reason", "data", "status_msg", "faultstring")
+_MESSAGES = (
+    *("message", "detail", "error_description", "error", "msg", "reason", "data", "status_msg"),
+    *("faultstring", "error_msg", "errorMessage", "Message", "OriginalMessage", "description"),
+    *("messages", "errors", "title"),
+)
+_SAID = ("msg", "message", "detail", "title")
+_CODES = ("code", "status_code", "error_code", "errorCode", "Code", "errorType")
 # How deep a reason is searched for: a hostile body may be nested deeper than Python's stack.
 _DEPTH = 8
 
@@ -397,12 +415,28 @@ def _read(value: Any, depth: int = _DEPTH) -> tuple[str | None, str | None, str]
     if is_object(inner) and depth:
         code, type_, message = _read(inner, depth - 1)
         return code or _word(value.get("code")), type_, message
-    codes = (_word(value.get(key)) for key in ("code", "status_code", "error_code"))
+    codes = (_word(value.get(key)) for key in _CODES)
     code, type_ = next(filter(None, codes), None), _word(value.get("type"))
     for key in _MESSAGES:
         if message := _text(value.get(key)):
-            return code, type_, message
-    return code, type_, ""
+            return code, type_, ": ".join(filter(None, (message, _relayed(value, depth))))
+    if not depth:
+        return code, type_, ""
+    # A gateway may put the service's whole error under a key of its own (quirk 89).
+    inside = (each for key, each in value.items() if is_object(each) and key not in _MESSAGES)
+    return code, type_, next(filter(None, (_read(each, depth - 1)[2] for each in inside)), "")
+
+
+def _relayed(value: dict[str, Any], depth: int) -> str:
+    """What OpenRouter relays of a service's own error, as text or JSON. Its message only says that
+    there was one (quirk 89)."""
+    metadata = value.get("metadata")
+    raw = metadata.get("raw") if is_object(metadata) and depth else None
+    try:
+        told = _json_value(raw.encode()) if isinstance(raw, str) else raw
+    except (Malformed, UnicodeEncodeError):
+        return _text(raw)
+    return _read(told, depth - 1)[2]
 
 
 def _wrapped(value: dict[str, Any]) -> Any:
@@ -421,8 +455,7 @@ def _text(value: Any, depth: int = _DEPTH) -> str:
     if is_list(value) and depth:
         return "; ".join(filter(None, (_text(item, depth - 1) for item in value)))
     if is_object(value) and depth:
-        said = value.get("msg") or value.get("message") or value.get("detail")
-        return _text(said, depth - 1)
+        return _text(next(filter(None, map(value.get, _SAID)), None), depth - 1)
     return ""
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from ..events import Event, FinishKind, ToolCallDelta, ToolCallEnd, ToolCallStart
 from ..limits import Parts
+from .json import is_cut_json
 
 __all__ = ["Call", "ToolCalls", "is_json_object", "seems_complete"]
 
@@ -38,6 +39,27 @@ class Call:
         self.broken = False  # something of it was not understood
         self.started = False
         self._judged = 0
+        self._size = 0
+        self._repeats = False  # whether a fragment has repeated all so far
+
+    def new_in(self, arguments: str) -> str:
+        """The next piece of the arguments. If it repeats all so far, less that (quirk 83): it must
+        have done so once where it could not be more of the same JSON."""
+        size = self._size
+        if 0 < size <= len(arguments) and not self.custom:
+            said = "".join(self.arguments)
+            if arguments.startswith(said):
+                self._repeats = self._repeats or not _may_begin(said + arguments)
+                arguments = arguments[size:] if self._repeats else arguments
+        self._size = size + len(arguments)
+        return arguments
+
+    def add_name(self, name: str) -> None:
+        """A piece of the name; the name so far, if it is said again (quirk 84)."""
+        if name.startswith(self.name):
+            self.name = name
+        elif name:
+            self.name += name
 
     def seems_whole(self) -> bool:
         """Whether the arguments are a JSON object. Looks a bounded number of times, so that a
@@ -49,6 +71,8 @@ class Call:
         """The end of the call. `kind` is that of the choice's finish reason; None if it has none
         and is proven complete nevertheless."""
         arguments = "".join(self.arguments)
+        if arguments.startswith(_HOLLOW) and not self.custom:
+            arguments = arguments.removeprefix("{}")  # it only stood for those to come (quirk 83)
         complete = not self.broken and _is_complete(arguments, self.custom, kind)
         if arguments in _NOTHING and not self.custom:
             arguments = "{}"
@@ -57,6 +81,12 @@ class Call:
 
 _NOTHING = ("", "null")
 """Arguments that stand for an empty object."""
+_HOLLOW = "{}{"
+
+
+def _may_begin(text: str) -> bool:
+    """Whether `text` is a JSON object, or may become one. What begins otherwise may be anything."""
+    return text.lstrip()[:1] != "{" or is_json_object(text) or is_cut_json(text.encode())
 
 
 def _is_complete(arguments: str, custom: bool, kind: FinishKind | None) -> bool:
@@ -116,14 +146,14 @@ class ToolCalls:
             call = Call(len(self._calls), place)
             self._calls.append(call)
             self._last = self._by_place[place] = call
-        call.name = call.name or name
+        call.add_name(name)
         call.id = call.id or id
         call.custom = call.custom or custom
         if call.id:
             self._by_id[call.id] = call
         if not call.started and (call.name or arguments):
             self._start(call, events)
-        if arguments:
+        if arguments := call.new_in(arguments):
             call.arguments.append(arguments)
             events.append(ToolCallDelta(call.number, arguments, self._index))
         return call

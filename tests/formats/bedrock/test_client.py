@@ -682,7 +682,8 @@ def test_an_event_that_is_no_object(type: str, payload: bytes) -> None:
         ),
         ({"inputTokens": 2, "cacheReadInputTokens": 3}, Usage(5, None, None, 3)),
         ({"outputTokens": 3.0, "serverToolUsage": {}}, Usage(None, 3)),
-        ({"inputTokens": "2", "totalTokens": 4}, Usage(None, None, 4)),
+        ({"inputTokens": "2", "totalTokens": 4}, Usage(2, None, 4)),
+        ({"inputTokens": [2], "totalTokens": 4}, Usage(None, None, 4)),
         ({}, Usage()),
     ],
 )

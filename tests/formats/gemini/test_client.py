@@ -336,6 +336,34 @@ def test_half_an_event_after_a_reason_takes_it_back(ending: Ending) -> None:
         drive(ask(), Response(chunk(text("a")) + OVER + rest, ending=ending)).succeeded()
 
 
+@pytest.mark.parametrize("first", [call("f"), call("f", {})])
+def test_arguments_in_the_next_chunk(first: Any) -> None:
+    """Quirk 91."""
+    late = {"functionCall": {"args": {"a": 1}}}
+    ends = receive(chunk(first), chunk(late, finish="STOP")).succeeded().events
+    assert ToolCallEnd(0, "", "f", '{"a": 1}', True) in ends
+    assert not any(isinstance(event, Native) for event in ends)
+
+
+def test_arguments_of_nobody() -> None:
+    """They may be of either call, or of none; they are kept."""
+    late = {"functionCall": {"args": {"a": 1}}}
+    for calls, complete in (
+        ([call("f"), call("g", {})], [False, False]),
+        ([call("f", {"b": 2})], [True]),
+        ([], []),
+    ):
+        told = receive(chunk(*calls), chunk(late, finish="STOP")).succeeded().events
+        assert [e.complete for e in told if isinstance(e, ToolCallEnd)] == complete
+        assert sum(isinstance(event, Native) for event in told) == 1
+
+
+@pytest.mark.parametrize("odd", [{"args": [1]}, {"args": {"a": 1}, "new": 1}, {"id": "c"}])
+def test_what_goes_on_with_a_call_and_is_not_understood(odd: Any) -> None:
+    told = receive(chunk(call("f")), chunk({"functionCall": odd}, finish="STOP")).events
+    assert [e.complete for e in told if isinstance(e, ToolCallEnd)] == [False]
+
+
 def test_what_follows_a_reason_takes_it_back() -> None:
     reason = chunk(text("a"), finish="STOP")
     content: Any = (
@@ -1009,7 +1037,9 @@ def test_recited_sources(key: str) -> None:
     assert said(*body)[1:] == [*told, Unrecognized(json.dumps(licensed).encode(), place)]
     plain = {key: [{k: v for k, v in each.items() if k != "license"} for each in listed]}
     assert said(body[0], chunk(citationMetadata=plain))[1:] == told
-    empty: Any = {each: [] for each in ("citations", "citationSources", "urlMetadata")}
+    empty: dict[str, list[Any]] = {
+        each: [] for each in ("citations", "citationSources", "urlMetadata")
+    }
     assert said(body[0], chunk(citationMetadata={**empty, **plain}))[1:] == told
     address = dict.fromkeys(("uri", "sourceUri", "retrievedUrl", "title"), "https://d.test")
     each = {**address, "startIndex": 3, "endIndex": 6}

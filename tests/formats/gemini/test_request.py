@@ -801,7 +801,8 @@ REFUSED: list[tuple[Any, str]] = [
     ({"contents": None}, "* GenerateContentRequest.contents: contents is not specified"),
     ({"systemInstruction": "a"}, "* GenerateContentRequest.contents: contents is not specified"),
     ({"contents": [{"role": "assistant", "parts": []}]}, "Please use a valid role: user, model."),
-    ({"contents": {"parts": []}}, "Invalid JSON payload received: "),
+    ({"contents": "a"}, "Invalid JSON payload received: "),
+    ({"contents": [{"parts": "a"}]}, "Invalid JSON payload received: "),
     ({"contents": [{"parts": [5]}]}, "a part is an object"),
     ({"generationConfig": 5}, "generationConfig is an object"),
     ({"generationConfig": {"topK": 3.5}}, "Invalid value at 'generation_config.topK'"),
@@ -817,13 +818,32 @@ REFUSED: list[tuple[Any, str]] = [
     ({"generationConfig": {"candidateCount": -1}}, "candidateCount must be from 1 to 8"),
     ({"generationConfig": {"candidateCount": 9}}, "candidateCount must be from 1 to 8"),
     (b'{"contents":5}', "Invalid JSON payload received"),
-    ({"tools": {}}, "tools is a list"),
+    ({"tools": "a"}, "tools is a list"),
     ({"tools": [5]}, "tools: a tool is an object"),
     ({"tools": [{"functionDeclarations": [5]}]}, "tools: a function has a name"),
     ({"tools": [{"functionDeclarations": [{}]}]}, "tools: a function has a name"),
     (b"[1]", "the request body"),
     (b"{", "the request body"),
 ]
+
+
+def test_objects_where_lists_are_due() -> None:
+    """As the first examples of the API had them (quirk 92)."""
+    function = {"name": "f", "parameters": {"type": "OBJECT"}}
+    lists: Any = {
+        "systemInstruction": {"parts": [{"text": "s"}]},
+        "contents": [{"parts": [{"text": "a"}]}],
+        "tools": [{"functionDeclarations": [function]}],
+    }
+    objects: Any = {
+        "system_instruction": {"parts": {"text": "s"}},
+        "contents": {"parts": {"text": "a"}},
+        "tools": {"function_declarations": function},
+    }
+    assert understood(objects) == understood(lists)
+    assert understood({**lists, "contents": [{"parts": None}, *lists["contents"]]}) == (
+        understood(lists)
+    )
 
 
 @pytest.mark.parametrize(("body", "said"), REFUSED)

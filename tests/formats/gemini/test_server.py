@@ -695,6 +695,16 @@ def test_paths(path: str) -> None:
         assert (chat.model, chat.stream) == ("m", method != path)
 
 
+@pytest.mark.parametrize("name", ["meta/llama:70b", "meta%2Fllama%3A70b"])
+@pytest.mark.parametrize("colon", [":", "%3A"])
+def test_the_path_of_a_model_with_slashes(name: str, colon: str) -> None:
+    """Quirk 92."""
+    path = f"/v1beta/models/{name}{colon}generateContent"
+    chat = Service(GEMINI).responder().receive_request(post(path))
+    assert chat is not None
+    assert chat.model == "meta/llama:70b"
+
+
 def test_keys() -> None:
     def status(path: str = "/v1beta/models", headers: Headers = []) -> int:
         return answer_to(get(path, headers=headers), key="sesame")[0]

@@ -395,7 +395,7 @@ def test_usage() -> None:
         ({"eval_count": 4}, None, 4, None),
         ({"prompt_eval_count": 7}, 7, None, None),
         ({"prompt_eval_count": 7.0, "eval_count": -1}, 7, None, None),
-        ({"prompt_eval_count": "7", "eval_count": True}, None, None, None),
+        ({"prompt_eval_count": "7", "eval_count": True}, 7, None, None),
         ({"load_duration": 1}, None, None, None),
     ],
 )

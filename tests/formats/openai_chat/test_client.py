@@ -1376,9 +1376,25 @@ def test_fields_of_a_call_of_other_types() -> None:
         ToolCallDelta(0, " "),
         Unrecognized(b"[1]", f"{place}.function.name"),
         Unrecognized(b"5", f"{place}.custom"),
-        ToolCallEnd(0, "7", "8", "{} ", True),
+        ToolCallEnd(0, "7", "8", "{} ", False),
         Finish("tool_calls", "tool_call"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("odd", "complete"),
+    [
+        *(({"function": {"name": "f", "arguments": each}}, False) for each in ([1], True)),
+        ({"function": {"name": {"n": 1}, "arguments": "{}"}}, False),
+        ({"function": "f"}, False),
+        ({"id": {}, "index": [], "function": {"name": "f", "arguments": "{}"}}, True),
+    ],
+)
+def test_a_call_of_which_something_is_not_understood(odd: Any, complete: bool) -> None:
+    """It is not to be run, unless that is only which call it is."""
+    events = calls([{"index": 0, "id": "c", **odd}])
+    assert [e.complete for e in events if isinstance(e, ToolCallEnd)] == [complete]
+    assert any(isinstance(e, Unrecognized) for e in events)
 
 
 def test_custom_call() -> None:
@@ -1464,16 +1480,46 @@ def counted(asked: int | None, said: int | None, total: int, thought: int) -> di
         (counted(1, 3, 9, 3), Usage(1, 3, 9, reasoning_output_tokens=3)),
         (counted(None, 3, 6, 3), Usage(None, 3, 6, reasoning_output_tokens=3)),
         (counted(1, None, 4, 3), Usage(1, None, 4, reasoning_output_tokens=3)),
-        ({"prompt_tokens": True, "completion_tokens": "2"}, Usage()),
+        ({"prompt_tokens": True, "completion_tokens": "2"}, Usage(None, 2)),
         (
             {"prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 5}},
             Usage(cache_read_input_tokens=0, cache_write_input_tokens=5),
         ),
+        (  # in the words of Responses (quirk 85)
+            {
+                "input_tokens": 5,
+                "input_tokens_details": {"cached_tokens": 3},
+                "output_tokens": 7,
+                "output_tokens_details": {"reasoning_tokens": 2},
+            },
+            Usage(5, 7, 12, cache_read_input_tokens=3, reasoning_output_tokens=2),
+        ),
+        ({"prompt_tokens": 5, "input_tokens": 0, "output_tokens": 0}, Usage(5, 0, 5)),
     ],
 )
 def test_usage_by_other_names(usage: dict[str, Any], read: Usage) -> None:
     (got,) = [e for e in events_of(say("a"), chunk(usage=usage), DONE) if isinstance(e, Usage)]
     assert got == msgspec.structs.replace(read, raw=usage)
+
+
+@pytest.mark.parametrize("odd", [False, True])
+@pytest.mark.parametrize(
+    ("native", "reason"),
+    [
+        ("MALFORMED_FUNCTION_CALL", "MALFORMED_FUNCTION_CALL"),
+        *((each, "stop") for each in ("STOP", "end_turn", "", None, 5)),
+    ],
+)
+def test_a_failure_behind_another_reason(native: Any, reason: str, odd: bool) -> None:
+    """Where a chunk is decoded loosely, too (quirk 88)."""
+    more = {"new": 1} if odd else {}
+    over = chunk(choice({}, finish_reason="stop", native_finish_reason=native, **more))
+    outcome = receive(say("a"), over, DONE)
+    assert outcome.reply.finish_reason == reason
+    if reason == "stop":
+        outcome.succeeded()
+    else:
+        outcome.refused_by(Refused, reason)
 
 
 @pytest.mark.parametrize(

@@ -728,7 +728,7 @@ ERRORS: dict[str, tuple[str, int, Any, type[Refused], str | None]] = {
     "xai's argument": ("xai", 400, {"code": "invalid-argument", "error": WORDS}, BadRequest, "invalid-argument"),
     "openrouter": (
         *("openrouter", 429),
-        {"error": {"code": 429, "message": WORDS, "metadata": {"provider_name": "X", "raw": "r"}}, "user_id": "u"},
+        {"error": {"code": 429, "message": WORDS, "metadata": {"provider_name": "X", "raw": ""}}, "user_id": "u"},
         *(RateLimited, "429"),
     ),
     "openrouter's moderation": (

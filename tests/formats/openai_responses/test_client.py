@@ -571,6 +571,28 @@ def test_an_end_without_its_response() -> None:
         assert isinstance(hear(CREATED, {"type": kind, "error": error}).error, RateLimited)
 
 
+def test_an_error_beside_a_response_that_failed() -> None:
+    """The response itself says nothing of it (quirk 90)."""
+    error = {"code": "rate_limit_exceeded", "message": "slow"}
+    response = {"id": "r", "status": "failed", "error": None}
+    failed: Any = {"type": "response.failed", "response": response, "error": error}
+    outcome = hear(CREATED, delta(0, "a"), failed)
+    assert Text("a") in outcome.refused_by(RateLimited, "slow").events
+    own: Any = {**failed, "response": {**response, "error": {"code": "c", "message": "no"}}}
+    hear(CREATED, own).refused_by(Refused, "no")
+
+
+def test_a_text_without_its_item() -> None:
+    """It is said again beside items, and counts where there are none."""
+    alone: Any = {"type": "response.completed", "response": {"id": "r", "output_text": "ab"}}
+    assert said(hear(CREATED, alone)) == [Text("ab")]
+    assert said(hear(CREATED, delta(0, "ab"), alone)) == [Text("ab")]
+    body = {"id": "r", "object": "response", "status": "completed", "output": None}
+    assert said(hear_whole({**body, "output_text": "ab"})) == [Text("ab")]
+    items = [message(written("ab"))]
+    assert said(hear_whole({**body, "output": items, "output_text": "ab"})) == [Text("ab")]
+
+
 def test_a_queued_answer() -> None:
     queued = {"type": "response.queued", "response": {"id": "r", "model": "m"}}
     assert hear(queued, CREATED, over()).succeeded().events == [*STARTED, *COMPLETED]

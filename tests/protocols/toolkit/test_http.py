@@ -235,6 +235,8 @@ def test_get_header() -> None:
         (b"text/event-stream", "text/event-stream"),
         (b"TEXT/event-stream;charset=utf-8", "text/event-stream"),
         (b"text/event-stream;", "text/event-stream"),
+        (b"text/event-stream, text/event-stream", "text/event-stream"),
+        (b"text/event-stream;x=y,text/html", "text/event-stream"),
         (b" application/json ", "application/json"),
         (b"", ""),
         (b";", ""),

@@ -73,12 +73,21 @@ def test_a_number_that_is_too_large_becomes_text(number: str) -> None:
     assert decode_json(ANY, payload) == {"a": number, "b": [1, -2500.0, number]}
 
 
+@pytest.mark.parametrize("control", [0, 9, 10, 27, 31])
+def test_a_control_character_that_is_not_escaped_is_text(control: int) -> None:
+    """Also beside escapes, and in a key (quirk 87)."""
+    raw = bytes([control])
+    payload = b'{"a%b": ["\\t%b\\"%b", 1, NaN]}' % (raw, raw, raw)
+    text = chr(control)
+    assert decode_json(ANY, payload) == {f"a{text}": [f'\t{text}"{text}', 1, "NaN"]}
+
+
 def test_a_number_that_is_none() -> None:
     with pytest.raises(Malformed):
         decode_json(ANY, b"[NaN, 007]")
 
 
-NOT_JSON = (b"", b"{", b'{"x": 1', b'{"x": 1}}', b"data", b"[NaN", b"'x'", b"\xff", b'"a\nb"')
+NOT_JSON = (b"", b"{", b'{"x": 1', b'{"x": 1}}', b"data", b"[NaN", b"'x'", b"\xff", b'"a\\\nb"')
 
 
 @pytest.mark.parametrize("payload", [*NOT_JSON, b"[" * 100_000, b'["\xff"' + b"[" * 100_000])
@@ -225,7 +234,7 @@ def test_each_value_is_either_read_or_handed_on(value: dict[str, Any]) -> None:
 
 
 def test_counts_are_whole_numbers_however_they_are_written() -> None:
-    fields = {"a": True, "b": "3", "c": None, "d": 1.5, "e": 2.0, "f": 4}
+    fields = {"a": True, "b": "x3", "c": None, "d": 1.5, "e": 2.0, "f": 4}
     assert count_in(fields, "f", "e") == 4
     assert count_in(fields, "a", "b", "c", "d", "missing", "e") == 2
     assert type(count_in(fields, "e")) is int
@@ -234,6 +243,8 @@ def test_counts_are_whole_numbers_however_they_are_written() -> None:
     assert count_in({"a": 0, "b": 1}, "a", "b") == count_in({"a": 0.0}, "a") == 0
     assert count_in({"h": -1, "i": -1.0}, "h", "i") is None
     assert count_in({"g": float("inf")}, "g") is None
+    assert count_in({"b": "3"}, "b") == count_in({"b": "0003"}, "b") == 3
+    assert count_in({"b": "-3", "c": "", "d": "٣", "e": "1" * 19}, "b", "c", "d", "e") is None
 
 
 def test_texts_and_objects_of_any_value() -> None:

@@ -123,6 +123,73 @@ def test_how_deep_a_reason_may_lie(lists: bool) -> None:
         assert error.message == f"the service refused: {reason}"
 
 
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ({"raw": '{"error": {"message": "too long", "code": 1}}'}, "it failed: too long"),
+        ({"raw": {"detail": "too long"}}, "it failed: too long"),
+        ({"raw": "upstream is busy"}, "it failed: upstream is busy"),
+        ({"raw": '["a", "b"]'}, "it failed: a"),
+        *(({"raw": raw}, "it failed") for raw in ("", "{}", "5", None, 5, "[]")),
+        ({"raw": "\ud800"}, "it failed: \ud800"),
+        *((metadata, "it failed") for metadata in ({}, {"provider_name": "x"}, "raw", None)),
+    ],
+)
+def test_what_a_gateway_relays(metadata: Any, said: str) -> None:
+    """Quirk 89."""
+    value = {"error": {"message": "it failed", "code": 429, "metadata": metadata}}
+    error = refusal_of_object(value)
+    assert (type(error), error.message) == (RateLimited, f"the service refused: {said}")
+
+
+def test_how_deep_a_gateway_is_heard() -> None:
+    value = '{"message": "m"}'
+    for _ in range(12):
+        value = json.dumps({"message": "m", "metadata": {"raw": value}})
+    assert refusal_of_text(value.encode()).message == "the service refused: " + ": ".join("m" * 9)
+
+
+@pytest.mark.parametrize(
+    ("value", "said", "code"),
+    [
+        ({"messages": [{"errorCode": "auth-1", "message": "no key"}]}, "no key", None),
+        ({"errors": [{"code": "c", "message": "no"}], "status_code": 404}, "no", "404"),
+        ({"errors": [{"title": "Invalid", "detail": "too long"}]}, "too long", None),
+        ({"errors": ["a", "b"]}, "a; b", None),
+        ({"error": "invalid_token", "error_description": "it expired"}, "it expired", None),
+        ({"type": "about:blank", "title": "Too Many", "status": 429}, "Too Many", None),
+        ({"title": "Bad", "detail": "too long"}, "too long", None),
+        ({"errorMessage": "timed out", "errorType": "Sandbox"}, "timed out", "Sandbox"),
+        ({"Message": "not authorized"}, "not authorized", None),
+        ({"error_code": 336003, "error_msg": "too long"}, "too long", "336003"),
+        ({"Response": {"Error": {"Code": "Auth", "Message": "bad key"}}}, "bad key", None),
+        ({"ErrorCode": "C", "OriginalMessage": "too long"}, "too long", None),
+        ({"ok": False, "description": "no"}, "no", None),
+    ],
+)
+def test_words_of_gateways_and_clouds(value: Any, said: str, code: str | None) -> None:
+    """Quirk 93."""
+    error = refusal_of_response(400, JSON, json.dumps(value).encode())
+    assert (error.message, error.code) == (f"the service refused: {said}", code)
+
+
+def test_an_xml_document_is_no_page() -> None:
+    body = b'<?xml version="1.0"?><Error><Message>Access Denied</Message></Error>'
+    assert "Access Denied" in str(refusal_of_response(403, HTML, body))
+
+
+def test_an_error_under_a_key_of_another_name() -> None:
+    inner = {"type": "error", "error": {"type": "invalid", "message": "no"}}
+    value: Any = {"error": {"type": "failed", "headers": {}, "upstream_error": inner}}
+    error = refusal_of_object(value)
+    assert (error.message, error.type) == ("the service refused: no", "failed")
+    for depth, reason in ((8, "no"), (9, "no reason given")):
+        value = {"message": "no"}
+        for _ in range(depth):
+            value = {"other": value}
+        assert refusal_of_object(value).message == f"the service refused: {reason}"
+
+
 @pytest.mark.parametrize("value", [{}, [], [[]], None, 5, True, {"error": {}}, {"error": None}, ""])
 def test_no_reason_given(value: Any) -> None:
     body = json.dumps(value).encode()
@@ -459,11 +526,13 @@ def test_what_trying_again_cannot_help(status: int | None, code: str | None, las
         ("Your team x has reached its monthly spending limit.", True),
         ("Sorry, your account balance is insufficient", True),
         ("Insufficient account balance", True),
-        ("Too many tokens per day, please wait before trying again.", True),
         ("Too many tokens, please wait before trying again.", False),
         ("you (me) have reached your weekly usage limit", True),
         ("You are using a Trial key, which is limited to 1,000 API calls / month.", True),
         ("You are using a Trial key, which is limited to 10 API calls / minute.", False),
+        ("Too many tokens per day, please wait before trying again.", True),  # Bedrock
+        ("Rate limit exceeded: free-models-per-day.", True),  # OpenRouter
+        ("On tokens per day (TPD): Limit 9. Please try again in 7m12.48s.", False),  # Groq
         ("Your credit balance is too low to access the API.", True),
         ("Insufficient Balance", True),
         ("You exceeded your current quota, please check your plan and billing details.", False),
@@ -663,6 +732,20 @@ TOLD: dict[str, tuple[dict[bytes, bytes], bytes, str | None]] = {
     "no number of milliseconds": ({b"retry-after-ms": b"-5", b"retry-after": b"2"}, b"{}", "2"),
     "half a millisecond": ({b"retry-after-ms": b".5"}, b"{}", ".5ms"),
     "nothing": ({}, b'{"error":{"message":"retry in a while"}}', None),
+    **{
+        f"a limit that holds until {told}": (
+            {},
+            b'{"error":{"metadata":{"headers":{"X-RateLimit-Reset":%b}}}}' % told.encode(),
+            wait,
+        )
+        for told, wait in {
+            '"1790000000000"': "Mon, 21 Sep 2026 14:13:20 GMT",
+            "1790000000000": "Mon, 21 Sep 2026 14:13:20 GMT",
+            '"1790000000"': None,  # it may be seconds, and from whenever
+            '"99999999999999999"': None,
+            '"soon"': None,
+        }.items()
+    },
 }
 
 

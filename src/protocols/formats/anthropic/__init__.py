@@ -65,7 +65,7 @@ class Anthropic(Dialect):
         Endpoint("chat", "POST", "/messages"),
         Endpoint("count", "POST", "/messages/count_tokens"),
         Endpoint("models", "GET", "/models"),
-        Endpoint("model", "GET", "/models/{model}"),
+        Endpoint("model", "GET", "/models/{+model}"),
         Endpoint("health", "GET", "/api/hello"),
     )
     counts = f"{PATH}/count_tokens"

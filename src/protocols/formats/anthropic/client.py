@@ -178,8 +178,8 @@ class AnthropicStep(EventStep):
         """An event that is not one of the usual ones."""
         if type == "error":
             raise refusal_of_text(data, self.errors)
-        if data.lstrip()[:1] != b"{":  # `[DONE]`, or a keep-alive in words of its own
-            out.append(Unrecognized(data))
+        if data.lstrip()[:1] != b"{":
+            self.no_json(data, out)
             return
         event, unknown = events.decode(data)
         out += [Unrecognized(value, key) for key, value in unknown if key == "usage"]

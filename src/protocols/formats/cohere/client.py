@@ -142,7 +142,7 @@ class CohereStep(EventStep):
         if data.lstrip()[:1] != b"{":
             # `[DONE]` comes after the end, or too early, and says nothing (quirk 8).
             if data.strip() != b"[DONE]":
-                events.append(Unrecognized(data))
+                self.no_json(data, events)
         else:
             self._take_event(data, "" if type == "message" else type, events)
 

@@ -92,17 +92,17 @@ class Gemini(Dialect):
     auth = (Header("x-goog-api-key"), Query("key"), Bearer())
     finish = _FINISH
     endpoints = (
-        Endpoint("chat", "POST", f"/models/{{model}}{STREAM}"),
-        Endpoint("chat", "POST", f"/models/{{model}}{WHOLE}"),
+        Endpoint("chat", "POST", f"/models/{{+model}}{STREAM}"),
+        Endpoint("chat", "POST", f"/models/{{+model}}{WHOLE}"),
         Endpoint("chat", "POST", f"/tunedModels/{{model}}{STREAM}"),
         Endpoint("chat", "POST", f"/tunedModels/{{model}}{WHOLE}"),
         Endpoint("chat", "POST", f"/endpoints/{{model}}{STREAM}"),  # tuned ones of Vertex AI
         Endpoint("chat", "POST", f"/endpoints/{{model}}{WHOLE}"),
-        Endpoint("count", "POST", f"/models/{{model}}{COUNT}"),
+        Endpoint("count", "POST", f"/models/{{+model}}{COUNT}"),
         Endpoint("models", "GET", "/models"),
-        Endpoint("model", "GET", "/models/{model}"),
+        Endpoint("model", "GET", "/models/{+model}"),
         # A method that is not here: it is missing, not forbidden.
-        Endpoint("unknown", "POST", "/models/{model}"),
+        Endpoint("unknown", "POST", "/models/{+model}"),
     )
 
     def ask(self, question: Question) -> Step:

@@ -48,7 +48,7 @@ class _CallPart(msgspec.Struct):
 
 class _Content(msgspec.Struct):
     role: str | None = None
-    parts: list[msgspec.Raw] | None = None
+    parts: msgspec.Raw = msgspec.Raw(b"[]")
 
 
 decode_request = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -56,6 +56,7 @@ _any = msgspec.json.Decoder()
 _contents = msgspec.json.Decoder(list[_Content])
 _contents_fields = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _content = msgspec.json.Decoder(_Content)
+_parts = msgspec.json.Decoder(list[msgspec.Raw] | None)
 _call_part = msgspec.json.Decoder(_CallPart)
 
 _TOP = words(
@@ -100,7 +101,7 @@ def chat_of(body: bytes, model: str, sealer: Sealer | None, *, stream: bool) -> 
     try:
         fields = _camel(decode_json(decode_request, body), _TOP)
         messages = [*_system(fields.pop("systemInstruction", None))]
-        contents = bytes(fields.pop("contents", b"[]"))
+        contents = _listed(bytes(fields.pop("contents", b"[]")))
         read, further = decode_json(_contents, contents), decode_json(_contents_fields, contents)
         for content, keys in zip(read, further, strict=True):
             messages += _messages(content, _further_keys(keys), sealer)
@@ -149,6 +150,15 @@ def _refuse(message: str) -> Exception:
     return refuse(BadRequest, 400, message)
 
 
+def _listed(raw: bytes) -> bytes:
+    """A list: an object stands for one of which it is the only item (quirk 92)."""
+    return b"[%b]" % raw if raw[:1] == b"{" else raw
+
+
+def _parts_of(content: _Content) -> list[bytes]:
+    return list(map(bytes, decode_json(_parts, _listed(bytes(content.parts))) or ()))
+
+
 # Messages
 
 
@@ -158,7 +168,7 @@ def _system(raw: msgspec.Raw | None) -> Iterator[Message]:
     data = bytes(raw)
     if data[:1] == b'"':
         data = b'{"parts":[{"text":%b}]}' % data
-    parts = [_part(bytes(part), None) for part in decode_json(_content, data).parts or ()]
+    parts = [_part(part, None) for part in _parts_of(decode_json(_content, data))]
     if parts:
         extra = _further_keys(decode_json(decode_request, data))
         yield Message("system", _simply(parts), extra=extra)
@@ -177,7 +187,7 @@ def _messages(content: _Content, extra: dict[str, Any], sealer: Sealer | None) -
     if role not in ("user", "model", "function"):
         raise _refuse("Please use a valid role: user, model.")
     parts: list[Part] = []
-    for raw in map(bytes, content.parts or ()):
+    for raw in _parts_of(content):
         found = _result(raw)
         if found is None:
             parts.append(_part(raw, sealer))
@@ -435,6 +445,7 @@ def _lowered(schema: Any, depth: int = 0) -> Any:
 
 
 def _tools(entries: Any) -> Iterator[Tool | Opaque]:
+    entries = [entries] if is_object(entries) else entries
     if entries is not None and not is_list(entries):
         raise _refuse("tools is a list")
     for entry in entries or ():
@@ -442,6 +453,7 @@ def _tools(entries: Any) -> Iterator[Tool | Opaque]:
             raise _refuse("tools: a tool is an object")
         fields = _camel(entry, _TOOL)
         declared = fields.pop("functionDeclarations", None)
+        declared = [declared] if is_object(declared) else declared
         for function in declared if is_list(declared) else ():
             yield _function(function)
         if fields or not is_list(declared):

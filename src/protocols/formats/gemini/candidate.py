@@ -243,7 +243,7 @@ class CandidateReader:
                         self._hand_on(bytes(value), f"content.parts.{key}", events)
             elif plain and said == WireCall() and not unknown:
                 return False  # the end of a call that is over
-            else:
+            elif not self._add_late(b"" if unknown or not plain else bytes(said.args), events):
                 self._keep(raw, self.numbers.new(), events)
             return True
         self._close(events)
@@ -269,6 +269,17 @@ class CandidateReader:
             call.broken = args[:1] == b'"'
             self._add_arguments(call, _arguments(args), events)
         return True
+
+    def _add_late(self, args: bytes, events: list[Event]) -> bool:
+        """Arguments without a name: of a call that came without any (quirk 91). Returns whether
+        there is one; of several nobody knows which, and none of them is whole."""
+        bare = [call for call in self._calls if "".join(call.arguments) in ("", "{}")]
+        if len(bare) == 1 and args[:1] == b"{":
+            self._add_arguments(bare[0], _arguments(args), events)
+            return True
+        for call in bare:
+            call.broken = True
+        return False
 
     def _add_fragment(self, raw: bytes, events: list[Event]) -> None:
         open = self._open

@@ -175,8 +175,8 @@ class GeminiStep(EventStep):
             pass  # of a gateway: here it means nothing
         elif begin == b"[" and is_refusal(value := decode_json(_value, data), self.errors):
             raise refusal_of_object(value, self.errors, data=data)
-        elif not self.is_ping(data, type):
-            events.append(Unrecognized(data))
+        else:
+            self.no_json(data, events)
 
     def document(self, body: bytes, events: list[Event]) -> Step | None:
         value = decode_json(_value, body)

@@ -40,7 +40,7 @@ class Mistral(OpenAIChat):
     endpoints = (
         Endpoint("chat", "POST", PATH),
         Endpoint("models", "GET", "/models"),
-        Endpoint("model", "GET", "/models/{model}"),
+        Endpoint("model", "GET", "/models/{+model}"),
     )
 
     def ask(self, question: Question) -> Step:

@@ -53,7 +53,7 @@ class OpenAIChat(Dialect):
         Endpoint("chat", "POST", PATH),
         Endpoint("chat", "POST", f"/deployments/{{model}}{PATH}"),  # Azure's
         Endpoint("models", "GET", "/models"),
-        Endpoint("model", "GET", "/models/{model}"),
+        Endpoint("model", "GET", "/models/{+model}"),
     )
     ping = b": ping\n\n"
 

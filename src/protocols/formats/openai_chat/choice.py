@@ -29,7 +29,7 @@ from ...events import (
 from ...limits import Parts
 from ...mappings import DIALECT
 from ...toolkit.citations import Citations
-from ...toolkit.finish import failure_of, finish_of
+from ...toolkit.finish import failure_of, finish_of, kind_of
 from ...toolkit.json import Lenient, decode_json
 from ...toolkit.parts import PartNumbers
 from ...toolkit.toolcalls import Call, ToolCalls
@@ -106,6 +106,8 @@ _tokens = msgspec.json.Decoder(list[TokenLogProb], strict=False)  # "-Infinity" 
 _any = msgspec.json.Decoder()
 
 _CALL_KEYS = {*Fragment.__struct_fields__, *Function.__struct_fields__, "input"}
+_PLACES = ("id", "index")
+"""Those without which a call is whole all the same."""
 _TEXTS = ("text", "summary", "data")
 """What of a piece of `reasoning_details` goes on in the next one."""
 _LOGPROBS: dict[str, Literal["content", "refusal", "reasoning"]] = {
@@ -193,6 +195,9 @@ class ChoiceReader:
                 self._take_logprobs(of, bytes(raw), events)
         if choice.finish_reason:
             self.finish_reason = choice.finish_reason
+            native = choice.native_finish_reason
+            if isinstance(native, str) and kind_of(native, self._finishes) == "error":
+                self.finish_reason = native  # OpenRouter's own word for it is `stop` (quirk 88)
         if isinstance(choice.stop_reason, str):
             self._detail = choice.stop_reason
         if type(choice) is OddChoice:
@@ -290,6 +295,7 @@ class ChoiceReader:
     ) -> None:
         """What a call says beyond what is understood: a key of it, or of its object `outer`."""
         if key in _CALL_KEYS:  # its value is not understood
+            call.broken = call.broken or key not in _PLACES
             self._hand_on(raw, ".".join(filter(None, ("delta.tool_calls", outer, key))), events)
             return
         self._keep(len(raw))

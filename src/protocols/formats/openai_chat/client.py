@@ -156,9 +156,8 @@ class OpenAIStep(EventStep):
                 return
             if type == "error":
                 raise refusal_of_text(data, self.errors) from None
-            if data.lstrip()[:1] != b"{":  # a keep-alive, in words of its own (quirk 11)
-                if not self.is_ping(data, type):
-                    events.append(Unrecognized(data))
+            if data.lstrip()[:1] != b"{":
+                self.no_json(data, events)
                 return
             chunk = decode_loosely(data)
         if type == "error" and not chunk.error:
@@ -345,14 +344,19 @@ _CACHED = (
     "cache_read_input_tokens",
 )
 _CACHED_NOW = ("cache_write_tokens", "cache_creation_input_tokens", "cache_creation_tokens")
+# Mistral has two spellings; and gateways to the Responses API leave its names (quirk 85).
+_DETAILS = (
+    ("prompt_tokens_details", "prompt_token_details", "input_tokens_details"),
+    ("completion_tokens_details", "output_tokens_details"),
+)
 
 
 def _usage_of(usage: dict[str, Any]) -> Usage:
     """A `usage` object, with OpenTelemetry's names."""
-    read, written = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
-    read = read or usage.get("prompt_token_details")  # Mistral has both spellings
+    read, written = (next(filter(None, map(usage.get, names)), None) for names in _DETAILS)
     cached = count_in(read, "cached_tokens")
-    asked, said = count_in(usage, "prompt_tokens"), count_in(usage, "completion_tokens")
+    asked = count_in(usage, "prompt_tokens", "input_tokens")
+    said = count_in(usage, "completion_tokens", "output_tokens")
     total = count_in(usage, "total_tokens")
     if total is None and asked is not None and said is not None:
         total = asked + said

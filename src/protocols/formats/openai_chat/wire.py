@@ -94,7 +94,7 @@ class WireChoice(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     stop_reason: Any = None
     usage: Any = None
     error: Any = None
-    native_finish_reason: _Ignored = _NOTHING
+    native_finish_reason: Any = None
     content_filter_results: _Ignored = _NOTHING
     matched_stop: _Ignored = _NOTHING
 
@@ -148,6 +148,7 @@ class _LooseChoice(msgspec.Struct, gc=False):
     stop_reason: Any = None
     usage: Any = None
     error: Any = None
+    native_finish_reason: Any = None
 
 
 class _LooseFragment(msgspec.Struct, gc=False):
@@ -168,7 +169,7 @@ _chunk = msgspec.json.Decoder(Chunk)
 decode_chunk = _chunk.decode
 _decode_fragment = msgspec.json.Decoder(Fragment).decode
 _loose_chunk = Lenient(_LooseChunk)
-_loose_choice = Lenient(_LooseChoice, IGNORES - {"index"})
+_loose_choice = Lenient(_LooseChoice, IGNORES - {"index", "native_finish_reason"})
 _loose_delta = Lenient(Delta, IGNORES)
 _loose_fragment = Lenient(_LooseFragment, frozenset(("type",)))
 _loose_function = Lenient(Function)
@@ -204,6 +205,7 @@ def _choice(payload: bytes) -> WireChoice:
         loose.stop_reason,
         loose.usage,
         loose.error,
+        loose.native_finish_reason,
         unknown=unknown,
     )
     for key in ("delta", "message"):

@@ -73,7 +73,7 @@ class OpenAIResponses(Dialect):
         Endpoint("kept", "GET", f"{PATH}/{{id}}/input_items"),
         Endpoint("socket", "GET", PATH),
         Endpoint("models", "GET", "/models"),
-        Endpoint("model", "GET", "/models/{model}"),
+        Endpoint("model", "GET", "/models/{+model}"),
     )
     ping = b": ping\n\n"
 

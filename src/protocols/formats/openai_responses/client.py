@@ -151,7 +151,7 @@ class ResponsesStep(EventStep):
             if type == "error":
                 raise refusal_of_text(data, self.errors)
             if data.strip() != b"[DONE]":  # it comes after the end, or too early, and says nothing
-                out.append(Unrecognized(data))
+                self.no_json(data, out)
             return
         event, unknown = events.decode(data)
         type = event.type or ("" if type in (USUAL, "message") else type)
@@ -166,7 +166,8 @@ class ResponsesStep(EventStep):
         if type in _LIFECYCLE:
             if not told:
                 out.append(Unrecognized(data))
-            self._take_response(bytes(event.response) if told else b"{}", type, out)
+            beside = decode_json(_value, dict(unknown).get("error", b"null"))
+            self._take_response(bytes(event.response) if told else b"{}", type, out, beside)
         elif group == "output_item" and verb in ("added", "done"):
             self._items.take(verb == "done", bytes(event.item), event.output_index, data, out)
         elif group in CHANNELS and verb in ("delta", "done"):
@@ -224,9 +225,11 @@ class ResponsesStep(EventStep):
 
     # The response
 
-    def _take_response(self, raw: bytes, type: str, events: list[Event]) -> None:
+    def _take_response(
+        self, raw: bytes, type: str, events: list[Event], beside: Any = None
+    ) -> None:
         """The response as far as it is. `type` is that of the event; empty: it is the whole
-        answer."""
+        answer. `beside`: an error that the event itself has, as some have it there (quirk 90)."""
         response, unknown = responses.decode(raw)
         id, model = str(response.id or ""), str(response.model or "")
         if not self._started and (id or model):
@@ -244,13 +247,18 @@ class ResponsesStep(EventStep):
         under_way = not type and status in _UNDER_WAY
         if under_way and not self._relayed:  # whose caller knows what was asked
             raise UnexpectedContent(f"the answer {id} is {status}: it was asked in the background")
-        self._items.settle(list(map(bytes, response.output or ())), events)
+        output = list(map(bytes, response.output or ()))
+        if response.output_text and not (output or self._reader.begun):
+            # What SDKs derive from the items, some gateways send instead of them.
+            part = {"type": "output_text", "text": response.output_text}
+            output = [msgspec.json.encode({"type": "message", "content": [part]})]
+        self._items.settle(output, events)
         for key, value in unknown:
             events.append(Unrecognized(value, f"response.{key}" if type else key))
         if response.usage is not None:
             events.append(usage_of(response.usage))
         if status in _FAILED or response.error:
-            error = {"error": response.error or {"code": status}}
+            error = {"error": response.error or beside or {"code": status}}
             raise refusal_of_object(error, self.errors, data=raw)
         reason = response.incomplete_details and response.incomplete_details.reason
         self._reader.finish_reason = "" if under_way else reason or status
@@ -268,9 +276,11 @@ class KeptStep(ResponsesStep):
         self.evidence = "terminator"
         return None
 
-    def _take_response(self, raw: bytes, type: str, events: list[Event]) -> None:
+    def _take_response(
+        self, raw: bytes, type: str, events: list[Event], beside: Any = None
+    ) -> None:
         try:
-            super()._take_response(raw, type, events)
+            super()._take_response(raw, type, events, beside)
         except Refused:
             self.evidence = "terminator"
 

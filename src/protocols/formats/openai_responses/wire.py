@@ -144,6 +144,7 @@ class _Response(msgspec.Struct):
     error: Any = None
     incomplete_details: _Details | None = None
     output: list[msgspec.Raw] | None = None
+    output_text: str | None = None
     usage: dict[str, Any] | None = None
 
 
@@ -154,7 +155,7 @@ responses = Lenient(
     words(
         "object created_at completed_at background billing content_filters context_management "
         "conversation copilot_usage frequency_penalty instructions max_output_tokens "
-        "max_tool_calls metadata moderation output_text parallel_tool_calls presence_penalty "
+        "max_tool_calls metadata moderation parallel_tool_calls presence_penalty "
         "previous_response_id prompt prompt_cache_key prompt_cache_options "
         "prompt_cache_retention reasoning safety_identifier service_tier store stream "
         "temperature text tool_choice tool_usage tools top_logprobs top_p truncation user"
