@@ -136,7 +136,8 @@ def complain(error: Exception, settings: Settings) -> None:
     if settings.traceback:
         import traceback
 
-        traceback.print_exception(error)
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            print(_inactive(line), file=sys.stderr)
     notes = getattr(error, "__notes__", ())
     if isinstance(error, RemoteProtocolError) and notes:
         text = error.message  # the notes have the bytes
@@ -167,7 +168,12 @@ def where(error: Exception) -> list[str]:
 
 def one_line(text: str) -> str:
     """`text`, which may come from a server, as one line that is safe on a terminal."""
-    return visible(" ".join(text.split())).translate(dict.fromkeys(map(ord, BIDI), "\ufffd"))
+    return _inactive(" ".join(text.split()))
+
+
+def _inactive(text: str) -> str:
+    """`text` with nothing that could act on a terminal."""
+    return visible(text).translate(dict.fromkeys(map(ord, BIDI), "\ufffd"))
 
 
 def visible(text: str) -> str:

@@ -188,4 +188,4 @@ def event_line(event: Event, position: int, options: DecodeOptions) -> str:
 def _value(event: Event, value: object) -> str:
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>" if isinstance(event, Image) else repr(value)
-    return msgspec.json.encode(value).decode()
+    return json_line(value).decode()

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from math import inf
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -322,13 +322,13 @@ class Call:
         except TokenwireError as error:
             record.tries += (Try(target.name, error.outcome, error.message[:WORDS]),)
             if not isinstance(error, Drained):
-                planner.learn(target, error, anyio.current_time())
+                planner.learn(target, error, anyio.current_time(), time())
             if not delivery.committed:
                 return error
             await self._break_off(error, lane, delivery, target.rules.on_cut)
         else:
             record.tries += (Try(target.name, "complete"),)
-            planner.learn(target, None, anyio.current_time())
+            planner.learn(target, None, anyio.current_time(), time())
         finally:
             health.in_flight -= 1
             record.losses, record.unrecognized = lane.losses, lane.unrecognized
@@ -416,7 +416,8 @@ class Call:
         """Answer with an error response."""
         kind = self._errors[-1].outcome if self._errors else error.outcome
         error.details = self._details(kind, 0)
-        waits = [wait for each in self._errors if (wait := wait_of(each)) is not None]
+        now = time()
+        waits = [wait for each in self._errors if (wait := wait_of(each, now)) is not None]
         if waits and isinstance(error, Refused):
             error.retry_after = _seconds(min(waits))
         responder = self._front.responder()

@@ -6,7 +6,7 @@ Health is passive: what calls met. Nothing here reads a clock or draws a number:
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
-from math import inf, log
+from math import inf, isfinite, log
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -20,7 +20,7 @@ from ..protocols.errors import (
     Refused,
     TokenwireError,
 )
-from ..protocols.retry import seconds_of
+from ..protocols.retry import wait_told
 from .config import Model, Target
 
 __all__ = ["Health", "Meaning", "Planner", "RetryBudget", "meaning_of", "wait_of"]
@@ -186,8 +186,11 @@ class Planner:
         down = [target for target in targets if target not in up]
         return up + sorted(down, key=lambda target: self.of(target).cooling(now))
 
-    def learn(self, target: Target, error: TokenwireError | None, now: float) -> None:
-        """A call to `target` was answered, or ended with `error`."""
+    def learn(
+        self, target: Target, error: TokenwireError | None, now: float, wall_clock: float
+    ) -> None:
+        """A call to `target` was answered, or ended with `error`. `wall_clock` is the time as
+        seconds since 1970."""
         health = self.of(target)
         if error is None:
             health.succeeded()
@@ -200,7 +203,7 @@ class Planner:
             case "aside":
                 health.put_aside(now)
             case _:  # cooling
-                health.cool(now, wait_of(error))
+                health.cool(now, wait_of(error, wall_clock))
 
     def checked(self, target: Target, up: bool, now: float) -> None:
         """A target was asked whether it is up."""
@@ -234,8 +237,8 @@ def _distance(session: str, target: Target) -> float:
     return -log(fraction) / target.weight
 
 
-def wait_of(error: TokenwireError) -> float | None:
-    """Seconds after which the service wants to be asked again; None: it does not say."""
-    if not isinstance(error, Refused) or error.retry_after is None:
-        return None
-    return seconds_of(error.retry_after)
+def wait_of(error: TokenwireError, wall_clock: float) -> float | None:
+    """Seconds after which the service wants to be asked again; None: it does not say, or never.
+    `wall_clock` is the time as seconds since 1970."""
+    wait = wait_told(error, wall_clock)
+    return wait if wait is not None and isfinite(wait) else None

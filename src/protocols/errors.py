@@ -46,12 +46,14 @@ class TokenwireError(Exception):
 
     `message` says what happened. `answer` is what was received before the error, if the failed call
     was to return a whole answer. `asked` is the method and address of the request, without a query,
-    if the address may be what is wrong; else empty. `details` are further fields of the error
-    object in which a server half reports it, beside the format's own.
+    if the address may be what is wrong; else empty. `advice` is what the caller can do. Both are
+    for the caller alone: a server half does not report them. `details` are further fields of the
+    error object in which a server half reports it, beside the format's own.
     """
 
     answer: "Reply | None" = None
     asked: str = ""
+    advice: str = ""
     details: Mapping[str, Any] = {}
 
     def __init__(self, message: str = "") -> None:
@@ -59,7 +61,8 @@ class TokenwireError(Exception):
         self.message = message
 
     def __str__(self) -> str:
-        return f"{self.message}; the request was {self.asked}" if self.asked else self.message
+        asked = f"the request was {self.asked}" if self.asked else ""
+        return "; ".join(filter(None, (self.message, self.advice, asked)))
 
     @property
     def outcome(self) -> str:

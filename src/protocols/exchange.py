@@ -470,7 +470,7 @@ class Exchange:
         if isinstance(error, Refused) and error.request_id is None:
             error.request_id = self.request_id
         if isinstance(error, AuthenticationFailed) and self._status != 407 and self._keyless:
-            error.message = f"{error.message}; {self._keyless}"
+            error.advice = self._keyless
         self._give_up(error)
 
     def _give_up(self, error: TokenwireError) -> None:

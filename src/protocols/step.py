@@ -48,6 +48,8 @@ _TEXTUAL = frozenset(
 )
 
 
+_NOTHING = (b"", b"{}", b"null")
+"""Data that says nothing."""
 _EVENT = re.compile(rb"(?:event:[^\r\n]*\r?\n)?data:")
 _BLANK_LINES = (b"\n\n", b"\r\r", b"\r\n\r\n")
 
@@ -213,7 +215,9 @@ class EventStep(_StreamStep):
     without its blank line. Nothing after the end mark is read.
     """
 
-    pings: ClassVar[frozenset[str]] = frozenset(("ping", "keepalive", "keep-alive", "heartbeat"))
+    pings: ClassVar[frozenset[str]] = frozenset(
+        ("ping", "keepalive", "keep-alive", "keep_alive", "heartbeat", "heart-beat", "heart_beat")
+    )
     """The names of events that only keep the connection alive: they are left out."""
     usual: ClassVar[str] = "message"
     """The name of most events, which are decoded fastest."""
@@ -240,17 +244,21 @@ class EventStep(_StreamStep):
 
     def is_ping(self, data: bytes, type: str) -> bool:
         """Whether an event only keeps the connection alive: its name says so, or, if it has none,
-        the `type` in its data."""
+        the `type` in its data, or that nothing is in it."""
         if type != "message":
             return type in self.pings
         head = data[:1000]
+        if head.strip() in _NOTHING:
+            return True
         may_be = any(b'"%b"' % name.encode() in head for name in self.pings)
         return may_be and type_of(data) in self.pings
 
     def no_json(self, data: bytes, events: list[Event]) -> None:
         """The data of an event is not JSON. If it is an event itself, that is taken: a server has
         put the prefix before it once more (quirk 86). Anything else is handed on, as a keep-alive
-        in words of its own (quirk 11)."""
+        in words of its own (quirk 11), unless it says nothing."""
+        if data.strip() in _NOTHING:
+            return
         if self._inside or _EVENT.match(data) is None:
             events.append(Unrecognized(data))
             return

@@ -130,7 +130,8 @@ def test_a_file_of_authorities_that_is_not_there(monkeypatch: pytest.MonkeyPatch
 
 
 def test_who_gave_no_key_is_told_once() -> None:
-    error = AuthenticationFailed("no; no key was given: give key=..., or set OPENAI_API_KEY")
+    error = AuthenticationFailed("no")
+    error.advice = "no key was given: give key=..., or set OPENAI_API_KEY"
     said = in_command_words(error, PROVIDERS["openai"])
     assert said == "no; the key is read from TOKENWIRE_KEY or OPENAI_API_KEY"
     assert in_command_words(error, None) == "no"

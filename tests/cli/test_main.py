@@ -16,6 +16,7 @@ import pytest
 from tests.commanding import CLEAN, INTERRUPTIBLE, Outcome, Terminal, run, screen, spawn
 from tokenwire import (
     AuthenticationFailed,
+    BadRequest,
     ConnectFailed,
     Disconnected,
     LimitExceeded,
@@ -79,6 +80,15 @@ def test_a_traceback_on_request() -> None:
         assert outcome.code == Exit.USAGE
         assert outcome.err.startswith("Traceback")
         assert outcome.err.endswith(without.err)
+
+
+def test_a_traceback_does_nothing_to_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = Settings()
+    settings.traceback = True
+    complain(BadRequest("a\x1b[2J\x9bb\u202ec"), settings)
+    err = capsys.readouterr().err
+    assert err.count("a␛[2J\ufffdb\ufffdc\n") == 2
+    assert not set(err) & set("\x1b\x9b\u202e")
 
 
 MISSING = "tokenwire: the command needs an extra: pip install 'tokenwire[cli]'\n"

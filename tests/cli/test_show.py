@@ -87,6 +87,15 @@ def test_json_does_nothing_to_a_terminal(command: str, terminal: bool) -> None:
     assert all(c in outcome.out for c in HARMLESS)
 
 
+def test_decoded_events_do_nothing_to_a_terminal() -> None:
+    chunk = {"choices": [{"index": 0, "delta": {"content": ACTIVE + HARMLESS}}]}
+    data = b"data: %b\n\n" % msgspec.json.encode(chunk)
+    out = run("decode", "-p", "openai", stdin=data, terminal=True).out
+    assert not any(c in out.replace("\n", "") for c in ACTIVE)
+    assert "\\u202e" in out
+    assert all(c in out for c in HARMLESS)
+
+
 def test_a_list_of_models_does_nothing_to_a_terminal() -> None:
     name = f"a{ACTIVE}b"
     with serve(PROVIDERS["openai"].replace(models=(name,))) as server:

@@ -3,24 +3,41 @@ content or by its finish reason, is no success; all is delivered, no call is com
 service's words are raised."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.driving import JSON, SSE, Outcome, Response, alike, no_sign_of_life
 from tokenwire import (
     PROVIDERS,
+    Chat,
     Finish,
+    ImagePart,
+    Message,
+    Provider,
     Text,
+    TextPart,
+    Tool,
+    ToolCall,
     ToolCallDelta,
     ToolCallEnd,
     Unrecognized,
     as_chat,
 )
-from tokenwire.protocols.errors import Malformed, Refused, Truncated
+from tokenwire.protocols.errors import (
+    BadRequest,
+    LocalProtocolError,
+    Malformed,
+    Refused,
+    Truncated,
+)
+from tokenwire.protocols.service import Service
 from tokenwire.protocols.toolkit.frames import encode_frame
-from tokenwire.protocols.toolkit.http import Headers
+from tokenwire.protocols.toolkit.http import Headers, Request
+from tokenwire.protocols.toolkit.json import is_list, is_object
+from tokenwire.testing.recording import asking
 
 LINES: Headers = [(b"content-type", b"application/x-ndjson")]
 FRAMES: Headers = [(b"content-type", b"application/vnd.amazon.eventstream")]
@@ -329,7 +346,9 @@ def test_a_number_that_is_too_large() -> None:
 
 
 @pytest.mark.parametrize("provider", ["openai", "mistral", "gemini", "cohere", "openai-responses"])
-@pytest.mark.parametrize("word", ["ping", "keepalive", "keep-alive", "heartbeat"])
+@pytest.mark.parametrize(
+    "word", ["ping", "keepalive", "keep-alive", "keep_alive", "heartbeat", "heart-beat"]
+)
 def test_pings_by_any_name_are_no_sign_of_life(provider: str, word: str) -> None:
     named = f"event: {word}\ndata: {{}}\n\n".encode()
     for ping in (named, b'data: {"type": "%b", "n": 1}\n\n' % word.encode()):
@@ -429,3 +448,89 @@ def test_an_event_inside_an_event_inside_an_event() -> None:
     body = b"data: " * 9999 + b"\n\n" + b"data: [DONE]\n\n"
     outcome = alike(PROVIDERS["openai"].exchange(as_chat("hi", model="m")), Response(body))
     assert outcome.events == [Unrecognized(b"data: " * 9997)]
+
+
+@pytest.mark.parametrize(
+    ("provider", "pings"),
+    [
+        *(
+            (name, [b"data:\n\n", b"data: {}\n\n", b"data: null\n\n", b"data: \r\n\r\n"])
+            for name in ("openai", "mistral", "anthropic", "gemini", "cohere", "openai-responses")
+        ),
+        ("openai", [b'data: {"id":"i","object":"chat.completion.chunk"}\n\n']),
+        ("ollama", [b"{}\n", b'{"model":"m","created_at":"t"}\n', b'{"message":null}\n']),
+    ],
+)
+def test_what_says_nothing_is_no_sign_of_life(provider: str, pings: list[bytes]) -> None:
+    for ping in pings:
+        exchange = PROVIDERS[provider].exchange(as_chat("hi", model="m"))
+        no_sign_of_life(exchange, b"\n", ping)
+
+
+# Requests: what of a message, a tool or an option is not known is sent, or refused by name, by both
+# halves.
+
+RICH = Chat(
+    messages=(
+        Message("system", "be brief"),
+        Message("user", (TextPart("look"), ImagePart.of_bytes(b"\x89PNG", "image/png"))),
+        Message("assistant", (TextPart("so"), ToolCall("call_1", "f", '{"a":1}'))),
+        Message("tool", "1", tool_call_id="call_1"),
+        Message("user", "go on"),
+    ),
+    model="m",
+    tools=(Tool("f", "does", {"type": "object", "properties": {"a": {"type": "integer"}}}),),
+    max_tokens=9,
+)
+FORCED: dict[str, Any] = {"tool_choice": "f", "schema": {"type": "object"}}
+ASKED: dict[str, list[Chat]] = {
+    **{
+        name: [RICH, RICH.replace(**FORCED)]
+        for name in ("openai", "mistral", "anthropic", "openai-responses", "gemini", "bedrock")
+    },
+    "ollama": [RICH],
+    "cohere": [RICH],
+}
+
+
+def places_of(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where the objects in a JSON value are."""
+    if is_object(value):
+        yield path
+        for key, each in value.items():
+            yield from places_of(each, (*path, key))
+    elif is_list(value):
+        for number, each in enumerate(value):
+            yield from places_of(each, (*path, number))
+
+
+def with_a_further_key(body: bytes, path: tuple[Any, ...]) -> bytes:
+    place = value = json.loads(body)
+    for key in path:
+        place = place[key]
+    place["zznew"] = ["zzsaid"]
+    return json.dumps(value).encode()
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_further_keys_anywhere_in_a_request(name: str) -> None:
+    provider = PROVIDERS[name]
+    for chat in ASKED[name]:
+        request = asking(provider, chat).next_request()
+        assert request is not None
+        for path in places_of(json.loads(request.body)):
+            body = with_a_further_key(request.body, path)
+            odd = msgspec.structs.replace(request, body=body)
+            assert "zz" in sent_again(provider, odd), path
+
+
+def sent_again(provider: Provider, request: Request) -> str:
+    """What is sent if somebody asks what the service has understood of a request; or why not."""
+    try:
+        chat = Service(provider).responder().receive_request(request)
+        assert chat is not None
+        again = asking(provider, chat).next_request()
+    except (BadRequest, LocalProtocolError) as error:
+        return str(error)
+    assert again is not None
+    return again.body.decode()

@@ -87,6 +87,19 @@ def test_the_shortest_wait_is_told_with_its_fraction(lane: str) -> None:
         anyio.run(main)
 
 
+def test_a_wait_until_a_date() -> None:
+    told = b"retry-after: Fri, 31 Dec 1999 23:59:59 GMT\r\n"
+    refusal = answer(b'{"error":{"message":"slow"}}', 429, told)
+
+    async def main() -> None:
+        async with gateway(one_target(url)) as (app, _):
+            _, heard = await ask(app, exchange_of("openai", "m"))
+        assert (heard.status, heard.header("retry-after")) == (429, "0")
+
+    with peer(says(refusal)) as url:
+        anyio.run(main)
+
+
 def test_what_an_upstream_says_with_an_error_is_passed_on() -> None:
     """In the caller's form, and nothing else."""
     headers = (

@@ -108,19 +108,19 @@ def test_a_target_that_fails_three_times_is_put_aside_and_tried_again() -> None:
     plan, chosen = planner(), model()
     first = chosen.targets[0]
     for _ in range(2):
-        plan.learn(first, Truncated("?"), 0)
+        plan.learn(first, Truncated("?"), 0, 0)
     assert names(plan, chosen)[0] == "m0"
-    plan.learn(first, Truncated("?"), 0)
+    plan.learn(first, Truncated("?"), 0, 0)
     assert names(plan, chosen) == ["m1", "m2", "m0"]  # it is still there if no other is left
     assert names(plan, chosen, now=4.9)[-1] == "m0"
     assert names(plan, chosen, now=5)[0] == "m0"
     plan.of(first).in_flight = 1  # one call tries it
     assert names(plan, chosen, now=5)[-1] == "m0"
     plan.of(first).in_flight = 0
-    plan.learn(first, Truncated("?"), 5)  # and fails: twice as long
+    plan.learn(first, Truncated("?"), 5, 0)  # and fails: twice as long
     assert names(plan, chosen, now=14.9)[-1] == "m0"
     assert names(plan, chosen, now=15)[0] == "m0"
-    plan.learn(first, None, 15)
+    plan.learn(first, None, 15, 0)
     plan.of(first).in_flight = 1
     assert names(plan, chosen, now=15)[0] == "m0"
 
@@ -147,9 +147,9 @@ def test_more_failures_than_successes_put_a_target_aside() -> None:
 def test_a_limited_target_cools_for_as_long_as_it_says() -> None:
     plan, chosen = planner(), model()
     error = RateLimited("?")
-    plan.learn(chosen.targets[0], error, 0)
+    plan.learn(chosen.targets[0], error, 0, 0)
     error.retry_after = "9"
-    plan.learn(chosen.targets[1], error, 0)
+    plan.learn(chosen.targets[1], error, 0, 0)
     assert names(plan, chosen) == ["m2", "m0", "m1"]
     assert names(plan, chosen, now=5) == ["m0", "m2", "m1"]
     assert plan.of(chosen.targets[1]).cooling(5) == 4
@@ -157,19 +157,29 @@ def test_a_limited_target_cools_for_as_long_as_it_says() -> None:
 
 def test_a_wrong_key_puts_a_target_aside_and_a_wrong_request_does_not() -> None:
     plan, chosen = planner(), model()
-    plan.learn(chosen.targets[0], AuthenticationFailed("?"), 0)
+    plan.learn(chosen.targets[0], AuthenticationFailed("?"), 0, 0)
     for _ in range(5):
-        plan.learn(chosen.targets[1], BadRequest("?"), 0)
+        plan.learn(chosen.targets[1], BadRequest("?"), 0, 0)
     assert names(plan, chosen, now=59) == ["m1", "m2", "m0"]
     assert names(plan, chosen, now=60)[0] == "m0"
 
 
 def test_waits() -> None:
     error = Overloaded("?")
-    assert wait_of(error) is None
-    error.retry_after = "1.5"
-    assert wait_of(error) == 1.5
-    assert wait_of(Truncated("?")) is None
+    assert wait_of(error, 0) is None
+    for told, wait in (
+        ("1.5", 1.5),
+        ("1500ms", 1.5),
+        ("-3", 0),
+        ("Thu, 01 Jan 1970 00:01:40 GMT", 60),
+        ("Thu, 01 Jan 1970 00:00:10 GMT", 0),
+        ("nan", None),
+        ("1e999", None),
+        ("soon", None),
+    ):
+        error.retry_after = told
+        assert wait_of(error, 40) == wait, told
+    assert wait_of(Truncated("?"), 0) is None
 
 
 def test_calls_are_asked_again_only_so_often() -> None:

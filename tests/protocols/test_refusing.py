@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from tests.driving import JSON, Response, drive
-from tests.subjects import EACH_FORMAT
+from tests.subjects import EACH_FORMAT, SUBJECTS
 from tokenwire.protocols.chat import as_chat
 from tokenwire.protocols.errors import (
     AuthenticationFailed,
@@ -182,14 +182,25 @@ def test_where_an_upstream_is_stays_here(name: str) -> None:
     assert b"internal" not in service.responder().fail_midway(error)
 
 
-def test_a_message_has_one_prefix_however_many_hops() -> None:
-    error: RemoteProtocolError = BadRequest("the service refused: no such model")
+@pytest.mark.parametrize("name", SUBJECTS)
+@pytest.mark.parametrize("kind", [AuthenticationFailed, BadRequest, ContentFiltered, RateLimited])
+def test_a_message_is_the_same_however_many_hops(name: str, kind: type[Refused]) -> None:
+    """Each hop asks the next one without a key, of which the caller before it is told nothing."""
+    subject = SUBJECTS[name]
+    sent = subject.send_short()
+    error: RemoteProtocolError = kind("the service refused: so it is")
+    messages: list[str] = []
     for _ in range(3):
-        responder = Service(PROVIDERS["openai"]).responder()
-        outcome = drive(ask(), Response(responder.fail(error), *responder.head()))
-        assert isinstance(outcome.error, BadRequest)
+        responder = responder_to(subject.provider, sent.chat)
+        body = responder.fail(error)
+        response = Response(body, *responder.head())
+        outcome = drive(subject.exchange(sent.chat), *sent.responses()[:-1], response)
+        assert isinstance(outcome.error, Refused)
         error = outcome.error
-        assert error.message == "the service refused: no such model"
+        messages.append(error.message)
+    assert messages == [messages[0]] * 3
+    assert messages[0].endswith("so it is")
+    assert messages[0].count("the service refused: ") == 1
 
 
 def test_the_wait_makes_the_round_trip() -> None:

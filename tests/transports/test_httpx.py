@@ -879,4 +879,4 @@ def test_headers_of_the_http_client_are_secrets_but_for_those_of_http_itself() -
     ):
         client.read(make_exchange("ylokh", "hi", base_url="http://my-host.example"))
     words = "keep-alive [secret] my-host.example"
-    assert caught.value.message.startswith(f"the service refused: {words}; no key was given")
+    assert str(caught.value).startswith(f"the service refused: {words}; no key was given")

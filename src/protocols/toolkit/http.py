@@ -257,11 +257,10 @@ def check_url(url: str, what: str = "URL") -> str:
 def join_url(base: str, path: str, *endpoints: str) -> str:
     """`path` below `base`, whose own path and query are kept (Azure's `?api-version=`).
 
-    A `/v1` or `/v2` that both have is written once, as some services document their base URL with
-    it. One of
-    the `endpoints` at the end of `base` is left out, as others show the whole address of the chat;
-    a placeholder in it (`{model}`) is any text without a slash. Raises LocalProtocolError if `base`
-    is not an http(s) URL.
+    A `/v1`, `/v2` or `/api` that both have is written once, as some services document their base
+    URL with it. One of the `endpoints` at the end of `base` is left out, as others show the whole
+    address of the chat; a placeholder in it (`{model}`) is any text without a slash. Raises
+    LocalProtocolError if `base` is not an http(s) URL.
     """
     parts = _split(base, "base_url")
     path, _, query = path.partition("?")
@@ -269,9 +268,9 @@ def join_url(base: str, path: str, *endpoints: str) -> str:
     for endpoint in endpoints:
         pattern = "[^/]+".join(map(re.escape, _PLACEHOLDER.split(endpoint.rstrip("/"))))
         below = re.sub(rf"(?:{pattern})\Z", "", below)
-    for version in ("/v1", "/v2"):
-        if path.startswith(f"{version}/"):
-            below = below.removesuffix(version)
+    for beginning in ("/v1", "/v2", "/api"):
+        if path.startswith(f"{beginning}/"):
+            below = below.removesuffix(beginning)
     return parts._replace(
         path=below + path,
         query="&".join(filter(None, (parts.query, query))),

@@ -41,6 +41,7 @@ __all__ = [
     "refusal_of_text",
     "request_id",
     "unexpected",
+    "without_prefix",
     "words_of",
 ]
 
@@ -84,7 +85,8 @@ _WORDS: dict[str, type[Refused]] = {
 _LASTING = ("insufficient_quota", "exceeded_current_quota", "billing", "usage_limit_reached")
 """Parts of `code` and `type` values that mean a used-up budget."""
 _USED_UP = re.compile(
-    r"insufficient[ _](?:balance|credit|fund)|payment[ _]required"
+    r"insufficient[ _](?:account[ _])?(?:balance|credit|fund)|payment[ _]required"
+    r"|balance is insufficient"  # SiliconFlow, with 403 or 429
     r"|credit[ _]balance[ _](?:is )?too[ _]low"
     r"|used all available credits"  # xAI, with 429
     r"|reached (?:your|its) \w+ (?:usage|spending) limit"  # Ollama's cloud; xAI
@@ -204,8 +206,7 @@ def refusal_of_object(
     said = (
         message or f"no reason given (status {status})" if status else message or "no reason given"
     )
-    while said.startswith(_PREFIX):  # of each hop on the way
-        said = said.removeprefix(_PREFIX)
+    said = without_prefix(said)
     error = kind(f"{_PREFIX}{said[:2000]}", data=data, code=code, type=type_)
     words = _words(code, type_)
     error.lasting = (
@@ -224,6 +225,13 @@ def refusal_of_object(
     if is_object(value) and isinstance(id := value.get(table.request_id), str):
         error.request_id = id
     return error
+
+
+def without_prefix(message: str) -> str:
+    """The words of a service, without what each hop on the way has put before them."""
+    while message.startswith(_PREFIX):
+        message = message.removeprefix(_PREFIX)
+    return message
 
 
 _PREFIX = "the service refused: "

@@ -14,7 +14,7 @@ from .lines import CR, LF, Lines
 __all__ = ["SSEDecoder", "SSEItem", "ServerSentEvent", "UnknownLine", "encode_sse"]
 
 _EVENT_FIELDS = frozenset((b"data", b"event", b"id"))
-_SILENT = (b":", b"event:", b"id:", b"retry:")
+SILENT = (b":", b"event:", b"id:", b"retry:")
 """How lines begin that say nothing by themselves."""
 _LONGEST_RETRY = 10**18 - 1
 """Milliseconds; the standard has no bound, but int() refuses thousands of digits."""
@@ -115,7 +115,7 @@ class SSEDecoder:
     @property
     def partial(self) -> int:
         """Bytes so far of the data of the event that is not complete, and of a line of it."""
-        return len(self._data) + self.lines.partial(_SILENT)
+        return len(self._data) + self.lines.partial(SILENT)
 
     @property
     def pending(self) -> bytes:

@@ -212,6 +212,11 @@ def test_other_lines_are_surfaced() -> None:
     assert outcome.events == [Text("a"), *strange, END]
 
 
+def test_odd_keys_are_handed_on() -> None:
+    odd = '{"code": 200, "data": {"message": "a", "new": [1], "nothing": null}}\n'
+    assert receive(odd).succeeded().events == [Text("a"), Unrecognized(b"[1]", "data.new"), END]
+
+
 @pytest.mark.parametrize("mark", ["[DONE]", "[DONE]\n", " [DONE] \r\n", "[DONE]\n" + line("more")])
 def test_done_is_tolerated(mark: str) -> None:
     assert receive(line("a"), mark).succeeded().events == [Text("a"), End("terminator")]

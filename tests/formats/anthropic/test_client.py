@@ -639,12 +639,22 @@ def test_odd_usage() -> None:
     assert receive(BEGIN, over(usage={"output_tokens": True}), STOP).reply.usage == Usage(
         raw={"output_tokens": True}
     )
-    assert receive(BEGIN, over(usage=7), STOP).reply.usage is None
+    outcome = receive(BEGIN, over(usage=[7]), STOP).succeeded()
+    assert outcome.reply.usage is None
+    assert outcome.events == [Start("msg_1", "m"), Unrecognized(b"[7]", "usage"), FINISH, END]
     bare = receive(BEGIN, event("message_delta"), over(), STOP).succeeded()
     assert bare.events == [Start("msg_1", "m"), FINISH, END]
 
 
 # What is not understood
+
+
+def test_citations_that_are_no_list() -> None:
+    opened = start(0, type="text", text="a", citations={"url": "u"})
+    assert said(opened, stop(0)) == [
+        Unrecognized(b'{"url": "u"}', "content[0].citations"),
+        Text("a"),
+    ]
 
 
 def test_an_unknown_event() -> None:

@@ -674,3 +674,24 @@ def test_about_how_many_tokens_there_are() -> None:
     blocks = [{"type": "abcd", "n": 1, "text": "x" * 20}]
     fields = {"system": "y" * 16, "messages": [{"content": blocks}], "tools": ["z" * 11]}
     assert count_of(fields | {"metadata": "w" * 100}) == 12
+
+
+def test_further_keys_of_a_message_and_of_a_result() -> None:
+    result = {"type": "tool_result", "tool_use_id": "t", "content": "1", "new": [2], "none": None}
+    said = [result, {"type": "text", "text": "go on"}]
+    first = {"role": "user", "content": "hi"}
+    _, answer, more = read(
+        {"messages": [first, {"role": "user", "content": said, "odd": 3}]}
+    ).messages
+    kept = Opaque(Native("anthropic", b'{"type":"tool_result","new":[2]}'))
+    assert answer == Message("tool", (TextPart("1"), kept), "t", extra={"odd": 3})
+    assert more == Message("user", "go on")
+    call = Message("assistant", (ToolCall("t", "f", "{}"),))
+    written = turns(Message("user", "hi"), call, answer.replace(extra={}))[-1]["content"][0]
+    assert written == {"type": "tool_result", "tool_use_id": "t", "content": "1", "new": [2]}
+
+
+def test_a_tool_choice_that_says_more() -> None:
+    odd = {"type": "auto", "disable_parallel_tool_use": True, "new": 1}
+    chat = read({"tool_choice": odd})
+    assert (chat.tool_choice, chat.parallel, chat.extra) == (None, None, {"tool_choice": odd})

@@ -755,12 +755,20 @@ def test_a_whole_answer(asked: bool) -> None:
         ToolCallStart(0, "t", "f", part=4),
         ToolCallDelta(0, '{"a":1.0,"b":"\\u20ac"}'),
         *(ToolCallStart(1, "u", "g", part=5), native(6, **blocks[6])),
-        *(Image(b"abc", "image/png", part=7), native(8, **blocks[8]), native(9, **blocks[9])),
+        *(Image(b"abc", "image/png", part=7), native(8, **blocks[8])),
+        *(Text("x", 9), native(9, **blocks[9])),
         USAGE,
         ToolCallEnd(0, "t", "f", '{"a":1.0,"b":"\\u20ac"}', True),
         ToolCallEnd(1, "u", "g", "{}", True),
         *(Finish("tool_use", "tool_call"), End("terminator")),
     ]
+
+
+def test_a_further_key_of_a_thought_in_a_whole_answer() -> None:
+    block = {"reasoningContent": {"reasoningText": {"text": "so"}, "new": 1}}
+    output = {"message": {"role": "assistant", "content": [block]}}
+    outcome = alike(ask(stream=False), whole(output=output)).succeeded()
+    assert outcome.events[1:3] == [Reasoning("so"), native(0, **block)]
 
 
 def test_blocks_of_a_whole_answer() -> None:
@@ -1012,6 +1020,23 @@ def test_two_members_in_one_piece() -> None:
         Unrecognized(b'{"input": "{}"}', "content[0].delta.toolUse"),
         Unrecognized(b'"a"', "content[1].delta.text"),
         Unrecognized(b'{"text": "b"}', "content[1].delta.reasoningContent"),
+        USAGE,
+        ToolCallEnd(0, "t", "f", "{}", complete=False),
+        Finish("tool_use", "tool_call"),
+        End("terminator"),
+    ]
+
+
+def test_a_further_member_of_a_piece() -> None:
+    """What is known of it is said."""
+    text, thought = delta(0, new=[1], text="a"), delta(1, reasoningContent={"text": "b"}, new=2)
+    call = start(2, toolUse={"toolUseId": "t", "name": "f"})
+    piece = delta(2, toolUse={"input": "{}"}, new=3)
+    assert said(BEGIN, text, delta(0, text="c"), thought, call, piece, over("tool_use"), META) == [
+        *(Text("a"), Unrecognized(b"[1]", "content[0].delta.new"), Text("c")),
+        *(Reasoning("b", 1), Unrecognized(b"2", "content[1].delta.new")),
+        *(ToolCallStart(0, "t", "f", part=2), ToolCallDelta(0, "{}")),
+        Unrecognized(b"3", "content[2].delta.new"),
         USAGE,
         ToolCallEnd(0, "t", "f", "{}", complete=False),
         Finish("tool_use", "tool_call"),

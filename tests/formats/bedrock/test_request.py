@@ -875,3 +875,26 @@ def test_sealed_forms_are_opened() -> None:
         Opaque(Native("openai_responses", b"{}")),
         *(Opaque(native(**block)) for block in content[2:]),
     )
+
+
+def test_further_keys_of_a_message_and_of_a_result() -> None:
+    result = {"toolUseId": "t", "content": [{"text": "1"}], "new": [2], "none": None}
+    said = [{"text": "so"}, {"toolResult": result}, {"text": "go on"}]
+    before, answer, more = understood(
+        {"messages": [{"role": "user", "content": said, "odd": 3}]}
+    ).messages
+    assert before == Message("user", "so", extra={"odd": 3})
+    kept = Opaque(Native("bedrock", b'{"toolResult":{"new":[2]}}'))
+    assert answer == Message("tool", (TextPart("1"), kept), "t")
+    assert more == Message("user", "go on")
+    call = Message("assistant", (ToolCall("t", "f", "{}"),))
+    written = turns_of("hi", call, answer)[-1]["content"][0]["toolResult"]
+    assert written == {"toolUseId": "t", "content": [{"text": "1"}], "new": [2]}
+
+
+@pytest.mark.parametrize(
+    "block", [{"toolResult": {"toolUseId": "t"}, "new": 1}, {"text": "a", "new": 1}]
+)
+def test_a_union_of_two_members_is_refused_by_name(block: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest, match=f"exactly one member, not {next(iter(block))}, new"):
+        understood({"messages": [{"role": "user", "content": [block]}]})

@@ -119,11 +119,7 @@ def test_broken_utf8_in_a_text() -> None:
 
 def test_only_the_event_error_is_a_failure() -> None:
     lines = (b"event: ping\n", b"id: error\n")
-    assert events_of(*lines, text("a"), STREAM_END) == [
-        Unrecognized(b"event: ping"),
-        Unrecognized(b"id: error"),
-        Text("a"),
-    ]
+    assert events_of(*lines, text("a"), STREAM_END) == [Text("a")]
 
 
 def test_what_is_tolerated() -> None:
@@ -140,11 +136,26 @@ def test_nothing_after_the_end_counts() -> None:
 
 def test_other_events_are_surfaced() -> None:
     final = line("final-response", {"message": {"content": "the whole again"}})
-    assert events_of(text("a"), final, b"id: 1\n", b"hello\n", STREAM_END) == [
+    lines = (b"id: 1\n", b"event\n", b"hello\n", b"x: 1\n")
+    assert events_of(text("a"), final, *lines, STREAM_END) == [
         Text("a"),
         Unrecognized(final.strip()),
-        Unrecognized(b"id: 1"),
-        Unrecognized(b"hello"),
+        *(Unrecognized(b"event"), Unrecognized(b"hello"), Unrecognized(b"x: 1")),
+    ]
+
+
+@pytest.mark.parametrize(
+    "lines", [b": \n\n", b"event: ping\n\n", b"id: 1\n", b"retry: 5\n", b"event: message\n\n"]
+)
+def test_what_is_no_sign_of_life(lines: bytes) -> None:
+    no_sign_of_life(ask(), text("a"), lines)
+
+
+def test_odd_keys_of_a_text_chunk() -> None:
+    odd = {"text": 1.5, "new": [2], "nothing": None}
+    assert events_of(line("text-chunk", odd), STREAM_END) == [
+        Text("1.5"),
+        Unrecognized(b"[2]", "data.new"),
     ]
 
 
@@ -207,7 +218,7 @@ def test_cut_in_its_last_line() -> None:
         b'{"event": "text-chunk"}',
         b'{"event": "text-chunk", "data": "a"}',
         b'{"event": "text-chunk", "data": {}}',
-        b'{"event": "text-chunk", "data": {"text": 1}}',
+        b'{"event": "text-chunk", "data": {"text": [1]}}',
     ],
 )
 def test_malformed_lines(payload: bytes) -> None:
@@ -217,7 +228,7 @@ def test_malformed_lines(payload: bytes) -> None:
     assert payload in outcome.error.data
 
 
-@pytest.mark.parametrize("data", [None, "a", {}, {"text": 1}])
+@pytest.mark.parametrize("data", [None, "a", {}, {"text": [1]}])
 def test_a_text_chunk_without_text(data: Any) -> None:
     error = receive(line("text-chunk", data)).refused_by(Malformed).error
     assert isinstance(error, Malformed)

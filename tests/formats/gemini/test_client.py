@@ -277,7 +277,6 @@ def test_what_is_not_understood_is_handed_on() -> None:
         Unrecognized(b"hello"),
         Unrecognized(b"[1]"),
         Unrecognized(b'{"this": 1}'),
-        Unrecognized(b"{}"),
         Unrecognized(b"7", "candidates[0]"),
         Text("a"),
         Unrecognized(b"[1]", "candidates[0].content"),
@@ -990,6 +989,20 @@ def test_sources_of_all_kinds() -> None:
     second = receive(chunk(groundingMetadata=plain, index=1), n=2).events
     assert second == [Citation("https://a.test", "A", index=1)]
     assert len(said(chunk(groundingMetadata={"groundingChunks": chunks[:1]}))) == 2
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"groundingChunks": "a"},
+        {"groundingSupports": ["a"]},
+        {"groundingChunks": [{"web": {"uri": "https://a.test"}, "new": 1}]},
+        {"groundingChunks": [{"web": {"uri": "https://a.test", "title": ["A"]}}]},
+    ],
+)
+def test_sources_that_are_not_understood(odd: dict[str, Any]) -> None:
+    handed_on = Unrecognized(json.dumps(odd).encode(), "candidates[0].groundingMetadata")
+    assert said(chunk(groundingMetadata=odd))[-1] == handed_on
 
 
 def test_places_that_are_all_understood() -> None:

@@ -883,3 +883,23 @@ def test_about_how_many_tokens_there_are() -> None:
         assert count_of(json.dumps(body).encode()) == 10
     with pytest.raises(BadRequest, match=r"^Invalid JSON payload received: not JSON"):
         count_of(b"{]")
+
+
+def test_further_keys_of_contents_and_media() -> None:
+    result = {"functionResponse": {"name": "f", "response": {"output": "1"}}, "new": 2}
+    blob = {"inlineData": {"mimeType": "image/png", "data": "YQ==", "new": 3}}
+    said = {"role": "user", "parts": [blob, result, {"text": "go on"}], "odd": 4, "none": None}
+    chat = understood(
+        {"systemInstruction": {"parts": [{"text": "s"}], "odd": 5}, "contents": [said]}
+    )
+    system, picture, answer, more = chat.messages
+    assert (system.extra, picture.extra, answer.extra, more.extra) == (
+        {"odd": 5},
+        {"odd": 4},
+        {},
+        {},
+    )
+    for message, value in ((picture, blob), (answer, result)):
+        native = message.parts[0].native
+        assert native is not None
+        assert json.loads(native.raw) == value

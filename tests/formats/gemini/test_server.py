@@ -543,7 +543,7 @@ def test_details_of_errors() -> None:
         {"@type": f"{rpc}.ErrorInfo", "reason": "quota_used", "domain": "tokenwire"},
         {"@type": f"{rpc}.RetryInfo", "retryDelay": "0.9s"},
     ]
-    for code, wait in (("429", "Sun, 06 Nov 1994 08:49:37 GMT"), (None, "soon")):
+    for code, wait in (("429", "Sun, 06 Nov 1994 08:49:37 GMT"), (None, "soon"), (None, "1e999")):
         error = RateLimited("no", code=code)
         error.retry_after = wait
         assert "details" not in json.loads(asked().fail(error))["error"]

@@ -222,6 +222,16 @@ def test_further_keys_of_a_part() -> None:
     ]
 
 
+def test_further_keys_of_a_text_in_a_thought() -> None:
+    said = {"type": "thinking", "thinking": [{**TEXT, "new": [1]}, {"new": 2}, 5]}
+    assert heard(parts(said)) == [
+        Reasoning("a"),
+        Unrecognized(b"[1]", "choices[0].delta.content.thinking.new"),
+        Unrecognized(b'{"new": 2}', "choices[0].delta.content.thinking"),
+        Unrecognized(b"5", "choices[0].delta.content.thinking"),
+    ]
+
+
 # Calls
 
 

@@ -545,3 +545,19 @@ def test_a_completion() -> None:
     plain = understood({"model": "m", "prompt": "hi", "suffix": "x"}, "/api/generate")
     assert plain == as_chat("hi", model="m", extra={"suffix": "x"})
     assert refused({"prompt": "hi"}, "/api/generate") == "model is required"
+
+
+def test_further_keys_of_a_call() -> None:
+    function: dict[str, Any] = {"index": 0, "name": "f", "arguments": {}}
+    plain, odd, inner = (
+        {"id": "c", "type": "function", "function": function},
+        {"function": function, "new": 1},
+        {"function": {**function, "new": 2}},
+    )
+    said = {"role": "assistant", "tool_calls": [plain, odd, inner]}
+    message = chat_of(HI, said).messages[-1]
+    first, *others = [call.native for call in message.tool_calls]
+    assert first is None
+    assert [json.loads(native.raw) for native in others if native is not None] == [odd, inner]
+    calls = written(message)[0]["tool_calls"]
+    assert calls[1:] == [odd, inner]

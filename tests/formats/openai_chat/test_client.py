@@ -425,8 +425,8 @@ def test_quirk_11_several_data_lines_id_and_retry() -> None:
 
 
 def test_quirk_11_data_that_is_not_json() -> None:
-    outcome = receive(say("a"), "<b>oops", "", say("b"), DONE).succeeded()
-    handed_on = [Unrecognized(b"<b>oops"), Unrecognized(b"")]
+    outcome = receive(say("a"), "<b>oops", "1", say("b"), DONE).succeeded()
+    handed_on = [Unrecognized(b"<b>oops"), Unrecognized(b"1")]
     assert outcome.events == [Text("a"), *handed_on, Text("b"), END]
     outcome = receive(say("a"), '{"id":}]}', say("b")).refused_by(Malformed, "not JSON", "id")
     assert outcome.events == [Text("a")]
@@ -1691,7 +1691,9 @@ def test_done_alone() -> None:
         assert error.data == b"[DONE]"
 
 
-@pytest.mark.parametrize("payload", ["", "1", "[]", "null", '"text"', "ping"])
+@pytest.mark.parametrize(
+    "payload", ["1", "[]", '"text"', "ping", '{"type":"new"}', '{"id":"i","new":1}']
+)
 def test_what_is_no_object_is_handed_on(payload: str) -> None:
     outcome = receive(say("a"), payload, DONE).succeeded()
     assert outcome.events == [Text("a"), Unrecognized(payload.encode()), END]

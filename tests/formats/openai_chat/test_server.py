@@ -78,6 +78,19 @@ def understood(body: dict[str, Any]) -> Chat:
 # Requests
 
 
+def test_what_else_a_choice_and_a_format_say() -> None:
+    choice = {"type": "function", "function": {"name": "f", "new": 1}, "more": 2}
+    schema = {"type": "object"}
+    format_ = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}, "new": 3}
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    chat = understood({"tools": tools, "tool_choice": choice, "response_format": format_})
+    assert (chat.tool_choice, chat.schema) == ("f", schema)
+    assert chat.extra == {
+        "tool_choice": {"function": {"new": 1}, "more": 2},
+        "response_format": {"new": 3},
+    }
+
+
 TOOL = {"type": "function", "function": {"name": "f"}}
 
 

@@ -327,6 +327,8 @@ def test_the_url_that_is_wrong_is_named() -> None:
         ("https://a.b", "/c?y=2", "https://a.b/c?y=2"),
         ("https://a.b/v2/", "/v2/c", "https://a.b/v2/c"),
         ("https://a.b/v2", "/v1/c", "https://a.b/v2/v1/c"),
+        ("https://a.b/api", "/api/chat", "https://a.b/api/chat"),
+        ("https://a.b/api/", "/v1/chat", "https://a.b/api/v1/chat"),
     ],
 )
 def test_join_url(base: str, path: str, url: str) -> None:

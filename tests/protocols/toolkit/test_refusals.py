@@ -524,6 +524,9 @@ def test_what_trying_again_cannot_help(status: int | None, code: str | None, las
     [
         ("Your team x has either used all available credits or reached its limit.", True),
         ("Your team x has reached its monthly spending limit.", True),
+        ("Sorry, your account balance is insufficient", True),
+        ("Insufficient account balance", True),
+        ("Too many tokens, please wait before trying again.", False),
         ("you (me) have reached your weekly usage limit", True),
         ("You are using a Trial key, which is limited to 1,000 API calls / month.", True),
         ("You are using a Trial key, which is limited to 10 API calls / minute.", False),

@@ -1,7 +1,8 @@
 """The body of a request for a message as a chat: what the server half understands.
 
-What `Chat` can't say is kept: further fields in `extra`, further keys of a block or a tool in its
-native form, blocks and tools of other types as `Opaque`.
+What `Chat` can't say is kept: further fields, of a message too, in `extra`, further keys of a block
+or a tool in its native form, those of a tool's result and blocks and tools of other types as
+`Opaque`.
 """
 
 from collections.abc import Iterator
@@ -140,14 +141,16 @@ class _Reader:
         if role not in ("user", "assistant", "system"):
             raise _refuse(f"{place}.role: {role!r} is not user, assistant or system"[:200])
         blocks = _content(fields.get("content"), f"{place}.content")
+        extra = _further(fields, "role", "content")
         parts: list[Part] = []
         for block in blocks:
             if role == "user" and block.get("type") == "tool_result":
-                yield self._result(block, place)
+                yield self._result(block, place).replace(extra=extra)
+                extra = {}
             else:
                 parts.append(self.part(block))
         if parts or not blocks or role != "user":
-            yield Message(role, tuple(parts))
+            yield Message(role, tuple(parts), extra=extra)
 
     def _result(self, block: dict[str, Any], place: str) -> Message:
         content = _content(block.get("content") or [], f"{place}.content.tool_result")
@@ -158,6 +161,9 @@ class _Reader:
                 parts.append(last)
                 last = TextPart("")
             parts.append(msgspec.structs.replace(last, cache=cache))
+        known = ("type", "tool_use_id", "content", "is_error", *(("cache_control",) * bool(cache)))
+        if further := _further(block, *known):
+            parts.append(Opaque(_raw({"type": "tool_result", **further})))
         id = block.get("tool_use_id")
         return Message(
             "tool",
@@ -228,6 +234,11 @@ def _simply(message: Message) -> Message:
     if message.parts == (TextPart(message.text),):
         return message.replace(content=message.text)
     return message
+
+
+def _further(fields: dict[str, Any], *known: str) -> dict[str, Any]:
+    """The fields that are not `known`, and not null."""
+    return {key: v for key, v in fields.items() if key not in known and v is not None}
 
 
 def _raw(value: Any) -> Native:
@@ -302,18 +313,23 @@ def _tool(fields: dict[str, Any]) -> Tool | Opaque:
             raise _refuse("tools: a tool has a name and an input_schema")
 
 
+_WORDS = ("auto", "none", "required")
+"""What `Chat.tool_choice` means something else by than the name of a tool."""
+
+
 def _choice(choice: dict[str, Any] | None, extra: dict[str, Any]) -> tuple[str | None, bool | None]:
     """The tool choice and `parallel`."""
     if choice is None:
         return None, None
-    said = choice.get("disable_parallel_tool_use")
+    rest = _further(choice)
+    said = rest.pop("disable_parallel_tool_use", None)
     parallel = not said if isinstance(said, bool) else None
-    match choice:
-        case {"type": "any"}:
+    match rest:
+        case {"type": "any", **others} if not others:
             return "required", parallel
-        case {"type": "auto" | "none" as word}:
+        case {"type": "auto" | "none" as word, **others} if not others:
             return word, parallel
-        case {"type": "tool", "name": str(name)} if name not in ("auto", "none", "required"):
+        case {"type": "tool", "name": str(name), **others} if not others and name not in _WORDS:
             return name, parallel
         case _:
             extra["tool_choice"] = choice

@@ -181,7 +181,8 @@ class AnthropicStep(EventStep):
         if data.lstrip()[:1] != b"{":
             self.no_json(data, out)
             return
-        event, _ = events.decode(data)
+        event, unknown = events.decode(data)
+        out += [Unrecognized(value, key) for key, value in unknown if key == "usage"]
         match event.type:
             case "content_block_delta" if bytes(event.delta):
                 self._go_on()
@@ -303,9 +304,12 @@ class AnthropicStep(EventStep):
             case "text":
                 block = reader.open(number, Text, events)
                 self._odd(form, "text", number, events)
+                cited = _value_of(form, "citations")
+                if not is_list(cited) and cited is not None:
+                    raw = bytes(form.pop("citations"))
+                    events.append(Unrecognized(raw, f"content[{number}].citations"))
                 if _keys(form) - {"type", "text"}:
                     block.form = form
-                cited = _value_of(form, "citations")
                 if is_list(cited):
                     block.form["citations"] = []
                     for citation in cited:

@@ -130,10 +130,13 @@ class _Turns:
             result |= _mark(last.cache)  # the mark of the last part is that of the result
             unmarked = msgspec.structs.replace(last, cache="")
             message = message.replace(content=(*others, unmarked))
-        if content := self._blocks(message, place):
+        blocks = self._blocks(message, place)
+        if content := [block for block in blocks if _type(block) != "tool_result"]:
             result["content"] = _plainly(content)
         if message.failed:
             result["is_error"] = True
+        for further in blocks:  # what else the result says, as the server half reads it
+            result |= further if _type(further) == "tool_result" else {}
         return result
 
 

@@ -1,7 +1,8 @@
 """The body of a request for Converse as a chat: what the server half understands.
 
-What `Chat` can't say is kept: further fields in `extra`, further keys of a block or a tool in its
-native form, blocks and tools of other kinds as `Opaque`.
+What `Chat` can't say is kept: further fields, of a message too, in `extra`, further keys of a block
+or a tool in its native form, those of a tool's result and blocks and tools of other kinds as
+`Opaque`.
 """
 
 from base64 import b64decode
@@ -120,6 +121,11 @@ def _convert(value: Any, kind: Any) -> Any:
         raise _refuse(f"the request is not as it should be: {error}") from None
 
 
+def _further(fields: dict[str, Any], *known: str) -> dict[str, Any]:
+    """The fields that are not `known`, and not null."""
+    return {key: v for key, v in fields.items() if key not in known and v is not None}
+
+
 def _without(fields: dict[str, Any], *names: str) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if key not in names}
 
@@ -136,6 +142,7 @@ class _Reader:
         if role not in ("user", "assistant"):
             raise _refuse(f"{place}.role: {role!r} is not user or assistant")
         blocks = _blocks(fields.get("content"), place)
+        extra = _further(fields, "role", "content")
         parts: list[dict[str, Any]] = []
         for number, block in enumerate(blocks):
             if "toolResult" not in block or role != "user":
@@ -144,12 +151,15 @@ class _Reader:
                     parts.append(block)
                 continue
             if parts:
-                yield Message(role, tuple(self.parts(parts, place)))
-                parts = []
+                yield Message(role, tuple(self.parts(parts, place)), extra=extra)
+                parts, extra = [], {}
             mark = _mark(blocks[number + 1]) if number + 1 < len(blocks) else ""
-            yield self._result(block["toolResult"], mark, place)
+            yield self._result(_member(block, place)["toolResult"], mark, place).replace(
+                extra=extra
+            )
+            extra = {}
         if parts:
-            yield Message(role, tuple(self.parts(parts, place)))
+            yield Message(role, tuple(self.parts(parts, place)), extra=extra)
 
     def _result(self, result: Any, mark: Cache, place: str) -> Message:
         place = f"{place}.content.toolResult"
@@ -163,6 +173,8 @@ class _Reader:
                 parts.append(last)
                 last = TextPart("")
             parts.append(msgspec.structs.replace(last, cache=mark))
+        if further := _further(result, "toolUseId", "content", "status"):
+            parts.append(Opaque(_raw({"toolResult": further})))
         failed = result.get("status") == "error"
         return Message("tool", tuple(parts), tool_call_id=result["toolUseId"], failed=failed)
 
@@ -170,9 +182,7 @@ class _Reader:
         """The parts that blocks are. A cache mark is a block after what it marks."""
         held: Part | None = None
         for block in blocks:
-            said = {key: value for key, value in block.items() if value is not None}
-            if len(said) != 1:
-                raise _refuse(f"{place}.content: a block has exactly one member")
+            said = _member(block, place)
             mark = _mark(said)
             if mark and isinstance(held, TextPart | ImagePart | FilePart | ToolCall):
                 yield msgspec.structs.replace(held, cache=mark)
@@ -239,6 +249,15 @@ def _blocks(value: Any, place: str) -> list[dict[str, Any]]:
         raise _refuse(f"{place}.content: give a list of blocks, at least one")
     blocks: list[dict[str, Any]] = value
     return blocks
+
+
+def _member(block: dict[str, Any], place: str) -> dict[str, Any]:
+    """A block without nulls, which is a union: it has one member."""
+    said = _further(block)
+    if len(said) != 1:
+        members = f", not {', '.join(said)}" if said else ""
+        raise _refuse(f"{place}.content: a block has exactly one member{members}")
+    return said
 
 
 def _simply(message: Message) -> Message:
@@ -316,9 +335,9 @@ def _tools(value: Any) -> Iterator[Tool | Opaque]:
 
 def _tool(tool: dict[str, Any]) -> Tool | None:
     match tool:
-        case {"toolSpec": {"name": str(name), "inputSchema": {"json": schema}, **others}} if (
-            is_object(schema) and len(tool) == 1
-        ):
+        case {
+            "toolSpec": {"name": str(name), "inputSchema": {"json": schema, **more}, **others}
+        } if is_object(schema) and len(tool) == 1:
             strict = others.pop("strict", None)
             described = others.pop("description", "")
             return Tool(
@@ -326,10 +345,11 @@ def _tool(tool: dict[str, Any]) -> Tool | None:
                 described if isinstance(described, str) else "",
                 schema,
                 strict if isinstance(strict, bool) else None,
-                native=_raw(tool) if others else None,
+                native=_raw(tool) if others or more else None,
             )
         case {"toolSpec": _}:
-            raise _refuse("toolConfig.tools: a tool has a name and an inputSchema")
+            members = ", ".join(tool)
+            raise _refuse(f"toolConfig.tools: a tool has a name and an inputSchema ({members})")
         case _:
             return None
 
@@ -337,14 +357,12 @@ def _tool(tool: dict[str, Any]) -> Tool | None:
 def _choice(config: dict[str, Any]) -> str | None:
     """The tool choice, taken out of its `config`; one that is not understood stays."""
     match config.get("toolChoice"):
-        case {"auto": _, **others} if not others:
+        case {"auto": inner, **others} if not others and not inner:
             choice = "auto"
-        case {"any": _, **others} if not others:
+        case {"any": inner, **others} if not others and not inner:
             choice = "required"
-        case {"tool": {"name": str(name)}, **others} if not others and name not in (
-            "auto",
-            "none",
-            "required",
+        case {"tool": {"name": str(name), **more}, **others} if (
+            not others and not more and name not in ("auto", "none", "required")
         ):
             choice = name
         case _:
@@ -356,7 +374,11 @@ def _choice(config: dict[str, Any]) -> str | None:
 def _schema(output: dict[str, Any]) -> dict[str, Any] | None:
     """The schema of the answer, taken out of the `output`; one that is not understood stays."""
     match output.get("textFormat"):
-        case {"type": "json_schema", "structure": {"jsonSchema": {"schema": str(text), **others}}}:
+        case {
+            "type": "json_schema",
+            "structure": {"jsonSchema": {"schema": str(text), **others}, **more},
+            **most,
+        } if not (more or most):
             try:
                 schema = msgspec.json.decode(text)
             except (ValueError, RecursionError):

@@ -56,6 +56,8 @@ _value = msgspec.json.Decoder()
 _EVENTS = words(
     "messageStart contentBlockStart contentBlockDelta contentBlockStop messageStop metadata"
 )
+_USUAL = words("text toolUse reasoningContent")
+"""The members that most pieces are. Of two of them none is guessed to be the right one."""
 _PICTURE = {"format", "source", "bytes"}
 """The keys of a picture, and of its source."""
 _UNTOLD: tuple[dict[str, Any], ...] = (
@@ -277,8 +279,9 @@ class ConverseStep(FrameStep):
         """A piece that is rare, or has something that is not understood, or no block."""
         place = f"content[{number}].delta"
         members = _members(raw, place, events)
-        if len(members) == 1 and self._take_alone(number, *members[0], events):
-            return
+        usual = [member for member in members if member[0] in _USUAL]
+        if len(usual) == 1 and self._take_alone(number, *usual[0], events):
+            members.remove(usual[0])
         for kind, inner in members:
             if not self._take_member(number, kind, inner, events):
                 self._reader.hand_on([(kind, inner)], f"{place}.", self.errors, events)
@@ -429,8 +432,8 @@ class ConverseStep(FrameStep):
         if is_object(value):
             value = {key: member for key, member in value.items() if member is not None}
         match value:
-            case {"text": str(text), **others} if not others:
-                reader.whole(Text, text, events)
+            case {"text": str(text), **others} if not others.keys() & _USUAL:
+                reader.whole(Text, text, events, form=value if others else None)
             case {"toolUse": {**said}, **others} if not others and said.get("type") in (
                 None,
                 "tool_use",
@@ -440,10 +443,11 @@ class ConverseStep(FrameStep):
                 id, name, own = call.toolUseId, call.name, reader.next
                 reader.whole(ToolCallStart, _input_of(call), events, id=id, name=name)
                 self._judge(own, call, further, f"content[{number}].toolUse", events)
-            case {"reasoningContent": {"reasoningText": {"text": str(text), **said}}, **others} if (
-                not others
-            ):
-                reader.whole(Reasoning, text, events, form=value if said else None)
+            case {
+                "reasoningContent": {"reasoningText": {"text": str(text), **said}, **more},
+                **others,
+            } if not others:
+                reader.whole(Reasoning, text, events, form=value if said or more else None)
             case {"citationsContent": cited, **others} if is_object(cited) and not others:
                 block = reader.open(number, Text, events)
                 block.form = value

@@ -175,9 +175,14 @@ class _Turns:
         if isinstance(last, TextPart | ImagePart | FilePart) and last.cache:
             mark = last.cache  # the mark of the last part is that of the result
             message = message.replace(content=(*others, msgspec.structs.replace(last, cache="")))
-        content = list(self._blocks(message, place))
-        failed = {"status": "error"} if message.failed else {}
-        yield {"toolResult": {"toolUseId": self._ids[place, -1], "content": content, **failed}}
+        blocks = list(self._blocks(message, place))
+        content = [block for block in blocks if "toolResult" not in block]
+        result = {"toolUseId": self._ids[place, -1], "content": content}
+        if message.failed:
+            result["status"] = "error"
+        for block in blocks:  # what else the result says, as the server half reads it
+            result |= block.get("toolResult", {})
+        yield {"toolResult": result}
         yield from _mark(mark)
 
 

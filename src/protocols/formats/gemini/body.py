@@ -1,8 +1,8 @@
 """The body of a request for an answer as a chat: what the server half understands.
 
 Keys may be in camel or in snake case, as protobuf reads both. What `Chat` can't say is kept:
-further fields in `extra`, further keys of a part in its native form, parts and tools of other kinds
-as `Opaque`.
+further fields, of a content too, in `extra`, further keys of a part in its native form, parts and
+tools of other kinds as `Opaque`.
 """
 
 import re
@@ -54,6 +54,7 @@ class _Content(msgspec.Struct):
 decode_request = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _any = msgspec.json.Decoder()
 _contents = msgspec.json.Decoder(list[_Content])
+_contents_fields = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _content = msgspec.json.Decoder(_Content)
 _parts = msgspec.json.Decoder(list[msgspec.Raw] | None)
 _call_part = msgspec.json.Decoder(_CallPart)
@@ -100,8 +101,10 @@ def chat_of(body: bytes, model: str, sealer: Sealer | None, *, stream: bool) -> 
     try:
         fields = _camel(decode_json(decode_request, body), _TOP)
         messages = [*_system(fields.pop("systemInstruction", None))]
-        for content in decode_json(_contents, _listed(bytes(fields.pop("contents", b"[]")))):
-            messages += _messages(content, sealer)
+        contents = _listed(bytes(fields.pop("contents", b"[]")))
+        read, further = decode_json(_contents, contents), decode_json(_contents_fields, contents)
+        for content, keys in zip(read, further, strict=True):
+            messages += _messages(content, _further_keys(keys), sealer)
         extra: dict[str, Any] = {key: decode_json(_any, bytes(raw)) for key, raw in fields.items()}
     except Malformed as error:
         raise _refuse(f"Invalid JSON payload received: {error.message}") from None
@@ -167,11 +170,19 @@ def _system(raw: msgspec.Raw | None) -> Iterator[Message]:
         data = b'{"parts":[{"text":%b}]}' % data
     parts = [_part(part, None) for part in _parts_of(decode_json(_content, data))]
     if parts:
-        yield Message("system", _simply(parts))
+        extra = _further_keys(decode_json(decode_request, data))
+        yield Message("system", _simply(parts), extra=extra)
 
 
-def _messages(content: _Content, sealer: Sealer | None) -> Iterator[Message]:
-    """The messages of a content: each result of a tool is one of its own."""
+def _further_keys(fields: dict[str, msgspec.Raw]) -> dict[str, Any]:
+    """The keys of a content that are not understood."""
+    further = ((key, raw) for key, raw in fields.items() if key not in ("role", "parts"))
+    return {k: value for k, raw in further if (value := decode_json(_any, bytes(raw))) is not None}
+
+
+def _messages(content: _Content, extra: dict[str, Any], sealer: Sealer | None) -> Iterator[Message]:
+    """The messages of a content, the first one with its further keys (`extra`): each result of a
+    tool is one of its own."""
     role = content.role or "user"
     if role not in ("user", "model", "function"):
         raise _refuse("Please use a valid role: user, model.")
@@ -182,11 +193,12 @@ def _messages(content: _Content, sealer: Sealer | None) -> Iterator[Message]:
             parts.append(_part(raw, sealer))
             continue
         if parts:
-            yield Message("user", _simply(parts))
-            parts = []
-        yield found
+            yield Message("user", _simply(parts), extra=extra)
+            parts, extra = [], {}
+        yield found.replace(extra=extra)
+        extra = {}
     if parts:
-        yield Message("assistant" if role == "model" else "user", _simply(parts))
+        yield Message("assistant" if role == "model" else "user", _simply(parts), extra=extra)
 
 
 def _fields(raw: bytes) -> dict[str, Any]:
@@ -217,7 +229,8 @@ def _result(raw: bytes) -> Message | None:
             plain, text = False, msgspec.json.encode(response).decode()
     native = None
     media = said.get("parts")
-    if not plain or said.keys() - {"id", "name", "response", "parts"}:
+    further = len(fields) > 1 or said.keys() - {"id", "name", "response", "parts"}
+    if not plain or further:
         native = Native(DIALECT, msgspec.json.encode(fields))
         parts.append(TextPart(text, native=native))
     elif text or not media:
@@ -256,10 +269,11 @@ def _part(raw: bytes, sealer: Sealer | None) -> Part:
             return ToolCall(id if isinstance(id, str) else "", name, _args(raw), native=native)
         case {"inlineData": blob, **others} | {"fileData": blob, **others} if is_object(blob):
             media = _camel(blob, _MEDIA)
+            more = media.keys() - {"mimeType", "data", "fileUri", "displayName"}
             # A picture has no name, so only its native form can keep one.
             picture = str(media.get("mimeType")).startswith("image/")
             named = picture and "displayName" in media
-            part = _media(media, native or _further(raw, others or named))
+            part = _media(media, native or _further(raw, others or named or more))
             if part is not None:
                 return part
         case _:

@@ -459,15 +459,26 @@ def _source_of(said: dict[str, Any]) -> Citation:
 def _is_plain(said: dict[str, Any], found: list[Citation]) -> bool:
     """Whether grounding metadata is nothing but addresses with their titles, and places in the
     text, which were all `found`."""
-    pages = (chunk.get("web") for chunk in _objects(said, "groundingChunks"))
-    supports = _objects(said, "groundingSupports")
+    chunks, supports = _objects(said, "groundingChunks"), _objects(said, "groundingSupports")
     numbers = (support.get("groundingChunkIndices") for support in supports)
     return (
         said.keys() <= {"groundingChunks", "groundingSupports"}
-        and all(is_object(page) and page.keys() <= _PAGE for page in pages)
+        and all(map(_is_list_of_objects, said.values()))
+        and all(chunk.keys() == {"web"} and _is_page(chunk["web"]) for chunk in chunks)
         and all(support.keys() <= {"segment", "groundingChunkIndices"} for support in supports)
         and sum(len(each) for each in numbers if is_list(each))
         == sum(each.start is not None for each in found)
+    )
+
+
+def _is_list_of_objects(value: Any) -> bool:
+    return value is None or (is_list(value) and all(map(is_object, value)))
+
+
+def _is_page(page: Any) -> bool:
+    """Whether it is nothing but an address with its title."""
+    return is_object(page) and all(
+        key in _PAGE and (value is None or isinstance(value, str)) for key, value in page.items()
     )
 
 

@@ -36,6 +36,7 @@ from ...toolkit.refusals import (
     refusal_beside,
     refusal_of_object,
     refusal_of_text,
+    without_prefix,
 )
 from .candidate import CandidateReader
 from .request import encode_chat, model_path
@@ -307,7 +308,8 @@ def _check_prompt(feedback: dict[str, Any], data: bytes) -> None:
         return
     words = f"the prompt was blocked: {reason}"
     if isinstance(message, str) and message:
-        words = f"{words}: {message[:2000]}"
+        said = without_prefix(message)[:2000]
+        words = said if said.startswith(words) else f"{words}: {said}"  # of a hop on the way
     raise ContentFiltered(f"the service refused: {words}", data=data, code=str(reason))
 
 

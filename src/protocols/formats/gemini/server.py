@@ -6,6 +6,7 @@ the last chunk.
 """
 
 from collections.abc import Iterable, Iterator
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -196,7 +197,8 @@ class GeminiResponder(Responder):
         if code and not code.isdecimal():
             details.append({"@type": f"{_RPC}ErrorInfo", "reason": code, "domain": "tokenwire"})
         wait = error.retry_after if isinstance(error, Refused) else None
-        if wait and (seconds := seconds_of(wait)) is not None:
+        seconds = seconds_of(wait) if wait else None
+        if seconds is not None and isfinite(seconds):
             details.append({"@type": f"{_RPC}RetryInfo", "retryDelay": f"{seconds:g}s"})
         said: dict[str, Any] = {"code": status, "message": error.message}
         said["status"] = _word(error, status)

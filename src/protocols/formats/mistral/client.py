@@ -12,7 +12,7 @@ from ...dialect import words
 from ...errors import BadRequest, Malformed, RateLimited
 from ...events import Citation, Event, Text
 from ...question import Question
-from ...toolkit.json import decode_json, is_list, is_object
+from ...toolkit.json import Lenient, decode_json, is_list, is_object
 from ...toolkit.refusals import ErrorTable
 from ..openai_chat.choice import ChoiceReader
 from ..openai_chat.client import OpenAIStep
@@ -31,15 +31,14 @@ class _Part(msgspec.Struct):
     reference_ids: list[int | str] | None = None
 
 
-class _Thought(msgspec.Struct, forbid_unknown_fields=True):
+class _Thought(msgspec.Struct):
     """An element of `thinking` that is text."""
 
-    text: str
-    type: str = "text"
+    text: str | None = None
 
 
 _part = msgspec.json.Decoder(_Part)
-_thought = msgspec.json.Decoder(_Thought)
+_thought = Lenient(_Thought, words("type"))
 _value = msgspec.json.Decoder()
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _KEYS = {"text": words("type text"), "thinking": words("type thinking closed signature")}
@@ -90,14 +89,17 @@ class MistralReader(ChoiceReader):
     ) -> None:
         for raw in map(bytes, thoughts):
             try:
-                text = decode_json(_thought, raw).text
+                thought, unknown = _thought.decode(raw)
             except Malformed:
+                thought, unknown = _Thought(), []
+            if thought.text is None:
                 self._hand_on(raw, "delta.content.thinking", events)
                 continue
-            if text:
-                self._think(text, events)
-                self._keep(len(text))
-                self._thoughts.setdefault(self._thought_part, []).append(text)
+            if thought.text:
+                self._think(thought.text, events)
+                self._keep(len(thought.text))
+                self._thoughts.setdefault(self._thought_part, []).append(thought.text)
+            self._hand_on_keys("delta.content.thinking", unknown, events)
         if signature:
             part = self.numbers.of("reasoning")
             self._keep(len(signature))

@@ -2,7 +2,7 @@
 understands.
 
 What `Chat` can't say is kept: further fields, and further options, in `extra`, further keys of a
-message in its `extra`, further keys of a tool in its native form.
+message in its `extra`, further keys of a call or a tool in its native form.
 """
 
 from base64 import b64decode
@@ -166,7 +166,8 @@ def _message(message: _Message, fields: dict[str, Any]) -> Message:
     if role is None:
         raise _refuse(f"a message's role is {', '.join(_ROLES)}, not {message.role[:80]!r}")
     content = _content(message.content, message.images)
-    calls = tuple(map(_call, message.tool_calls or ()))
+    both = zip(message.tool_calls or (), fields.get("tool_calls") or (), strict=True)
+    calls = tuple(_call(*each) for each in both)
     if message.thinking or calls:
         thoughts = (ReasoningPart(message.thinking),) if message.thinking else ()
         content = (*thoughts, *Message(role, content).parts, *calls)
@@ -195,13 +196,16 @@ def _image(coded: str) -> ImagePart:
     return ImagePart.of_bytes(found, media_type_of(found))
 
 
-def _call(call: _Call) -> ToolCall:
+def _call(call: _Call, fields: dict[str, Any]) -> ToolCall:
     arguments = bytes(call.function.arguments).decode(errors="replace")
     if arguments in ("", "null"):
         arguments = "{}"
     if arguments[0] != "{":
         raise _refuse("tool_calls: the arguments are an object")
-    return ToolCall(call.id or "", call.function.name, arguments)
+    further = fields.keys() - {"id", "type", "function"}
+    further |= fields["function"].keys() - {"index", "name", "description", "arguments"}
+    native = Native(DIALECT, msgspec.json.encode(fields)) if further else None
+    return ToolCall(call.id or "", call.function.name, arguments, native=native)
 
 
 def _tool(fields: dict[str, Any]) -> Tool:

@@ -138,7 +138,8 @@ class OllamaStep(LineStep):
         if not bytes(said.message) and contents == (None,) * len(contents):
             if is_refusal(decode_json(_value, line), self.errors):  # a proxy's
                 raise _refusal(line)
-            events.append(Unrecognized(line))
+            if unknown or said.images or said.logprobs or _told_by(said):  # else it says nothing
+                events.append(Unrecognized(line))
             return
         self._start(said.model, events)
         self._take_contents(said, events)
@@ -207,8 +208,7 @@ class OllamaStep(LineStep):
             events.append(Image(data, media_type_of(data), part=self._numbers.new()))
 
     def _take_usage(self, said: Any, events: list[Event]) -> None:
-        told = {name: getattr(said, name) for name in (*COUNTS, *DURATIONS)}
-        told = {name: value for name, value in told.items() if value is not None}
+        told = _told_by(said)
         if not told:
             return
         asked, cached, answered = (count_in(told, name) for name in COUNTS)
@@ -230,6 +230,12 @@ class WholeOllamaStep(OllamaStep):
             raise UnexpectedContent("a JSON document that is no answer", data=body)
         self._take(body, events)
         return None
+
+
+def _told_by(said: Any) -> dict[str, Any]:
+    """The counts of a line."""
+    told = {name: getattr(said, name) for name in (*COUNTS, *DURATIONS)}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _plain(line: bytes) -> PlainLine | None:

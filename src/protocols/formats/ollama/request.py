@@ -11,7 +11,6 @@ from ...chat import (
     ImagePart,
     Message,
     Opaque,
-    Part,
     ReasoningPart,
     RefusalPart,
     TextPart,
@@ -84,10 +83,10 @@ def _message(message: Message) -> dict[str, Any]:
     thoughts: list[str] = []
     images: list[str] = []
     calls: list[dict[str, Any]] = []
-    parts: list[Part] = [part for part, _ in parts_to_write(message, DIALECT)]
+    parts = list(parts_to_write(message, DIALECT))
     if message.parts and not parts:
         raise LocalProtocolError("nothing of the assistant message can be said here: leave it out")
-    for part in parts:
+    for part, native in parts:
         match part:
             case TextPart():
                 texts.append(part.text)
@@ -96,7 +95,7 @@ def _message(message: Message) -> dict[str, Any]:
             case ReasoningPart() if role == "assistant":
                 thoughts.append(part.text)
             case ToolCall() if role == "assistant":
-                calls.append(_call(part, len(calls)))
+                calls.append(_call(part, len(calls)) if native is None else native)
             case ImagePart() if role in ("user", "tool"):
                 images.append(_image(part))
             case _:

@@ -36,7 +36,7 @@ from ...toolkit.refusals import (
 )
 from .choice import ChoiceReader
 from .request import encode_chat
-from .wire import Chunk, OddChoice, WireChoice, decode_chunk, decode_loosely
+from .wire import IGNORES, Chunk, OddChoice, WireChoice, decode_chunk, decode_loosely
 
 __all__ = ["PATH", "OpenAIStep"]
 
@@ -92,6 +92,8 @@ _BESIDE = (*_SOURCES, "images", "related_questions")
 """The keys of a chunk that hold content, besides the choices. All others are about the answer."""
 _CHUNK = ("usage", "error", "x_groq", *_BESIDE)
 """The keys by which an object without choices is a chunk of an answer all the same."""
+_ABOUT = IGNORES - {"type"}
+"""Keys of an object without choices that say nothing."""
 
 _decode_plain = msgspec.json.Decoder(_PlainChunk).decode
 _value = msgspec.json.Decoder()
@@ -209,7 +211,7 @@ class OpenAIStep(EventStep):
         # What has a name of its own is about something else, even if it has a message.
         if type == "message" and is_refusal(value, self.errors):
             raise refusal_of_object(value, self.errors, data=payload)
-        if "choices" not in value:  # a chunk that says nothing
+        if "choices" not in value and not value.keys() <= _ABOUT:  # else it says nothing
             events.append(Unrecognized(payload))
 
     def _take_chunk(self, chunk: Chunk, payload: bytes, events: list[Event]) -> None:

@@ -334,12 +334,12 @@ def _chat(body: _Body, fields: dict[str, Any]) -> Chat:
     """The chat without its messages and tools."""
     choice, format_ = fields.get("tool_choice"), fields.get("response_format")
     extra = {k: v for k, v in fields.items() if k not in _READ}
-    chosen = _chosen(choice)
+    chosen, more = _chosen(choice)
     schema, further = _schema(format_)
     if further:
         extra["response_format"] = further
-    if chosen is None and choice is not None:
-        extra["tool_choice"] = choice
+    if more is not None:
+        extra["tool_choice"] = more
     most = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
     return Chat(
         messages=(),
@@ -383,16 +383,18 @@ def _unsealed(message: Message, sealer: Sealer) -> Message:
     return message.replace(content=tuple(parts)) if changed else message
 
 
-def _chosen(choice: Any) -> str | None:
-    """The tool choice that `Chat` can say: a word, or a name."""
+def _chosen(choice: Any) -> tuple[str | None, Any]:
+    """The tool choice that `Chat` can say, a word or a name, and what else it says."""
     if isinstance(choice, str):
-        return choice
+        return choice, None
     for kind in ("function", "custom"):
         named = choice.get(kind) if is_object(choice) else None
         if is_object(named) and isinstance(named.get("name"), str):
-            name: str = named["name"]
-            return name
-    return None
+            rest = {key: value for key, value in choice.items() if key not in ("type", kind)}
+            if inner := {key: value for key, value in named.items() if key != "name"}:
+                rest[kind] = inner
+            return named["name"], rest or None
+    return None, choice
 
 
 def _schema(format_: Any) -> tuple[dict[str, Any] | None, Any]:
@@ -405,8 +407,10 @@ def _schema(format_: Any) -> tuple[dict[str, Any] | None, Any]:
     schema = said.get("schema") if is_object(said) else None
     if not (is_object(said) and is_object(schema) and schema):
         return None, format_
-    rest = {key: value for key, value in said.items() if key not in ("name", "schema")}
-    return schema, {"json_schema": rest} if rest else None
+    rest = {key: value for key, value in format_.items() if key not in ("type", "json_schema")}
+    if inner := {key: value for key, value in said.items() if key not in ("name", "schema")}:
+        rest["json_schema"] = inner
+    return schema, rest or None
 
 
 def _check(body: _Body, fields: dict[str, Any]) -> None:

@@ -69,13 +69,19 @@ class _ChatStep(LineStep):
         value = decode_json(_value, line)
         _check_code(value, line)
         inner = value.get("data") if is_object(value) else None
-        text = inner.get("message") if is_object(inner) else None
+        inner = inner if is_object(inner) else {}
+        text = inner.get("message")
         if not isinstance(text, str):
             _check_refusal(value, line)
             events.append(Unrecognized(line))
             return
         if text:
             events.append(Text(text))
+        events += [
+            Unrecognized(msgspec.json.encode(said), f"data.{key}")
+            for key, said in inner.items()
+            if key != "message" and said is not None
+        ]
         if value.get("error"):
             raise refusal_of_object({"error": value["error"]}, data=line)
 

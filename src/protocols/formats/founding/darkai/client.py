@@ -9,19 +9,20 @@ from ....errors import Malformed
 from ....events import Event, Text, Unrecognized
 from ....question import Question
 from ....step import LineStep
-from ....toolkit.json import decode_json, is_object
+from ....toolkit.json import Lenient, decode_json, is_object
 from ....toolkit.refusals import refusal_of_object
+from ....toolkit.sse import SILENT
 
 __all__ = ["DarkAIStep"]
 
 
 class _Line(msgspec.Struct):
     event: str
-    data: Any = None
+    data: msgspec.Raw = msgspec.Raw(b"null")
     error: Any = None
 
 
-class _Said(msgspec.Struct, gc=False):
+class _Said(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     text: str
 
 
@@ -36,6 +37,13 @@ class _TextChunk(msgspec.Struct, gc=False):
 _decode_text_chunk = msgspec.json.Decoder(_TextChunk).decode
 _line = msgspec.json.Decoder(_Line)
 _value = msgspec.json.Decoder()
+
+
+class _OddSaid(msgspec.Struct):
+    text: str | None = None
+
+
+_odd_said = Lenient(_OddSaid)
 
 
 class DarkAIStep(LineStep):
@@ -53,8 +61,12 @@ class DarkAIStep(LineStep):
         super().__init__(request, question.limits)
         self._failing = False  # after a line `event: error`, whose data says why
 
+    @property
+    def partial(self) -> int:
+        return self._lines.partial(SILENT)
+
     def line(self, line: bytes, events: list[Event]) -> None:
-        name, colon, value = line.partition(b":")
+        name, _, value = line.partition(b":")
         if name == b"data":
             if self._failing:
                 raise refusal_of_object(_failure(value), data=value)
@@ -68,7 +80,7 @@ class DarkAIStep(LineStep):
                 events.append(Text(text))
         elif name == b"event" and value.strip() == b"error":
             self._failing = True
-        elif name or not colon:  # else it is a comment
+        elif not line.startswith(SILENT):
             events.append(Unrecognized(line))
 
     def _take_other(self, line: bytes, payload: bytes, events: list[Event]) -> None:
@@ -76,11 +88,13 @@ class DarkAIStep(LineStep):
         if said.event == "stream-end":
             self.evidence = "terminator"
         elif said.event == "text-chunk":
-            text = said.data.get("text") if is_object(said.data) else None
-            if not isinstance(text, str):
+            data = bytes(said.data)
+            found, unknown = _odd_said.decode(data if data[:1] == b"{" else b"{}")
+            if found.text is None:
                 raise Malformed("a text-chunk without data.text", data=line)
-            if text:
-                events.append(Text(text))
+            if found.text:
+                events.append(Text(found.text))
+            events += [Unrecognized(value, f"data.{key}") for key, value in unknown]
         else:
             events.append(Unrecognized(line))
             return
