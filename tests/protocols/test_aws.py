@@ -84,6 +84,7 @@ def test_an_error_by_its_name(name: str, status: int, kind: type[Refused]) -> No
         ({"originalMessage": "why", "__type": "x"}, "why"),
         ({"originalMessage": "too long"}, "too long"),
         ({"__type": "a#B"}, "no reason given (status 400)"),
+        ({"__type": "B"}, "no reason given (status 400)"),
         ({"detail": "no"}, "no"),  # a gateway's own form
     ],
 )
@@ -104,6 +105,7 @@ def test_a_page_with_a_name() -> None:
         ({"message": "no"}, True),
         ({"Message": "no"}, True),
         ({"__type": "a#B"}, True),
+        ({"__type": "B"}, True),
         ({"output": {"message": {}}}, False),
         ({"message": {}}, False),
         ([], False),

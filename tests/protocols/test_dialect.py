@@ -64,6 +64,8 @@ def test_words() -> None:
         ("/models/{+m}", "/models/m-1/", {"m": "m-1"}),
         ("/models/{+m}", "/v1/models/a/b%2Fc/d", {"m": "a/b/c/d"}),
         ("/models/{+m}", "/v1/models/models/a/b", {"m": "a/b"}),
+        ("/models/{+m}", "/v1/models/a%253Ab", {"m": "a%3Ab"}),
+        ("/models/{+m}", "models/a", None),
         ("/models/{+m}", "/v1/models/", None),
         ("/models/{+m}", "/v1/model/a/b", None),
         ("/{+m}:ask", "/a/b:ask", {"m": "b"}),
