@@ -686,6 +686,8 @@ def test_further_keys_of_a_message_and_of_a_result() -> None:
     kept = Opaque(Native("anthropic", b'{"type":"tool_result","new":[2]}'))
     assert answer == Message("tool", (TextPart("1"), kept), "t", extra={"odd": 3})
     assert more == Message("user", "go on")
+    [alone] = read({"messages": [{**first, "odd": 3}]}).messages
+    assert alone == Message("user", "hi", extra={"odd": 3})
     call = Message("assistant", (ToolCall("t", "f", "{}"),))
     written = turns(Message("user", "hi"), call, answer.replace(extra={}))[-1]["content"][0]
     assert written == {"type": "tool_result", "tool_use_id": "t", "content": "1", "new": [2]}

@@ -719,12 +719,17 @@ def test_no_call_is_demanded(choice: str | None) -> None:
     assert "toolConfig" not in body_of(tool_choice=choice)
 
 
+OBJECT = '{"type":"object"}'
+
+
 def test_a_schema_that_is_not_understood_stays() -> None:
     for text_format in (
         {"type": "json_schema", "structure": {"jsonSchema": {"schema": "no JSON"}}},
         {"type": "json_schema", "structure": {"jsonSchema": {"schema": "{}"}}},
         {"type": "json_schema", "structure": {"jsonSchema": {"schema": "1"}}},
         {"type": "new"},
+        {"type": "json_schema", "structure": {"jsonSchema": {"schema": OBJECT}, "new": 1}},
+        {"type": "json_schema", "structure": {"jsonSchema": {"schema": OBJECT}}, "new": 1},
     ):
         chat = again(extra={"outputConfig": {"textFormat": text_format}})
         assert (chat.schema, chat.extra) == (None, {"outputConfig": {"textFormat": text_format}})
@@ -813,7 +818,7 @@ REFUSED: list[tuple[Any, str]] = [
                 "tools": [{"toolSpec": {"name": "f", "inputSchema": {"json": {}}}, "new": 1}]
             },
         },
-        "toolConfig.tools: a tool has a name and an inputSchema",
+        "toolConfig.tools: a tool has a name and an inputSchema (toolSpec, new)",
     ),
 ]
 
@@ -887,6 +892,9 @@ def test_further_keys_of_a_message_and_of_a_result() -> None:
     kept = Opaque(Native("bedrock", b'{"toolResult":{"new":[2]}}'))
     assert answer == Message("tool", (TextPart("1"), kept), "t")
     assert more == Message("user", "go on")
+    alone = {"role": "assistant", "content": said[:1], "odd": 3}
+    first, *_ = understood({"messages": [alone]}).messages
+    assert first == Message("assistant", "so", extra={"odd": 3})
     call = Message("assistant", (ToolCall("t", "f", "{}"),))
     written = turns_of("hi", call, answer)[-1]["content"][0]["toolResult"]
     assert written == {"toolUseId": "t", "content": [{"text": "1"}], "new": [2]}
@@ -896,5 +904,11 @@ def test_further_keys_of_a_message_and_of_a_result() -> None:
     "block", [{"toolResult": {"toolUseId": "t"}, "new": 1}, {"text": "a", "new": 1}]
 )
 def test_a_union_of_two_members_is_refused_by_name(block: dict[str, Any]) -> None:
-    with pytest.raises(BadRequest, match=f"exactly one member, not {next(iter(block))}, new"):
+    said = f"messages.0.content: a block has exactly one member, not {next(iter(block))}, new"
+    with pytest.raises(BadRequest, match=said):
         understood({"messages": [{"role": "user", "content": [block]}]})
+
+
+def test_a_block_without_a_member_is_refused() -> None:
+    with pytest.raises(BadRequest, match="messages.0.content: a block has exactly one member$"):
+        understood({"messages": [{"role": "user", "content": [{"text": None}]}]})
