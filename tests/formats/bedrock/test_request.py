@@ -910,5 +910,5 @@ def test_a_union_of_two_members_is_refused_by_name(block: dict[str, Any]) -> Non
 
 
 def test_a_block_without_a_member_is_refused() -> None:
-    with pytest.raises(BadRequest, match="messages.0.content: a block has exactly one member$"):
+    with pytest.raises(BadRequest, match=r"messages.0.content: a block has exactly one member$"):
         understood({"messages": [{"role": "user", "content": [{"text": None}]}]})

@@ -899,6 +899,8 @@ def test_further_keys_of_contents_and_media() -> None:
         {},
         {},
     )
+    alone = {"role": "model", "parts": [{"text": "a"}], "odd": 6}
+    assert understood({"contents": [said, alone]}).messages[-1].extra == {"odd": 6}
     for message, value in ((picture, blob), (answer, result)):
         native = message.parts[0].native
         assert native is not None
