@@ -464,7 +464,11 @@ def test_a_blocked_prompt() -> None:
         assert outcome.error.code == "SAFETY"
         assert outcome.error.message == "the service refused: the prompt was blocked: SAFETY"
         assert b"HATE_SPEECH" in outcome.error.data
-    for told, words in (("no" * 2000, f"OTHER: {'no' * 1000}"), ("", "OTHER"), (7, "OTHER")):
+    relayed = "the service refused: the prompt was blocked: OTHER: no"
+    for told, words in (
+        *(("no" * 2000, f"OTHER: {'no' * 1000}"), ("", "OTHER"), (7, "OTHER")),
+        (relayed, "OTHER: no"),
+    ):
         feedback: Any = {"blockReason": "OTHER", "blockReasonMessage": told}
         error = receive(event({"promptFeedback": feedback})).refused_by(ContentFiltered).error
         assert isinstance(error, ContentFiltered)

@@ -158,6 +158,15 @@ def test_a_line_of_nothing() -> None:
     assert said(say(), say("a"), say(), say("b"), say()) == [Text("a"), Text("b")]
 
 
+@pytest.mark.parametrize(
+    "said_of", [{"images": ["YQ=="]}, {"logprobs": [{"token": "a"}]}, {"eval_count": 3}, {"x": 1}]
+)
+def test_what_a_line_without_a_message_says_is_handed_on(said_of: dict[str, Any]) -> None:
+    body = json.dumps({"model": "m", **said_of}).encode()
+    assert said(say("a"), body + b"\n") == [Text("a"), Unrecognized(body)]
+    assert said(say("a"), b'{"model":"m"}\n') == [Text("a")]
+
+
 def test_the_last_line_may_say_something() -> None:
     last = line(True, message={"content": "b", "tool_calls": [call()]}, done_reason="stop")
     events = receive(say("a"), last).succeeded().events

@@ -550,7 +550,7 @@ def test_a_completion() -> None:
 def test_further_keys_of_a_call() -> None:
     function: dict[str, Any] = {"index": 0, "name": "f", "arguments": {}}
     plain, odd, inner = (
-        {"id": "c", "type": "function", "function": function},
+        {"id": "c", "type": "function", "function": {**function, "description": "d"}},
         {"function": function, "new": 1},
         {"function": {**function, "new": 2}},
     )

@@ -248,6 +248,7 @@ KEEPALIVES = [
     b'data: {"choices": [{"index": 0, "delta": {"content": null}}]}\n\n',
     b'data: {"choices": [{"index": 0, "delta": {"role": "assistant"}}]}\n\n',
     b'data: {"choices": [{"index": 0, "delta": {"reasoning_content": ""}}]}\n\n',
+    sse(dict.fromkeys(sorted(IGNORES - {"type"}), 1)),
 ]
 
 
@@ -1292,6 +1293,8 @@ def test_an_error_in_the_delta_or_the_message(key: str) -> None:
     said = chunk({"index": 0, key: {"content": "a", "error": error}})
     outcome = receive(said, stop(), DONE).refused_by(RateLimited, "slow down")
     assert Text("a") in outcome.events
+    own = chunk({"index": 0, key: {"content": "a", "error": {"code": "1301", "message": "no"}}})
+    alike(PROVIDERS["zai"].exchange(CHAT), sse(own, stop(), DONE)).refused_by(ContentFiltered)
     dotted = chunk({"index": 0, key: {"content": "a", "an.error": error}})
     receive(dotted, stop(), DONE).succeeded()
 

@@ -273,7 +273,7 @@ class CandidateReader:
     def _add_late(self, args: bytes, events: list[Event]) -> bool:
         """Arguments without a name: of a call that came without any (quirk 91). Returns whether
         there is one; of several nobody knows which, and none of them is whole."""
-        bare = [call for call in self._calls if "".join(call.arguments) in ("", "{}")]
+        bare = [call for call in self._calls if call.arguments in ([], ["{}"])]
         if len(bare) == 1 and args[:1] == b"{":
             self._add_arguments(bare[0], _arguments(args), events)
             return True
