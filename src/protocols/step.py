@@ -263,7 +263,7 @@ class EventStep(_StreamStep):
             events.append(Unrecognized(data))
             return
         items: list[SSEItem] = []
-        inner = SSEDecoder(self._sse.lines.limit, self.usual, apart=True)
+        inner = SSEDecoder(len(data), apart=True)
         inner.take([*data.splitlines(), b""], items)
         self._inside = True  # and not within that one again
         try:

@@ -153,6 +153,8 @@ def test_a_base_url_that_ends_in_the_endpoint(name: str) -> None:
 
     assert url(f"https://a.test/x{path}?y=1") == url("https://a.test/x?y=1")
     assert url(" https://a.test/x\r\n") == url("https://a.test/x")  # pasted (quirk 94)
+    with pytest.raises(LocalProtocolError, match="base_url"):
+        url("https://a.test/x\x1c")
 
 
 class Remembering(OpenAIChat):

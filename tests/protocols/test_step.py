@@ -715,7 +715,8 @@ def test_keep_alives_by_their_usual_names(name: str) -> None:
     step, events = Plain(REQUEST, Limits()), list[Event]()
     data = json.dumps({"a": 1, "type": name}).encode()
     named = b"event: %b\ndata: {}\n\n" % name.encode()
-    for unit in (b"data: %b\n\n" % data, b": comment\ndata: %b\n\n" % data, named):
+    empty = b"data: {}\n\ndata: null\n\ndata: \n\ndata:  {} \n\n"
+    for unit in (b"data: %b\n\n" % data, b": comment\ndata: %b\n\n" % data, named, empty):
         step.data(unit, events)
     assert events == []
     assert type_of(data) == name
@@ -797,6 +798,49 @@ def test_usual_events_have_a_name() -> None:
     for data in (b"data: a\n\ndata: b\n\n", b"event: note\ndata: c\n\nevent: note\ndata: d\n\n"):
         step.data(data, events)
     assert events == [*map(Text, ("message a", "message b", "note c", "note d"))]
+
+
+class Nested(Ticking):
+    """Notes its events, which are objects."""
+
+    usual = "note"
+
+    def event(self, data: bytes, type: str, events: list[Event]) -> None:
+        if data[:1] == b"{":
+            super().event(data, type, events)
+        else:
+            self.no_json(data, events)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b'data: data: {"a":1}\n\n', [Text('message {"a":1}')]),
+        (b'event: note\ndata: data:{"a":1}\n\n', [Text('message {"a":1}')]),
+        (b'data: event: odd\ndata: data: {"a":1}\n\n', [Text('odd {"a":1}')]),
+        (b'data: event: note\ndata: data: {"a":1}\n\n', [Text('note {"a":1}')]),
+        (
+            b'data: data: {"a":1}\ndata: data: {"b":2}\n\n',
+            [Text('message {"a":1}'), Text('message {"b":2}')],
+        ),
+        (b'data: data: data: {"a":1}\n\n', [Unrecognized(b'data: {"a":1}')]),
+        (b"data: wait\n\n", [Unrecognized(b"wait")]),
+        (b"data: more data: {}\n\n", [Unrecognized(b"more data: {}")]),
+        *((b"data: %b\n\n" % nothing, []) for nothing in (b"null", b" null ", b"", b"data: ")),
+        (b"event: tick\ndata: data: {}\n\n", []),
+    ],
+)
+def test_an_event_inside_an_event(data: bytes, said: list[Event]) -> None:
+    step, events = Nested(REQUEST, Limits()), list[Event]()
+    step.data(data, events)
+    step.data(data, events)
+    assert events == said * 2
+
+
+def test_a_large_event_inside_an_event() -> None:
+    step, events = Nested(REQUEST, Limits(event=20 << 20)), list[Event]()
+    step.data(b'data: data: {"a":"%b"}\n\n' % (b"x" * (17 << 20)), events)
+    assert [len(e.text) for e in events if isinstance(e, Text)] == [(17 << 20) + 16]
 
 
 def test_data_lines_that_are_objects_are_events_of_their_own() -> None:

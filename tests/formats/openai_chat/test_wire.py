@@ -35,6 +35,7 @@ FIELDS: dict[str, Any] = {
     "stop_reason": 7,
     "usage": {"total_tokens": 2},
     "error": {"code": 2},
+    "native_finish_reason": "STOP",
 }
 
 

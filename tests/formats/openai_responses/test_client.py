@@ -589,8 +589,11 @@ def test_a_text_without_its_item() -> None:
     assert said(hear(CREATED, delta(0, "ab"), alone)) == [Text("ab")]
     body = {"id": "r", "object": "response", "status": "completed", "output": None}
     assert said(hear_whole({**body, "output_text": "ab"})) == [Text("ab")]
-    items = [message(written("ab"))]
-    assert said(hear_whole({**body, "output": items, "output_text": "ab"})) == [Text("ab")]
+    assert natives(hear_whole({**body, "output_text": "ab"})) == []
+    assert said(hear_whole(body)) == []
+    items = [thought(content=[{"type": "reasoning_text", "text": "so"}]), message(written("ab"))]
+    whole = hear_whole({**body, "output": items, "output_text": "ab"})
+    assert said(whole) == [Reasoning("so"), Text("ab", 1)]
 
 
 def test_a_queued_answer() -> None:

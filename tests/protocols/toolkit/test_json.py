@@ -99,7 +99,7 @@ def test_what_is_not_json_is_malformed(payload: bytes) -> None:
     assert not is_whole_json(payload)
 
 
-@pytest.mark.parametrize("inner", ["1", "NaN", '"]]"', "[], {}"])
+@pytest.mark.parametrize("inner", ["1", "NaN", '"]]"', "[], {}", '"\t"'])
 def test_what_is_nested_too_deeply_is_text(inner: str) -> None:
     deep = "[" * 5000 + inner + "]" * 5000
     value = decode_json(ANY, f'{{"a": {deep}, "b": [NaN, {deep}], "c": 2}}'.encode())
@@ -113,10 +113,11 @@ def test_what_is_nested_too_deeply_is_text(inner: str) -> None:
 
 @pytest.mark.parametrize(("depth", "text"), [(63, "NaN"), (64, "[NaN]"), (65, "[[NaN]]")])
 def test_how_deep_values_may_be_nested_if_not_all_is_read(depth: int, text: str) -> None:
-    found = decode_json(ANY, b"[" * depth + b"NaN" + b"]" * depth)
-    for _ in range(63):
-        (found,) = found
-    assert found == text
+    for inner in ("NaN", '"a\t"'):
+        found = decode_json(ANY, f"{'[' * depth}{inner}{']' * depth}".encode())
+        for _ in range(63):
+            (found,) = found
+        assert found == (text.replace("NaN", inner) if depth > 63 else inner.strip('"'))
 
 
 @pytest.mark.parametrize("payload", [b"{}", b'{"x": ""}', b"[]", BOM + b'{"x": ""}'])
