@@ -169,9 +169,13 @@ STANDARD = ErrorTable()
 _CHALLENGE = (b"just a moment", b"cf-chl", b"challenge-platform", b"captcha", b"attention required")
 
 
+_MARGIN = b"\xef\xbb\xbf \t\r\n"
+"""What may stand before markup."""
+
+
 def looks_like_html(body: bytes) -> bool:
     """Whether a body is a page of markup."""
-    return body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"
+    return body.lstrip(_MARGIN)[:1] == b"<"
 
 
 def is_refusal(value: Any, table: ErrorTable = STANDARD) -> bool:
@@ -335,7 +339,7 @@ def words_of(body: bytes) -> str:
     try:
         return STANDARD.said(_decode_error(body))[2]
     except Malformed:
-        page = looks_like_html(body) and b"<?xml" not in body[:20]
+        page = looks_like_html(body) and not body.lstrip(_MARGIN).startswith(b"<?xml")
         return "an HTML page" if page else _one_line(body)
 
 

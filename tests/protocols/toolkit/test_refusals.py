@@ -741,6 +741,8 @@ TOLD: dict[str, tuple[dict[bytes, bytes], bytes, str | None]] = {
         for told, wait in {
             '"1790000000000"': "Mon, 21 Sep 2026 14:13:20 GMT",
             "1790000000000": "Mon, 21 Sep 2026 14:13:20 GMT",
+            "1000000000000": "Sun, 09 Sep 2001 01:46:40 GMT",
+            "100000000000000": None,
             '"1790000000"': None,  # it may be seconds, and from whenever
             '"99999999999999999"': None,
             '"soon"': None,

@@ -172,6 +172,12 @@ def test_what_is_said_again_is_no_delta() -> None:
     ]
 
 
+@pytest.mark.parametrize(("first", "whole"), [("{", '{"f":1}'), (' {"f"', ' {"f":1}')])
+def test_the_whole_after_its_beginning(first: str, whole: str) -> None:
+    end = fold([(0, "a", "f", first), (0, "a", "f", whole)])[-1]
+    assert end == ToolCallEnd(0, "a", "f", whole, True, index=2)
+
+
 @pytest.mark.parametrize("text", ["ls", "{}", '{"a'])
 def test_free_text_may_repeat_itself(text: str) -> None:
     end = fold([(0, "a", "sh", text), (0, "a", "sh", text + "{")], custom=True)[-1]
@@ -179,8 +185,9 @@ def test_free_text_may_repeat_itself(text: str) -> None:
 
 
 def test_what_is_no_object_may_repeat_itself() -> None:
-    end = fold([(0, "a", "f", "["), (0, "a", "f", "[")])[-1]
-    assert end == ToolCallEnd(0, "a", "f", "[[", False, index=2)
+    for text in ("[", "ab"):
+        end = fold([(0, "a", "f", text), (0, "a", "f", text)])[-1]
+        assert end == ToolCallEnd(0, "a", "f", text * 2, False, index=2)
 
 
 def test_calls_are_counted() -> None:
