@@ -65,7 +65,7 @@ def test_words() -> None:
         ("/models/{+m}", "/v1/models/a/b%2Fc/d", {"m": "a/b/c/d"}),
         ("/models/{+m}", "/v1/models/models/a/b", {"m": "a/b"}),
         ("/models/{+m}", "/v1/models/a%253Ab", {"m": "a%3Ab"}),
-        ("/models/{+m}", "models/a", None),
+        ("/models/{+m}", "models/a/b", None),
         ("/models/{+m}", "/v1/models/", None),
         ("/models/{+m}", "/v1/model/a/b", None),
         ("/{+m}:ask", "/a/b:ask", {"m": "b"}),
