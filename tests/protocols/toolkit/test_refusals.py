@@ -174,7 +174,7 @@ def test_words_of_gateways_and_clouds(value: Any, said: str, code: str | None) -
 
 
 def test_an_xml_document_is_no_page() -> None:
-    body = b'<?xml version="1.0"?><Error><Message>Access Denied</Message></Error>'
+    body = b'\xef\xbb\xbf\n<?xml version="1.0"?><Error><Message>Access Denied</Message></Error>'
     assert "Access Denied" in str(refusal_of_response(403, HTML, body))
 
 
