@@ -177,7 +177,8 @@ def _check_json(line: bytes) -> None:
 TOO_DEEP = 64
 """Levels of JSON, in an odd document, from which on a value is kept as its text."""
 
-_loads = partial(json.loads, parse_constant=str)  # NaN and infinities are read as their texts
+# NaN and infinities are read as their texts, control characters as they are.
+_loads = partial(json.loads, parse_constant=str, strict=False)
 
 
 def _alike(ours: Any, theirs: Any) -> bool:
