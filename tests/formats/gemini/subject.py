@@ -269,6 +269,8 @@ def understands(provider: Provider, chat: Chat) -> Chat:
             if turns:
                 close()
             number, name = names.get(message.tool_call_id, (called, message.name))
+            if any(part.native is not None for part in message.parts):
+                name = message.name  # it goes back as it came
             text = message.text
             results.append((number, message.replace(content=text, name=name)))
             continue
