@@ -28,7 +28,7 @@ SUBJECTS = {
         understands=understands_prompt,
         proven=proven_by_last_line,
         form=(b'data: {"event":"text-chunk","data":{"text":"', b'"}}'),
-        unrecognized=st.sampled_from([b'data: {"event":"final-response","data":1}', b"id: 7"])
+        unrecognized=st.sampled_from([b'data: {"event":"final-response","data":1}', b"x: 7"])
         | _words.map(lambda word: b"~" + word),
         seeds=(
             (

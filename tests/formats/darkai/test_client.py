@@ -152,6 +152,7 @@ def test_what_is_no_sign_of_life(lines: bytes) -> None:
 
 
 def test_odd_keys_of_a_text_chunk() -> None:
+    assert events_of(line("text-chunk", {"text": 1}), STREAM_END) == [Text("1")]
     odd = {"text": 1.5, "new": [2], "nothing": None}
     assert events_of(line("text-chunk", odd), STREAM_END) == [
         Text("1.5"),
@@ -219,6 +220,7 @@ def test_cut_in_its_last_line() -> None:
         b'{"event": "text-chunk", "data": "a"}',
         b'{"event": "text-chunk", "data": {}}',
         b'{"event": "text-chunk", "data": {"text": [1]}}',
+        b'{"event": "text-chunk", "data": {"text": true}}',
     ],
 )
 def test_malformed_lines(payload: bytes) -> None:

@@ -9,7 +9,7 @@ from ....errors import Malformed
 from ....events import Event, Text, Unrecognized
 from ....question import Question
 from ....step import LineStep
-from ....toolkit.json import Lenient, decode_json, is_object
+from ....toolkit.json import decode_json, is_object
 from ....toolkit.refusals import refusal_of_object
 from ....toolkit.sse import SILENT
 
@@ -18,7 +18,7 @@ __all__ = ["DarkAIStep"]
 
 class _Line(msgspec.Struct):
     event: str
-    data: msgspec.Raw = msgspec.Raw(b"null")
+    data: Any = None
     error: Any = None
 
 
@@ -37,13 +37,6 @@ class _TextChunk(msgspec.Struct, gc=False):
 _decode_text_chunk = msgspec.json.Decoder(_TextChunk).decode
 _line = msgspec.json.Decoder(_Line)
 _value = msgspec.json.Decoder()
-
-
-class _OddSaid(msgspec.Struct):
-    text: str | None = None
-
-
-_odd_said = Lenient(_OddSaid)
 
 
 class DarkAIStep(LineStep):
@@ -88,13 +81,19 @@ class DarkAIStep(LineStep):
         if said.event == "stream-end":
             self.evidence = "terminator"
         elif said.event == "text-chunk":
-            data = bytes(said.data)
-            found, unknown = _odd_said.decode(data if data[:1] == b"{" else b"{}")
-            if found.text is None:
+            told = said.data if is_object(said.data) else {}
+            text = told.pop("text", None)
+            if type(text) in (int, float):
+                text = str(text)
+            if not isinstance(text, str):
                 raise Malformed("a text-chunk without data.text", data=line)
-            if found.text:
-                events.append(Text(found.text))
-            events += [Unrecognized(value, f"data.{key}") for key, value in unknown]
+            if text:
+                events.append(Text(text))
+            events += [
+                Unrecognized(msgspec.json.encode(value), f"data.{key}")
+                for key, value in told.items()
+                if value is not None
+            ]
         else:
             events.append(Unrecognized(line))
             return
