@@ -27,7 +27,7 @@ from ...chat import (
 from ...dialect import words
 from ...errors import BadRequest
 from ...events import Native
-from ...reading import tokens_in
+from ...reading import further_in, tokens_in
 from ...refusing import refuse
 from ...service import Sealer
 from ...toolkit.json import is_list, is_object
@@ -141,7 +141,7 @@ class _Reader:
         if role not in ("user", "assistant", "system"):
             raise _refuse(f"{place}.role: {role!r} is not user, assistant or system"[:200])
         blocks = _content(fields.get("content"), f"{place}.content")
-        extra = _further(fields, "role", "content")
+        extra = further_in(fields, "role", "content")
         parts: list[Part] = []
         for block in blocks:
             if role == "user" and block.get("type") == "tool_result":
@@ -162,7 +162,7 @@ class _Reader:
                 last = TextPart("")
             parts.append(msgspec.structs.replace(last, cache=cache))
         known = ("type", "tool_use_id", "content", "is_error", *(("cache_control",) * bool(cache)))
-        if further := _further(block, *known):
+        if further := further_in(block, *known):
             parts.append(Opaque(_raw({"type": "tool_result", **further})))
         id = block.get("tool_use_id")
         return Message(
@@ -234,11 +234,6 @@ def _simply(message: Message) -> Message:
     if message.parts == (TextPart(message.text),):
         return message.replace(content=message.text)
     return message
-
-
-def _further(fields: dict[str, Any], *known: str) -> dict[str, Any]:
-    """The fields that are not `known`, and not null."""
-    return {key: v for key, v in fields.items() if key not in known and v is not None}
 
 
 def _raw(value: Any) -> Native:
@@ -321,7 +316,7 @@ def _choice(choice: dict[str, Any] | None, extra: dict[str, Any]) -> tuple[str |
     """The tool choice and `parallel`."""
     if choice is None:
         return None, None
-    rest = _further(choice)
+    rest = further_in(choice)
     said = rest.pop("disable_parallel_tool_use", None)
     parallel = not said if isinstance(said, bool) else None
     match rest:

@@ -27,6 +27,7 @@ from ...chat import (
 )
 from ...errors import BadRequest
 from ...events import Native
+from ...reading import further_in
 from ...refusing import refuse
 from ...service import Sealer
 from ...toolkit.json import is_list, is_object, objects_of, text_of
@@ -121,11 +122,6 @@ def _convert(value: Any, kind: Any) -> Any:
         raise _refuse(f"the request is not as it should be: {error}") from None
 
 
-def _further(fields: dict[str, Any], *known: str) -> dict[str, Any]:
-    """The fields that are not `known`, and not null."""
-    return {key: v for key, v in fields.items() if key not in known and v is not None}
-
-
 def _without(fields: dict[str, Any], *names: str) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if key not in names}
 
@@ -142,7 +138,7 @@ class _Reader:
         if role not in ("user", "assistant"):
             raise _refuse(f"{place}.role: {role!r} is not user or assistant")
         blocks = _blocks(fields.get("content"), place)
-        extra = _further(fields, "role", "content")
+        extra = further_in(fields, "role", "content")
         parts: list[dict[str, Any]] = []
         for number, block in enumerate(blocks):
             if "toolResult" not in block or role != "user":
@@ -173,7 +169,7 @@ class _Reader:
                 parts.append(last)
                 last = TextPart("")
             parts.append(msgspec.structs.replace(last, cache=mark))
-        if further := _further(result, "toolUseId", "content", "status"):
+        if further := further_in(result, "toolUseId", "content", "status"):
             parts.append(Opaque(_raw({"toolResult": further})))
         failed = result.get("status") == "error"
         return Message("tool", tuple(parts), tool_call_id=result["toolUseId"], failed=failed)
@@ -253,7 +249,7 @@ def _blocks(value: Any, place: str) -> list[dict[str, Any]]:
 
 def _member(block: dict[str, Any], place: str) -> dict[str, Any]:
     """A block without nulls, which is a union: it has one member."""
-    said = _further(block)
+    said = further_in(block)
     if len(said) != 1:
         members = f", not {', '.join(said)}" if said else ""
         raise _refuse(f"{place}.content: a block has exactly one member{members}")
