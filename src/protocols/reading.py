@@ -12,7 +12,7 @@ from .toolkit.coding import content_decoder
 from .toolkit.http import Request, content_type, get_header
 from .toolkit.json import decode_json, is_list, is_object
 
-__all__ = ["Asked", "Asking", "decode_asking", "decoded", "further_in", "read_json", "tokens_in"]
+__all__ = ["Asked", "Asking", "decode_asking", "decoded", "read_json", "tokens_in"]
 
 _T = TypeVar("_T")
 
@@ -96,11 +96,6 @@ _MARKS = (b'"', b"[", b"{")
 _REPAIRED = 100_000
 """How many of these marks a request may have that is not quite JSON: to read one takes time for
 each of them, and whoever sent it may be a stranger."""
-
-
-def further_in(fields: dict[str, Any], *known: str) -> dict[str, Any]:
-    """The fields of an object that are not `known`, and not null."""
-    return {key: v for key, v in fields.items() if key not in known and v is not None}
 
 
 def tokens_in(value: Any) -> int:

@@ -9,7 +9,7 @@ import pytest
 
 from tokenwire.protocols.errors import BadRequest
 from tokenwire.protocols.limits import Limits
-from tokenwire.protocols.reading import decoded, further_in, read_json, tokens_in
+from tokenwire.protocols.reading import decoded, read_json, tokens_in
 from tokenwire.protocols.toolkit.http import Request
 
 _any = msgspec.json.Decoder()
@@ -155,9 +155,3 @@ def test_tokens_of_what_is_nested_deeply() -> None:
     for _ in range(5_000):
         value = [value, {"x": "four"}]
     assert tokens_in(value) == 5_005
-
-
-def test_further_fields() -> None:
-    fields = {"a": 1, "b": None, "c": 0, "d": ""}
-    assert further_in(fields) == {"a": 1, "c": 0, "d": ""}
-    assert further_in(fields, "a", "d") == {"c": 0}

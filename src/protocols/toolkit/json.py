@@ -12,6 +12,7 @@ __all__ = [
     "Lenient",
     "count_in",
     "decode_json",
+    "further_in",
     "is_cut_json",
     "is_list",
     "is_object",
@@ -161,6 +162,11 @@ def is_list(value: object) -> TypeGuard[list[Any]]:
 def objects_of(value: object) -> list[dict[str, Any]]:
     """The objects in a JSON array; none if it is something else."""
     return [each for each in value if is_object(each)] if is_list(value) else []
+
+
+def further_in(fields: dict[str, Any], *known: str) -> dict[str, Any]:
+    """The fields of an object that are not `known`, and not null."""
+    return {key: v for key, v in fields.items() if key not in known and v is not None}
 
 
 def text_of(value: object, key: str) -> str:

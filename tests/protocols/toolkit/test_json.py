@@ -14,6 +14,7 @@ from tokenwire.protocols.toolkit.json import (
     Lenient,
     count_in,
     decode_json,
+    further_in,
     is_cut_json,
     is_list,
     is_object,
@@ -253,3 +254,9 @@ def test_texts_and_objects_of_any_value() -> None:
     assert [text_of({"b": 1}, "b"), text_of({}, "a"), text_of(["a"], "a")] == ["", "", ""]
     assert objects_of([{"b": 2}, 1, {"a": 1}, "x"]) == [{"b": 2}, {"a": 1}]
     assert [objects_of({}), objects_of(None)] == [[], []]
+
+
+def test_further_fields() -> None:
+    fields = {"a": 1, "b": None, "c": 0, "d": ""}
+    assert further_in(fields) == {"a": 1, "c": 0, "d": ""}
+    assert further_in(fields, "a", "d") == {"c": 0}

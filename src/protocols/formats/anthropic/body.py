@@ -27,10 +27,10 @@ from ...chat import (
 from ...dialect import words
 from ...errors import BadRequest
 from ...events import Native
-from ...reading import further_in, tokens_in
+from ...reading import tokens_in
 from ...refusing import refuse
 from ...service import Sealer
-from ...toolkit.json import is_list, is_object
+from ...toolkit.json import further_in, is_list, is_object
 from .client import UNSIGNED
 from .request import DIALECT, IMPLIED
 

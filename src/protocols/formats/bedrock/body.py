@@ -27,10 +27,9 @@ from ...chat import (
 )
 from ...errors import BadRequest
 from ...events import Native
-from ...reading import further_in
 from ...refusing import refuse
 from ...service import Sealer
-from ...toolkit.json import is_list, is_object, objects_of, text_of
+from ...toolkit.json import further_in, is_list, is_object, objects_of, text_of
 from .request import DIALECT, FORMATS, top_k_place
 
 __all__ = ["chat_of"]

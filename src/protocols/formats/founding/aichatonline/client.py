@@ -10,7 +10,7 @@ from ....events import Event, Text, Unrecognized
 from ....question import Question
 from ....step import LineStep, Step
 from ....toolkit.http import check_plain
-from ....toolkit.json import decode_json, is_object
+from ....toolkit.json import decode_json, further_in, is_object
 from ....toolkit.refusals import is_refusal, refusal_of_object
 
 __all__ = ["CHAT_PATH", "UNIQUE_ID_PATH", "TokenStep"]
@@ -79,8 +79,7 @@ class _ChatStep(LineStep):
             events.append(Text(text))
         events += [
             Unrecognized(msgspec.json.encode(said), f"data.{key}")
-            for key, said in inner.items()
-            if key != "message" and said is not None
+            for key, said in further_in(inner, "message").items()
         ]
         if value.get("error"):
             raise refusal_of_object({"error": value["error"]}, data=line)

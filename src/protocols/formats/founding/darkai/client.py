@@ -9,7 +9,7 @@ from ....errors import Malformed
 from ....events import Event, Text, Unrecognized
 from ....question import Question
 from ....step import LineStep
-from ....toolkit.json import decode_json, is_object
+from ....toolkit.json import decode_json, further_in, is_object
 from ....toolkit.refusals import refusal_of_object
 from ....toolkit.sse import SILENT
 
@@ -91,8 +91,7 @@ class DarkAIStep(LineStep):
                 events.append(Text(text))
             events += [
                 Unrecognized(msgspec.json.encode(value), f"data.{key}")
-                for key, value in told.items()
-                if value is not None
+                for key, value in further_in(told).items()
             ]
         else:
             events.append(Unrecognized(line))
